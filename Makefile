@@ -1,0 +1,38 @@
+# The same named tasks serve people, hooks and CI.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PACKAGES := flows tasks expectations infra
+
+.PHONY: help install demo test check lock bench clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## create .venv from the hash locks; does nothing when nothing changed
+
+# Build tools come first and from their own lock, so that nothing is ever built with an unpinned one.
+# --no-deps: the lock is the whole closure, less NVIDIA's NCCL, which only multi-GPU training needs.
+$(STAMP): requirements.lock requirements-build.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("treadle needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Way out: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@if command -v uv >/dev/null 2>&1; then \
+	  set -ex; \
+	  uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements-build.lock; \
+	  uv pip install -q --python $(BIN)/python --require-hashes --no-deps --no-build-isolation --compile-bytecode -r requirements.lock; \
+	  uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+	  set -ex; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-build.lock; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements.lock; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@touch $(STAMP)
+
+lock:  ## renew the locks (needs uv)
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --no-emit-package nvidia-nccl-cu12 --no-emit-package nvidia-nccl-cu13 --group dev pyproject.toml -o requirements.lock
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --group build -o requirements-build.lock

@@ -1,0 +1,83 @@
+"""The exceptions that a person meets, each with its exit code.
+
+TreadleError                 1  something failed
+├── UsageError               2  bad usage, config or target
+│   ├── ConfigError             file, line, key, value and what is allowed
+│   ├── TargetError             the target cannot be learned (missing, one class, ...)
+│   ├── HomeError               no project here, or no such pipeline
+│   └── NothingPromoted         no champion yet
+├── DataError                1  a table that cannot be read or does not fit
+│   └── BatchRefused         3  a batch that was named or waited was refused whole
+├── GateBlocked              4  the gate said REFUSED or NOT_COMPARABLE
+├── BundleError              1  a model artifact is damaged, incomplete or not ours
+├── Conflict                 1  somebody else moved the champion first
+└── ServiceError             1  a server or database that we need does not answer
+
+Every error states what is wrong and, as `way_out`, what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class TreadleError(Exception):
+    """What went wrong (`message`, one line) and the way out (`way_out`, one line, may be empty)."""
+
+    exit_code: int = 1
+
+    def __init__(self, message: str, way_out: str = "") -> None:
+        super().__init__(f"{message}\n{way_out}" if way_out else message)
+        self.message = message
+        self.way_out = way_out
+
+
+class UsageError(TreadleError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A pipeline file that says something we do not obey.
+
+    `where` is `file:line` (or the file), `key` the dotted key, e.g. `data.target`.
+    """
+
+    def __init__(self, message: str, way_out: str = "", *, where: str = "", key: str = "") -> None:
+        place = ": ".join(part for part in (where, key) if part)
+        super().__init__(f"{place}: {message}" if place else message, way_out)
+        self.where = where
+        self.key = key
+
+
+class TargetError(UsageError):
+    pass
+
+
+class HomeError(UsageError):
+    pass
+
+
+class NothingPromoted(UsageError):
+    pass
+
+
+class DataError(TreadleError):
+    pass
+
+
+class BatchRefused(DataError):
+    exit_code = 3
+
+
+class GateBlocked(TreadleError):
+    exit_code = 4
+
+
+class BundleError(TreadleError):
+    pass
+
+
+class Conflict(TreadleError):
+    pass
+
+
+class ServiceError(TreadleError):
+    pass
