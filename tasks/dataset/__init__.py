@@ -1,0 +1,1 @@
+"""Rows before any model: schema, typing, identity, parts."""
