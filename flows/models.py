@@ -1,0 +1,112 @@
+"""`treadle models`: versions, verdicts and the champion's history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+
+class Version(BaseModel):
+    """A registered model and what the gate said of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    champion: bool
+    decision: str
+    headline: str
+    metric: str
+    value: float
+    champion_value: float
+    data_version: str
+    run_key: str
+    run_id: str
+    created_at: datetime
+
+
+class Move(BaseModel):
+    """One promotion: from whom to whom, when, by whom and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    at: datetime
+    from_version: int | None = Field(serialization_alias="from")
+    to: int
+    verdict: str
+    reason: str
+    who: str
+
+
+class ModelsResult(BaseModel):
+    """What the ledger knows; `alias` says in words where MLflow's alias disagrees, else it is empty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    champion: int | None
+    versions: tuple[Version, ...]
+    history: tuple[Move, ...]
+    alias: str
+
+    def exit_code(self) -> int:
+        return 0
+
+
+def run(settings: Settings, config: PipelineConfig) -> ModelsResult:
+    """Read versions and moves from the ledger; MLflow is asked only for its alias, and only if anything was promoted."""
+    from infra import stores as stores_
+
+    stores = stores_.open(settings, config.name)
+    champion = stores.ledger.champion(config.name)
+    at_top = champion.version_to if champion else None
+    return ModelsResult(
+        pipeline=config.name,
+        champion=at_top,
+        versions=tuple(
+            Version(
+                version=one.version,
+                champion=one.version == at_top,
+                decision=one.decision,
+                headline=one.headline,
+                metric=one.metric,
+                value=one.value,
+                champion_value=one.champion_value,
+                data_version=one.data_version,
+                run_key=one.run_key,
+                run_id=one.run_id,
+                created_at=one.created_at,
+            )
+            for one in stores.ledger.versions(config.name)
+        ),
+        history=tuple(
+            Move(
+                seq=one.seq,
+                at=one.at,
+                from_version=one.version_from,
+                to=one.version_to,
+                verdict=one.verdict,
+                reason=one.reason,
+                who=one.who,
+            )
+            for one in stores.ledger.history(config.name)
+        ),
+        alias=alias_drift(at_top, stores.registry.champion_alias()) if at_top is not None else "",
+    )
+
+
+def alias_drift(ledger: int, alias: int | None) -> str:
+    """What a person must know when somebody moved or removed MLflow's alias by hand; empty when both agree."""
+    if alias == ledger:
+        return ""
+    found = f"points at version {alias}" if alias is not None else "is gone"
+    keep = f"treadle promote {ledger} --reason 'the alias was moved by hand'"
+    take = f"treadle promote {alias} --reason 'moved in MLflow'" if alias is not None else ""
+    ways = " or ".join(way for way in (keep, take) if way)
+    return f"MLflow's alias 'champion' {found}, the ledger says version {ledger}; settle it with: {ways}"

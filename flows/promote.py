@@ -1,0 +1,99 @@
+"""`treadle promote V --reason ...`: a person's move, checked and audited; and the settling of half-done moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from infra.ledger import Promotion
+    from infra.settings import Settings
+    from infra.stores import Stores
+    from tasks.config import PipelineConfig
+
+
+class PromoteResult(BaseModel):
+    """One move of the champion."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    pipeline: str
+    from_version: int | None = Field(serialization_alias="from")
+    to: int
+    seq: int
+    reason: str
+    who: str
+
+    def exit_code(self) -> int:
+        return 0
+
+
+def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -> PromoteResult:
+    """Make `version` the champion because a person says so.
+
+    The bundle is verified and must reproduce its golden rows first. Raises UsageError for an unknown version, an
+    empty reason or the version that is champion already, BundleError for a damaged bundle, Conflict where somebody
+    else moved first.
+    """
+    from infra import stores as stores_
+
+    if not reason.strip():
+        raise UsageError("a promotion by hand needs a reason", "say it with --reason '...'")
+    stores = stores_.open(settings, config.name)
+    settle(stores)
+    promotion = move(stores, version, verdict="BY HAND", reason=reason.strip(), who=settings.who)
+    return PromoteResult(
+        pipeline=config.name,
+        from_version=promotion.version_from,
+        to=promotion.version_to,
+        seq=promotion.seq,
+        reason=promotion.reason,
+        who=promotion.who,
+    )
+
+
+def move(stores: Stores, version: int, *, verdict: str, reason: str, who: str) -> Promotion:
+    """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled."""
+    from tasks import bundle
+
+    record = stores.ledger.version(stores.pipeline, version)
+    if record is None:
+        known = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
+        raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
+    champion = stores.ledger.champion(stores.pipeline)
+    if champion is not None and champion.version_to == version:
+        return hold(stores, champion)
+    folder = stores.bundle_folder(version)
+    bundle.check_golden(bundle.load(folder), folder)
+    promotion = stores.ledger.promote(
+        stores.pipeline,
+        expected=champion.version_to if champion else None,
+        to=version,
+        verdict=verdict,
+        reason=reason,
+        who=who,
+        bundle=record.bundle,
+        digest=record.digest,
+    )
+    settle(stores)
+    return promotion
+
+
+def hold(stores: Stores, champion: Promotion) -> Promotion:
+    """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back."""
+    if stores.registry.champion_alias() == champion.version_to:
+        raise UsageError(
+            f"version {champion.version_to} of {stores.pipeline} is the champion already", "see: treadle models"
+        )
+    stores.registry.set_champion(champion.version_to)
+    return champion
+
+
+def settle(stores: Stores) -> None:
+    """Complete moves whose alias a kill left behind: the ledger says who is champion, MLflow's alias follows."""
+    for promotion in stores.ledger.pending(stores.pipeline):
+        stores.registry.set_champion(promotion.version_to)
+        stores.ledger.complete(stores.pipeline, promotion.seq)

@@ -1,0 +1,258 @@
+"""`treadle score`: champion + rows not yet scored -> predictions.
+
+The champion is resolved once and pinned by version and digest. A batch's predictions are one atomic overwrite, so
+a replay changes nothing and a reader sees all of them or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import flow, runtime, task
+from prefect.artifacts import create_table_artifact
+from pydantic import BaseModel, ConfigDict
+
+from flows import events
+from flows.ingest import IngestResult, ingest
+from flows.promote import settle
+from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from tasks.errors import NothingPromoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from infra.settings import Settings
+    from tasks.bundle import Model
+    from tasks.config import PipelineConfig
+
+ROWS_AT_ONCE = 50_000
+
+
+class ModelRef(BaseModel):
+    """The champion, pinned: everything that a step needs to load just this model and nobody else's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    digest: str
+    purpose: str
+
+
+class ScoredBatch(BaseModel):
+    """One batch's predictions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    label: str
+    rows: int
+
+
+class ScoreResult(BaseModel):
+    """What was scored, by which model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    version: int
+    digest: str
+    rows: int
+    batches: tuple[ScoredBatch, ...]
+    skipped: int
+    output: str | None
+    warnings: tuple[str, ...]
+    ingest: IngestResult | None
+
+    def exit_code(self) -> int:
+        """3 when a batch that waited was refused whole, else 0."""
+        return self.ingest.exit_code() if self.ingest else 0
+
+
+def run(
+    settings: Settings,
+    config: PipelineConfig,
+    *,
+    rescore: bool = False,
+    input: Path | None = None,  # noqa: A002 - the option's name
+    output: Path | None = None,
+) -> ScoreResult:
+    """Score what waits, or answer for one file.
+
+    Raises NothingPromoted without a champion, DataError for a file that cannot be read.
+    """
+    from infra import outbox
+    from infra.orchestrator import flow_context
+
+    if output is not None:
+        outbox.check(output)
+    with flow_context(settings):
+        if input is not None and output is not None:
+            return score_file(str(settings.home), config.name, str(input.resolve()), str(output.resolve()))
+        return score(str(settings.home), config.name, rescore=rescore)
+
+
+@flow(name="score", flow_run_name="score {pipeline}")
+def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
+    """Ingest what waits, then give every unlabelled row of a batch without predictions its prediction."""
+    champion = resolve(home, pipeline, "rescore" if rescore else "champion")
+    arrived = ingest(home, pipeline)
+    waiting, skipped = unscored(home, pipeline, champion)
+    done = []
+    for number, batch in enumerate(waiting):
+        events.emit("score", batch.label, done=number, total=len(waiting))
+        step = score_batch.with_options(task_run_name=f"score {batch.label}")
+        done.append(step(home, pipeline, champion, batch))
+        events.emit("score", f"{batch.label}: {done[-1].rows:,} rows scored", done=number + 1, total=len(waiting))
+    if done:
+        create_table_artifact(
+            key=f"score-{pipeline}".lower().replace("_", "-"),
+            table=[{**batch.model_dump(), "model_version": champion.version} for batch in done],
+            description=f"Batches of {pipeline} scored by version {champion.version}",
+        )
+    return ScoreResult(
+        pipeline=pipeline,
+        version=champion.version,
+        digest=champion.digest,
+        rows=sum(batch.rows for batch in done),
+        batches=tuple(done),
+        skipped=skipped,
+        output=open_workplace(home, pipeline).config.score.output or None,
+        warnings=(),
+        ingest=arrived,
+    )
+
+
+@flow(name="score a file", flow_run_name="score a file for {pipeline}")
+def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:  # noqa: A002
+    """Answer a person's question: one row out for every row in, in order; no table is touched."""
+    champion = resolve(home, pipeline, "champion")
+    rows, warned = answer(home, pipeline, champion, input, output)
+    return ScoreResult(
+        pipeline=pipeline,
+        version=champion.version,
+        digest=champion.digest,
+        rows=rows,
+        batches=(),
+        skipped=0,
+        output=output,
+        warnings=(f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules",) if warned else (),
+        ingest=None,
+    )
+
+
+@task(name="resolve the champion", task_run_name="resolve the champion")
+def resolve(home: str, pipeline: str, purpose: str) -> ModelRef:
+    """Who is champion now, by the ledger; half-done moves are settled first.
+
+    Raises NothingPromoted without one.
+    """
+    stores = open_workplace(home, pipeline).stores
+    settle(stores)
+    champion = stores.ledger.champion(pipeline)
+    if champion is None:
+        raise NothingPromoted(f"{pipeline} has no champion yet", f"train one: treadle train -p {pipeline}")
+    return ModelRef(version=champion.version_to, digest=champion.digest, purpose=purpose)
+
+
+@task(name="find unscored batches", task_run_name="find unscored batches")
+def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredBatch], int]:
+    """Batches with unlabelled rows that no model has scored (or, rescoring, not this model), oldest first.
+
+    The number beside them counts the batches with unlabelled rows that are left as they are.
+    """
+    place = open_workplace(home, pipeline)
+    tables = place.stores.tables
+    waiting = tables.unlabelled(place.config.data.target)
+    scored = tables.scored(champion.digest if champion.purpose == "rescore" else None)
+    names = {record.batch_id: record.label for record in place.stores.ledger.batches(pipeline)}
+    new = [
+        ScoredBatch(batch_id=batch_id, label=names.get(batch_id, batch_id), rows=rows)
+        for batch_id, rows in waiting.items()
+        if batch_id not in scored
+    ]
+    return new, len(waiting) - len(new)
+
+
+@task(name="score a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch) -> ScoredBatch:
+    """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
+    import pyarrow as pa
+
+    from infra import outbox
+    from infra.tables import connect
+    from tasks.dataset import literal, quote
+
+    place = open_workplace(home, pipeline)
+    model, tables = load(place, champion), place.stores.tables
+    identity = [*model.key] or [column.name for column in model.schema.columns]
+    constants = lineage(place, champion)
+    with connect(place.settings.state / "duckdb") as con:
+        rows = con.sql(
+            f"SELECT {', '.join(quote(name) for name in model.inputs)}, _ordinal, _batch_id "
+            f"FROM {tables.relation('rows', batches=[batch.batch_id])} "
+            f"WHERE {quote(place.config.data.target)} IS NULL AND _batch_id = {literal(batch.batch_id)} ORDER BY _ordinal"
+        ).to_arrow_reader(ROWS_AT_ONCE)
+        reader = predicted(model, rows, identity, constants)
+        total = tables.overwrite(
+            "predictions", {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest}, reader
+        )
+    if place.config.score.output:
+        folder = place.settings.home / place.config.score.output
+        stem = Path(batch.label).name.split(".")[0]
+        written = tables.predictions_reader(batch.batch_id, champion.purpose, champion.digest)
+        outbox.write(folder / f"{stem}-{batch.batch_id}-v{champion.version}.parquet", written.schema, written)
+    assert isinstance(reader, pa.RecordBatchReader)
+    return batch.model_copy(update={"rows": total})
+
+
+def load(place: Workplace, champion: ModelRef) -> Model:
+    """The pinned model, verified before anything of it is parsed."""
+    from tasks import bundle
+
+    return bundle.load(place.stores.bundle_folder(champion.version), digest=champion.digest)
+
+
+def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datetime]:
+    """The columns that say of every prediction which model made it, from which data, in which run."""
+    return {
+        "purpose": champion.purpose,
+        "model_version": champion.version,
+        "model_digest": champion.digest,
+        "data_version": place.stores.data_version(),
+        "_run_id": str(runtime.flow_run.id or ""),
+        "_scored_at": datetime.now(UTC),
+    }
+
+
+def predicted(
+    model: Model, rows: pa.RecordBatchReader, identity: list[str], constants: dict[str, str | int | datetime]
+) -> pa.RecordBatchReader:
+    """A stream of typed rows as a stream of predictions: identity, prediction columns, lineage."""
+    import pyarrow as pa
+
+    from tasks import bundle
+
+    carried = [*identity, "_ordinal", "_batch_id"]
+
+    def slices() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            table = pa.table({name: batch[name] for name in carried})
+            for column in (scored := bundle.predict(model, batch)).column_names:
+                table = table.append_column(column, scored[column])
+            for name, value in constants.items():
+                table = table.append_column(name, pa.repeat(_scalar(value), len(table)))
+            yield from table.combine_chunks().to_batches()
+
+    empty = bundle.predict(model, rows.schema.empty_table())
+    fields = [rows.schema.field(name) for name in carried]
+    fields += [*empty.schema, *(pa.field(name, _scalar(value).type) for name, value in constants.items())]
+    return pa.RecordBatchReader.from_batches(pa.schema(fields), slices())
+
+
+def _scalar(value: str | int | datetime) -> pa.Scalar:
+    import pyarrow as pa
+
+    return pa.scalar(value, pa.timestamp("us", tz="UTC")) if isinstance(value, datetime) else pa.scalar(value)

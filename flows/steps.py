@@ -1,0 +1,58 @@
+"""What every flow's steps share: how to reach the stores from two words, and when a retry can help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import Conflict, ServiceError
+
+if TYPE_CHECKING:
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
+
+    from expectations.contract import Suite
+    from infra.settings import Settings
+    from infra.stores import Stores
+    from tasks.config import PipelineConfig
+
+RETRY_DELAYS = [1, 5]
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """One pipeline of one home, opened: what a step needs to load, decide and store."""
+
+    settings: Settings
+    config: PipelineConfig
+    stores: Stores
+
+    def suite(self) -> Suite:
+        """The pipeline's suite file.
+
+        Raises DataError where the file is missing or is not a suite.
+        """
+        from expectations.contract import load
+
+        return load(self.settings.home / "expectations" / f"{self.config.name}.json")
+
+
+def open_workplace(home: str, pipeline: str) -> Workplace:
+    """Open `pipeline` of the home at `home`; flows and steps are handed these two words, never open stores."""
+    from infra import settings as settings_
+    from infra import stores
+    from tasks import config as config_
+
+    settings = settings_.at(Path(home))
+    config = config_.load(settings.home / "pipelines" / f"{pipeline}.toml")
+    return Workplace(settings, config, stores.open(settings, pipeline))
+
+
+def transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed step may succeed on its own: a service that does not answer, a writer that was first.
+
+    Damaged data, a wrong config and our own bugs stay what they are.
+    """
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ServiceError | Conflict | ConnectionError | TimeoutError)

@@ -1,0 +1,86 @@
+"""Files for people: written aside, then renamed, in the format that the name's end says."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+FORMATS = (".parquet", ".csv", ".tsv")
+FORMULA = r"^[=+\-@\t\r]"
+
+
+class Writer(Protocol):
+    """What pyarrow's CSV and Parquet writers have in common."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+
+
+def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write `batches` to `path` and return the number of rows; nobody ever sees half a file.
+
+    CSV: text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a return, and is not a
+    number) gets a leading apostrophe; timestamps are ISO 8601 in UTC. Null cells are empty.
+
+    Raises UsageError where the name's end is none of `.parquet`, `.csv`, `.tsv`, or the folder cannot be written.
+    """
+    check(path)
+    aside = path.with_name(f".{path.name}.part")
+    rows = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _writer(aside, schema, path.suffix.lower()) as writer:
+            for batch in batches:
+                writer.write_batch(batch if path.suffix.lower() == ".parquet" else neutralise(batch))
+                rows += batch.num_rows
+        aside.replace(path)
+    except PermissionError as error:
+        raise UsageError(f"{path}: no right to write here", "choose another --output") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return rows
+
+
+def check(path: Path) -> None:
+    """Refuse a format that we do not write before any work is done; raises UsageError."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path}: cannot write '{path.suffix}'", f"let the name end with one of {', '.join(FORMATS)}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file, for example predictions.csv")
+
+
+def neutralise(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Put an apostrophe before text that a spreadsheet would run; other columns stay as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_string(column.type):
+            number = pc.match_substring_regex(column, pattern=r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+            risky = pc.and_(pc.match_substring_regex(column, pattern=FORMULA), pc.invert(number))
+            column = pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+@contextmanager
+def _writer(path: Path, schema: pa.Schema, suffix: str) -> Iterator[Writer]:
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetWriter(path, schema, write_page_checksum=True) as writer:
+            yield writer
+        return
+    from pyarrow import csv
+
+    options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
+    with csv.CSVWriter(path, schema, write_options=options) as writer:
+        yield writer
