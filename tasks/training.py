@@ -1,0 +1,176 @@
+"""One training run as plain functions: rows to a problem, a study's finding to a model, a model to its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import pyarrow as pa
+    from xgboost import Booster
+
+    from tasks.booster import Curve
+    from tasks.bundle import Model
+    from tasks.config import PipelineConfig
+    from tasks.dataset import Schema
+    from tasks.features import FeatureSpec
+    from tasks.gate import Judged
+    from tasks.leakage import Leak
+    from tasks.postprocess import Predictions
+    from tasks.search import Found
+
+Label = str | bool | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is to be learned, fixed before anything is fitted.
+
+    `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
+    that may become features.
+    """
+
+    task: str
+    metric: str
+    target: str
+    schema: Schema
+    key: tuple[str, ...]
+    time: str
+    timezone: str
+    columns: tuple[str, ...]
+    categories: tuple[str, ...]
+    classes: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
+
+    X: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The model to register (fitted on training and validation rows) and how the search's one learned."""
+
+    model: Model
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the gate and the report need to know about a model, all from the same holdout rows.
+
+    `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
+    challenger's on the rows that it was fitted on.
+    """
+
+    judged: Judged
+    leaks: tuple[Leak, ...]
+    scores: Mapping[str, Mapping[str, float]]
+    train_scores: Mapping[str, float]
+    predictions: Predictions
+    y: np.ndarray
+
+
+def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
+    """The columns that may become features: all but target, drop, group and a key of one column.
+
+    A compound key's parts stay: carrier and origin say something, although together they name the row.
+    """
+    out = {config.data.target, *config.data.drop, config.split.group}
+    if len(config.data.key) == 1:
+        out |= set(config.data.key)
+    names = tuple(name for name in schema.names if name not in out)
+    if not names:
+        raise TargetError(
+            f"pipeline '{config.name}': no column is left to learn {config.data.target!r} from",
+            "take columns out of data.drop",
+        )
+    return names
+
+
+def define(config: PipelineConfig, schema: Schema, labels: Sequence[Label]) -> Problem:
+    """The problem that `config` describes; `labels` are the target's distinct values.
+
+    Raises TargetError where the labels do not make the task that the config names.
+    """
+    from tasks import metrics, postprocess
+
+    data = config.data
+    return Problem(
+        task=data.task,
+        metric=config.tune.metric or metrics.default_metric(data.task),
+        target=data.target,
+        schema=schema,
+        key=data.key,
+        time=data.time,
+        timezone=data.timezone,
+        columns=feature_columns(config, schema),
+        categories=data.categories,
+        classes=postprocess.classes(data.task, labels, data.positive, data.target),
+    )
+
+
+def learn_features(problem: Problem, training: pa.Table) -> FeatureSpec:
+    """The encoding, fitted on training rows only."""
+    from tasks import features
+
+    return features.fit(
+        training,
+        problem.schema,
+        columns=problem.columns,
+        categories=problem.categories,
+        time=problem.time or None,
+        timezone=problem.timezone,
+    )
+
+
+def part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> Part:
+    """Encode `rows`, which all carry a label."""
+    from tasks import features, postprocess
+
+    return Part(
+        X=features.encode(spec, rows),
+        y=postprocess.encode_target(rows[problem.target], problem.task, problem.classes),
+    )
+
+
+def stack(a: Part, b: Part) -> Part:
+    """The rows of `a`, then those of `b`."""
+    import numpy as np
+
+    return Part(X=np.concatenate([a.X, b.X]), y=np.concatenate([a.y, b.y]))
+
+
+def fit(problem: Problem, spec: FeatureSpec, train: Part, validation: Part, found: Found, device: str, seed: int) -> Fitted:
+    """Fit the found parameters twice: on training rows, to calibrate on validation; then on both, to register.
+
+    The number of rounds is the search's own, fixed before: the registered model never early-stops on anything.
+    """
+    from tasks import booster, bundle, postprocess
+
+    params = booster.parameters(problem.task, found.params, classes=len(problem.classes), device=device, seed=seed)
+    tuned, curve = booster.fit_with_curve(
+        params, train, validation, rounds=found.rounds, names=spec.names, metric=problem.metric
+    )
+    post = postprocess.fit(problem.task, problem.classes, validation.y, booster.predict(tuned, validation.X))
+    final: Booster = booster.fit(params, stack(train, validation), rounds=found.rounds, names=spec.names)
+    model = bundle.Model(
+        booster=final,
+        features=spec,
+        post=post,
+        schema=problem.schema,
+        key=problem.key,
+        target=problem.target,
+        time=problem.time,
+        timezone=problem.timezone,
+        task=problem.task,
+    )
+    return Fitted(model=model, curve=curve)
