@@ -15,9 +15,9 @@ LOGGER = "treadle.events"
 class Event:
     """One thing that happened in a flow.
 
-    `kind` names the work (`ingest`, `tune`, `score`, ...), `message` is one line for people. `done` of `total`
-    steps of this kind are behind us, where they can be counted; `seconds_left` is the flow's own estimate, where it
-    has one (a tuning budget).
+    `kind` names the work (`ingest`, `tune`, `score`, ...), `message` is one line for people. `done` of
+    `total` steps of this kind are behind us, where they can be counted; `seconds_left` is the flow's own
+    estimate, where it has one (a tuning budget).
     """
 
     kind: str
