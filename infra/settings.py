@@ -1,0 +1,173 @@
+"""Where things live: the only reader of environment variables (`TREADLE_*`, `PREFECT_API_URL`).
+
+Everything is optional. Without a variable everything is embedded under the home: tables in `data/`, MLflow,
+ledger and studies in `mlruns/`, and what can be thrown away in `.treadle/`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasks.errors import ConfigError, HomeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PREFIX = "TREADLE_"
+
+
+class Settings(BaseSettings):
+    """One home and what it uses. An empty URL means: embedded under the home.
+
+    Addresses may hold passwords, so none of them is part of the `repr`.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True
+    )
+
+    home: Path
+    storage_url: str = Field(default="", repr=False)
+    tracking_uri: str = Field(default="", repr=False)
+    registry_uri: str = Field(default="", repr=False)
+    ledger_url: str = Field(default="", repr=False)
+    tuning_url: str = Field(default="", repr=False)
+    prefect_api_url: str = Field(default="", repr=False, validation_alias="PREFECT_API_URL")
+    debug: bool = False
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @property
+    def state(self) -> Path:
+        """What can be thrown away: the Prefect server, scratch databases, the demo's home."""
+        return self.home / ".treadle"
+
+    @property
+    def tables_root(self) -> str:
+        """Where `<pipeline>/{rows,labels,quarantine,predictions}` stand: a folder or an object store.
+
+        A relative folder is one of the home, whatever the current folder.
+        """
+        url = urlsplit(self.storage_url)
+        if url.scheme == "file":
+            return unquote(url.path)
+        if "://" in self.storage_url:
+            return self.storage_url.rstrip("/")
+        return str(self.home / (Path(self.storage_url).expanduser() if self.storage_url else "data"))
+
+    @property
+    def mlruns(self) -> Path:
+        """The folder of the embedded stores: MLflow's database and artifacts, the ledger, the studies."""
+        return self.home / "mlruns"
+
+    @property
+    def tracking(self) -> str:
+        """MLflow's tracking URI."""
+        return self.tracking_uri or _sqlite(self.mlruns / "mlflow.db")
+
+    @property
+    def registry(self) -> str:
+        """MLflow's registry URI; the tracking URI unless another is named."""
+        return self.registry_uri or self.tracking
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's SQLAlchemy URL."""
+        return self.ledger_url or _sqlite(self.mlruns / "treadle.db")
+
+    @property
+    def tuning(self) -> str:
+        """The SQLAlchemy URL of Optuna's storage."""
+        return self.tuning_url or _sqlite(self.mlruns / "optuna.db")
+
+    @property
+    def who(self) -> str:
+        """Who acts, as the ledger writes it: `user@host`."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            user = str(os.getuid())
+        return f"{user}@{socket.gethostname()}"
+
+
+def find(start: Path | None = None) -> Settings:
+    """The settings of `TREADLE_HOME`, else of the nearest folder from `start` upwards with `pipelines/`.
+
+    `start` is the current folder unless given. Raises HomeError where there is none.
+    """
+    named = _named_home()
+    if named is not None:
+        if not (named / "pipelines").is_dir():
+            raise HomeError(
+                f"TREADLE_HOME={named}: there is no folder pipelines/ in it",
+                "let it name a project, or make one there: treadle init DATA --target COLUMN",
+            )
+        return at(named)
+    begin = _current() if start is None else start.expanduser().resolve()
+    for folder in (begin, *begin.parents):
+        if (folder / "pipelines").is_dir():
+            return at(folder)
+    raise HomeError(
+        f"no project here: neither {begin} nor a folder above it has pipelines/",
+        "go to one, set TREADLE_HOME, or begin one here: treadle init DATA --target COLUMN",
+    )
+
+
+def here(start: Path | None = None) -> Settings:
+    """Like `find`, but where there is no project: the settings of the folder that would become one.
+
+    That is `TREADLE_HOME`, else `start` (current folder). For `init`, `doctor` and `down`.
+    """
+    try:
+        return find(start)
+    except HomeError:
+        return at(_named_home() or start or _current())
+
+
+def at(home: Path) -> Settings:
+    """The settings of the project at `home`, whatever `TREADLE_HOME` says.
+
+    Raises ConfigError for a variable that cannot be read.
+    """
+    try:
+        return Settings(home=home)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        variable = name if name.isupper() else f"{PREFIX}{name.upper()}"
+        raise ConfigError(
+            f"{variable}={first['input']!r}: {first['msg']}", f"mend the variable {variable} or unset it"
+        ) from error
+
+
+def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> dict[str, str]:
+    """This process's environment for a child, less variables that begin with one of `without`, plus `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(tuple(without))}
+    return {**kept, **extra}
+
+
+def _named_home() -> Path | None:
+    named = os.environ.get(f"{PREFIX}HOME", "")
+    return Path(named).expanduser().resolve() if named else None
+
+
+def _current() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise HomeError("the current folder no longer exists", "go to a folder that does: cd") from error
+
+
+def _sqlite(path: Path) -> str:
+    return f"sqlite:///{path}"
