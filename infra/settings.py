@@ -152,7 +152,7 @@ def at(home: Path) -> Settings:
 
 
 def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> dict[str, str]:
-    """This process's environment for a child, less variables that begin with one of `without`, plus `extra`."""
+    """This process's environment for a child, without variables that begin so, plus `extra`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(tuple(without))}
     return {**kept, **extra}
 
