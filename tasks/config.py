@@ -1,0 +1,239 @@
+"""A pipeline's one file, `pipelines/<name>.toml`: read into frozen values, or refused by line.
+
+Each section is a spec that lives beside its consumer. Here they are composed, and what no section can see alone
+is checked: a target in `drop`, a time split without a time column, a metric that does not fit the task.
+
+`python -m tasks.config > pipelines/pipeline.schema.json` renews the JSON schema by which editors complete it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path  # noqa: TC003 - part of a public signature
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from tasks.booster import BoosterSpec
+from tasks.dataset.split import SplitSpec
+from tasks.gate import GateSpec
+from tasks.search import TuneSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Task = Literal["binary", "multiclass", "regression"]
+Name = Annotated[str, Field(min_length=1)]
+
+MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
+
+
+class DataSpec(BaseModel):
+    """Where the rows are, which column is to be predicted, and what the other columns are for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: Name | tuple[Name, ...] = Field(
+        description="file, folder or glob, or a list of them; relative paths start at the project's folder"
+    )
+    target: Name = Field(description="column to predict")
+    task: Task = Field(description="binary: two classes; multiclass: more; regression: a number")
+    key: tuple[Name, ...] = Field((), description="columns that together name a row; empty: none do")
+    time: str = Field(
+        default="", description="column with the row's date or timestamp; needed by time splits"
+    )
+    timezone: str = Field(default="", description="IANA zone of timestamps that name none; empty: UTC")
+    positive: str | bool | int | float | None = Field(
+        None, description="the class whose probability is predicted (binary only)"
+    )
+    categories: tuple[Name, ...] = Field(
+        (), description="integer columns whose values are names, not amounts"
+    )
+    drop: tuple[Name, ...] = Field(default=(), description="columns that the model may not see")
+    missing: tuple[str, ...] = Field(default=MISSING, description="text that means: no value")
+    max_bad_rows: float = Field(
+        0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole"
+    )
+
+
+class ScoreSpec(BaseModel):
+    """Where predictions go besides the table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    output: str = Field(default="", description="folder for prediction files besides the table; empty: none")
+
+
+class PipelineConfig(BaseModel):
+    """One pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, title="treadle pipeline")
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="the file's name without .toml: lower-case letters, digits, - and _",
+    )
+    data: DataSpec
+    split: SplitSpec = SplitSpec()
+    tune: TuneSpec = TuneSpec()
+    model: BoosterSpec = BoosterSpec()
+    gate: GateSpec = GateSpec()
+    score: ScoreSpec = ScoreSpec()
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> Self:
+        for clash in _clashes(self):
+            raise PydanticCustomError("clash", "{message}", clash._asdict())
+        return self
+
+    def digest(self) -> str:
+        """Sha256 (hex) of what training obeys: the same digest on the same data version is the same run.
+
+        Left out is what cannot change a model or its verdict: the name, where files come from and go to, and
+        how many bad rows a batch may have.
+        """
+        obeyed = self.model_dump(
+            mode="json", exclude={"name": True, "score": True, "data": {"source": True, "max_bad_rows": True}}
+        )
+        text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Clash(NamedTuple):
+    """Two settings that cannot both hold: the dotted key to mend, what is wrong and what is allowed."""
+
+    key: str
+    message: str
+    allowed: str
+
+
+def _clashes(config: PipelineConfig) -> Iterator[Clash]:
+    yield from _column_clashes(config)
+    yield from _task_clashes(config)
+    yield from _split_clashes(config)
+    if config.data.timezone and not _is_timezone(config.data.timezone):
+        near = _nearest(config.data.timezone, _timezones())
+        yield Clash(
+            "data.timezone",
+            f"no time zone is called {config.data.timezone!r}",
+            f"an IANA name such as {near or 'Europe/Berlin'}",
+        )
+
+
+def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """The target may have no second role, and no column is named twice."""
+    data = config.data
+    roles = {"data.drop": data.drop, "data.key": data.key, "data.categories": data.categories}
+    for key, columns in roles.items():
+        if data.target in columns:
+            yield Clash(key, f"holds the target {data.target!r}", "columns other than the target")
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            yield Clash(key, f"names {twice[0]!r} twice", "each column once")
+    if data.target == data.time:
+        yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
+    for name in config.model.monotone:
+        if name == data.target or name in data.drop:
+            what = "the target" if name == data.target else "in data.drop"
+            yield Clash(
+                f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features"
+            )
+
+
+def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    data, metric = config.data, config.tune.metric
+    if data.positive is not None and data.task != "binary":
+        yield Clash("data.positive", f"a {data.task} task has no positive class", "only with task = 'binary'")
+    if metric:
+        from tasks.metrics import METRICS
+
+        fitting = METRICS[data.task]
+        if metric not in fitting:
+            yield Clash(
+                "tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, fitting)
+            )
+
+
+def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    data, split = config.data, config.split
+    if split.strategy == "time" and not data.time:
+        yield Clash(
+            "split.strategy",
+            "'time' needs data.time, which names no column",
+            "set data.time, or 'random' or 'group'",
+        )
+    if split.strategy == "group" and not split.group:
+        yield Clash(
+            "split.strategy",
+            "'group' needs split.group, which names no column",
+            "set split.group, or 'random'",
+        )
+    if split.strategy != "group" and split.group:
+        yield Clash(
+            "split.group", f"a {split.strategy} split does not obey it", "only with strategy = 'group'"
+        )
+    if split.group and split.group == data.target:
+        yield Clash("split.group", f"is the target {split.group!r}", "a column other than the target")
+
+
+def load(path: Path) -> PipelineConfig:
+    """Read and check a pipeline file.
+
+    Raises ConfigError with `file:line`, key, value and what is allowed; the name must be the file's own.
+    """
+    from tasks.config_errors import ConfigFile
+
+    file = ConfigFile.read(path)
+    try:
+        # JSON, not Python objects: strict models take TOML's arrays as tuples only from there
+        config = PipelineConfig.model_validate_json(file.as_json())
+    except ValidationError as error:
+        raise file.explain(error) from None
+    if config.name != path.stem:
+        raise file.refuse("name", config.name, f"the file's own name, '{path.stem}'")
+    return config
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a pipeline file (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PipelineConfig.model_json_schema()}
+
+
+def schema_text() -> str:
+    """`json_schema()` as it stands in `pipelines/pipeline.schema.json`."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _is_timezone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        # a machine without zone data cannot tell
+        return not _timezones()
+    return True
+
+
+def _timezones() -> tuple[str, ...]:
+    from zoneinfo import available_timezones
+
+    return tuple(sorted(available_timezones()))
+
+
+def _choices(value: str, allowed: tuple[str, ...]) -> str:
+    near = _nearest(value, allowed)
+    return ", ".join(allowed) + (f" (nearest: {near})" if near else "")
+
+
+def _nearest(value: str, known: tuple[str, ...]) -> str:
+    from difflib import get_close_matches
+
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(value.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else ""
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")
