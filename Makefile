@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 
-.PHONY: help install demo test check lock bench clean
+.PHONY: help install demo test check schema picture lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -17,13 +17,14 @@ install: $(STAMP)  ## create .venv from the hash locks; does nothing when nothin
 $(STAMP): requirements.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("treadle needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Way out: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a few minutes, once)"
 	@if command -v uv >/dev/null 2>&1; then \
-	  set -ex; \
+	  set -e; \
 	  uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements-build.lock; \
 	  uv pip install -q --python $(BIN)/python --require-hashes --no-deps --no-build-isolation --compile-bytecode -r requirements.lock; \
 	  uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
-	  set -ex; \
+	  set -e; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-build.lock; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements.lock; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
@@ -31,8 +32,24 @@ $(STAMP): requirements.lock requirements-build.lock pyproject.toml
 	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $(STAMP)
 
+demo: install  ## the main job on real flights: ingest, train, gate, promote, score
+	@$(BIN)/treadle demo
+
+test: install  ## all tests (under 6 minutes on 2 cores)
+	@$(BIN)/python -m pytest
+
+check: install  ## lint, format, types, arrows
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
 lock:  ## renew the locks (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --no-emit-package nvidia-nccl-cu12 --no-emit-package nvidia-nccl-cu13 --group dev pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --group build -o requirements-build.lock
+
+clean:  ## remove caches (neither data nor models)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

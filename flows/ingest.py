@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from expectations.contract import Validation
+    from infra.ledger import BatchRecord
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
@@ -162,11 +163,40 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
             result = set_aside(place, batch, error)
         else:
             validation = validate(
-                con, raw, suite, key=data.key, target=data.target, timezone=data.timezone, max_bad_rows=data.max_bad_rows
+                con,
+                raw,
+                suite,
+                key=data.key,
+                target=data.target,
+                timezone=data.timezone,
+                missing=data.missing,
+                max_bad_rows=data.max_bad_rows,
             )
             result = commit(place, batch, validation)
-    place.stores.ledger.record_batch(place.batch_record(batch.sha256, result, suite.digest))
+    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, suite.digest))
     return result
+
+
+def seen(pipeline: str, sha256: str, result: BatchResult, contract: str) -> BatchRecord:
+    """What the ledger keeps of a batch, so that the same content is never taken in twice."""
+    from infra.ledger import BatchRecord
+
+    return BatchRecord(
+        pipeline=pipeline,
+        sha256=sha256,
+        batch_id=result.batch_id,
+        label=result.label,
+        status=result.status,
+        reason=result.reason,
+        contract=contract,
+        rows_in=result.rows_in,
+        accepted=result.accepted,
+        quarantined=result.quarantined,
+        duplicates=result.duplicates,
+        equal_rows=result.equal_rows,
+        labelled=result.labelled,
+        at=datetime.now(UTC),
+    )
 
 
 def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchResult:

@@ -179,14 +179,12 @@ def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredB
 @task(name="score a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
 def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch) -> ScoredBatch:
     """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
-    import pyarrow as pa
-
     from infra import outbox
     from infra.tables import connect
     from tasks.dataset import literal, quote
 
     place = open_workplace(home, pipeline)
-    model, tables = load(place, champion), place.stores.tables
+    model, tables = place.model(champion.version, champion.digest), place.stores.tables
     identity = [*model.key] or [column.name for column in model.schema.columns]
     constants = lineage(place, champion)
     with connect(place.settings.state / "duckdb") as con:
@@ -204,15 +202,7 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
         stem = Path(batch.label).name.split(".")[0]
         written = tables.predictions_reader(batch.batch_id, champion.purpose, champion.digest)
         outbox.write(folder / f"{stem}-{batch.batch_id}-v{champion.version}.parquet", written.schema, written)
-    assert isinstance(reader, pa.RecordBatchReader)
     return batch.model_copy(update={"rows": total})
-
-
-def load(place: Workplace, champion: ModelRef) -> Model:
-    """The pinned model, verified before anything of it is parsed."""
-    from tasks import bundle
-
-    return bundle.load(place.stores.bundle_folder(champion.version), digest=champion.digest)
 
 
 def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datetime]:

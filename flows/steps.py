@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from expectations.contract import Suite
     from infra.settings import Settings
     from infra.stores import Stores
+    from tasks.bundle import Model
     from tasks.config import PipelineConfig
 
 RETRY_DELAYS = [1, 5]
@@ -36,6 +37,15 @@ class Workplace:
         from expectations.contract import load
 
         return load(self.settings.home / "expectations" / f"{self.config.name}.json")
+
+    def model(self, version: int, digest: str | None = None) -> Model:
+        """A registered model, verified before anything of it is parsed.
+
+        Raises BundleError where it is damaged, or is not the one that `digest` names.
+        """
+        from tasks import bundle
+
+        return bundle.load(self.stores.bundle_folder(version), digest=digest)
 
 
 def open_workplace(home: str, pipeline: str) -> Workplace:

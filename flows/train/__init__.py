@@ -1,0 +1,68 @@
+"""`treadle train`: rows @ version -> split -> tune -> fit -> evaluate -> gate -> register -> promote if better.
+
+A run is known by data version, config and seed. Unfinished, the same command goes on where it stopped: the study
+keeps its finished trials, every step's file is either absent or whole, and a version that was registered is found
+again by its run key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect import flow
+
+from flows.ingest import ingest
+from flows.train.reference import TrainResult
+from flows.train.steps import crown, finished, fit, judge, package, plan, prepare, register, tune
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+__all__ = ["TrainResult", "run", "train"]
+
+
+def run(
+    settings: Settings,
+    config: PipelineConfig,
+    *,
+    trials: int | None = None,
+    budget: float | None = None,
+    device: str | None = None,
+    again: bool = False,
+) -> TrainResult:
+    """Train a challenger and let the gate decide.
+
+    Raises TargetError where the target cannot be learned, UsageError for a device that is not there.
+    """
+    from infra.orchestrator import flow_context
+
+    with flow_context(settings):
+        return train(str(settings.home), config.name, trials, budget, device, again)
+
+
+@flow(name="train", flow_run_name="train {pipeline}")
+def train(
+    home: str,
+    pipeline: str,
+    trials: int | None = None,
+    budget_seconds: float | None = None,
+    device: str | None = None,
+    again: bool = False,
+) -> TrainResult:
+    """Ingest what waits, train a challenger within trials and budget, judge it, and promote it if it is better."""
+    arrived = ingest(home, pipeline)
+    ref = plan(home, pipeline, trials, budget_seconds, device, again)
+    done = finished(ref)
+    if done is not None:
+        return done.model_copy(update={"already": True, "ingest": arrived})
+    prepare(ref)
+    tune(ref)
+    fit(ref)
+    package(ref)
+    judge(ref)
+    result = register(ref)
+    if result.decision == "PROMOTE":
+        result = crown(ref, result)
+    ref.bench.discard()
+    return result.model_copy(update={"ingest": arrived})

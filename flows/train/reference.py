@@ -1,0 +1,132 @@
+"""What a training run is known by, and what it ends with."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from flows.ingest import IngestResult
+from flows.steps import Workplace, open_workplace
+
+if TYPE_CHECKING:
+    from infra.workbench import Workbench
+    from tasks.config import PipelineConfig
+
+
+class RunRef(BaseModel):
+    """One training run: everything that its steps need to find the same rows, parameters and files again.
+
+    `champion` is the version in the chair when the run began; its last training row bounds a time split's holdout.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    pipeline: str
+    run_key: str
+    data_version: str
+    rows_version: int
+    config_digest: str
+    seed: int
+    trials: int
+    budget_seconds: float
+    device: str
+    device_why: str
+    champion: int | None
+
+    def open(self) -> Workplace:
+        """The pipeline with this run's trials, budget, device and seed in its config."""
+        place = open_workplace(self.home, self.pipeline)
+        return Workplace(place.settings, with_overrides(place.config, self.trials, self.budget_seconds, self.device), place.stores)
+
+    @property
+    def work(self) -> str:
+        """Names the run's study and folder: rows are parted anew when another champion took the chair meanwhile."""
+        return f"{self.run_key}-{self.champion or 0}"
+
+    @property
+    def bench(self) -> Workbench:
+        """Where the run keeps what it makes before it is registered."""
+        from infra.workbench import Workbench
+
+        return Workbench(Path(self.home) / ".treadle" / "runs" / self.pipeline / self.work)
+
+    def lineage(self) -> dict[str, str]:
+        """Where the model comes from, as tags."""
+        return {
+            "data_version": self.data_version,
+            "config_digest": self.config_digest,
+            "seed": str(self.seed),
+            "device": self.device,
+            "judged_against": f"version {self.champion}" if self.champion else "dummy",
+        }
+
+
+class Packaged(BaseModel):
+    """The model in MLflow: its run, its address, its bundle's digest, and where the scorer disagreed, if it did."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    run_id: str
+    model_uri: str
+    digest: str
+    disagreement: str
+
+
+class TrainResult(BaseModel):
+    """The run's end, for people and machines; `against` is the champion that it was judged against, if any."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    run_key: str
+    run_id: str
+    version: int
+    decision: str
+    headline: str
+    reasons: tuple[str, ...]
+    promoted: bool
+    already: bool
+    metric: str
+    value: float
+    champion_value: float
+    linear_value: float | None
+    dummy_value: float | None
+    against: int | None
+    trials: int
+    resumed: int
+    seconds: float
+    report: str
+    data_version: str
+    device: str
+    device_why: str
+    ingest: IngestResult | None = None
+
+    def exit_code(self) -> int:
+        """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""
+        if self.decision in ("REFUSED", "NOT_COMPARABLE"):
+            return 4
+        return self.ingest.exit_code() if self.ingest else 0
+
+
+
+def with_overrides(
+    config: PipelineConfig, trials: int | None, budget_seconds: float | None, device: str | None
+) -> PipelineConfig:
+    """The config with what the command line says instead."""
+    tune = {"trials": trials, "budget_seconds": budget_seconds}
+    model = {"device": device}
+    return config.model_copy(
+        update={
+            "tune": config.tune.model_copy(update={key: value for key, value in tune.items() if value is not None}),
+            "model": config.model.model_copy(update={key: value for key, value in model.items() if value is not None}),
+        }
+    )
+
+
+def key_of(name: str, ordinal: int) -> str:
+    """The run key: 16 hex digits of the name's sha256, for every repetition another."""
+    return hashlib.sha256(f"{name}|{ordinal}".encode()).hexdigest()[:16]

@@ -1,0 +1,73 @@
+"""One training run's files between its steps; whatever exists there is whole."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+
+class Workbench:
+    """A folder of tables (Arrow) and values (JSON), each written aside and then renamed.
+
+    A kill leaves a step's file either absent or finished, so that the same command does again just what is missing.
+    The folder goes when the run is registered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def has(self, name: str) -> bool:
+        """Whether the step that makes `name` is done."""
+        return (self.folder / name).exists()
+
+    def put_table(self, name: str, table: pa.Table) -> None:
+        """Keep `table` under `name`."""
+        import pyarrow as pa
+
+        with pa.OSFile(str(self._aside(name)), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        self._reveal(name)
+
+    def table(self, name: str) -> pa.Table:
+        """The table kept under `name`, mapped rather than read."""
+        import pyarrow as pa
+
+        with pa.memory_map(str(self.folder / name)) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def put(self, name: str, value: T, kind: type[T]) -> None:
+        """Keep `value`, a pydantic model or a dataclass of plain values, as JSON under `name`."""
+        from pydantic import TypeAdapter
+
+        self._aside(name).write_bytes(TypeAdapter(kind).dump_json(value, indent=1))
+        self._reveal(name)
+
+    def get(self, name: str, kind: type[T]) -> T:
+        """The value kept under `name`."""
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(kind).validate_json((self.folder / name).read_bytes())
+
+    def put_text(self, name: str, text: str) -> Path:
+        """Keep `text` under `name` (folders are made) and return where."""
+        self._aside(name).write_text(text, encoding="utf-8")
+        return self._reveal(name)
+
+    def discard(self) -> None:
+        """Remove the folder; called when everything in it has found its place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _aside(self, name: str) -> Path:
+        path = self.folder / f"{name}.part"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _reveal(self, name: str) -> Path:
+        return (self.folder / f"{name}.part").replace(self.folder / name)
