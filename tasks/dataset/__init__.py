@@ -1,1 +1,24 @@
 """Rows before any model: schema, typing, identity, parts."""
+
+from __future__ import annotations
+
+from tasks.dataset.schema import Column, Kind, RawTable, Schema, literal, nearest, quarantine_schema, quote
+
+try:
+    from tasks.dataset.split import Parts, SplitSpec, split
+except ImportError:  # split.py is being written
+    pass
+
+__all__ = [
+    "Column",
+    "Kind",
+    "Parts",
+    "RawTable",
+    "Schema",
+    "SplitSpec",
+    "literal",
+    "nearest",
+    "quarantine_schema",
+    "quote",
+    "split",
+]
