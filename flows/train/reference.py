@@ -40,7 +40,11 @@ class RunRef(BaseModel):
     def open(self) -> Workplace:
         """The pipeline with this run's trials, budget, device and seed in its config."""
         place = open_workplace(self.home, self.pipeline)
-        return Workplace(place.settings, with_overrides(place.config, self.trials, self.budget_seconds, self.device), place.stores)
+        return Workplace(
+            place.settings,
+            with_overrides(place.config, self.trials, self.budget_seconds, self.device),
+            place.stores,
+        )
 
     @property
     def work(self) -> str:
@@ -62,6 +66,18 @@ class RunRef(BaseModel):
             "seed": str(self.seed),
             "device": self.device,
             "judged_against": f"version {self.champion}" if self.champion else "dummy",
+        }
+
+    def facts(self, rows: str) -> dict[str, str]:
+        """What the report says of the run's origin, in order."""
+        return {
+            "data version": self.data_version,
+            "rows": rows,
+            "run key": self.run_key,
+            "config digest": self.config_digest[:16],
+            "seed": str(self.seed),
+            "trials allowed": f"{self.trials:,} in {self.budget_seconds:g} s",
+            "device": f"{self.device} ({self.device_why})",
         }
 
 
@@ -112,7 +128,6 @@ class TrainResult(BaseModel):
         return self.ingest.exit_code() if self.ingest else 0
 
 
-
 def with_overrides(
     config: PipelineConfig, trials: int | None, budget_seconds: float | None, device: str | None
 ) -> PipelineConfig:
@@ -121,8 +136,12 @@ def with_overrides(
     model = {"device": device}
     return config.model_copy(
         update={
-            "tune": config.tune.model_copy(update={key: value for key, value in tune.items() if value is not None}),
-            "model": config.model.model_copy(update={key: value for key, value in model.items() if value is not None}),
+            "tune": config.tune.model_copy(
+                update={key: value for key, value in tune.items() if value is not None}
+            ),
+            "model": config.model.model_copy(
+                update={key: value for key, value in model.items() if value is not None}
+            ),
         }
     )
 

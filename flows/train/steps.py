@@ -15,9 +15,15 @@ from tasks.errors import Conflict, TargetError
 if TYPE_CHECKING:
     from tasks.search import Trial
 
+
 @task(name="plan the run", task_run_name="plan the run")
 def plan(
-    home: str, pipeline: str, trials: int | None, budget_seconds: float | None, device: str | None, again: bool
+    home: str,
+    pipeline: str,
+    trials: int | None,
+    budget_seconds: float | None,
+    device: str | None,
+    again: bool,
 ) -> RunRef:
     """Name the run by data version, config digest and seed; `again` counts on from the finished ones of that name."""
     from tasks import booster
@@ -28,7 +34,9 @@ def plan(
     champion = place.stores.ledger.champion(pipeline)
     rows_version = place.stores.tables.version("rows")
     if rows_version < 0:
-        raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
+        raise TargetError(
+            f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them"
+        )
     taken, why = booster.choose_device(config.model.device)
     name = f"{place.stores.data_version()}|{config.digest()}|{config.tune.seed}"
     ordinal = 1
@@ -87,7 +95,9 @@ def prepare(ref: RunRef) -> None:
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
     bench.put("problem.json", problem, training.Problem)
-    sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
+    sizes = (
+        f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
+    )
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")
 
 
@@ -102,7 +112,9 @@ def tune(ref: RunRef) -> None:
 
     def tell(trial: Trial, done: int, total: int, seconds_left: float) -> None:
         value = f"{problem.metric} {trial.value:.4f}" if trial.value is not None else trial.state
-        events.emit("tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left)
+        events.emit(
+            "tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left
+        )
 
     problem = bench.get("problem.json", training.Problem)
     spec = training.learn_features(problem, bench.table("train.arrow"))
@@ -135,7 +147,9 @@ def fit(ref: RunRef) -> None:
         return
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
-    events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
+    events.emit(
+        "train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})"
+    )
     spec = training.learn_features(problem, train)
     fitted = training.fit(
         problem,
@@ -149,12 +163,22 @@ def fit(ref: RunRef) -> None:
     )
     both = training.together(train, validation)
     bundle.write(
-        bench.folder / "bundle", fitted.model, golden=both, reference=both, facts=training.facts(problem, ref.lineage(), both)
+        bench.folder / "bundle",
+        fitted.model,
+        golden=both,
+        reference=both,
+        facts=training.facts(problem, ref.lineage(), both),
     )
     bench.put("curve.json", fitted.curve, Curve)
 
 
-@task(name="package", task_run_name="package", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@task(
+    name="package",
+    task_run_name="package",
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=transient,
+)
 def package(ref: RunRef) -> None:
     """Put run, trials and model into MLflow, load the model back as a stranger would, and compare its answers."""
     from tasks import bundle, parity, training
@@ -169,7 +193,9 @@ def package(ref: RunRef) -> None:
     events.emit("train", "recording run and model in MLflow")
     run_id = stores.tracking.open_run(ref.run_key, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
     stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **place.config.flat()})
-    stores.tracking.log_curves(run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation})
+    stores.tracking.log_curves(
+        run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
+    )
     stores.tracking.log_trials(run_id, problem.metric, found.trials)
     stores.tracking.log_dataset(run_id, ref.pipeline, str(place.config.data.source), ref.data_version)
     folder = bench.folder / "bundle"
@@ -182,53 +208,66 @@ def package(ref: RunRef) -> None:
 @task(name="judge", task_run_name="judge")
 def judge(ref: RunRef) -> None:
     """Read the holdout once, let the gate decide, and write the report."""
-    from tasks import bundle, gate, report, training
+    from tasks import evaluation, gate, report, training
+    from tasks.booster import Curve
+    from tasks.bundle import load
+    from tasks.dataset import holdout_name
+    from tasks.search import Found
 
     bench, place = ref.bench, ref.open()
     if bench.has("verdict.json"):
         return
     problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
-    holdout, stores = bench.table("holdout.arrow"), place.stores
-    model = bundle.load(bench.folder / "bundle")
-    champion = None
-    if ref.champion is not None:
-        champion = training.Champion(ref.champion, bundle.load(stores.bundle_folder(ref.champion)))
-    events.emit("train", f"judging on {len(holdout):,} holdout rows against {place.chair(ref.champion)}")
-    reads = stores.ledger.read_holdout(ref.pipeline, training.holdout_name(problem, place.config.split, holdout), ref.run_key)
-    evidence = training.evaluate(
-        problem,
-        model,
-        champion,
-        training.together(bench.table("train.arrow"), bench.table("validation.arrow")),
-        holdout,
-        place.config.gate.slices,
-        ref.seed,
+    holdout = bench.table("holdout.arrow")
+    champion = evaluation.Champion(ref.champion, place.model(ref.champion)) if ref.champion else None
+    chair = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
+    events.emit("train", f"judging on {len(holdout):,} holdout rows against {chair}")
+    reads = place.stores.ledger.read_holdout(
+        ref.pipeline, holdout_name(holdout, place.config.split, problem.time), ref.run_key
+    )
+    model = load(bench.folder / "bundle", digest=packaged.digest)
+    fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
+    evidence = evaluation.evaluate(
+        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
     )
     broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
-    verdict = gate.decide(place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed)
-    story = training.story(ref.pipeline, problem, model, evidence, verdict, ref.facts(reads, len(holdout)), bench_findings(bench))
+    verdict = gate.decide(
+        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
+    )
+    facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {len(holdout):,} held out")
+    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
+    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     for name, svg in report.plots(story).items():
         bench.put_text(f"artifacts/plots/{name}.svg", svg)
     bench.put_text("artifacts/report.html", report.render(story))
-    bench.put("scores.json", training.Scores(evidence.scores, evidence.train_scores, reads), training.Scores)
+    scores = evaluation.Scores(dict(evidence.scores), dict(evidence.train_scores), reads)
+    bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
 
 
-@task(name="register", task_run_name="register", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@task(
+    name="register",
+    task_run_name="register",
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=transient,
+)
 def register(ref: RunRef) -> TrainResult:
     """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
     from infra.ledger import VersionRecord
-    from tasks import training
+    from tasks.evaluation import Scores
     from tasks.gate import Verdict
     from tasks.search import Found
 
     bench, stores = ref.bench, ref.open().stores
-    verdict, scores = bench.get("verdict.json", Verdict), bench.get("scores.json", training.Scores)
+    verdict, scores = bench.get("verdict.json", Verdict), bench.get("scores.json", Scores)
     packaged, found = bench.get("packaged.json", Packaged), bench.get("found.json", Found)
     stores.tracking.log_metrics(packaged.run_id, scores.flat())
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
-    version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.run_key, tags, describe(ref, verdict, scores))
+    version = stores.registry.register(
+        packaged.run_id, packaged.model_uri, ref.run_key, tags, describe(ref, verdict, scores)
+    )
     stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)})
     result = TrainResult(
         pipeline=ref.pipeline,

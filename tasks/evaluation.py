@@ -1,0 +1,208 @@
+"""What a model is worth: everyone's scores on the same holdout rows, and the story that a report tells of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+    from tasks.booster import Curve
+    from tasks.bundle import Model
+    from tasks.gate import Judged, Verdict
+    from tasks.leakage import Leak
+    from tasks.postprocess import Predictions
+    from tasks.report import Story
+    from tasks.search import Found
+    from tasks.training import Part, Problem
+
+TRAIN_SCORE_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """Who sits in the chair: a registered model, by its version."""
+
+    version: int
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the gate and the report need to know about a model, all from the same holdout rows.
+
+    `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
+    challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made.
+    """
+
+    judged: Judged
+    leaks: tuple[Leak, ...]
+    broken: tuple[str, ...]
+    scores: Mapping[str, Mapping[str, float]]
+    train_scores: Mapping[str, float]
+    predictions: Predictions
+    y: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Holdout metrics of everyone ('challenger', 'champion', 'linear', 'dummy'), training metrics of the challenger."""
+
+    holdout: dict[str, dict[str, float]]
+    train: dict[str, float]
+    holdout_reads: int
+
+    def of(self, who: str, metric: str) -> float | None:
+        """One value, or None where nobody of that name was scored."""
+        return self.holdout.get(who, {}).get(metric)
+
+    def flat(self) -> dict[str, float]:
+        """All values under one name each, for a metrics store: holdout_roc_auc, linear_roc_auc, train_roc_auc."""
+        named = {
+            f"{'holdout' if who == 'challenger' else who}_{metric}": value
+            for who, values in self.holdout.items()
+            for metric, value in values.items()
+        }
+        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}}
+
+
+def evaluate(
+    problem: Problem,
+    model: Model,
+    champion: Champion | None,
+    fitted_rows: pa.Table,
+    holdout: pa.Table,
+    slices: Sequence[str],
+    seed: int,
+) -> Evidence:
+    """Score challenger, champion, linear model and dummy on the same holdout rows: the one reading of the holdout."""
+    from tasks import baselines, features, leakage, metrics, postprocess, training
+    from tasks.gate import Judged
+
+    fitted_on = training.part(problem, model.features, fitted_rows)
+    judge_on = training.part(problem, model.features, holdout)
+    predictions = postprocess.apply(model.post, _raw(model, judge_on.X))
+    kinds = {feature.name: feature.kind for feature in model.features.features}
+    linear = baselines.linear(
+        problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed
+    )
+    chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
+    in_chair, broken = _champion_predictions(problem, champion, holdout)
+    everyone = {"challenger": predictions.p, "champion": in_chair, "linear": linear, "dummy": chance}
+    some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
+    return Evidence(
+        judged=Judged(
+            task=problem.task,
+            metric=problem.metric,
+            y=judge_on.y,
+            challenger=predictions.p,
+            champion=chance if in_chair is None else in_chair,
+            champion_name=f"version {champion.version}" if champion and in_chair is not None else "dummy",
+            slices={name: features.as_text(holdout[name]) for name in slices if name in holdout.column_names},
+        ),
+        leaks=leakage.find(
+            problem.task, fitted_on, names=model.features.names, sources=model.features.sources, seed=seed
+        ),
+        broken=broken,
+        scores={
+            who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None
+        },
+        train_scores=metrics.scores(
+            problem.task, some.y, postprocess.apply(model.post, _raw(model, some.X)).p
+        ),
+        predictions=predictions,
+        y=judge_on.y,
+    )
+
+
+def _raw(model: Model, X: np.ndarray) -> np.ndarray:
+    from tasks import booster
+
+    return booster.predict(model.booster, X)
+
+
+def _sample(part: Part, rows: int, seed: int) -> Part:
+    import numpy as np
+
+    from tasks.training import Part
+
+    if len(part.y) <= rows:
+        return part
+    chosen = np.random.default_rng(seed).choice(len(part.y), rows, replace=False)
+    return Part(X=part.X[chosen], y=part.y[chosen])
+
+
+def _champion_predictions(
+    problem: Problem, champion: Champion | None, holdout: pa.Table
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The champion's calibrated predictions in the problem's class order, or why they cannot be had."""
+    from tasks import features, postprocess
+
+    if champion is None:
+        return None, ()
+    who, model = f"the champion (version {champion.version})", champion.model
+    if gone := [name for name in model.features.sources if name not in holdout.column_names]:
+        return None, (
+            f"{who} cannot be compared: column {gone[0]!r} that it needs is not in the rows any more",
+        )
+    if model.task != problem.task or tuple(model.post.classes) != problem.classes:
+        return None, (
+            f"{who} cannot be compared: it answers {model.post.classes}, the target now has {problem.classes}",
+        )
+    return postprocess.apply(model.post, _raw(model, features.encode(model.features, holdout))).p, ()
+
+
+def story(
+    pipeline: str,
+    problem: Problem,
+    model: Model,
+    evidence: Evidence,
+    verdict: Verdict,
+    found: Found,
+    curve: Curve,
+    facts: Mapping[str, str],
+    reads: int,
+) -> Story:
+    """Gather what the report tells."""
+    from tasks.report import Story
+
+    table = evidence.predictions.columns
+    regression = problem.task == "regression"
+    return Story(
+        pipeline=pipeline,
+        version=None,
+        verdict=verdict,
+        task=problem.task,
+        metric=problem.metric,
+        target=problem.target,
+        classes=problem.classes,
+        scores=evidence.scores,
+        train_scores=evidence.train_scores,
+        curve=curve,
+        y=evidence.y,
+        p=evidence.predictions.p,
+        threshold=model.post.threshold if problem.task == "binary" else None,
+        importance=importance(model),
+        trials=found.trials,
+        facts=facts,
+        holdout_reads=reads,
+        lower=table["lower"].to_numpy() if regression else None,
+        upper=table["upper"].to_numpy() if regression else None,
+        leaks=evidence.leaks,
+    )
+
+
+def importance(model: Model) -> dict[str, float]:
+    """Each source column's share of the booster's total gain, largest first; a date's parts are one column."""
+    from tasks import booster
+
+    source = {feature.name: feature.source for feature in model.features.features}
+    shares: dict[str, float] = {}
+    for name, gain in booster.importance(model.booster, model.features.names).items():
+        shares[source[name]] = shares.get(source[name], 0.0) + gain
+    total = sum(shares.values()) or 1.0
+    return {name: gain / total for name, gain in sorted(shares.items(), key=lambda item: -item[1])}
