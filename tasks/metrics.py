@@ -53,10 +53,10 @@ def greater_is_better(metric: str) -> bool:
 
 
 def score(task: str, metric: str, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """`metric` of predictions `p` [n] or [n, classes] for `y` [n]; `weight` [n] weighs rows (default: equally).
+    """`metric` of predictions `p` [n] or [n, classes] for `y` [n]; `weight` [n] weighs rows (default: 1).
 
-    NaN where the metric is not defined on these rows, e.g. ROC AUC of one class. Raises ValueError for no rows
-    and for a metric that is not the task's.
+    NaN where the metric is not defined on these rows, e.g. ROC AUC of one class. Raises ValueError for no
+    rows and for a metric that is not the task's.
     """
     import numpy as np
 
@@ -88,7 +88,7 @@ def bootstrap_gain(
     """The challenger's gain on each of `resamples` draws of the rows with replacement: float64 [resamples].
 
     Paired: both models are scored on the same draw (Efron & Tibshirani 1993, chapter 13). Positive is better.
-    NaN for a draw on which the metric is not defined. The draws depend on `seed` and the number of rows alone.
+    NaN for a draw on which the metric is not defined. The draws depend on `seed` and the number of rows.
     """
     import numpy as np
 
@@ -134,10 +134,10 @@ def slices(
     resamples: int = 400,
     seed: int = 0,
 ) -> tuple[SliceGain, ...]:
-    """The gain within every value of `values` (text [n], None is a value too) that `smallest` rows or more have.
+    """The gain within each value of `values` (text [n], None is one too) that `smallest` rows or more have.
 
-    Where the metric is not defined within a slice, e.g. ROC AUC where all labels are the same, the fallback of
-    the task is used instead: a slice is never passed over.
+    Where the metric is not defined within a slice, e.g. ROC AUC where all labels are the same, the fallback
+    of the task is used instead: a slice is never passed over.
     """
     import numpy as np
 

@@ -1,10 +1,39 @@
-"""Which rows train, which tune, which judge."""
+"""Which rows train, which tune, which judge.
+
+Random and group splits are made by content: md5 of the key's values, of the group's value or, without a key,
+of all input columns' values. The first 32 bits of the digest say whether the row is held out, the next 32
+whether it validates. So a row's part depends on nothing but the row: not on its order, its batch, the rows
+beside it, the library that read it or the machine, and it stays the same for ever.
+
+The text that is hashed: columns in the order of their names, each value as `<bytes>:<value>` (a null as `~`),
+where a value is text as it came; a boolean as 0 or 1; an integer, or a number that is whole, in decimal digits;
+any other number as `x` and the decimal of its IEEE 754 bits; a date in days and a timestamp in microseconds
+since 1970 (UTC).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import DataError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+    Moment = datetime | date | int | float | str
+
+MANY_VALUES = 100
+"""Up to this many distinct labels every one of them is wanted in training and validation rows."""
+
+EXACT = 2.0**53
 
 
 class SplitSpec(BaseModel):
@@ -16,3 +45,229 @@ class SplitSpec(BaseModel):
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows that only the gate reads")
     validation: float = Field(0.2, ge=0.05, le=0.5, description="share of rows that the search compares on")
     group: str = Field("", description="column whose equal values stay in one part (strategy = group)")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The rows of a training run: fit on `train`, compare trials on `validation`, judge once on `holdout`."""
+
+    train: pa.Table
+    validation: pa.Table
+    holdout: pa.Table
+
+
+def split(
+    rows: pa.Table,
+    spec: SplitSpec,
+    *,
+    key: Sequence[str],
+    time: str,
+    target: str,
+    not_before: Moment | None = None,
+) -> Parts:
+    """Part labelled `rows`; every row is in exactly one part, in the order in which it came.
+
+    Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so that
+    equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of it that
+    is nearest to the border changes sides: the only exception to the hash, and the holdout knows none. Group: by
+    hash of the group's value; rows without one are a group. Time: the holdout is the newest share of the rows,
+    after `not_before` (the last row that the champion was trained on); validation is the newest share of what is
+    before. Rows of one time value stay together; rows without a time count as the oldest.
+
+    `validation` is a share of the rows that are not held out. Raises TargetError where all rows have the same
+    label, and DataError where a part would be empty or hold one label only.
+    """
+    import numpy as np
+
+    labels = rows[target].combine_chunks().dictionary_encode()
+    codes = labels.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    if not len(rows):
+        raise TargetError(f"no row has a label in {target!r}", "ingest rows with labels first")
+    if len(labels.dictionary) < 2:
+        only = ", ".join(repr(value) for value in labels.dictionary.to_pylist()) or "none"
+        raise TargetError(
+            f"all {len(rows):,} rows have the same {target!r} ({only}): nothing can be learned",
+            "bring rows with other labels, or choose another target",
+        )
+    if spec.strategy == "time":
+        holdout, validation = _by_time(rows, spec, time, not_before)
+    else:
+        columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
+        holdout, validation, draw = _by_hash(rows, spec, columns)
+        if spec.strategy == "random" and len(labels.dictionary) <= MANY_VALUES:
+            _lend(codes, draw, holdout, validation)
+    masks = {"training": ~(holdout | validation), "validation": validation, "holdout": holdout}
+    for name, mask in masks.items():
+        _check(name, codes[mask], target, spec)
+    return Parts(*(rows.take(np.flatnonzero(mask)) for mask in masks.values()))
+
+
+def _inputs(rows: pa.Table, target: str) -> list[str]:
+    return [name for name in rows.column_names if name != target and not name.startswith("_")]
+
+
+def _by_hash(
+    rows: pa.Table, spec: SplitSpec, columns: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks of holdout and validation rows, and the draw in [0, 1) by which rows validate."""
+    import numpy as np
+
+    if missing := [name for name in columns if name not in rows.column_names]:
+        raise DataError(
+            f"column {missing[0]!r}, by which rows are parted, is not in the table",
+            "correct data.key or split.group",
+        )
+    digests = b"".join(
+        hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical(rows, columns)
+    )
+    words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32
+    holdout = words[:, 0] < spec.holdout
+    return holdout, ~holdout & (words[:, 1] < spec.validation), words[:, 1]
+
+
+def canonical(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
+    """One text per row that says its values in `columns` unambiguously; the module's head tells how."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = []
+    for name in sorted(columns):
+        text = _as_text(rows[name].combine_chunks())
+        length = pc.binary_length(text.cast(pa.binary())).cast(pa.string())
+        said = pc.binary_join_element_wise(length, text, ":")
+        parts.append(pc.fill_null(said, "~"))
+    joined = pc.binary_join_element_wise(*parts, "")
+    return [str(text).encode("utf-8") for text in joined.to_pylist()]
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Values as text that no library version formats in its own way; null stays null, NaN is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(values.dictionary_decode())
+    if pa.types.is_boolean(kind):
+        return values.cast(pa.int8()).cast(pa.string())
+    if pa.types.is_date(kind):
+        return values.cast(pa.date32()).cast(pa.int32()).cast(pa.string())
+    if pa.types.is_timestamp(kind):
+        return values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()).cast(pa.string())
+    if pa.types.is_floating(kind):
+        # 0.0 + -0.0 is 0.0: both zeros are one value
+        number = pc.add(values.cast(pa.float64()), 0.0)
+        number = pc.if_else(pc.is_nan(number), pa.scalar(None, pa.float64()), number)
+        whole = pc.and_(pc.equal(pc.floor(number), number), pc.less(pc.abs(number), EXACT))
+        digits = pc.if_else(whole, number, 0.0).cast(pa.int64()).cast(pa.string())
+        bits = pc.binary_join_element_wise("x", number.view(pa.int64()).cast(pa.string()), "")
+        return pc.if_else(whole, digits, bits)
+    return values.cast(pa.string())
+
+
+def _lend(codes: np.ndarray, draw: np.ndarray, holdout: np.ndarray, validation: np.ndarray) -> None:
+    """Give each label with two rows or more outside the holdout one in training and one in validation."""
+    import numpy as np
+
+    for code in np.unique(codes[~holdout]):
+        open_ = np.flatnonzero((codes == code) & ~holdout)
+        lowest, highest = draw[open_].min(), draw[open_].max()
+        if lowest == highest:
+            continue
+        if not validation[open_].any():
+            validation[open_[draw[open_] == lowest]] = True
+        elif validation[open_].all():
+            validation[open_[draw[open_] == highest]] = False
+
+
+def _by_time(
+    rows: pa.Table, spec: SplitSpec, time: str, not_before: Moment | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of holdout and validation rows, cut at time values."""
+    import numpy as np
+
+    moments, known = _moments(rows, time)
+    if not known.any():
+        raise DataError(f"no row has a time in {time!r}", "set split.strategy to 'random'")
+    after = known if not_before is None else known & (moments > _as_number(not_before, rows[time].type))
+    if not after.any():
+        raise DataError(
+            f"no row is later than {not_before}, the last one that the champion was trained on: "
+            "no row can judge both models",
+            "ingest newer rows first, or set split.strategy to 'random'",
+        )
+    holdout = after & (moments >= _cut(moments[known], spec.holdout))
+    rest = known & ~holdout
+    if not rest.any():
+        return holdout, np.zeros(len(rows), dtype=bool)
+    return holdout, rest & (moments >= _cut(moments[rest], spec.validation))
+
+
+def _cut(moments: np.ndarray, share: float) -> float:
+    """The time value from which on the rows are nearest to `share` of all, never all if it can be helped."""
+    import numpy as np
+
+    values, counts = np.unique(moments, return_counts=True)
+    if len(values) == 1:
+        return float(values[0])
+    newer = counts[::-1].cumsum()[::-1][1:]
+    return values[1:][np.abs(newer - share * len(moments)).argmin()]  # type: ignore[no-any-return]
+
+
+def _moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
+    """Times as numbers in the column's own unit (0 where there is none), and where there is one."""
+    import numpy as np
+    import pyarrow as pa
+
+    if time not in rows.column_names:
+        raise DataError(
+            f"column {time!r}, by which rows are parted, is not in the table", "correct data.time"
+        )
+    column = rows[time].combine_chunks()
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
+    elif pa.types.is_date(kind):
+        column = column.cast(pa.date32()).cast(pa.int32())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise DataError(
+            f"column {time!r} holds {kind}, which has no order in time",
+            "give it a date or timestamp type in the suite, or set split.strategy to 'random'",
+        )
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    moments = column.fill_null(0).to_numpy(zero_copy_only=False)
+    if moments.dtype.kind == "f":
+        known = known & np.isfinite(moments)
+    return moments, known
+
+
+def _as_number(moment: Moment, kind: pa.DataType) -> int | float:
+    """`moment` in the unit of a time column of type `kind`; text is ISO 8601, a naive time is UTC."""
+    import pyarrow as pa
+
+    temporal = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment) if temporal else float(moment)
+    if isinstance(moment, int | float):
+        return moment
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)
+    since = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    if pa.types.is_date(kind):
+        return since.days
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _check(name: str, codes: np.ndarray, target: str, spec: SplitSpec) -> None:
+    """Raises DataError where a part is empty or all its labels are the same."""
+    import numpy as np
+
+    if len(codes) and len(np.unique(codes)) > 1:
+        return
+    what = f"its {len(codes):,} rows all have the same {target!r}" if len(codes) else "it would hold no row"
+    other = "" if spec.strategy == "random" else ", or set split.strategy to 'random'"
+    share = f"split.{name}" if name != "training" else "the shares split.holdout and split.validation"
+    raise DataError(
+        f"the {spec.strategy} split leaves no usable {name} part: {what}",
+        f"change {share}, bring more rows{other}",
+    )
