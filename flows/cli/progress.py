@@ -1,0 +1,142 @@
+"""What a person sees while a flow works: on a terminal a bar with the time left, elsewhere lines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from flows import events
+from flows.cli.terminal import NOTICES, Notices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from flows.events import Event
+
+
+class Watcher(Protocol):
+    """Shows events and single lines."""
+
+    def event(self, event: Event) -> None:
+        """Show what happened."""
+
+    def line(self, text: str) -> None:
+        """Show one line of the project's own log."""
+
+
+@contextmanager
+def watching(console: Console, command: str) -> Iterator[None]:
+    """Show the events and notices of the block on `console`, in the way that fits it."""
+    with _bars(console, command) if console.is_terminal else _lines(console) as watcher:
+        notices = Notices(watcher.line)
+        logger = logging.getLogger(NOTICES)
+        logger.addHandler(notices)
+        try:
+            with events.listening(watcher.event):
+                yield
+        finally:
+            logger.removeHandler(notices)
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Watcher]:
+    yield Lines(console)
+
+
+class Lines:
+    """One plain line per event, with the seconds since the command began."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+
+    def event(self, event: Event) -> None:
+        """Print the event with its count and the time left, where they are known."""
+        counted = f" {event.done}/{event.total}" if event.total is not None else ""
+        left = f" ({clock(event.seconds_left)} left)" if event.seconds_left is not None else ""
+        self.line(f"{event.kind}{counted}: {event.message}{left}")
+
+    def line(self, text: str) -> None:
+        """Print one line at once: whoever reads the pipe wants it now."""
+        elapsed = time.monotonic() - self._began
+        self._console.print(f"[{elapsed:6.1f} s] {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.file.flush()
+
+
+@contextmanager
+def _bars(console: Console, command: str) -> Iterator[Watcher]:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    progress = Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("[bold]{task.fields[kind]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[left]}", style="cyan"),
+        TextColumn("{task.fields[message]}", markup=False, style="dim"),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with progress:
+        yield Bars(progress.console, command, progress)
+
+
+class Bars:
+    """One bar at a time: the work that was heard of last; what is finished stays above it as a line."""
+
+    def __init__(self, console: Console, command: str, progress: Progress) -> None:
+        self._console = console
+        self._progress = progress
+        self._began = time.monotonic()
+        self._kind = command
+        self._done = 0
+        self._task = self._begin(command, None, "getting ready")
+
+    def event(self, event: Event) -> None:
+        """Move the bar; a finished step of known number becomes a line, a trial only moves the bar."""
+        if event.kind != self._kind:
+            self._progress.remove_task(self._task)
+            self._kind, self._done, self._began = event.kind, event.done or 0, time.monotonic()
+            self._task = self._begin(event.kind, event.total, event.message)
+        finished = event.done is not None and event.done > self._done
+        self._progress.update(
+            self._task,
+            completed=event.done or 0,
+            total=event.total,
+            count=f"{event.done}/{event.total}" if event.total is not None else "",
+            left=self._left(event),
+            message=event.message,
+        )
+        if event.total is None or (finished and event.kind != "tune"):
+            self.line(f"{event.kind}: {event.message}")
+        self._done = event.done or 0
+
+    def line(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._console.print(text, markup=False, highlight=False, style="dim")
+
+    def _begin(self, kind: str, total: int | None, message: str) -> TaskID:
+        return self._progress.add_task("", total=total, kind=kind, message=message, count="", left="")
+
+    def _left(self, event: Event) -> str:
+        """The flow's own estimate, else the mean of the steps that this command has done."""
+        if event.seconds_left is not None:
+            return f"{clock(event.seconds_left)} left"
+        if not event.done or not event.total:
+            return ""
+        each = (time.monotonic() - self._began) / event.done
+        return f"{clock(each * (event.total - event.done))} left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `0:42` or `1:02:03`."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

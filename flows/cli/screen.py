@@ -1,0 +1,102 @@
+"""How results look: aligned tables, thousands separators, one colour scheme, a next command at the end."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDE = 200
+GOOD = {"PROMOTE": "green", "accepted": "green", "ok": "green"}
+BAD = {"REFUSED": "red", "NOT_COMPARABLE": "yellow", "KEEP": "yellow", "refused": "red", "unreadable": "red"}
+
+
+class Screen:
+    """The stdout of a command for people; `pipeline` is what they gave as -p."""
+
+    def __init__(self, out: TextIO, pipeline: str = "") -> None:
+        self._console = Console(file=out, width=_width(out), highlight=False, soft_wrap=False)
+        self._pipeline = pipeline
+
+    def line(self, *parts: str | tuple[str, str]) -> None:
+        """Print a line of plain and (text, style) parts; what came from data is never read as markup."""
+        self._console.print(Text.assemble(*parts), soft_wrap=True)
+
+    def table(
+        self, headings: Sequence[str], rows: Sequence[Sequence[str | int | float | None]], title: str = ""
+    ) -> None:
+        """Print rows under headings: numbers right aligned, words of judgement coloured."""
+        if not rows:
+            return
+        table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold cyan")
+        for index, heading in enumerate(headings):
+            numeric = all(row[index] is None or isinstance(row[index], int | float) for row in rows)
+            table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row))
+        self._console.print(table)
+
+    def facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Print names and values in two columns; a fact without a value is left out."""
+        known = [(name, value) for name, value in facts if value]
+        width = max((len(name) for name, _ in known), default=0)
+        for name, value in known:
+            self.line((f"  {name:<{width}}  ", "dim"), value)
+
+    def next(self, why: str, *command: str) -> None:
+        """Name the sensible next command, with the -p that this one had."""
+        chosen = ["-p", self._pipeline] if self._pipeline else []
+        self.line(("next: ", "bold"), f"{why}: ", (" ".join(["treadle", *command, *chosen]), "bold cyan"))
+
+    def hint(self, text: str) -> None:
+        """Name a sensible next step that is no command of ours."""
+        self.line(("next: ", "bold"), text)
+
+
+def judged(word: str) -> tuple[str, str]:
+    """A verdict or status with its colour."""
+    return word, f"bold {GOOD.get(word) or BAD.get(word) or 'default'}"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 row`, `1,000 rows`, `2 batches`."""
+    ending = "es" if noun.endswith(("ch", "s", "x")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
+def figure(value: float | None) -> str:
+    """A score with four significant decimals; a missing one is a dash."""
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """`12 s` or `2 min 5 s`."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def _cell(value: str | float | None) -> Text:
+    if value is None:
+        return Text("-", style="dim")
+    if isinstance(value, bool | str):
+        text, style = judged(str(value))
+        return Text(text, style=style if style != "bold default" else "")
+    return Text(f"{value:,}" if isinstance(value, int) else figure(value))
+
+
+def _width(out: TextIO) -> int | None:
+    """The terminal's width; files and pipes get whole lines."""
+    if not out.isatty():
+        return WIDE
+    try:
+        return os.get_terminal_size(out.fileno()).columns or None
+    except OSError:
+        return None

@@ -1,0 +1,67 @@
+"""One command's run: quiet libraries, show progress, then print the result as people or programs want it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flows.cli.screen import Screen
+    from flows.cli.terminal import Terminal
+
+
+class Result(Protocol):
+    """What every command's `run` returns: a frozen pydantic model that knows its exit code."""
+
+    def exit_code(self) -> int:
+        """The process's exit code."""
+        ...
+
+    def model_dump_json(self, *, indent: int | None = None, by_alias: bool | None = None) -> str:
+        """The documented object."""
+        ...
+
+
+R = TypeVar("R", bound=Result)
+
+
+def carry_out(
+    terminal: Terminal,
+    command: str,
+    verb: Callable[[], R],
+    show: Callable[[R, Screen], None],
+    *,
+    as_json: bool,
+    pipeline: str = "",
+) -> int:
+    """Run `verb` under its progress display, print its result, and return its exit code.
+
+    With `as_json` stdout gets the result's one object and nothing else; otherwise `show` renders it.
+    `pipeline` is what the person gave as -p, and is repeated in the commands that we recommend.
+    """
+    from rich.console import Console
+
+    from flows.cli.progress import watching
+    from flows.cli.screen import Screen
+
+    log, debug = noise()
+    terminal.keep(log, debug=debug)
+    with watching(Console(file=terminal.err), command):
+        result = verb()
+    if as_json:
+        print(result.model_dump_json(indent=2, by_alias=True), file=terminal.out)
+    else:
+        show(result, Screen(terminal.out, pipeline))
+    terminal.out.flush()
+    return result.exit_code()
+
+
+def noise() -> tuple[Path | None, bool]:
+    """Where libraries' noise goes (inside a home: its log file), and whether the person wants to see it."""
+    from infra import settings as settings_
+
+    settings = settings_.here()
+    inside = (settings.home / "pipelines").is_dir()
+    return settings.state / "treadle.log" if inside else None, settings.debug

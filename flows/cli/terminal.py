@@ -1,0 +1,109 @@
+"""The person's terminal, kept for what the command has to say: libraries' noise goes to a log file.
+
+This is the one place where logging is configured. Descriptors 1 and 2 are pointed elsewhere while a command
+runs, because C++ code, progress bars and warnings of libraries write to them without asking anybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from flows import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NOTICES = "treadle"
+LOG_BYTES = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Where a command speaks: `out` carries its result, nothing else; `err` progress, notices, errors."""
+
+    out: TextIO
+    err: TextIO
+
+    @classmethod
+    def of_this_process(cls) -> Terminal:
+        """Copies of stdout and stderr; a closed one becomes the null device."""
+        return cls(out=_copy(1, sys.stdout), err=_copy(2, sys.stderr))
+
+    def keep(self, log: Path | None, *, debug: bool) -> None:
+        """Send what anybody else writes to stdout or stderr to `log` (None: nowhere), for the process's life.
+
+        With `debug` it goes to stderr.
+        """
+        if sys.stdout is not None:
+            with suppress(OSError):
+                sys.stdout.flush()
+        noise = self.err.fileno() if debug else _open_log(log)
+        os.dup2(noise, 1)
+        os.dup2(noise, 2)
+        configure_logging(debug=debug)
+
+    def forget_output(self) -> None:
+        """Point stdout to the null device, so that nothing fails again when buffers are flushed at exit."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.out.fileno())
+        os.dup2(nowhere, 1)
+
+    def say_last(self, line: str) -> None:
+        """Write one line past all buffers, as the last thing before the process ends."""
+        with suppress(OSError, ValueError):
+            self.out.flush()
+        # On a terminal: leave the progress bar's line, and show the cursor again that it hid.
+        start = "\r\x1b[2K\x1b[?25h" if self.err.isatty() else ""
+        with suppress(OSError):
+            os.write(self.err.fileno(), f"{start}{line}\n".encode())
+
+
+def configure_logging(*, debug: bool) -> None:
+    """Log everything to stderr (which `keep` has pointed to the log file); warnings never reach a person."""
+    import warnings
+
+    logging.captureWarnings(True)
+    if not debug:
+        warnings.simplefilter("ignore")
+    noise = logging.StreamHandler(sys.stderr)
+    noise.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[noise], force=True)
+    logging.getLogger(NOTICES).setLevel(logging.INFO)
+
+
+class Notices(logging.Handler):
+    """Hands the project's own log lines to `say`; events have their own way to the screen."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(level=logging.INFO)
+        self._say = say
+        self.addFilter(lambda record: record.name != events.LOGGER)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one line."""
+        self._say(record.getMessage())
+
+
+def _copy(descriptor: int, stream: TextIO | None) -> TextIO:
+    try:
+        copied = os.dup(descriptor)
+    except OSError:
+        copied = os.open(os.devnull, os.O_WRONLY)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return os.fdopen(copied, "w", encoding=encoding, errors="backslashreplace")
+
+
+def _open_log(log: Path | None) -> int:
+    if log is not None:
+        with suppress(OSError):
+            log.parent.mkdir(exist_ok=True)
+            if log.exists() and log.stat().st_size > LOG_BYTES:
+                log.replace(log.with_suffix(".old.log"))
+            return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.open(os.devnull, os.O_WRONLY)
