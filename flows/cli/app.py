@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flows.cli.pages import Front, Page
 from flows.cli.place import complete, opened
 from flows.cli.session import carry_out
 from tasks.errors import UsageError
@@ -32,14 +33,15 @@ START, WORK, LOOK, MACHINE = "Begin", "Every day", "Look and decide", "This mach
 
 
 def examples(*lines: str) -> str:
-    """Examples for the end of a command's help."""
-    return "\n\n".join(["[bold]Examples[/]", *(f"  [cyan]{line}[/]" for line in lines)])
+    """Examples for the end of a help page."""
+    return "\n".join(lines)
 
 
 app = typer.Typer(
+    cls=Front,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="From a table and a column to predict to a running ML system: validated data, a tuned model, "
     "an honest gate, a registered champion, batch inference.",
     epilog=examples(
@@ -82,9 +84,14 @@ def root(
     """Hold the options that need no command."""
 
 
-@app.command(rich_help_panel=START, epilog=examples("treadle demo", "treadle demo --json > summary.json"))
+@app.command(
+    cls=Page, rich_help_panel=START, epilog=examples("treadle demo", "treadle demo --json > summary.json")
+)
 def demo(context: typer.Context, *, as_json: Json = False) -> int:
-    """Do the main job on real flights, by the public commands, in a home of its own (.treadle/demo)."""
+    """See the whole job on real flights, in a home of its own.
+
+    It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
+    """
     from flows.cli import show
 
     def verb() -> DemoResult:
@@ -98,6 +105,7 @@ def demo(context: typer.Context, *, as_json: Json = False) -> int:
 
 
 @app.command(
+    cls=Page,
     rich_help_panel=START,
     epilog=examples(
         "treadle init customers.csv --target churn",
@@ -132,7 +140,10 @@ def init(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Write a commented config and a starter suite for a table; outside any home this folder becomes one."""
+    """Write config and starter suite for a table.
+
+    Every line says what was inferred and why. Outside any home the current folder becomes one.
+    """
     from flows.cli import show
 
     def verb() -> InitResult:
@@ -144,9 +155,11 @@ def init(
     return carry_out(context.obj, "init", verb, show.init, as_json=as_json)
 
 
-@app.command(rich_help_panel=START, epilog=examples("treadle check", "treadle check -p customers --json"))
+@app.command(
+    cls=Page, rich_help_panel=START, epilog=examples("treadle check", "treadle check -p customers --json")
+)
 def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
-    """Say in about a second whether config, suite and data fit together."""
+    """Say whether config, suite and data fit together."""
     from flows.cli import show
 
     def verb() -> CheckResult:
@@ -158,6 +171,7 @@ def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
 
 
 @app.command(
+    cls=Page,
     rich_help_panel=WORK,
     epilog=examples(
         "treadle ingest", "treadle ingest inbox/2024-05.csv", "treadle ingest --json | jq .quarantined"
@@ -175,7 +189,10 @@ def ingest(
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
-    """Take new files through validation into rows or quarantine; a file seen before does nothing."""
+    """Validate new files into rows or quarantine.
+
+    A file whose content was seen before, under whatever name, does nothing.
+    """
     from flows.cli import show
 
     def verb() -> IngestResult:
@@ -187,6 +204,7 @@ def ingest(
 
 
 @app.command(
+    cls=Page,
     rich_help_panel=WORK,
     epilog=examples(
         "treadle train", "treadle train --budget 60 --trials 100", "treadle train --again --device cpu"
@@ -217,9 +235,9 @@ def train(
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
-    """Ingest what waits, train a challenger, judge it on the holdout, and promote it if it is better.
+    """Train, judge on the holdout, promote if better.
 
-    Interrupted or killed, the same command goes on where it stopped.
+    What waits is ingested first. Interrupted or killed, the same command goes on where it stopped.
     """
     from flows.cli import show
 
@@ -232,6 +250,7 @@ def train(
 
 
 @app.command(
+    cls=Page,
     rich_help_panel=WORK,
     epilog=examples(
         "treadle score", "treadle score --rescore", "treadle score --input new.csv --output predictions.csv"
@@ -258,7 +277,10 @@ def score(
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
-    """Predict with the champion: what waits without a label, or one file into another."""
+    """Predict with the champion.
+
+    What waits is ingested, then rows without a label are scored; or one file is answered by another.
+    """
     from flows.cli import show
 
     def verb() -> ScoreResult:
@@ -275,9 +297,11 @@ def score(
     return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(rich_help_panel=LOOK, epilog=examples("treadle models", "treadle models --json | jq .champion"))
+@app.command(
+    cls=Page, rich_help_panel=LOOK, epilog=examples("treadle models", "treadle models --json | jq .champion")
+)
 def models(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
-    """List the versions with the gate's verdicts, and who was champion when and why."""
+    """List versions, verdicts and champions."""
     from flows.cli import show
 
     def verb() -> ModelsResult:
@@ -288,7 +312,9 @@ def models(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = F
     return carry_out(context.obj, "models", verb, show.models, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(rich_help_panel=LOOK, epilog=examples("treadle promote 3 --reason 'agreed with the sales team'"))
+@app.command(
+    cls=Page, rich_help_panel=LOOK, epilog=examples("treadle promote 3 --reason 'agreed with the sales team'")
+)
 def promote(
     context: typer.Context,
     *,
@@ -297,7 +323,10 @@ def promote(
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
-    """Make a version the champion because you say so; its bundle is verified first."""
+    """Make a version the champion because you say so.
+
+    Its bundle is verified first; the move stands in the ledger with its reason.
+    """
     from flows.cli import show
 
     def verb() -> PromoteResult:
@@ -308,7 +337,9 @@ def promote(
     return carry_out(context.obj, "promote", verb, show.promote, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(rich_help_panel=LOOK, epilog=examples("treadle report", "treadle report 4f3c --no-open"))
+@app.command(
+    cls=Page, rich_help_panel=LOOK, epilog=examples("treadle report", "treadle report 4f3c --no-open")
+)
 def report(
     context: typer.Context,
     *,
@@ -331,9 +362,9 @@ def report(
     return carry_out(context.obj, "report", verb, show.report, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(rich_help_panel=MACHINE, epilog=examples("treadle doctor", "treadle doctor --json"))
+@app.command(cls=Page, rich_help_panel=MACHINE, epilog=examples("treadle doctor", "treadle doctor --json"))
 def doctor(context: typer.Context, *, as_json: Json = False) -> int:
-    """Check this machine and this home, and say how to mend what is broken."""
+    """Check this machine and this home, and say how to mend them."""
     from flows.cli import show
 
     def verb() -> DoctorResult:
@@ -345,9 +376,12 @@ def doctor(context: typer.Context, *, as_json: Json = False) -> int:
     return carry_out(context.obj, "doctor", verb, show.doctor, as_json=as_json)
 
 
-@app.command(rich_help_panel=MACHINE, epilog=examples("treadle down"))
+@app.command(cls=Page, rich_help_panel=MACHINE, epilog=examples("treadle down"))
 def down(context: typer.Context, *, as_json: Json = False) -> int:
-    """End the Prefect servers that this home, and homes under its .treadle/, started."""
+    """End the Prefect servers that this home started.
+
+    Those of homes under its .treadle/ end too. The next command starts what it needs.
+    """
     from flows.cli import show
 
     def verb() -> DownResult:
