@@ -157,6 +157,18 @@ def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> 
     return {**kept, **extra}
 
 
+def set_environment(
+    values: Mapping[str, str], *, unset: Sequence[str] = (), no_proxy: Sequence[str] = ()
+) -> None:
+    """Set and unset variables for libraries that read them; hosts of `no_proxy` need no proxy."""
+    for name in unset:
+        os.environ.pop(name, None)
+    os.environ.update(values)
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*known, *(host for host in no_proxy if host not in known)])
+
+
 def _named_home() -> Path | None:
     named = os.environ.get(f"{PREFIX}HOME", "")
     return Path(named).expanduser().resolve() if named else None

@@ -1,0 +1,16 @@
+"""The Prefect server that flows report to: `PREFECT_API_URL`, else the home's own, started when it is needed.
+
+    with flow_context(settings):
+        train(...)
+
+`flow_context` is all that a command needs; `state`, `ui_url` and `down` are for people. `server` finds,
+starts and ends a home's server, `serve` is the process that it runs in, `client` is what Prefect is told in
+our process, and `killed` closes the runs of commands that were killed.
+"""
+
+from __future__ import annotations
+
+from infra.orchestrator.client import flow_context, prepare
+from infra.orchestrator.server import ServerState, State, down, homes, state, ui_url
+
+__all__ = ["ServerState", "State", "down", "flow_context", "homes", "prepare", "state", "ui_url"]

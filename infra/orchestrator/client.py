@@ -1,0 +1,120 @@
+"""What Prefect is told in our own process while flows run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from infra.orchestrator import killed, server
+from infra.settings import set_environment
+from tasks.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.settings import Settings
+
+FLUSH_SECONDS = 5.0
+ENGINE = ("prefect.flow_runs", "prefect.task_runs")
+
+
+def prepare(settings: Settings) -> None:
+    """Settle what libraries read from the environment when they are imported; for before `import prefect`.
+
+    Nobody is told that we are at work: on a terminal, Prefect tells its makers as soon as it is imported. A
+    person's own `~/.prefect` is neither read nor made, and no proxy comes between us and our own server.
+    """
+    values = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    place = server.folder(settings)
+    if place.is_dir():
+        values |= {"PREFECT_HOME": str(place), "PREFECT_PROFILES_PATH": str(place / "profiles.toml")}
+    set_environment(values, unset=("PREFECT_PROFILE",), no_proxy=(server.LOOPBACK, "localhost"))
+
+
+@contextmanager
+def flow_context(settings: Settings) -> Iterator[str]:
+    """Flows that are called in this block report to the home's Prefect server; yields its API's address.
+
+    Starts the home's own server where there is none (seconds, once). Results come back as the objects that
+    they are; what is stored of them is JSON. Raises ServiceError where the server does not answer, before or
+    while the flow runs, and HomeError where the home cannot be written.
+    """
+    url = server.api_url(settings)
+    prepare(settings)
+    import httpx
+
+    with ExitStack() as block:
+        block.enter_context(_prefect_settings(settings, url))
+        block.enter_context(_logs(debug=settings.debug))
+        block.enter_context(killed.present(server.folder(settings)))
+        try:
+            yield url
+        except httpx.TransportError as error:
+            raise ServiceError(
+                f"the Prefect server at {url} stopped answering: {error}", "run the same command again"
+            ) from error
+        finally:
+            _flush()
+
+
+@contextmanager
+def _prefect_settings(settings: Settings, url: str) -> Iterator[None]:
+    from prefect import settings as prefect
+
+    place = server.folder(settings)
+    told = {
+        prefect.PREFECT_API_URL: url,
+        prefect.PREFECT_HOME: place,
+        prefect.PREFECT_LOCAL_STORAGE_PATH: place / "storage",
+        prefect.PREFECT_RESULTS_DEFAULT_SERIALIZER: "json",
+        prefect.PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+        # its thread costs up to a second a flow; a command has its person, and `killed` closes what died
+        prefect.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
+    if not settings.prefect_api_url:  # a person's key for another server is not for ours
+        told |= {prefect.PREFECT_API_KEY: None, prefect.PREFECT_API_AUTH_STRING: None}
+    with prefect.temporary_settings(told):
+        yield
+
+
+@contextmanager
+def _logs(*, debug: bool) -> Iterator[None]:
+    """Our own log lines go to their run's page; the engine's leave the person's console alone."""
+    from prefect.context import FlowRunContext, TaskRunContext
+    from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
+
+    def in_run(_record: logging.LogRecord) -> bool:
+        return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+    def for_people(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING and not record.name.startswith(ENGINE)
+
+    ours, root = logging.getLogger("treadle"), logging.getLogger()
+    level, api = ours.level, APILogHandler()
+    api.addFilter(in_run)
+    consoles = [
+        handler for handler in root.handlers if isinstance(handler, PrefectConsoleHandler) and not debug
+    ]
+    for console in consoles:
+        console.addFilter(for_people)
+    ours.addHandler(api)
+    ours.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        ours.removeHandler(api)
+        for console in consoles:
+            console.removeFilter(for_people)
+
+
+def _flush() -> None:
+    """Hand over what Prefect still holds back, so that nothing is lost where the process ends abruptly."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    deadline = time.monotonic() + FLUSH_SECONDS
+    for worker in (EventsWorker, APILogWorker):
+        worker.drain_all(timeout=max(0.1, deadline - time.monotonic()))

@@ -1,0 +1,64 @@
+"""Runs of commands that were killed: nobody is left to say so, and Prefect would show them running for ever.
+
+Every command that runs flows holds the lock of a file of its own, and tags its runs with that file's name.
+A file that nobody holds belongs to a process that had no time to take it away; the next command closes its runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+log = logging.getLogger("treadle.orchestrator")
+
+
+@contextmanager
+def present(folder: Path) -> Iterator[None]:
+    """Close the runs of dead commands, then be known as alive: by a lock, and a tag on the block's runs."""
+    from prefect import tags
+
+    place = folder / "commands"
+    place.mkdir(parents=True, exist_ok=True)
+    for path in place.glob("process-*"):
+        _bury(path)
+    path = place / f"process-{os.getpid()}-{time.time_ns():x}"
+    aside = path.with_name(f".{path.name}")  # never seen unlocked
+    with aside.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        aside.rename(path)
+        try:
+            with tags(path.name):
+                yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _bury(path: Path) -> None:
+    """Close the runs of the command that held `path`, unless it still does."""
+    with suppress(OSError), path.open("r+") as file:  # gone meanwhile, or held: somebody's living command
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _close_runs(path.name)
+        path.unlink()
+
+
+def _close_runs(tag: str) -> None:
+    """Set runs with this tag that are not final to Crashed."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    unfinished = {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.SCHEDULED]}}
+    wanted = FlowRunFilter.model_validate({"tags": {"all_": [tag]}, "state": unfinished})
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=wanted):
+            client.set_flow_run_state(run.id, Crashed(message="The process was killed."), force=True)
+            log.warning("the run %s of a command that was killed is closed as crashed", run.name)

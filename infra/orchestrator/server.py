@@ -1,0 +1,269 @@
+"""Find, start and end a home's own Prefect server.
+
+A server is believed when its lock is held (so it lives, whatever the hint says), its hint was written by the
+process that holds the lock and names this home, and its API says that it is well. A copied home has the hint
+but no lock; a moved one has the lock but not the name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from infra.settings import child_environment
+from tasks.errors import HomeError, ServiceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.settings import Settings
+
+log = logging.getLogger("treadle.orchestrator")
+
+LOCK = "server.lock"
+HINT = "server.json"
+DATABASE = "prefect.db"
+LOOPBACK = "127.0.0.1"
+BUSY = 75  # how a server ends whose folder has one already
+
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+KNOCK_SECONDS = 3.0
+POLL_SECONDS = 0.1
+
+
+class State(StrEnum):
+    """How the server that a home's flows would use stands."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """One home's server. `url` is empty while it is stopped; `pid` is None where the server is not ours."""
+
+    state: State
+    url: str
+    pid: int | None
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What the server wrote about itself; belief is another matter."""
+
+    home: str
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """The API."""
+        return f"http://{LOOPBACK}:{self.port}/api"
+
+
+def folder(settings: Settings) -> Path:
+    """Everything of the home's server: database, log, lock and hint, Prefect's own files."""
+    return settings.state / "prefect"
+
+
+def state(settings: Settings) -> ServerState:
+    """How the server stands that flows of this home would use; starts nothing."""
+    if settings.prefect_api_url:
+        reached = State.UNREACHABLE if _knock(settings.prefect_api_url) else State.RUNNING
+        return ServerState(reached, settings.prefect_api_url, None, own=False)
+    pid = _holder(folder(settings) / LOCK)
+    if pid is None:
+        return ServerState(State.STOPPED, "", None, own=True)
+    hint = _hint(folder(settings) / HINT)
+    if hint is None or hint.pid != pid or hint.home != str(settings.home):
+        return ServerState(State.STARTING, "", pid, own=True)
+    reached = State.STARTING if _knock(hint.url) else State.RUNNING
+    return ServerState(reached, hint.url, pid, own=True)
+
+
+def ui_url(settings: Settings) -> str:
+    """Where a browser finds the server of this home, running or not; empty where none was ever started."""
+    if settings.prefect_api_url:
+        return settings.prefect_api_url.removesuffix("/").removesuffix("/api")
+    hint = _hint(folder(settings) / HINT)
+    return hint.url.removesuffix("/api") if hint and hint.home == str(settings.home) else ""
+
+
+def api_url(settings: Settings) -> str:
+    """The API that flows of this home use; starts the home's own server where there is none.
+
+    Raises ServiceError where `PREFECT_API_URL` does not answer or our own server does not start, HomeError
+    where the home cannot be written.
+    """
+    if settings.prefect_api_url:
+        if trouble := _knock(settings.prefect_api_url):
+            raise ServiceError(
+                f"PREFECT_API_URL={settings.prefect_api_url} does not answer: {trouble}",
+                "start that server, or unset PREFECT_API_URL to use the project's own",
+            )
+        return settings.prefect_api_url
+    return _own(settings)
+
+
+def _own(settings: Settings) -> str:
+    """Wait for the home's own server, starting it where nobody else did; its API."""
+    place = folder(settings)
+    child: subprocess.Popen[bytes] | None = None
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        pid, hint = _holder(place / LOCK), _hint(place / HINT)
+        if pid is None:
+            if child is None:
+                child = _start(settings)
+            elif child.poll() not in (None, BUSY):
+                why = _last_line(place / "server.log")
+                raise ServiceError(
+                    f"the Prefect server of {settings.home} did not start: {why}",
+                    f"the whole story is in {place / 'server.log'}",
+                )
+        # a home that was moved with its server at work: that server is about to notice, and ends
+        elif (
+            hint is not None and hint.pid == pid and hint.home == str(settings.home) and not _knock(hint.url)
+        ):
+            return hint.url
+        time.sleep(POLL_SECONDS)
+    raise ServiceError(
+        f"the Prefect server of {settings.home} does not answer after {START_SECONDS:.0f} s",
+        f"end it with treadle down and try again; its log is {place / 'server.log'}",
+    )
+
+
+def down(settings: Settings) -> tuple[str, ...]:
+    """End the servers of this home and of homes under its `.treadle/`; the homes whose server was ended."""
+    ended = []
+    for place in homes(settings):
+        pid = _holder(place / LOCK)
+        if pid is not None:
+            _end(pid, place / LOCK)
+            ended.append(str(place.parent.parent))
+    return tuple(ended)
+
+
+def homes(settings: Settings) -> tuple[Path, ...]:
+    """The server folders of this home and of homes under its `.treadle/` (the demo's)."""
+    return tuple(sorted((folder(settings), *settings.state.glob("*/.treadle/prefect"))))
+
+
+def _start(settings: Settings) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it."""
+    place = folder(settings)
+    hint = _hint(place / HINT)
+    log.info("starting this project's Prefect server in the background (it stays until: treadle down)")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / "server.log").open("ab") as output:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "infra.orchestrator.serve"),
+                    *(str(place), str(settings.home), str(hint.port if hint else 0)),
+                ],
+                cwd=place,
+                env=_environment(place),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise HomeError(
+            f"{place} cannot be written: {error.strerror}",
+            "give yourself the right to write there, or set TREADLE_HOME",
+        ) from error
+
+
+def _environment(place: Path) -> dict[str, str]:
+    """The server's environment: nothing of the person's own Prefect, and nobody outside is told."""
+    return child_environment(
+        {
+            "DO_NOT_TRACK": "1",
+            "PREFECT_HOME": str(place),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{place / DATABASE}",
+            "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
+            "PREFECT_SERVER_API_HOST": LOOPBACK,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_API_URL": "/api",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # the second version asks an outside host when it opens, whatever the analytics setting says
+            "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        },
+        without=("PREFECT_", "TREADLE_"),
+    )
+
+
+def _end(pid: int, lock: Path) -> None:
+    """Ask the server to end, and make it end where it does not listen."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise ServiceError(
+                f"the Prefect server (process {pid}) belongs to somebody else", "ask them"
+            ) from error
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if _holder(lock) != pid:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that holds the lock; None where nobody does."""
+    try:
+        with lock.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = file.read()
+                return int(text) if text.isdigit() else 0
+    except OSError:
+        pass
+    return None
+
+
+def _hint(path: Path) -> Hint | None:
+    try:
+        found = json.loads(path.read_text())
+        return Hint(str(found["home"]), int(found["port"]), int(found["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _knock(api: str) -> str:
+    """What is wrong with the API in a few words; empty when it says that it is well."""
+    # a proxy of the environment knows nothing of a server on this machine
+    handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
+    try:
+        request = urllib.request.Request(f"{api.rstrip('/')}/health")  # noqa: S310
+        with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
+            return "" if answer.read(64).strip() == b"true" else "what answers there is not a Prefect API"
+    except urllib.error.HTTPError as error:
+        return f"HTTP {error.code}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
