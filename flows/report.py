@@ -1,0 +1,103 @@
+"""`treadle report`: where the report of a training run is, and open it."""
+
+from __future__ import annotations
+
+import webbrowser
+from datetime import datetime  # noqa: TC003 - pydantic reads it
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from infra.ledger import VersionRecord
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+
+class ReportResult(BaseModel):
+    """One report: the run that it tells of, and its file; `opened` where a browser took it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    run_id: str
+    run_key: str
+    version: int
+    decision: str
+    headline: str
+    created_at: datetime
+    path: str
+    opened: bool = False
+
+    def exit_code(self) -> int:
+        """Always 0: a report that is not there is an error."""
+        return 0
+
+
+def run(
+    settings: Settings, config: PipelineConfig, run: str | None = None, *, open_browser: bool = False
+) -> ReportResult:
+    """Find the newest report, or that of `run`: a version's number, or the first digits of a run.
+
+    Raises UsageError where it means no run or nothing was trained yet, DataError where the file is gone.
+    """
+    from infra import stores as stores_
+
+    stores = stores_.open(settings, config.name)
+    record = choose(config.name, stores.ledger.versions(config.name), run)
+    path = stores.tracking.report_file(record.run_id)
+    if path is None or not path.is_file():
+        raise DataError(
+            f"the report of version {record.version} of {config.name} is not in MLflow's artifacts any more",
+            f"make another: treadle train -p {config.name} --again",
+        )
+    return ReportResult(
+        pipeline=config.name,
+        run_id=record.run_id,
+        run_key=record.run_key,
+        version=record.version,
+        decision=record.decision,
+        headline=record.headline,
+        created_at=record.created_at,
+        path=str(path),
+        opened=open_browser and show(path),
+    )
+
+
+def choose(pipeline: str, versions: Sequence[VersionRecord], run: str | None) -> VersionRecord:
+    """The version that `run` means: none is the newest; else a number, or how a run's id or key begins.
+
+    Raises UsageError where it means none or several.
+    """
+    if not versions:
+        raise UsageError(f"{pipeline} has no report yet", f"train a model: treadle train -p {pipeline}")
+    newest = sorted(versions, key=lambda record: -record.version)
+    if run is None:
+        return newest[0]
+    asked = run.strip().lower()
+    numbered = [record for record in newest if str(record.version) == asked.removeprefix("v")]
+    begun = [
+        record
+        for record in newest
+        if asked and (record.run_id.startswith(asked) or record.run_key.startswith(asked))
+    ]
+    found = numbered or begun
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{record.version} ({record.run_id[:8]})" for record in newest[:5])
+    if found:
+        raise UsageError(f"{run!r} means {len(found)} runs of {pipeline}", "give more digits of the run")
+    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {known})", "see: treadle models")
+
+
+def show(path: Path) -> bool:
+    """Open a file in the person's browser; False where there is none."""
+    try:
+        return webbrowser.open(path.as_uri())
+    except webbrowser.Error:
+        return False

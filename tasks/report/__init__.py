@@ -1,0 +1,13 @@
+"""What a training run found out, as one offline HTML page and as pictures.
+
+`render(story)` gives the page, `plots(story)` the pictures alone; both depend on the story only, so that the
+same story gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from tasks.report.gallery import plots
+from tasks.report.page import render
+from tasks.report.story import Story
+
+__all__ = ["Story", "plots", "render"]

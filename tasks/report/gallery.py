@@ -1,0 +1,28 @@
+"""Which pictures a story has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.report import binary, learning, multiclass, regression
+
+if TYPE_CHECKING:
+    from tasks.report.drawing import Plot
+    from tasks.report.story import Story
+
+JUDGED = {"binary": binary.figures, "multiclass": multiclass.figures, "regression": regression.figures}
+
+
+def judged(story: Story) -> list[Plot]:
+    """Pictures of the holdout: how good the model is."""
+    return JUDGED[story.task](story)
+
+
+def learned(story: Story) -> list[Plot]:
+    """Pictures of training: how it came to be."""
+    return learning.figures(story)
+
+
+def plots(story: Story) -> dict[str, str]:
+    """Name -> SVG of every picture, to stand alone; a name with nothing to draw is left out."""
+    return {plot.name: plot.svg for plot in [*judged(story), *learned(story)]}

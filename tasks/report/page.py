@@ -1,0 +1,165 @@
+"""The report: one HTML file, readable offline, on a phone, on paper, in light and dark, without a script."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.metrics import greater_is_better
+from tasks.report import gallery, multiclass
+from tasks.report.drawing import themed
+from tasks.report.words import clean, label, metric_name, number, percent, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.report.drawing import Plot
+    from tasks.report.story import Story
+
+WHO = {"challenger": "This model", "champion": "Champion", "linear": "Linear", "dummy": "Dummy"}
+# A linear model counts as good as ours where ours wins less than this share of the way from the dummy.
+AS_GOOD = 0.02
+CLASSES = 30
+SLICES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An interval on a number line, in percent of its width: zero, ends (cut at the edges), middle."""
+
+    zero: float
+    low: float
+    high: float
+    middle: float
+    below: bool
+    above: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLine:
+    """One metric: cells in the order of the table's head, then on training rows, and the gap to them."""
+
+    name: str
+    direction: str
+    chosen: bool
+    cells: tuple[str, ...]
+    best: tuple[bool, ...]
+    train: str
+    gap: str
+
+
+def render(story: Story) -> str:
+    """The whole page; below 2 MB whatever the number of rows, classes, columns and trials."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: (
+            clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+        ),
+    )
+    environment.filters.update(number=number, signed=signed, percent=percent, metric=metric_name, label=label)
+    heads, lines = scoreboard(story)
+    slices = sorted(story.verdict.slices, key=lambda one: (one.column, -one.rows))
+    return environment.get_template("page.html").render(
+        story=story,
+        verdict=story.verdict,
+        tone=story.verdict.decision.lower().replace("_", "-"),
+        linear=linear_is_as_good(story),
+        heads=heads,
+        lines=lines,
+        gain=number_line(
+            story.verdict.gain,
+            story.verdict.lower,
+            story.verdict.upper,
+            reach([(story.verdict.lower, story.verdict.upper)]),
+        ),
+        judged=pictures(gallery.judged(story)),
+        learned=pictures(gallery.learned(story)),
+        classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
+        most_classes=CLASSES,
+        slices=[
+            (
+                one,
+                number_line(
+                    one.gain, one.lower, one.upper, reach([(one.lower, one.upper) for one in slices])
+                ),
+            )
+            for one in slices[:SLICES]
+        ],
+        more_slices=max(0, len(slices) - SLICES),
+    )
+
+
+def pictures(plots: Sequence[Plot]) -> list[tuple[Plot, str]]:
+    """Each plot with its SVG made for the page."""
+    from markupsafe import Markup
+
+    return [(plot, Markup(themed(plot.svg, f"{plot.title}: {plot.caption}"))) for plot in plots]  # noqa: S704 - our SVG
+
+
+def linear_is_as_good(story: Story) -> str:
+    """One sentence where the linear model is as good as the trees, else nothing.
+
+    As good: the trees win less than 2% of the way that they lead from the dummy.
+    """
+    values = {who: scores.get(story.metric, math.nan) for who, scores in story.scores.items()}
+    ours, linear, dummy = (values.get(who, math.nan) for who in ("challenger", "linear", "dummy"))
+    sign = 1 if greater_is_better(story.metric) else -1
+    lead, way = sign * (ours - linear), sign * (ours - dummy)
+    if math.isnan(lead) or lead > AS_GOOD * (max(0.0, way) if not math.isnan(way) else 0.0):
+        return ""
+    better = "better" if lead < 0 else "as good"
+    return (
+        f"A linear model is {better}: {metric_name(story.metric)} {number(linear)} against {number(ours)} "
+        "on the same rows. It is easier to explain and to run; consider it, or find columns that say more."
+    )
+
+
+def scoreboard(story: Story) -> tuple[list[str], list[ScoreLine]]:
+    """The key numbers: who stands in the head, and one line for each metric, the chosen one first."""
+    who = [name for name in WHO if name in story.scores]
+    mine = story.scores.get("challenger", {})
+    metrics = sorted(mine, key=lambda metric: metric != story.metric)
+    lines = []
+    for metric in metrics:
+        up = greater_is_better(metric)
+        values = [story.scores[name].get(metric, math.nan) for name in who]
+        known = [value for value in values if not math.isnan(value)]
+        best = (max(known) if up else min(known)) if known else math.nan
+        train = story.train_scores.get(metric, math.nan)
+        lines.append(
+            ScoreLine(
+                name=metric_name(metric),
+                direction="higher is better" if up else "lower is better",
+                chosen=metric == story.metric,
+                cells=tuple(number(value) for value in values),
+                best=tuple(value == best for value in values),
+                train=number(train),
+                gap=signed(train - mine[metric]),
+            )
+        )
+    return [WHO[name] for name in who], lines
+
+
+def reach(intervals: Sequence[tuple[float, float]]) -> float:
+    """How far number lines go from zero: nine in ten ends fit, so that one wide interval squeezes none."""
+    ends = sorted(abs(end) for interval in intervals for end in interval if math.isfinite(end))
+    return 1.15 * ends[min(len(ends) - 1, math.ceil(0.9 * len(ends)))] if ends else 1.0
+
+
+def number_line(middle: float, low: float, high: float, far: float) -> Interval | None:
+    """Where an interval lies on a line from -far to +far; None where an end is not a number."""
+    if not all(math.isfinite(value) for value in (middle, low, high)) or far <= 0:
+        return None
+
+    def place(value: float) -> float:
+        return round(50 + 50 * min(1.0, max(-1.0, value / far)), 1)
+
+    return Interval(50, place(low), place(high), place(middle), below=high < 0, above=low > 0)

@@ -1,0 +1,51 @@
+"""What a report tells: everything that one training run found out, in values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from tasks.booster import Curve
+    from tasks.gate import Verdict
+    from tasks.leakage import Leak
+    from tasks.search import Trial
+    from tasks.training import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One run, ready to be told; `y`, `p`, `lower` and `upper` are of the same n holdout rows, in order.
+
+    `scores` maps who ('challenger', 'champion', 'linear', 'dummy'; any but the first may be absent) to metric
+    values on the holdout, `train_scores` are the challenger's on its training rows; NaN is shown as "n/a".
+    `y` holds class codes or values; `p` the calibrated probability of the positive class [n] (binary) or of
+    each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
+    interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
+    `facts` are shown as they are, in order.
+    """
+
+    pipeline: str
+    version: int | None
+    verdict: Verdict
+    task: str
+    metric: str
+    target: str
+    classes: tuple[Label, ...]
+    scores: Mapping[str, Mapping[str, float]]
+    train_scores: Mapping[str, float]
+    curve: Curve
+    y: np.ndarray
+    p: np.ndarray
+    threshold: float | None
+    importance: Mapping[str, float]
+    trials: Sequence[Trial]
+    facts: Mapping[str, str]
+    holdout_reads: int
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    leaks: Sequence[Leak] = ()
