@@ -84,9 +84,7 @@ def root(
     """Hold the options that need no command."""
 
 
-@app.command(
-    cls=Page, rich_help_panel=START, epilog=examples("treadle demo", "treadle demo --json > summary.json")
-)
+@app.command(cls=Page, rich_help_panel=START, epilog=examples("treadle demo", "treadle demo --json > summary.json"))
 def demo(context: typer.Context, *, as_json: Json = False) -> int:
     """See the whole job on real flights, in a home of its own.
 
@@ -124,9 +122,7 @@ def init(
     ] = "",
     time: Annotated[
         str,
-        typer.Option(
-            metavar="COLUMN", help="When a row happened; the newest are held out.", show_default=False
-        ),
+        typer.Option(metavar="COLUMN", help="When a row happened; the newest are held out.", show_default=False),
     ] = "",
     key: Annotated[
         list[str] | None,
@@ -134,9 +130,7 @@ def init(
     ] = None,
     task: Annotated[
         Literal["binary", "multiclass", "regression"] | None,
-        typer.Option(
-            help="The kind of prediction (default: what the target looks like).", show_default=False
-        ),
+        typer.Option(help="The kind of prediction (default: what the target looks like).", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -155,9 +149,7 @@ def init(
     return carry_out(context.obj, "init", verb, show.init, as_json=as_json)
 
 
-@app.command(
-    cls=Page, rich_help_panel=START, epilog=examples("treadle check", "treadle check -p customers --json")
-)
+@app.command(cls=Page, rich_help_panel=START, epilog=examples("treadle check", "treadle check -p customers --json"))
 def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
     """Say whether config, suite and data fit together."""
     from flows.cli import show
@@ -173,18 +165,14 @@ def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
 @app.command(
     cls=Page,
     rich_help_panel=WORK,
-    epilog=examples(
-        "treadle ingest", "treadle ingest inbox/2024-05.csv", "treadle ingest --json | jq .quarantined"
-    ),
+    epilog=examples("treadle ingest", "treadle ingest inbox/2024-05.csv", "treadle ingest --json | jq .quarantined"),
 )
 def ingest(
     context: typer.Context,
     *,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[PATH]...", help="Only these files (default: what waits in the config's source)."
-        ),
+        typer.Argument(metavar="[PATH]...", help="Only these files (default: what waits in the config's source)."),
     ] = None,
     pipeline: Pipeline = "",
     as_json: Json = False,
@@ -206,32 +194,24 @@ def ingest(
 @app.command(
     cls=Page,
     rich_help_panel=WORK,
-    epilog=examples(
-        "treadle train", "treadle train --budget 60 --trials 100", "treadle train --again --device cpu"
-    ),
+    epilog=examples("treadle train", "treadle train --budget 60 --trials 100", "treadle train --again --device cpu"),
 )
 def train(
     context: typer.Context,
     *,
     trials: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="At most N trials (default: the config's).", show_default=False
-        ),
+        typer.Option(min=1, metavar="N", help="At most N trials (default: the config's).", show_default=False),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(
-            min=1, metavar="SECONDS", help="Time for tuning (default: the config's).", show_default=False
-        ),
+        typer.Option(min=1, metavar="SECONDS", help="Time for tuning (default: the config's).", show_default=False),
     ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(help="Where to train (default: the config's).", show_default=False),
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Train anew where the same run is finished.")
-    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train anew where the same run is finished.")] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
@@ -264,15 +244,11 @@ def score(
     ] = False,
     input: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Answer for this file alone; no table is touched.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Answer for this file alone; no table is touched.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Where the answer goes: .csv, .tsv or .parquet.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Where the answer goes: .csv, .tsv or .parquet.", show_default=False),
     ] = None,
     pipeline: Pipeline = "",
     as_json: Json = False,
@@ -285,9 +261,7 @@ def score(
 
     def verb() -> ScoreResult:
         if (input is None) != (output is None):
-            raise UsageError(
-                "--input and --output belong together", "treadle score --input FILE --output FILE"
-            )
+            raise UsageError("--input and --output belong together", "treadle score --input FILE --output FILE")
         if input is not None and rescore:
             raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
         from flows import score
@@ -297,9 +271,7 @@ def score(
     return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(
-    cls=Page, rich_help_panel=LOOK, epilog=examples("treadle models", "treadle models --json | jq .champion")
-)
+@app.command(cls=Page, rich_help_panel=LOOK, epilog=examples("treadle models", "treadle models --json | jq .champion"))
 def models(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
     """List versions, verdicts and champions."""
     from flows.cli import show
@@ -312,9 +284,7 @@ def models(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = F
     return carry_out(context.obj, "models", verb, show.models, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(
-    cls=Page, rich_help_panel=LOOK, epilog=examples("treadle promote 3 --reason 'agreed with the sales team'")
-)
+@app.command(cls=Page, rich_help_panel=LOOK, epilog=examples("treadle promote 3 --reason 'agreed with the sales team'"))
 def promote(
     context: typer.Context,
     *,
@@ -337,9 +307,7 @@ def promote(
     return carry_out(context.obj, "promote", verb, show.promote, as_json=as_json, pipeline=pipeline)
 
 
-@app.command(
-    cls=Page, rich_help_panel=LOOK, epilog=examples("treadle report", "treadle report 4f3c --no-open")
-)
+@app.command(cls=Page, rich_help_panel=LOOK, epilog=examples("treadle report", "treadle report 4f3c --no-open"))
 def report(
     context: typer.Context,
     *,

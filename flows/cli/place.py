@@ -41,9 +41,7 @@ def path(home: Path, pipeline: str) -> Path:
     if not known:
         raise HomeError(f"{home / 'pipelines'} holds no pipeline yet", _choose(known))
     if len(known) > 1:
-        raise HomeError(
-            f"this home has {len(known)} pipelines: {', '.join(known)}", f"say which: -p {known[0]}"
-        )
+        raise HomeError(f"this home has {len(known)} pipelines: {', '.join(known)}", f"say which: -p {known[0]}")
     return home / "pipelines" / f"{known[0]}.toml"
 
 

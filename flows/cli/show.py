@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from flows.cli.screen import Screen, duration, judged, plural
 
 if TYPE_CHECKING:
+    from flows.demo import DemoResult
     from flows.ingest import IngestResult
     from flows.models import ModelsResult
     from flows.promote import PromoteResult
+    from flows.report import ReportResult
     from flows.score import ScoreResult
     from flows.train import TrainResult
 
@@ -23,9 +25,7 @@ def ingest(result: IngestResult, screen: Screen) -> None:
     ]
     if len(rows) > 1:
         labelled = sum(one.labelled for one in result.batches)
-        rows.append(
-            ("all", "", result.rows_in, result.accepted, result.quarantined, result.duplicates, labelled)
-        )
+        rows.append(("all", "", result.rows_in, result.accepted, result.quarantined, result.duplicates, labelled))
     screen.table(columns, rows)
     for batch in result.batches:
         if batch.reason:
@@ -96,9 +96,7 @@ def score(result: ScoreResult, screen: Screen) -> None:
     """What was scored, by which version, and where it stands."""
     if result.ingest is not None and result.ingest.batches:
         ingested = result.ingest
-        screen.line(
-            f"ingested first: {plural(ingested.accepted, 'row')} of {plural(len(ingested.batches), 'batch')}"
-        )
+        screen.line(f"ingested first: {plural(ingested.accepted, 'row')} of {plural(len(ingested.batches), 'batch')}")
         for batch in ingested.batches:
             if batch.status != "accepted":
                 screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
@@ -157,9 +155,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
         screen.line(f"{result.pipeline} has no versions yet")
         screen.next("the first one", "train")
     elif result.champion is None:
-        screen.next(
-            "nothing is promoted; a better model, or a person's word", "promote", "V", "--reason", "'...'"
-        )
+        screen.next("nothing is promoted; a better model, or a person's word", "promote", "V", "--reason", "'...'")
     else:
         screen.next("predictions by the champion", "score")
 
@@ -169,7 +165,70 @@ def promote(result: PromoteResult, screen: Screen) -> None:
     before = f"version {result.from_version}" if result.from_version is not None else "nobody"
     screen.line(
         (f"version {result.to}", "bold green"),
-        f" is the champion of {result.pipeline} (before: {before}; "
-        f"move {result.seq} by {result.who}: {result.reason})",
+        f" is the champion of {result.pipeline} (before: {before}; move {result.seq} by {result.who}: {result.reason})",
     )
     screen.next("its own predictions for batches that an earlier champion scored", "score", "--rescore")
+
+
+def report(result: ReportResult, screen: Screen) -> None:
+    """Where the report lies, and what it says at its top."""
+    screen.line(judged(result.decision), "  ", (result.headline, "bold"))
+    opened = " (opened in the browser)" if result.opened else ""
+    screen.facts(
+        (
+            ("version", str(result.version)),
+            ("made", f"{result.created_at:%Y-%m-%d %H:%M}"),
+            ("MLflow run", result.run_id),
+            ("report", f"{result.path}{opened}"),
+        )
+    )
+    screen.next("all versions and verdicts", "models")
+
+
+def demo(result: DemoResult, screen: Screen) -> None:
+    """What happened, where to look, and the commands for one's own table."""
+    screen.line("")
+    screen.table(
+        ("step", "seconds", ""),
+        [
+            (step.step, step.seconds, f"exit code {step.exit_code}" if step.exit_code else step.skipped or "done")
+            for step in result.steps
+        ],
+        title=f"The demo, {duration(result.seconds)}",
+    )
+    if result.outcome is None:
+        screen.hint("mend what the message above names, then: treadle demo")
+        return
+    screen.table(
+        ("file", "rows in", "accepted", "quarantined", "labelled", "scored", "predicted true"),
+        [
+            (
+                month.batch,
+                month.rows_in,
+                month.accepted,
+                month.quarantined,
+                month.labelled,
+                month.scored or None,
+                None if month.predicted is None else f"{month.predicted:.1%}",
+            )
+            for month in result.outcome.months
+        ],
+        title="What came of it",
+    )
+    if result.outcome.champion is not None:
+        screen.line((f"champion: version {result.outcome.champion}", "bold green"), f"  {result.outcome.headline}")
+    screen.line(("\nWhere to look", "bold"))
+    screen.facts(
+        (
+            ("report", result.report),
+            ("MLflow", f"{result.mlflow}"),
+            ("", f"then open {result.mlflow_address}"),
+            ("Prefect", result.prefect),
+            ("predictions", result.tables),
+            ("home", result.home),
+        )
+    )
+    screen.line(("\nYour own table, in a folder of yours", "bold"))
+    for command in result.own_table:
+        screen.line(("  " + command, "bold cyan"))
+    screen.hint("the three commands above; treadle down ends the demo's Prefect server")

@@ -86,9 +86,7 @@ def _write(inbox: Path, months: list[int], kind: Kind) -> dict[int, int]:
     inbox.mkdir(parents=True, exist_ok=True)
     with joined() as con:
         for month in months:
-            table = con.sql(
-                f"SELECT {columns} FROM joined WHERE month = {month} AND {labelled}"
-            ).to_arrow_table()
+            table = con.sql(f"SELECT {columns} FROM joined WHERE month = {month} AND {labelled}").to_arrow_table()
             aside = path(inbox, month).with_name(f".{path(inbox, month).name}.part")
             try:
                 pq.write_table(table, aside, write_page_checksum=True)
@@ -120,9 +118,7 @@ def _files(scratch: Path) -> dict[str, Path]:
     try:
         listed = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError as error:
-        raise DataError(
-            f"the demo's data, package {PACKAGE}, is not installed", "run: make install"
-        ) from error
+        raise DataError(f"the demo's data, package {PACKAGE}, is not installed", "run: make install") from error
     found = {}
     for file in listed:
         name, location = file.name.split(".")[0], Path(str(file.locate()))
@@ -133,7 +129,5 @@ def _files(scratch: Path) -> dict[str, Path]:
             found[name] = location
     missing = {"flights", "weather", "planes"} - set(found)
     if missing:
-        raise DataError(
-            f"package {PACKAGE} has no file for {', '.join(sorted(missing))}", "run: make install"
-        )
+        raise DataError(f"package {PACKAGE} has no file for {', '.join(sorted(missing))}", "run: make install")
     return {name: found[name] for name in ("flights", "weather", "planes")}

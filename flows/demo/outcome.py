@@ -1,0 +1,88 @@
+"""What came of the demo, read from its tables and its ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from infra.stores import Stores
+
+
+class Month(BaseModel):
+    """One file: what became of its rows; `scored` of them have a prediction.
+
+    `predicted` is the share that is predicted to be true, null where nothing was scored.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    batch: str
+    rows_in: int
+    accepted: int
+    quarantined: int
+    labelled: int
+    scored: int
+    predicted: float | None
+
+
+class Outcome(BaseModel):
+    """The batches in the order in which they came, and the champion with its score beside the dummy's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    months: tuple[Month, ...]
+    champion: int | None
+    metric: str
+    value: float | None
+    champion_value: float | None
+    headline: str
+    report: str
+
+
+def outcome(settings: Settings, pipeline: str) -> Outcome:
+    """Read the state of the demo's home; it may be empty."""
+    from infra import stores as stores_
+
+    stores = stores_.open(settings, pipeline)
+    champion = stores.ledger.champion(pipeline)
+    version = stores.ledger.version(pipeline, champion.version_to) if champion else None
+    report = stores.tracking.report_file(version.run_id) if version else None
+    scored = predictions(stores, settings)
+    batches = sorted(stores.ledger.batches(pipeline), key=lambda batch: batch.label)
+    return Outcome(
+        months=tuple(
+            Month(
+                batch=batch.label,
+                rows_in=batch.rows_in,
+                accepted=batch.accepted,
+                quarantined=batch.quarantined,
+                labelled=batch.labelled,
+                scored=scored.get(batch.batch_id, (0, None))[0],
+                predicted=scored.get(batch.batch_id, (0, None))[1],
+            )
+            for batch in batches
+        ),
+        champion=version.version if version else None,
+        metric=version.metric if version else "",
+        value=version.value if version else None,
+        champion_value=version.champion_value if version else None,
+        headline=version.headline if version else "",
+        report=str(report or ""),
+    )
+
+
+def predictions(stores: Stores, settings: Settings) -> dict[str, tuple[int, float | None]]:
+    """For every scored batch: its rows, and the share of them that the champion predicts true."""
+    from infra.tables import connect
+
+    if stores.tables.version("predictions") < 0:
+        return {}
+    with connect(settings.state / "duckdb") as con:
+        rows = con.sql(
+            "SELECT _batch_id, count(*), avg(CASE WHEN prediction THEN 1 ELSE 0 END) "
+            f"FROM {stores.tables.relation('predictions')} WHERE purpose = 'champion' GROUP BY _batch_id"
+        ).fetchall()
+    return {batch: (count, share) for batch, count, share in rows}

@@ -1,0 +1,160 @@
+"""Where the demo plays: its home, the commands that run in it, and what one can look at afterwards."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.errors import DataError
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from infra.settings import Settings
+
+GRACE_SECONDS = 6.0
+MLFLOW_PORT = 5001
+MLFLOW_ADDRESS = f"http://127.0.0.1:{MLFLOW_PORT}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The program's folder, the demo's home in it, and the person's stdout and stderr."""
+
+    program: Path
+    home: Path
+    out: TextIO
+    err: TextIO
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The demo's own embedded stores, whatever stores the environment names for a person's pipelines."""
+        from infra.settings import Settings, at
+
+        here = at(self.home)
+        named = [name for name in Settings.model_fields if name.endswith(("_url", "_uri"))]
+        return here.model_copy(update=dict.fromkeys(named, ""))
+
+    def say(self, text: str) -> None:
+        """Print one line of the demo's own."""
+        print(text, file=self.out, flush=True)
+
+    def run(self, *words: str) -> int:
+        """Print a command of ours as a person would type it, run it in the home, and return its exit code."""
+        bold, plain = ("\x1b[1;36m", "\x1b[0m") if self.out.isatty() else ("", "")
+        self.say(f"\n{bold}$ treadle {shlex.join(words)}{plain}")
+        child = subprocess.Popen(
+            [str(program("treadle")), *words],
+            cwd=self.home,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self.out,
+            stderr=self.err,
+        )
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            end(child)
+            raise
+
+    def _environment(self) -> dict[str, str]:
+        """The person's environment less what leads to their home, their stores and their Prefect server."""
+        from infra.settings import child_environment
+
+        extra = {"TREADLE_HOME": str(self.home)}
+        if self.settings.debug:
+            extra["TREADLE_DEBUG"] = "1"
+        return child_environment(extra, without=("TREADLE_", "PREFECT_API_URL"))
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Let an interrupted command end by itself; the terminal has told it too, and if not, we do."""
+    for told in (None, signal.SIGINT, signal.SIGKILL):
+        if told is not None:
+            child.send_signal(told)
+        try:
+            child.wait(timeout=1.0 if told is None else GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def furnish(scene: Scene, pipeline: str) -> bool:
+    """Copy the example's config and suite into the demo's home; what is there already stays as it is.
+
+    Whether anything was copied. Raises DataError where the program's folder has no example.
+    """
+    copied = False
+    for name in (
+        f"pipelines/{pipeline}.toml",
+        "pipelines/pipeline.schema.json",
+        f"expectations/{pipeline}.json",
+    ):
+        source, copy = scene.program / name, scene.home / name
+        if not source.is_file():
+            raise DataError(f"the demo needs {source}", "run it from a clone of treadle, after make install")
+        if copy.exists():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        aside = copy.with_name(f".{copy.name}.part")
+        shutil.copyfile(source, aside)
+        aside.replace(copy)
+        copied = True
+    return copied
+
+
+def mlflow_command(scene: Scene) -> str:
+    """The command that shows runs and models: two processes, nothing but what the pages need."""
+    words = [
+        _typed(program("mlflow")),
+        "ui",
+        "--workers",
+        "1",
+        "--port",
+        str(MLFLOW_PORT),
+        "--backend-store-uri",
+        scene.settings.tracking,
+    ]
+    return f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {shlex.join(words)}"
+
+
+def prefect_address(scene: Scene) -> str:
+    """Where the flow runs are shown."""
+    from infra.orchestrator import ui_url
+
+    return ui_url(scene.settings)
+
+
+def tables_command(scene: Scene, pipeline: str) -> str:
+    """A command that prints the newest predictions."""
+    folder = Path(scene.settings.tables_root) / pipeline / "predictions"
+    code = f"import deltalake; print(deltalake.DeltaTable({str(folder)!r}).to_pandas().head())"
+    return shlex.join([_typed(Path(sys.executable)), "-c", code])
+
+
+def own_table(scene: Scene) -> tuple[str, ...]:
+    """The three commands for a person's own table, to be run in a folder of theirs."""
+    treadle = _typed(program("treadle"), relative=False)
+    return (f"{treadle} init mytable.csv --target COLUMN", f"{treadle} train", f"{treadle} score")
+
+
+def program(name: str) -> Path:
+    """A program that is installed beside this Python."""
+    return Path(sys.executable).with_name(name)
+
+
+def _typed(path: Path, *, relative: bool = True) -> str:
+    """How to type a program here: its name where the shell finds this very one, else its shortest path."""
+    found = shutil.which(path.name)
+    if found and Path(found).absolute() == path.absolute():
+        return path.name
+    shortest = os.path.relpath(path) if relative else str(path)
+    return min(shortest, str(path), key=len)
