@@ -1,0 +1,246 @@
+"""The ledger's writes and reads, each one transaction."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from infra import sqlite
+from infra.ledger import records
+from infra.ledger.records import BatchRecord, Promotion, VersionRecord
+from tasks.errors import Conflict, ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUSY_SECONDS = 60
+Record = TypeVar("Record", BatchRecord, VersionRecord, Promotion)
+
+
+class Ledger:
+    """The ledger behind a SQLAlchemy URL; made on first use.
+
+    Every method raises ServiceError where the database does not answer or cannot be written.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def seen(self, pipeline: str, sha256: str) -> BatchRecord | None:
+        """What became of the batch with this content; None for one never settled."""
+        return next(
+            iter(self._select(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)),
+            None,
+        )
+
+    def record_batch(self, record: BatchRecord) -> None:
+        """Note what became of a batch; the same batch again replaces what was noted."""
+        with self._write() as con:
+            con.execute(
+                sa.delete(records.batches).where(
+                    records.batches.c.pipeline == record.pipeline, records.batches.c.sha256 == record.sha256
+                )
+            )
+            con.execute(sa.insert(records.batches).values(asdict(record)))
+
+    def batches(self, pipeline: str) -> tuple[BatchRecord, ...]:
+        """All batches that were settled, oldest first."""
+        return self._select(
+            BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
+        )
+
+    def add_version(self, record: VersionRecord) -> VersionRecord:
+        """Note a version and return what is noted; a run key that is known changes nothing."""
+        try:
+            with self._write() as con:
+                con.execute(sa.insert(records.versions).values(asdict(record)))
+        except IntegrityError:
+            known = self.by_run(record.pipeline, record.run_key)
+            if known is None:
+                raise Conflict(
+                    f"version {record.version} of {record.pipeline} is in the ledger already, of another run",
+                    "see: treadle models",
+                ) from None
+            return known
+        return record
+
+    def set_result(self, pipeline: str, run_key: str, result: str) -> None:
+        """Replace what a run's version says of its result."""
+        with self._write() as con:
+            con.execute(
+                sa.update(records.versions)
+                .where(records.versions.c.pipeline == pipeline, records.versions.c.run_key == run_key)
+                .values(result=result)
+            )
+
+    def version(self, pipeline: str, version: int) -> VersionRecord | None:
+        """One version; None where there is no such."""
+        return next(
+            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.version == version)),
+            None,
+        )
+
+    def versions(self, pipeline: str) -> tuple[VersionRecord, ...]:
+        """All versions, newest first."""
+        return self._select(VersionRecord, records.versions, pipeline, order=(records.versions.c.version.desc(),))
+
+    def by_run(self, pipeline: str, run_key: str) -> VersionRecord | None:
+        """The version that a run made; None for a run that has not finished."""
+        return next(
+            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)),
+            None,
+        )
+
+    def champion(self, pipeline: str) -> Promotion | None:
+        """The move that made today's champion; None before the first."""
+        return next(iter(self.history(pipeline)), None)
+
+    def history(self, pipeline: str) -> tuple[Promotion, ...]:
+        """All moves of the champion, newest first."""
+        return self._select(Promotion, records.promotions, pipeline, order=(records.promotions.c.seq.desc(),))
+
+    def promote(
+        self,
+        pipeline: str,
+        *,
+        expected: int | None,
+        to: int,
+        verdict: str,
+        reason: str,
+        who: str,
+        bundle: str,
+        digest: str,
+    ) -> Promotion:
+        """Make `to` the champion if today's is still `expected` (None: nobody): compare and swap.
+
+        The move is pending until `complete`. Raises Conflict where somebody else moved first.
+        """
+        last = self.champion(pipeline)
+        now = last.version_to if last else None
+        move = Promotion(
+            pipeline=pipeline,
+            seq=last.seq + 1 if last else 1,
+            at=datetime.now(UTC),
+            version_from=expected,
+            version_to=to,
+            verdict=verdict,
+            reason=reason,
+            who=who,
+            bundle=bundle,
+            digest=digest,
+            pending=True,
+        )
+        if now == expected:
+            try:
+                with self._write() as con:  # of two that counted to the same seq the primary key lets one in
+                    con.execute(sa.insert(records.promotions).values(asdict(move)))
+            except IntegrityError:
+                last = self.champion(pipeline)
+                now = last.version_to if last else None
+            else:
+                return move
+        raise Conflict(
+            f"the champion of {pipeline} is {_named(now)} by now, not {_named(expected)}",
+            "look at it, then decide again: treadle models",
+        )
+
+    def pending(self, pipeline: str) -> tuple[Promotion, ...]:
+        """The newest move, if MLflow's alias has not followed it yet; those that it replaced need none."""
+        last = self.champion(pipeline)
+        return (last,) if last and last.pending else ()
+
+    def complete(self, pipeline: str, seq: int) -> None:
+        """Note that the alias has followed the move `seq`; those before it are over as well."""
+        with self._write() as con:
+            con.execute(
+                sa.update(records.promotions)
+                .where(records.promotions.c.pipeline == pipeline, records.promotions.c.seq <= seq)
+                .values(pending=False)
+            )
+
+    def read_holdout(self, pipeline: str, holdout: str, run_key: str) -> int:
+        """Note that a run reads a holdout; return how many distinct runs have by now, this one included."""
+        mine = {"pipeline": pipeline, "holdout": holdout, "run_key": run_key, "at": datetime.now(UTC)}
+        try:
+            with self._write() as con:
+                con.execute(sa.insert(records.reads).values(mine))
+        except IntegrityError:
+            pass  # the same run again
+        count = sa.select(sa.func.count()).where(
+            records.reads.c.pipeline == pipeline, records.reads.c.holdout == holdout
+        )
+        with self._read() as con:
+            return int(con.execute(count).scalar_one())
+
+    def _select(
+        self,
+        kind: type[Record],
+        table: sa.Table,
+        pipeline: str,
+        *where: sa.ColumnElement[bool],
+        order: tuple[sa.ColumnElement[object], ...] = (),
+    ) -> tuple[Record, ...]:
+        names = [field.name for field in fields(kind)]
+        query = sa.select(*(table.c[name] for name in names)).where(table.c.pipeline == pipeline, *where)
+        with self._read() as con:
+            return tuple(kind(*row) for row in con.execute(query.order_by(*order)))
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        file = sqlite.file_of(self.url)
+        if file is None:
+            engine = sa.create_engine(self.url, pool_pre_ping=True)
+            records.metadata.create_all(engine)
+            return engine
+        sqlite.make(file, _build)
+        return _sqlite_engine(file)
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
+            yield con
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._told(), self._engine.begin() as con:
+            yield con
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except PermissionError as error:
+            raise UsageError(f"{error.filename}: no right to write here", "mend the folder's rights") from error
+        except (DBAPIError, OSError) as error:
+            shown = sa.engine.make_url(self.url).render_as_string(hide_password=True)
+            cause = getattr(error, "orig", None) or error
+            raise ServiceError(
+                f"the ledger at {shown} does not answer: {str(cause).splitlines()[0]}",
+                "look at TREADLE_LEDGER_URL and the server, or at the file's rights and disk",
+            ) from error
+
+
+def _build(aside: Path) -> None:
+    engine = _sqlite_engine(aside)
+    with engine.connect() as con:
+        con.exec_driver_sql("PRAGMA journal_mode = WAL")
+    records.metadata.create_all(engine)
+    engine.dispose()
+
+
+def _sqlite_engine(file: Path) -> sa.Engine:
+    url = sa.URL.create("sqlite", database=str(file))
+    return sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=sa.pool.NullPool)
+
+
+def _named(version: int | None) -> str:
+    return "nobody" if version is None else f"version {version}"

@@ -1,0 +1,138 @@
+"""What the ledger's rows say, as frozen records, and the database tables that hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What became of one batch. `status`: accepted, refused, unreadable; `contract`: digest of the suite it
+    met.
+    """
+
+    pipeline: str
+    batch_id: str
+    sha256: str
+    label: str
+    status: str
+    contract: str
+    rows_in: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    equal_rows: int
+    labelled: int
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A registered model version and what the gate said of it.
+
+    `bundle` is the bundle's folder relative to the home (or its MLflow URI in a remote store), `digest` that
+    of its manifest. `value` and `champion_value` are in units of `metric`; `result` is the run's whole result
+    as JSON.
+    """
+
+    pipeline: str
+    version: int
+    run_key: str
+    run_id: str
+    decision: str
+    headline: str
+    metric: str
+    value: float
+    champion_value: float
+    data_version: str
+    bundle: str
+    digest: str
+    result: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One move of the champion; `seq` counts a pipeline's moves from 1.
+
+    `pending` until MLflow's alias has followed.
+    """
+
+    pipeline: str
+    seq: int
+    at: datetime
+    version_from: int | None
+    version_to: int
+    verdict: str
+    reason: str
+    who: str
+    bundle: str
+    digest: str
+    pending: bool
+
+
+class Utc(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC, as ISO 8601 text: sorted by time, the same in every database."""
+
+    impl = sa.String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
+        """To the database."""
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> datetime | None:
+        """From the database."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+metadata = sa.MetaData()
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("batch_id", sa.String(64), nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("label", "status", "contract", "reason")),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("rows_in", "accepted", "quarantined", "duplicates", "equal_rows", "labelled")
+    ),
+    sa.Column("at", Utc, nullable=False),
+)
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run_key", sa.String(200), nullable=False),
+    *(
+        sa.Column(name, sa.Text, nullable=False)
+        for name in ("run_id", "decision", "headline", "metric", "data_version", "bundle", "digest", "result")
+    ),
+    *(sa.Column(name, sa.Double, nullable=False) for name in ("value", "champion_value")),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.UniqueConstraint("pipeline", "run_key"),
+)
+promotions = sa.Table(
+    "promotions",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("version_from", sa.Integer),
+    sa.Column("version_to", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("verdict", "reason", "who", "bundle", "digest")),
+    sa.Column("pending", sa.Boolean, nullable=False),
+)
+reads = sa.Table(
+    "holdout_reads",
+    metadata,
+    *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "holdout", "run_key")),
+    sa.Column("at", Utc, nullable=False),
+)

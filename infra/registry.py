@@ -1,0 +1,194 @@
+"""MLflow's registry: the model of a pipeline, its versions, and the alias `champion`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, quiet
+from tasks.errors import BundleError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+    from infra.settings import Settings
+
+ALIAS = "champion"
+DIGEST = "treadle.digest"
+SCORER = Path(__file__).with_name("scorer.py")
+PINNED = ("xgboost", "numpy", "pandas", "mlflow")
+
+
+class Registry:
+    """The versions of one pipeline's model, which bears the pipeline's name in the registry."""
+
+    def __init__(self, settings: Settings, pipeline: str) -> None:
+        self.settings = settings
+        self.pipeline = pipeline
+
+    def log_model(self, run_id: str, bundle_folder: Path) -> str:
+        """Put the bundle with its scorer into MLflow as a model of the run; return its URI, `models:/m-...`.
+
+        The same bundle twice gives the same model; what a killed attempt left is removed. Any MLflow client
+        can load the model without treadle.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        digest = hashlib.sha256((bundle_folder / "manifest.json").read_bytes()).hexdigest()
+        with quiet(), alone(self.settings):
+            for model in self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'"):
+                if model.status == "READY" and model.tags.get(DIGEST) == digest:
+                    return str(model.model_uri)
+                if model.status != "READY":
+                    self._client.delete_logged_model(model.model_id)
+            model = self._client.create_logged_model(
+                self._experiment_id, self.pipeline, run_id, {DIGEST: digest}, model_type="treadle"
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                _save(Path(folder) / "model", model, run_id, bundle_folder)
+                self._client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+            self._client.finalize_logged_model(model.model_id, "READY")
+            return str(model.model_uri)
+
+    def scores(self, model_uri: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """What the model behind `model_uri` answers to raw rows, loaded as any MLflow client would."""
+        with quiet():
+            import mlflow
+
+            model_id = model_uri.rpartition("/")[2]
+            location = self._client.get_logged_model(model_id).artifact_location
+            model = mlflow.pyfunc.load_model(str(fetch(self.settings, location, model_id)))
+            answer: pd.DataFrame = model.predict(frame)
+            return answer
+
+    def register(self, run_id: str, model_uri: str, run_key: str, tags: Mapping[str, str], description: str) -> int:
+        """Make the model a version and return its number; the same run key again gives the same version."""
+        from mlflow.exceptions import RestException
+
+        with quiet(), alone(self.settings):
+            known = self._client.search_model_versions(f"name = '{self.pipeline}' and tags.`{RUN_KEY}` = '{run_key}'")
+            if known:
+                return min(int(version.version) for version in known)
+            if not self._client.search_registered_models(f"name = '{self.pipeline}'"):
+                try:
+                    self._client.create_registered_model(self.pipeline, description=f"Model of {self.pipeline}")
+                except RestException as error:
+                    if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                        raise
+            version = self._client.create_model_version(
+                self.pipeline,
+                self._client.get_logged_model(model_uri.rpartition("/")[2]).artifact_location,
+                run_id,
+                {**tags, RUN_KEY: run_key},
+                description=description,
+                model_id=model_uri.rpartition("/")[2],
+            )
+            return int(version.version)
+
+    def bundle(self, version: int) -> Path:
+        """The bundle of a version as a local folder: the store's own, or for a remote store a copy made once.
+
+        Nothing is verified here: `tasks.bundle.load` does. Raises BundleError where there is no such version
+        or no bundle in it.
+        """
+        with quiet():
+            model = fetch(self.settings, self._version(version).source, f"{self.pipeline}-{version}")
+            folder = model / "artifacts"
+            bundles = [path.parent for path in folder.glob("*/manifest.json")]
+            if len(bundles) != 1:
+                raise BundleError(
+                    f"version {version} of {self.pipeline}: no bundle under {folder}",
+                    "restore mlruns/artifacts from a backup, or train again: treadle train --again",
+                )
+            return bundles[0]
+
+    def address(self, version: int) -> str:
+        """Where the bundle of a version is, for the ledger: its folder seen from the home, which may move.
+
+        For a store elsewhere: the version's URI.
+        """
+        folder = self.bundle(version)
+        home = self.settings.home
+        if folder.is_relative_to(home) and not folder.is_relative_to(self.settings.state):
+            return folder.relative_to(home).as_posix()
+        return f"models:/{self.pipeline}/{version}"
+
+    def champion_alias(self) -> int | None:
+        """The version that the alias `champion` points at; None where there is no alias."""
+        with quiet():
+            found = self._client.search_registered_models(f"name = '{self.pipeline}'")
+            versions = [int(version) for model in found for alias, version in model.aliases.items() if alias == ALIAS]
+            return versions[0] if versions else None
+
+    def set_champion(self, version: int) -> None:
+        """Let the alias `champion` point at `version`."""
+        with quiet():
+            self._client.set_registered_model_alias(self.pipeline, ALIAS, str(version))
+
+    def _version(self, version: int) -> ModelVersion:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_model_version(self.pipeline, str(version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise BundleError(f"MLflow has no version {version} of {self.pipeline}", "see: treadle models") from error
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return client(self.settings)
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        return Tracking(self.settings, self.pipeline).experiment_id
+
+
+def _save(path: Path, model: LoggedModel, run_id: str, bundle_folder: Path) -> None:
+    """Write the MLflow model: our scorer as code, the bundle as its artifact."""
+    import mlflow
+    from mlflow.models import Model
+
+    mlflow.pyfunc.save_model(
+        path,
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            model_uuid=model.model_id,
+            run_id=run_id,
+            model_id=model.model_id,
+        ),
+        python_model=str(SCORER),
+        artifacts={"bundle": str(bundle_folder)},
+        signature=signature(bundle_folder),
+        pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
+    )
+
+
+def signature(bundle_folder: Path) -> ModelSignature:
+    """The columns that the bundle's `schema.json` names, of any type: the scorer itself checks and casts.
+
+    MLflow's own types reject what people's frames hold: integers with gaps, booleans, dates, categories.
+    Raises DataError where the schema cannot be read.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    try:
+        described = json.loads((bundle_folder / "schema.json").read_text("utf-8"))
+        inputs = [ColSpec(AnyType(), one["name"], required=one["required"]) for one in described["inputs"]]
+        outputs = [ColSpec(AnyType(), one["name"]) for one in described["outputs"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{bundle_folder / 'schema.json'}: not a bundle's schema", "train again") from error
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))

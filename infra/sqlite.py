@@ -1,0 +1,41 @@
+"""SQLite files that are born whole: made aside under a lock, then renamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def file_of(url: str) -> Path | None:
+    """The file behind a SQLite URL; None for another database or one in memory."""
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    return Path(parsed.database)
+
+
+def make(path: Path, build: Callable[[Path], None]) -> None:
+    """See that the database at `path` exists, by `build(aside)` where it does not.
+
+    `build` leaves a closed database at the path that it is given. A kill at any point leaves either no
+    database or a whole one; of several processes one builds and the others wait. MLflow's own creation,
+    killed in the middle, leaves a file that no later start can mend.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.new")
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            return
+        for part in ("", "-journal", "-wal", "-shm"):  # of a build that was killed
+            aside.with_name(aside.name + part).unlink(missing_ok=True)
+        build(aside)
+        aside.replace(path)

@@ -1,0 +1,96 @@
+"""`open(settings, pipeline)`: all that a pipeline keeps, behind the adapters that the settings choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from infra import sqlite
+from infra.ledger import Ledger
+from infra.tables import Tables
+from tasks.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optuna.storages import BaseStorage
+
+    from infra.registry import Registry
+    from infra.settings import Settings
+    from infra.tracking import Tracking
+
+
+@dataclass(frozen=True)
+class Stores:
+    """One pipeline's stores.
+
+    MLflow, which takes seconds to import, is touched only where it is asked something.
+    """
+
+    settings: Settings
+    pipeline: str
+    tables: Tables
+    ledger: Ledger
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """MLflow's runs."""
+        from infra.tracking import Tracking
+
+        return Tracking(self.settings, self.pipeline)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow's model versions."""
+        from infra.registry import Registry
+
+        return Registry(self.settings, self.pipeline)
+
+    def data_version(self) -> str:
+        """The newest data by name, for example `rows@12`; `rows@-1` before the first batch."""
+        return f"rows@{self.tables.version('rows')}"
+
+    def bundle_folder(self, version: int) -> Path:
+        """The local folder of a version's bundle, by the ledger's address where it is under the home.
+
+        Raises BundleError for a version that nobody knows.
+        """
+        record = self.ledger.version(self.pipeline, version)
+        if record is None or "://" in record.bundle or record.bundle.startswith("models:/"):
+            return self.registry.bundle(version)
+        folder = self.settings.home / record.bundle
+        if not folder.is_dir():
+            raise BundleError(
+                f"version {version} of {self.pipeline}: its bundle is not at {folder}",
+                "restore mlruns/artifacts from a backup, or train again: treadle train --again",
+            )
+        return folder
+
+    def bundle_address(self, version: int) -> str:
+        """What the ledger keeps of where a registered version's bundle is; see `Registry.address`."""
+        return self.registry.address(version)
+
+    def study_storage(self) -> BaseStorage:
+        """Optuna's storage, in which a study outlives its process."""
+        import optuna
+        from sqlalchemy.pool import NullPool
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        url, file = self.settings.tuning, sqlite.file_of(self.settings.tuning)
+        if file is None:
+            return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        options = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
+
+        def build(aside: Path) -> None:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{aside}", engine_kwargs=options)
+            storage.engine.dispose()
+
+        sqlite.make(file, build)
+        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+
+
+def open(settings: Settings, pipeline: str) -> Stores:
+    """The stores of `pipeline` as the settings place them; nothing is made or asked before its first use."""
+    tables = Tables(f"{settings.tables_root}/{pipeline}", settings.state / "duckdb")
+    return Stores(settings, pipeline, tables, Ledger(settings.ledger))

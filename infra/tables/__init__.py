@@ -1,0 +1,8 @@
+"""A pipeline's tables: Delta Lake on disk, written batch by batch, read through DuckDB."""
+
+from __future__ import annotations
+
+from infra.tables.pipeline import Tables
+from infra.tables.scratch import connect
+
+__all__ = ["Tables", "connect"]

@@ -1,0 +1,195 @@
+"""One Delta table in a local folder: atomic overwrite of a part, and the SQL to read any version of it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from infra.tables.spool import Spool
+from infra.tables.types import duckdb_type, settle, storable
+from tasks.dataset import literal, quote
+from tasks.errors import Conflict, ServiceError, TreadleError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+ATTEMPTS = 8
+ROW_GROUP = 131_072
+FILE_COLUMN = "_treadle_file"
+
+
+class Delta:
+    """A table that exists from its first write on; `folder` may be missing until then."""
+
+    def __init__(self, folder: Path, scratch: Path, known: pa.Schema, partition_by: Sequence[str]) -> None:
+        """`scratch` may be thrown away; `partition_by` are the columns by whose values rows are overwritten.
+
+        `known` are the columns that an empty answer has while there is no table.
+        """
+        self.folder = folder
+        self.scratch = scratch
+        self.known = known
+        self.partition_by = list(partition_by)
+
+    def version(self) -> int:
+        """The newest version's number; -1 while there is no table."""
+        table = self._open()
+        return -1 if table is None else int(table.version())
+
+    def overwrite(self, where: Mapping[str, str], source: pa.RecordBatchReader) -> int:
+        """Put the rows of `source` in the place of those with the values `where`; return their number.
+
+        One commit: a replay changes nothing that a reader sees, a kill leaves the old rows or the new ones. Rows stream;
+        another writer's commit in between is met by trying again from a scratch copy, not by asking the source twice.
+
+        Raises DataError where a column changes its type or the rows cannot be read, Conflict where others
+        kept committing first, UsageError where the folder cannot be written.
+        """
+        from deltalake import WriterProperties, write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        predicate = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in where.items())
+        with self._told(), Spool(source, storable(source.schema), self.scratch) as spool:
+            for _ in range(ATTEMPTS):
+                table = self._open_or_create(spool.schema)
+                settle(self.folder.name, _arrow(table), spool.schema)
+                try:
+                    write_deltalake(
+                        table,
+                        spool.reader(),
+                        mode="overwrite",
+                        predicate=predicate,
+                        schema_mode="merge",
+                        writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP),
+                    )
+                except CommitFailedError:
+                    continue
+                except BaseException as error:
+                    raise (spool.error or error) from None
+                return spool.rows
+        raise Conflict(f"table {self.folder}: other writers kept committing first", "run the command again")
+
+    def columns(self, version: int | None = None) -> pa.Schema:
+        """The columns of a version (newest unless given); `known` while there is no table."""
+        table = self._open(version)
+        return self.known if table is None else _arrow(table)
+
+    def relation(self, version: int | None = None, where: Mapping[str, Sequence[str]] | None = None) -> str:
+        """A SQL expression to stand after FROM: the rows of a version (newest unless given), all its columns.
+
+        `where` limits the files that are read to those of the named partitions. Columns that a batch did not
+        have are null. Without a table or files: no rows, but the columns.
+        """
+        table = self._open(version)
+        schema = self.known if table is None else _arrow(table)
+        partitions = [] if table is None else table.metadata().partition_columns
+        empty = ", ".join(f"CAST(NULL AS {duckdb_type(field.type)}) AS {quote(field.name)}" for field in schema)
+        parts = [f"SELECT {empty} WHERE false"]
+        files = [] if table is None else self._files(table, where or {})
+        if files:
+            listed = ", ".join(literal(_unglob(path)) for path in files)
+            # not by hive_partitioning: that would also read `year=2013` out of the folders above the table
+            added = "".join(
+                f", regexp_extract({FILE_COLUMN}, {literal(f'.*/{name}=([^/]*)/')}, 1) AS {quote(name)}"
+                for name in partitions
+            )
+            parts.append(
+                f"SELECT * EXCLUDE ({FILE_COLUMN}){added} FROM read_parquet([{listed}], "
+                f"union_by_name = true, hive_partitioning = false, filename = {literal(FILE_COLUMN)})"
+            )
+        return f"({' UNION ALL BY NAME '.join(parts)})"
+
+    def partitions(self) -> list[dict[str, str]]:
+        """The partition values that have rows."""
+        table = self._open()
+        return [] if table is None else [dict(values) for values in table.partitions()]
+
+    def _files(self, table: DeltaTable, where: Mapping[str, Sequence[str]]) -> list[Path]:
+        import pyarrow as pa
+
+        actions = pa.table(table.get_add_actions(flatten=True))
+        keep = (
+            [
+                all(values[f"partition.{name}"] in wanted for name, wanted in where.items())
+                for values in actions.select([f"partition.{name}" for name in where]).to_pylist()
+            ]
+            if where
+            else [True] * len(actions)
+        )
+        paths = [path for path, kept in zip(actions["path"].to_pylist(), keep, strict=True) if kept]
+        return [self.folder / path for path in sorted(paths)]
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        if not (self.folder / "_delta_log").is_dir():
+            return None
+        try:
+            with self._told():
+                return DeltaTable(str(self.folder), version=version)
+        except TableNotFoundError:
+            return None
+
+    def _open_or_create(self, schema: pa.Schema) -> DeltaTable:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        table = self._open()
+        if table is not None:
+            return table
+        _check_name(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return DeltaTable.create(str(self.folder), schema=schema, mode="error", partition_by=self.partition_by)
+        except DeltaError:
+            table = self._open()  # somebody else made it first
+            if table is None:
+                raise
+            return table
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn delta-rs' and the system's errors into ours."""
+        from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+        try:
+            yield
+        except (TreadleError, CommitFailedError, TableNotFoundError):
+            raise
+        except PermissionError as error:
+            raise UsageError(f"{self.folder}: no right to write here", "mend the folder's rights") from error
+        except (DeltaError, OSError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "ermission denied" in str(error):
+                raise UsageError(f"{self.folder}: no right to write here", "mend the folder's rights") from error
+            raise ServiceError(
+                f"table {self.folder}: {first}",
+                "look at the folder's rights and at the free space on its disk",
+            ) from error
+
+
+def _arrow(table: DeltaTable) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(table.schema().to_arrow())
+
+
+def _unglob(path: Path) -> str:
+    """The path with the characters that DuckDB would expand made literal."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def _check_name(folder: Path) -> None:
+    """Refuse folders under which delta-rs 1.6 loses its way: it reads a path as a URL. Raises UsageError."""
+    wrong = re.search(r"[\[\]|\\^]|%[0-9A-Fa-f]{2}", str(folder.resolve()))
+    if wrong:
+        raise UsageError(
+            f"{folder}: a Delta table cannot stand under a folder with {wrong.group()!r} in its name",
+            "rename the folder, or let TREADLE_STORAGE_URL name another one for the tables",
+        )
