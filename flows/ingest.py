@@ -39,6 +39,7 @@ class BatchRef(BaseModel):
 
     @property
     def batch_id(self) -> str:
+        """The batch's name in every table."""
         return self.sha256[:16]
 
 

@@ -56,11 +56,12 @@ class ModelsResult(BaseModel):
     alias: str
 
     def exit_code(self) -> int:
+        """Always 0: looking cannot fail."""
         return 0
 
 
 def run(settings: Settings, config: PipelineConfig) -> ModelsResult:
-    """Read versions and moves from the ledger; MLflow is asked only for its alias, and only if anything was promoted."""
+    """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted."""
     from infra import stores as stores_
 
     stores = stores_.open(settings, config.name)

@@ -28,6 +28,7 @@ class PromoteResult(BaseModel):
     who: str
 
     def exit_code(self) -> int:
+        """Always 0: what cannot be moved raises."""
         return 0
 
 
@@ -44,7 +45,12 @@ def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -
         raise UsageError("a promotion by hand needs a reason", "say it with --reason '...'")
     stores = stores_.open(settings, config.name)
     settle(stores)
-    promotion = move(stores, version, verdict="BY HAND", reason=reason.strip(), who=settings.who)
+    champion = stores.ledger.champion(config.name)
+    if champion is not None and champion.version_to == version:
+        promotion = hold(stores, champion)
+    else:
+        expected = champion.version_to if champion else None
+        promotion = move(stores, version, expected=expected, verdict="BY HAND", reason=reason.strip(), who=settings.who)
     return PromoteResult(
         pipeline=config.name,
         from_version=promotion.version_from,
@@ -55,22 +61,22 @@ def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -
     )
 
 
-def move(stores: Stores, version: int, *, verdict: str, reason: str, who: str) -> Promotion:
-    """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled."""
+def move(stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str) -> Promotion:
+    """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled.
+
+    Raises Conflict unless `expected` is the champion at the moment of the swap.
+    """
     from tasks import bundle
 
     record = stores.ledger.version(stores.pipeline, version)
     if record is None:
         known = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
         raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
-    champion = stores.ledger.champion(stores.pipeline)
-    if champion is not None and champion.version_to == version:
-        return hold(stores, champion)
     folder = stores.bundle_folder(version)
     bundle.check_golden(bundle.load(folder), folder)
     promotion = stores.ledger.promote(
         stores.pipeline,
-        expected=champion.version_to if champion else None,
+        expected=expected,
         to=version,
         verdict=verdict,
         reason=reason,
@@ -86,7 +92,8 @@ def hold(stores: Stores, champion: Promotion) -> Promotion:
     """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back."""
     if stores.registry.champion_alias() == champion.version_to:
         raise UsageError(
-            f"version {champion.version_to} of {stores.pipeline} is the champion already", "see: treadle models"
+            f"version {champion.version_to} of {stores.pipeline} is the champion already",
+            "see: treadle models",
         )
     stores.registry.set_champion(champion.version_to)
     return champion

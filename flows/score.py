@@ -6,7 +6,6 @@ a replay changes nothing and a reader sees all of them or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
 from tasks.errors import NothingPromoted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import pyarrow as pa
 
     from infra.settings import Settings
@@ -76,7 +77,7 @@ def run(
     config: PipelineConfig,
     *,
     rescore: bool = False,
-    input: Path | None = None,  # noqa: A002 - the option's name
+    input: Path | None = None,
     output: Path | None = None,
 ) -> ScoreResult:
     """Score what waits, or answer for one file.
@@ -126,7 +127,7 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
 
 
 @flow(name="score a file", flow_run_name="score a file for {pipeline}")
-def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:  # noqa: A002
+def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
     """Answer a person's question: one row out for every row in, in order; no table is touched."""
     champion = resolve(home, pipeline, "champion")
     rows, warned = answer(home, pipeline, champion, input, output)
@@ -138,7 +139,9 @@ def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult
         batches=(),
         skipped=0,
         output=output,
-        warnings=(f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules",) if warned else (),
+        warnings=(f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules",)
+        if warned
+        else (),
         ingest=None,
     )
 
@@ -185,24 +188,57 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
 
     place = open_workplace(home, pipeline)
     model, tables = place.model(champion.version, champion.digest), place.stores.tables
-    identity = [*model.key] or [column.name for column in model.schema.columns]
-    constants = lineage(place, champion)
     with connect(place.settings.state / "duckdb") as con:
         rows = con.sql(
             f"SELECT {', '.join(quote(name) for name in model.inputs)}, _ordinal, _batch_id "
             f"FROM {tables.relation('rows', batches=[batch.batch_id])} "
             f"WHERE {quote(place.config.data.target)} IS NULL AND _batch_id = {literal(batch.batch_id)} ORDER BY _ordinal"
         ).to_arrow_reader(ROWS_AT_ONCE)
-        reader = predicted(model, rows, identity, constants)
+        reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
+        if place.config.score.output:
+            # the file comes first: a kill before the commit makes the next run write the same file again
+            stem = Path(batch.label).name.split(".")[0]
+            name = f"{stem}-{batch.batch_id}-v{champion.version}.parquet"
+            reader = outbox.write_through(place.settings.home / place.config.score.output / name, reader)
         total = tables.overwrite(
-            "predictions", {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest}, reader
+            "predictions",
+            {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest},
+            reader,
         )
-    if place.config.score.output:
-        folder = place.settings.home / place.config.score.output
-        stem = Path(batch.label).name.split(".")[0]
-        written = tables.predictions_reader(batch.batch_id, champion.purpose, champion.digest)
-        outbox.write(folder / f"{stem}-{batch.batch_id}-v{champion.version}.parquet", written.schema, written)
     return batch.model_copy(update={"rows": total})
+
+
+@task(name="answer for a file", task_run_name="answer for a file")
+def answer(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
+    """Write a prediction for every row of `input` to `output`; returns rows, and rows that break the contract."""
+    from expectations.contract import answer as typed_rows
+    from infra import outbox, sources
+    from infra.tables import connect
+
+    place = open_workplace(home, pipeline)
+    model, data = place.model(champion.version, champion.digest), place.config.data
+    warned = 0
+    with connect(place.settings.state / "duckdb") as con:
+        raw = sources.open_raw(con, Path(input), "input")
+        rows = typed_rows(
+            con,
+            raw,
+            place.suite(),
+            target=data.target,
+            timezone=data.timezone,
+            missing=data.missing,
+            needed=model.required,
+        )
+        reader = predicted(model, rows, {"model_version": champion.version}, ["_warning"])
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            nonlocal warned
+            for batch in reader:
+                warned += batch.num_rows - batch["_warning"].null_count
+                yield batch
+
+        total = outbox.write(Path(output), reader.schema, counted())
+    return total, warned
 
 
 def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datetime]:
@@ -218,27 +254,31 @@ def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datet
 
 
 def predicted(
-    model: Model, rows: pa.RecordBatchReader, identity: list[str], constants: dict[str, str | int | datetime]
+    model: Model,
+    rows: pa.RecordBatchReader,
+    constants: Mapping[str, str | int | datetime],
+    carried: list[str],
 ) -> pa.RecordBatchReader:
-    """A stream of typed rows as a stream of predictions: identity, prediction columns, lineage."""
+    """A stream of typed rows as a stream of predictions: identity, prediction columns, `carried` columns, lineage."""
     import pyarrow as pa
 
     from tasks import bundle
 
-    carried = [*identity, "_ordinal", "_batch_id"]
-
     def slices() -> Iterator[pa.RecordBatch]:
         for batch in rows:
-            table = pa.table({name: batch[name] for name in carried})
+            table = pa.table({name: batch[name] for name in model.identity})
             for column in (scored := bundle.predict(model, batch)).column_names:
                 table = table.append_column(column, scored[column])
+            for name in carried:
+                table = table.append_column(rows.schema.field(name), batch[name])
             for name, value in constants.items():
                 table = table.append_column(name, pa.repeat(_scalar(value), len(table)))
             yield from table.combine_chunks().to_batches()
 
     empty = bundle.predict(model, rows.schema.empty_table())
-    fields = [rows.schema.field(name) for name in carried]
-    fields += [*empty.schema, *(pa.field(name, _scalar(value).type) for name, value in constants.items())]
+    fields = [rows.schema.field(name) for name in model.identity]
+    fields += [*empty.schema, *(rows.schema.field(name) for name in carried)]
+    fields += [*(pa.field(name, _scalar(value).type) for name, value in constants.items())]
     return pa.RecordBatchReader.from_batches(pa.schema(fields), slices())
 
 

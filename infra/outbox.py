@@ -48,6 +48,15 @@ def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> i
     return rows
 
 
+def write_through(path: Path, batches: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Write `batches` to the Parquet file `path` and read them back from there, a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    write(path, batches.schema, batches)
+    return pa.RecordBatchReader.from_batches(batches.schema, pq.ParquetFile(path).iter_batches())
+
+
 def check(path: Path) -> None:
     """Refuse a format that we do not write before any work is done; raises UsageError."""
     if path.suffix.lower() not in FORMATS:

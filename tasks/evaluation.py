@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tasks.booster import Curve
     from tasks.bundle import Model
+    from tasks.dataset.split import SplitSpec
     from tasks.gate import Judged, Verdict
     from tasks.leakage import Leak
     from tasks.postprocess import Predictions
@@ -87,9 +88,7 @@ def evaluate(
     judge_on = training.part(problem, model.features, holdout)
     predictions = postprocess.apply(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
-    linear = baselines.linear(
-        problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed
-    )
+    linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
     in_chair, broken = _champion_predictions(problem, champion, holdout)
     everyone = {"challenger": predictions.p, "champion": in_chair, "linear": linear, "dummy": chance}
@@ -108,15 +107,20 @@ def evaluate(
             problem.task, fitted_on, names=model.features.names, sources=model.features.sources, seed=seed
         ),
         broken=broken,
-        scores={
-            who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None
-        },
-        train_scores=metrics.scores(
-            problem.task, some.y, postprocess.apply(model.post, _raw(model, some.X)).p
-        ),
+        scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
+        train_scores=metrics.scores(problem.task, some.y, postprocess.apply(model.post, _raw(model, some.X)).p),
         predictions=predictions,
         y=judge_on.y,
     )
+
+
+def holdout_name(holdout: pa.Table, split: SplitSpec, time: str) -> str:
+    """What the reads of a holdout are counted under: for time splits where it begins, else the hash's share."""
+    import pyarrow.compute as pc
+
+    if split.strategy == "time":
+        return f"{time} from {pc.min(holdout[time]).as_py()}"
+    return " ".join(part for part in (split.strategy, split.group, f"{split.holdout:g}") if part)
 
 
 def _raw(model: Model, X: np.ndarray) -> np.ndarray:
@@ -146,9 +150,7 @@ def _champion_predictions(
         return None, ()
     who, model = f"the champion (version {champion.version})", champion.model
     if gone := [name for name in model.features.sources if name not in holdout.column_names]:
-        return None, (
-            f"{who} cannot be compared: column {gone[0]!r} that it needs is not in the rows any more",
-        )
+        return None, (f"{who} cannot be compared: column {gone[0]!r} that it needs is not in the rows any more",)
     if model.task != problem.task or tuple(model.post.classes) != problem.classes:
         return None, (
             f"{who} cannot be compared: it answers {model.post.classes}, the target now has {problem.classes}",

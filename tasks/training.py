@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
 
     import numpy as np
     import pyarrow as pa
@@ -66,6 +67,13 @@ def labels(rows: pa.Table, target: str) -> list[Label]:
     import pyarrow.compute as pc
 
     return [value for value in pc.unique(rows[target]).to_pylist() if value is not None]
+
+
+def last_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float | None:
+    """The newest value of the time column, None without one: a later holdout must begin after it."""
+    import pyarrow.compute as pc
+
+    return pc.max(rows[problem.time]).as_py() if problem.time else None
 
 
 def together(training: pa.Table, validation: pa.Table) -> pa.Table:
@@ -147,7 +155,15 @@ def stack(a: Part, b: Part) -> Part:
 
 
 def fit(
-    problem: Problem, spec: FeatureSpec, train: Part, validation: Part, found: Found, device: str, seed: int
+    problem: Problem,
+    spec: FeatureSpec,
+    train: Part,
+    validation: Part,
+    found: Found,
+    *,
+    device: str,
+    seed: int,
+    monotone: Mapping[str, int],
 ) -> Fitted:
     """Fit the found parameters twice: on training rows, to calibrate on validation; then on both, to register.
 
@@ -155,9 +171,7 @@ def fit(
     """
     from tasks import booster, bundle, postprocess
 
-    params = booster.parameters(
-        problem.task, found.params, classes=len(problem.classes), device=device, seed=seed
-    )
+    params = booster.parameters(problem.task, found.params, classes=len(problem.classes), device=device, seed=seed)
     tuned, curve = booster.fit_with_curve(
         params, train, validation, rounds=found.rounds, names=spec.names, metric=problem.metric
     )

@@ -13,7 +13,8 @@ from prefect import flow
 
 from flows.ingest import ingest
 from flows.train.reference import TrainResult
-from flows.train.steps import crown, finished, fit, judge, package, plan, prepare, register, tune
+from flows.train.steps import fit, plan, prepare, tune
+from flows.train.verdict import crown, finished, judge, package, register
 
 if TYPE_CHECKING:
     from infra.settings import Settings

@@ -136,14 +136,23 @@ def with_overrides(
     model = {"device": device}
     return config.model_copy(
         update={
-            "tune": config.tune.model_copy(
-                update={key: value for key, value in tune.items() if value is not None}
-            ),
-            "model": config.model.model_copy(
-                update={key: value for key, value in model.items() if value is not None}
-            ),
+            "tune": config.tune.model_copy(update={key: value for key, value in tune.items() if value is not None}),
+            "model": config.model.model_copy(update={key: value for key, value in model.items() if value is not None}),
         }
     )
+
+
+def code_version() -> str:
+    """The version of treadle that runs."""
+    from importlib.metadata import version
+
+    return version("treadle")
+
+
+def lock_hash() -> str:
+    """Sha256 of the lock that the environment was made from; empty outside a clone."""
+    lock = Path(__file__).parents[2] / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
 
 
 def key_of(name: str, ordinal: int) -> str:

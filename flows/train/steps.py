@@ -1,4 +1,7 @@
-"""The steps of a training run: each loads by `infra`, calls `tasks`, and keeps what it made on the run's workbench."""
+"""A training run up to its model: plan, part the rows, tune, fit.
+
+Each step loads by `infra`, calls `tasks`, and keeps what it made on the run's workbench.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from flows import events
-from flows.promote import move, settle
-from flows.steps import RETRY_DELAYS, open_workplace, transient
-from flows.train.reference import RunRef, TrainResult, key_of, with_overrides
-from tasks.errors import Conflict, TargetError
+from flows.promote import settle
+from flows.steps import open_workplace
+from flows.train.reference import RunRef, code_version, key_of, lock_hash, with_overrides
+from tasks.errors import TargetError
 
 if TYPE_CHECKING:
     from tasks.search import Trial
@@ -34,9 +37,7 @@ def plan(
     champion = place.stores.ledger.champion(pipeline)
     rows_version = place.stores.tables.version("rows")
     if rows_version < 0:
-        raise TargetError(
-            f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them"
-        )
+        raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
     taken, why = booster.choose_device(config.model.device)
     name = f"{place.stores.data_version()}|{config.digest()}|{config.tune.seed}"
     ordinal = 1
@@ -56,17 +57,6 @@ def plan(
         device_why=why,
         champion=champion.version_to if champion else None,
     )
-
-
-def finished(ref: RunRef) -> TrainResult | None:
-    """The result of this run if it was registered before; a promotion that a kill left undone is made up for."""
-    record = ref.open().stores.ledger.by_run(ref.pipeline, ref.run_key)
-    if record is None:
-        return None
-    result = TrainResult.model_validate_json(record.result)
-    if result.decision != "PROMOTE" or result.promoted:
-        return result
-    return crown(ref, result)
 
 
 @task(name="part the rows", task_run_name="part the rows")
@@ -95,9 +85,7 @@ def prepare(ref: RunRef) -> None:
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
     bench.put("problem.json", problem, training.Problem)
-    sizes = (
-        f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
-    )
+    sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")
 
 
@@ -112,9 +100,7 @@ def tune(ref: RunRef) -> None:
 
     def tell(trial: Trial, done: int, total: int, seconds_left: float) -> None:
         value = f"{problem.metric} {trial.value:.4f}" if trial.value is not None else trial.state
-        events.emit(
-            "tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left
-        )
+        events.emit("tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left)
 
     problem = bench.get("problem.json", training.Problem)
     spec = training.learn_features(problem, bench.table("train.arrow"))
@@ -147,9 +133,7 @@ def fit(ref: RunRef) -> None:
         return
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
-    events.emit(
-        "train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})"
-    )
+    events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
     spec = training.learn_features(problem, train)
     fitted = training.fit(
         problem,
@@ -162,177 +146,13 @@ def fit(ref: RunRef) -> None:
         monotone=place.config.model.monotone,
     )
     both = training.together(train, validation)
-    bundle.write(
-        bench.folder / "bundle",
-        fitted.model,
-        golden=both,
-        reference=both,
-        facts=training.facts(problem, ref.lineage(), both),
-    )
-    bench.put("curve.json", fitted.curve, Curve)
-
-
-@task(
-    name="package",
-    task_run_name="package",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
-def package(ref: RunRef) -> None:
-    """Put run, trials and model into MLflow, load the model back as a stranger would, and compare its answers."""
-    from tasks import bundle, parity, training
-    from tasks.booster import Curve
-    from tasks.search import Found
-
-    bench, place = ref.bench, ref.open()
-    if bench.has("packaged.json"):
-        return
-    stores, found = place.stores, bench.get("found.json", Found)
-    problem, curve = bench.get("problem.json", training.Problem), bench.get("curve.json", Curve)
-    events.emit("train", "recording run and model in MLflow")
-    run_id = stores.tracking.open_run(ref.run_key, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
-    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **place.config.flat()})
-    stores.tracking.log_curves(
-        run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
-    )
-    stores.tracking.log_trials(run_id, problem.metric, found.trials)
-    stores.tracking.log_dataset(run_id, ref.pipeline, str(place.config.data.source), ref.data_version)
-    folder = bench.folder / "bundle"
-    uri = stores.registry.log_model(run_id, folder)
-    rows, expected = bundle.golden(folder)
-    disagreement = parity.disagreement(expected, stores.registry.scores(uri, rows.to_pandas()))
-    bench.put("packaged.json", Packaged(run_id=run_id, model_uri=uri, disagreement=disagreement), Packaged)
-
-
-@task(name="judge", task_run_name="judge")
-def judge(ref: RunRef) -> None:
-    """Read the holdout once, let the gate decide, and write the report."""
-    from tasks import evaluation, gate, report, training
-    from tasks.booster import Curve
-    from tasks.bundle import load
-    from tasks.dataset import holdout_name
-    from tasks.search import Found
-
-    bench, place = ref.bench, ref.open()
-    if bench.has("verdict.json"):
-        return
-    problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
-    holdout = bench.table("holdout.arrow")
-    champion = evaluation.Champion(ref.champion, place.model(ref.champion)) if ref.champion else None
-    chair = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
-    events.emit("train", f"judging on {len(holdout):,} holdout rows against {chair}")
-    reads = place.stores.ledger.read_holdout(
-        ref.pipeline, holdout_name(holdout, place.config.split, problem.time), ref.run_key
-    )
-    model = load(bench.folder / "bundle", digest=packaged.digest)
-    fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
-    evidence = evaluation.evaluate(
-        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
-    )
-    broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
-    verdict = gate.decide(
-        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
-    )
-    facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {len(holdout):,} held out")
-    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
-    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
-    for name, svg in report.plots(story).items():
-        bench.put_text(f"artifacts/plots/{name}.svg", svg)
-    bench.put_text("artifacts/report.html", report.render(story))
-    scores = evaluation.Scores(dict(evidence.scores), dict(evidence.train_scores), reads)
-    bench.put("scores.json", scores, evaluation.Scores)
-    bench.put("verdict.json", verdict, gate.Verdict)
-
-
-@task(
-    name="register",
-    task_run_name="register",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
-def register(ref: RunRef) -> TrainResult:
-    """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
-    from infra.ledger import VersionRecord
-    from tasks.evaluation import Scores
-    from tasks.gate import Verdict
-    from tasks.search import Found
-
-    bench, stores = ref.bench, ref.open().stores
-    verdict, scores = bench.get("verdict.json", Verdict), bench.get("scores.json", Scores)
-    packaged, found = bench.get("packaged.json", Packaged), bench.get("found.json", Found)
-    stores.tracking.log_metrics(packaged.run_id, scores.flat())
-    stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
-    tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
-    version = stores.registry.register(
-        packaged.run_id, packaged.model_uri, ref.run_key, tags, describe(ref, verdict, scores)
-    )
-    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)})
-    result = TrainResult(
-        pipeline=ref.pipeline,
-        run_key=ref.run_key,
-        run_id=packaged.run_id,
-        version=version,
-        decision=verdict.decision,
-        headline=verdict.headline,
-        reasons=verdict.reasons,
-        promoted=False,
-        already=False,
-        metric=verdict.metric,
-        value=verdict.value,
-        champion_value=verdict.champion_value,
-        linear_value=scores.of("linear", verdict.metric),
-        dummy_value=scores.of("dummy", verdict.metric),
-        against=ref.champion,
-        trials=len(found.trials),
-        resumed=found.resumed,
-        seconds=found.seconds,
-        report=str(stores.tracking.report_file(packaged.run_id)),
+    facts = bundle.Facts(
         data_version=ref.data_version,
-        device=ref.device,
-        device_why=ref.device_why,
+        config_digest=ref.config_digest,
+        seed=ref.seed,
+        trained_until=training.last_time(problem, both),
+        code_version=code_version(),
+        lock_hash=lock_hash(),
     )
-    stores.ledger.add_version(
-        VersionRecord(
-            pipeline=ref.pipeline,
-            version=version,
-            run_key=ref.run_key,
-            run_id=packaged.run_id,
-            decision=verdict.decision,
-            headline=verdict.headline,
-            metric=verdict.metric,
-            value=verdict.value,
-            champion_value=verdict.champion_value,
-            data_version=ref.data_version,
-            digest=bundle_digest(bench.folder / "bundle"),
-            bundle=stores.bundle_address(version),
-            created_at=datetime.now(UTC),
-            result=result.model_dump_json(),
-        )
-    )
-    show_in_ui(ref, verdict, packaged.run_id)
-    return result
-
-
-@task(name="promote", task_run_name="promote version {result.version}")
-def crown(ref: RunRef, result: TrainResult) -> TrainResult:
-    """Put the better model into the chair that it was judged against; the ledger swaps first, MLflow's alias follows.
-
-    Raises Conflict where the chair was taken by another model since.
-    """
-    stores = ref.open().stores
-    champion = stores.ledger.champion(ref.pipeline)
-    if champion is None or champion.version_to != result.version:
-        move(
-            stores,
-            result.version,
-            expected=result.against,
-            verdict=result.decision,
-            reason=result.headline,
-            who=stores.settings.who,
-        )
-    done = result.model_copy(update={"promoted": True})
-    stores.ledger.set_result(ref.pipeline, result.run_key, done.model_dump_json())
-    events.emit("train", f"version {result.version} is the champion of {ref.pipeline}")
-    return done
+    bundle.write(bench.folder / "bundle", fitted.model, golden=both, reference=both, facts=facts)
+    bench.put("curve.json", fitted.curve, Curve)
