@@ -1,0 +1,88 @@
+"""What every test may count on: an environment of its own, a home, and one Prefect server for the session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from infra.settings import Settings
+
+PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
+
+# Warnings are errors. These come out of libraries as they are imported, and say nothing about our own calls.
+IMPORT_WARNINGS = (
+    # great_expectations 1.24 carries an old pyparsing
+    "ignore:module 'sre_(constants|parse|compile)' is deprecated:DeprecationWarning",
+    # mlflow 3.17 warns of the type hints of its own agents
+    "ignore:.*Any type hint is inferred as AnyType:UserWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle what must stand before anything is imported: nobody is told, nothing of the person's own is read."""
+    for name in [name for name in os.environ if name.startswith(PERSONAL)]:
+        del os.environ[name]
+    os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="agg")
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="treadle-prefect-")
+    for line in IMPORT_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+    # two cores are shared with servers that the tests start: a slow example is no failure
+    hypothesis_settings.register_profile("treadle", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis_settings.load_profile("treadle")
+
+
+def pytest_unconfigure() -> None:
+    """Take our Prefect home away."""
+    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No variable that a test sets, or that a library sets in it, reaches the next one."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder of an empty project: a home, because it has pipelines/."""
+    folder = tmp_path / "home"
+    (folder / "pipelines").mkdir(parents=True)
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A home with our own Prefect server at work, for the session."""
+    from infra import orchestrator
+    from infra import settings as settings_
+
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "pipelines").mkdir()
+    settings = settings_.at(folder)
+    with orchestrator.flow_context(settings):
+        pass
+    yield settings
+    orchestrator.down(settings)
+
+
+@pytest.fixture
+def prefect_server(server_home: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The session's Prefect server, as `PREFECT_API_URL`: flows of any home, and of child processes, use it."""
+    from infra import orchestrator
+
+    url = orchestrator.state(server_home).url
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    return url

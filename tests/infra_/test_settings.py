@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra import settings as settings_
+from tasks.errors import ConfigError, HomeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_nearest_folder_upwards_with_pipelines_is_the_home(home: Path) -> None:
+    deep = home / "a" / "b"
+    deep.mkdir(parents=True)
+    assert settings_.find(deep).home == home
+
+
+def test_a_home_within_a_home_is_its_own(home: Path) -> None:
+    inner = home / "projects" / "inner"
+    (inner / "pipelines").mkdir(parents=True)
+    assert settings_.find(inner / "pipelines").home == inner
+
+
+def test_the_current_folder_is_where_the_search_begins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home / "pipelines")
+    assert settings_.find().home == home
+
+
+def test_treadle_home_wins_over_the_current_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = home / "other"
+    (other / "pipelines").mkdir(parents=True)
+    monkeypatch.setenv("TREADLE_HOME", str(other))
+    assert settings_.find(home).home == other
+
+
+def test_outside_any_home_the_error_names_the_ways_out(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="no project here") as caught:
+        settings_.find(tmp_path)
+    assert caught.value.exit_code == 2
+    assert "treadle init" in caught.value.way_out
+
+
+def test_a_treadle_home_without_pipelines_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_HOME", str(tmp_path))
+    with pytest.raises(HomeError, match=f"TREADLE_HOME={tmp_path}"):
+        settings_.find()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_here_is_the_folder_that_would_become_a_home(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path.resolve() / "new"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path if named else folder)
+    if named:
+        monkeypatch.setenv("TREADLE_HOME", str(folder))
+    assert settings_.here().home == folder
+
+
+def test_a_current_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(HomeError, match="no longer exists"):
+        settings_.find()
+
+
+def test_everything_is_embedded_under_the_home_by_default(home: Path) -> None:
+    settings = settings_.at(home)
+    assert settings.tables_root == f"{home}/data"
+    assert settings.tracking == settings.registry == f"sqlite:///{home}/mlruns/mlflow.db"
+    assert settings.ledger == f"sqlite:///{home}/mlruns/treadle.db"
+    assert settings.tuning == f"sqlite:///{home}/mlruns/optuna.db"
+    assert settings.state == home / ".treadle"
+
+
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("s3://bucket/tables/", "s3://bucket/tables"),
+        ("/srv/tables", "/srv/tables"),
+        ("file:///srv/my%20tables", "/srv/my tables"),
+        ("tables", "{home}/tables"),
+        ("", "{home}/data"),
+    ],
+)
+def test_tables_stand_where_the_variable_says(url: str, root: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_STORAGE_URL", url)
+    assert settings_.at(home).tables_root == root.format(home=home)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "read"),
+    [
+        ("TREADLE_TRACKING_URI", "http://mlflow:5000", "tracking"),
+        ("TREADLE_REGISTRY_URI", "http://registry:5000", "registry"),
+        ("TREADLE_LEDGER_URL", "postgresql://db/ledger", "ledger"),
+        ("TREADLE_TUNING_URL", "postgresql://db/optuna", "tuning"),
+        ("PREFECT_API_URL", "http://prefect:4200/api", "prefect_api_url"),
+    ],
+)
+def test_a_service_elsewhere_is_used(
+    variable: str, value: str, read: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert getattr(settings_.at(home), read) == value
+
+
+def test_the_registry_follows_tracking(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_TRACKING_URI", "http://mlflow:5000")
+    assert settings_.at(home).registry == "http://mlflow:5000"
+
+
+def test_a_variable_that_cannot_be_read_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_DEBUG", "maybe")
+    with pytest.raises(ConfigError, match="TREADLE_DEBUG='maybe'"):
+        settings_.at(home)
+
+
+def test_addresses_are_not_in_the_repr(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_LEDGER_URL", "postgresql://me:canary@db/ledger")
+    assert "canary" not in repr(settings_.at(home))
+
+
+def test_who_acts_is_known_even_without_a_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise OSError("no username set in the environment")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert settings_.at(home).who.startswith(f"{os.getuid()}@")
+
+
+def test_a_child_gets_our_environment_less_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_KEY", "canary")
+    monkeypatch.setenv("KEPT", "yes")
+    child = settings_.child_environment({"PREFECT_HOME": "/x"}, without=("PREFECT_",))
+    assert child["KEPT"] == "yes"
+    assert {name: value for name, value in child.items() if name.startswith("PREFECT_")} == {"PREFECT_HOME": "/x"}
+
+
+def test_proxies_are_told_of_hosts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "corp.example")
+    for _ in range(2):
+        settings_.set_environment({}, no_proxy=("127.0.0.1",))
+    assert os.environ["NO_PROXY"] == "corp.example,127.0.0.1"
