@@ -171,7 +171,15 @@ def fit(
     """
     from tasks import booster, bundle, postprocess
 
-    params = booster.parameters(problem.task, found.params, classes=len(problem.classes), device=device, seed=seed)
+    params = booster.parameters(
+        problem.task,
+        found.params,
+        classes=len(problem.classes),
+        device=device,
+        seed=seed,
+        monotone=monotone,
+        names=spec.names,
+    )
     tuned, curve = booster.fit_with_curve(
         params, train, validation, rounds=found.rounds, names=spec.names, metric=problem.metric
     )

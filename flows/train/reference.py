@@ -142,6 +142,12 @@ def with_overrides(
     )
 
 
+def flat(config: PipelineConfig) -> dict[str, object]:
+    """The config as dotted keys, as parameters of a run."""
+    sections = config.model_dump(mode="json", exclude={"name"})
+    return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+
+
 def code_version() -> str:
     """The version of treadle that runs."""
     from importlib.metadata import version

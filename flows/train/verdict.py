@@ -14,11 +14,16 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from flows import events
 from flows.promote import move
 from flows.steps import RETRY_DELAYS, transient
-from flows.train.reference import Packaged, RunRef, TrainResult
+from flows.train.reference import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
+    from flows.steps import Workplace
+    from infra.workbench import Workbench
     from tasks.evaluation import Scores
     from tasks.gate import Verdict
+
+BATCHES_KEPT = 50
+"""Of so many batches, the newest, the validation is logged with a run."""
 
 
 def finished(ref: RunRef) -> TrainResult | None:
@@ -54,12 +59,13 @@ def package(ref: RunRef) -> None:
     problem, curve = bench.get("problem.json", training.Problem), bench.get("curve.json", Curve)
     events.emit("train", "recording run and model in MLflow")
     run_id = stores.tracking.open_run(ref.run_key, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
-    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **place.config.flat()})
+    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **flat(place.config)})
     stores.tracking.log_curves(
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
     )
     stores.tracking.log_trials(run_id, problem.metric, found.trials)
     stores.tracking.log_dataset(run_id, ref.pipeline, str(place.config.data.source), ref.data_version)
+    keep_contract(bench, place)
     folder = bench.folder / "bundle"
     uri = stores.registry.log_model(run_id, folder)
     rows, expected = bundle.golden(folder)
@@ -169,7 +175,7 @@ def register(ref: RunRef) -> TrainResult:
             result=result.model_dump_json(),
         )
     )
-    show_in_ui(ref, verdict, packaged.run_id)
+    show_in_ui(ref, verdict, scores, stores.tracking.run_url(packaged.run_id))
     return result
 
 
@@ -192,6 +198,14 @@ def crown(ref: RunRef, result: TrainResult) -> TrainResult:
         )
     events.emit("train", f"version {result.version} is the champion of {ref.pipeline}")
     return result.model_copy(update={"promoted": True})
+
+
+def keep_contract(bench: Workbench, place: Workplace) -> None:
+    """Keep beside the run what its data had to look like, and what became of each batch."""
+    suite = place.settings.home / "expectations" / f"{place.config.name}.json"
+    bench.put_text("artifacts/contract/suite.json", suite.read_text(encoding="utf-8"))
+    for batch in place.stores.ledger.batches(place.config.name)[-BATCHES_KEPT:]:
+        bench.put_text(f"artifacts/contract/{batch.label}-{batch.batch_id}.json", batch.validation)
 
 
 def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
