@@ -28,13 +28,16 @@ def start() -> int:
         from flows.cli.app import app
 
         code = app(arguments, prog_name="treadle", standalone_mode=False, obj=terminal)
+        if interrupts.seen:  # typer makes an exit code of a KeyboardInterrupt, without a word
+            interrupts.leave()
         terminal.out.flush()
     except KeyboardInterrupt:
         interrupts.leave()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough: that is no failure.
-        terminal.forget_output()
-        return 0
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # a help page whose reader has seen enough
+            terminal.forget_output()
+            return 0
+        raise
     except Exception as error:
         return fail(error, terminal, arguments)
     return int(code or 0)
@@ -61,14 +64,14 @@ class Interrupts:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._seen = False
+        self.seen = False
         self._said = threading.Lock()
 
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
         """Handle SIGINT; raises KeyboardInterrupt the first time."""
-        if self._seen:
+        if self.seen:
             self.leave()
-        self._seen = True
+        self.seen = True
         alarm = threading.Timer(PATIENCE_SECONDS, self.leave)
         alarm.daemon = True
         alarm.start()

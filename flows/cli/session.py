@@ -50,11 +50,14 @@ def carry_out(
     terminal.keep(log, debug=debug)
     with watching(Console(file=terminal.err), command):
         result = verb()
-    if as_json:
-        print(result.model_dump_json(indent=2, by_alias=True), file=terminal.out)
-    else:
-        show(result, Screen(terminal.out, pipeline))
-    terminal.out.flush()
+    try:
+        if as_json:
+            print(result.model_dump_json(indent=2, by_alias=True), file=terminal.out)
+        else:
+            show(result, Screen(terminal.out, pipeline))
+        terminal.out.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough; the work is done all the same
+        terminal.forget_output()
     return result.exit_code()
 
 

@@ -1,0 +1,55 @@
+"""What is shown while a flow works."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+from rich.console import Console
+
+from flows import events
+from flows.cli.progress import clock, watching
+from flows.events import Event
+
+
+def test_nobody_need_listen() -> None:
+    events.emit("ingest", "a.csv")
+
+
+def test_a_listener_hears_events_of_its_block_only() -> None:
+    heard: list[Event] = []
+    with events.listening(heard.append):
+        events.emit("tune", "trial 1", done=1, total=4, seconds_left=3.0)
+    events.emit("tune", "trial 2")
+    assert heard == [Event("tune", "trial 1", 1, 4, 3.0)]
+
+
+def test_elsewhere_than_on_a_terminal_an_event_is_a_line() -> None:
+    out = io.StringIO()
+    with watching(Console(file=out), "train"):
+        events.emit("tune", "trial 1: [0.7]", done=1, total=4, seconds_left=65)
+        logging.getLogger("treadle.orchestrator").warning("a notice")
+    logging.getLogger("treadle").warning("afterwards")
+    first, second = out.getvalue().splitlines()
+    assert first.endswith("tune 1/4: trial 1: [0.7] (1:05 left)")
+    assert second.endswith("a notice")
+
+
+def test_on_a_terminal_finished_steps_stay_and_trials_only_move_the_bar() -> None:
+    out = io.StringIO()
+    with watching(Console(file=out, force_terminal=True, width=100, color_system=None), "train"):
+        events.emit("ingest", "a.csv", done=0, total=2)
+        events.emit("ingest", "a.csv: 3 rows", done=1, total=2)
+        events.emit("train", "reading rows@3")
+        events.emit("tune", "trial 1: 0.7", done=1, total=4, seconds_left=65)
+    shown = out.getvalue()
+    assert "ingest: a.csv: 3 rows\n" in shown
+    assert "train: reading rows@3\n" in shown
+    assert "tune: trial 1" not in shown
+    assert "1:05 left" in shown
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(-1, "0:00"), (5.4, "0:05"), (65, "1:05"), (3725, "1:02:05")])
+def test_clock(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown
