@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import webbrowser
-from datetime import datetime  # noqa: TC003 - pydantic reads it
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +15,6 @@ from tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from infra.ledger import VersionRecord
     from infra.settings import Settings
@@ -44,13 +46,15 @@ def run(
 ) -> ReportResult:
     """Find the newest report, or that of `run`: a version's number, or the first digits of a run.
 
+    A browser is opened only where a person sits at a terminal.
+
     Raises UsageError where it means no run or nothing was trained yet, DataError where the file is gone.
     """
     from infra import stores as stores_
 
     stores = stores_.open(settings, config.name)
     record = choose(config.name, stores.ledger.versions(config.name), run)
-    path = stores.tracking.report_file(record.run_id)
+    path = remembered(settings.home, record) or stores.tracking.report_file(record.run_id)
     if path is None or not path.is_file():
         raise DataError(
             f"the report of version {record.version} of {config.name} is not in MLflow's artifacts any more",
@@ -65,7 +69,7 @@ def run(
         headline=record.headline,
         created_at=record.created_at,
         path=str(path),
-        opened=open_browser and show(path),
+        opened=open_browser and sys.stdout.isatty() and show(path),
     )
 
 
@@ -82,9 +86,7 @@ def choose(pipeline: str, versions: Sequence[VersionRecord], run: str | None) ->
     asked = run.strip().lower()
     numbered = [record for record in newest if str(record.version) == asked.removeprefix("v")]
     begun = [
-        record
-        for record in newest
-        if asked and (record.run_id.startswith(asked) or record.run_key.startswith(asked))
+        record for record in newest if asked and (record.run_id.startswith(asked) or record.run_key.startswith(asked))
     ]
     found = numbered or begun
     if len(found) == 1:
@@ -93,6 +95,16 @@ def choose(pipeline: str, versions: Sequence[VersionRecord], run: str | None) ->
     if found:
         raise UsageError(f"{run!r} means {len(found)} runs of {pipeline}", "give more digits of the run")
     raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {known})", "see: treadle models")
+
+
+def remembered(home: Path, record: VersionRecord) -> Path | None:
+    """Where the run said that it put its report, if it lies there: this spares the seconds of asking MLflow.
+
+    A place outside of the home is not believed: the home was moved or copied since.
+    """
+    told = json.loads(record.result or "{}").get("report") or ""
+    path = Path(told)
+    return path if told and path.is_relative_to(home) and path.is_file() else None
 
 
 def show(path: Path) -> bool:

@@ -81,13 +81,9 @@ def precision_recall(story: Story) -> Plot:
     at = max(0, int((cuts >= (story.threshold if story.threshold is not None else 2)).sum()) - 1)
 
     def paint(figure: Figure) -> None:
-        axes = square(
-            figure, f"recall: share of {name} found", "precision: share of flagged rows that are right"
-        )
+        axes = square(figure, f"recall: share of {name} found", "precision: share of flagged rows that are right")
         axes.axhline(base, color=MUTED, lw=1, ls=(0, (4, 3)))
-        axes.text(
-            0.02, base + 0.015, f"flagging everybody: {percent(base)}", color=MUTED, va="bottom", gid=HALO
-        )
+        axes.text(0.02, base + 0.015, f"flagging everybody: {percent(base)}", color=MUTED, va="bottom", gid=HALO)
         axes.plot(*thin(recall, precision), color=BLUE)
         if story.threshold is not None:
             mark(axes, float(recall[at]), float(precision[at]), f"threshold {number(story.threshold, 2)}")
@@ -99,9 +95,7 @@ def precision_recall(story: Story) -> Plot:
             f": at the threshold it finds {percent(float(recall[at]))} of the {name} rows, "
             f"and {percent(float(precision[at]))} of what it flags is right"
         )
-    return Plot(
-        "precision_recall", "Precision and recall", caption + ".", draw("precision_recall", paint, height=300)
-    )
+    return Plot("precision_recall", "Precision and recall", caption + ".", draw("precision_recall", paint, height=300))
 
 
 def confusion(story: Story) -> Plot:
@@ -125,18 +119,22 @@ def confusion(story: Story) -> Plot:
     )
 
 
-def matrix(figure: Figure, table: np.ndarray, labels: list[str]) -> None:
-    """A table of counts [k, k], truth by prediction, each cell as dark as its share of its line."""
+def matrix(figure: Figure, table: np.ndarray, labels: list[str], *, rest: bool = False) -> None:
+    """A table of counts [k, k], truth by prediction, each cell as dark as its share of its line.
+
+    `rest`: the last label stands for several classes, which are neither right nor wrong together.
+    """
     import numpy as np
 
     axes, size = figure.subplots(), len(labels)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     for row in range(size):
         for column in range(size):
-            share, right = float(shares[row, column]), row == column
+            share = float(shares[row, column])
             if table[row, column] == 0 and size > 6:
                 continue
-            colour = BLUE if right else ORANGE
+            grey = rest and size - 1 in (row, column)
+            colour = MUTED if grey else BLUE if row == column else ORANGE
             axes.fill_between(
                 [column + 0.03, column + 0.97],
                 row + 0.03,
@@ -195,10 +193,11 @@ def mark(axes: Axes, x: float, y: float, text: str) -> None:
 
 
 def bins(p: np.ndarray, most: int = BINS) -> np.ndarray:
-    """The bin [n] of each score, from 0; bins hold about equally many rows, equal scores share one."""
+    """The bin [n] of each score, from 0; bins hold about equally many rows, 25 or more; equal scores share one."""
     import numpy as np
 
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, most + 1)[1:-1]))
+    count = min(most, max(3, len(p) // 25))
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, count + 1)[1:-1]))
     return np.unique(np.searchsorted(edges, p, side="right"), return_inverse=True)[1]
 
 

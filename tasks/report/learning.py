@@ -56,7 +56,7 @@ def worth(done: list[Trial]) -> np.ndarray:
 
 def complete(trial: Trial) -> bool:
     """Whether the trial was let run to its end."""
-    return trial.state.upper() == "COMPLETE"
+    return trial.state == "complete"
 
 
 def curve(story: Story) -> Plot:
@@ -67,11 +67,7 @@ def curve(story: Story) -> Plot:
     validation = np.asarray(story.curve.validation, dtype=float)
     name, rounds = metric_name(story.curve.metric), np.arange(1, len(validation) + 1, dtype=float)
     up = greater_is_better(story.curve.metric)
-    best = (
-        int(np.nanargmax(validation) if up else np.nanargmin(validation))
-        if not np.isnan(validation).all()
-        else 0
-    )
+    best = int(np.nanargmax(validation) if up else np.nanargmin(validation)) if not np.isnan(validation).all() else 0
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -127,9 +123,7 @@ def importance(story: Story) -> Plot:
         places = range(len(shown))
         axes.barh(places, [share for _, share in shown], color=BLUE, height=0.62, alpha=0.85)
         for place, (_, share) in zip(places, shown, strict=True):
-            axes.annotate(
-                percent(share), (share, place), xytext=(4, 0), textcoords="offset points", va="center"
-            )
+            axes.annotate(percent(share), (share, place), xytext=(4, 0), textcoords="offset points", va="center")
         axes.set_yticks(places, [name for name, _ in shown])
         axes.set(xlim=(0, 1.16 * max(share for _, share in shown)), ylim=(len(shown) - 0.4, -0.6))
         axes.set_xticks([])
@@ -144,9 +138,7 @@ def importance(story: Story) -> Plot:
         f"How much of the gain in the trees comes from each column: {names} "
         f"{'bring' if first > 1 else 'brings'} {percent(share)} of it; a surprising name may be a leak."
     )
-    return Plot(
-        "importance", "Importance by column", caption, draw("importance", paint, height=60 + 17 * len(shown))
-    )
+    return Plot("importance", "Importance by column", caption, draw("importance", paint, height=26 + 19 * len(shown)))
 
 
 def trials(story: Story, done: list[Trial]) -> Plot:
@@ -183,9 +175,7 @@ def trials(story: Story, done: list[Trial]) -> Plot:
 
     winner = whole[int(np.argmax(values) if up else np.argmin(values))]
     first = next((one for one in whole if one.number == 0), whole[0])
-    caption = (
-        f"Trial {winner.number + 1} of {len(story.trials):,} was best with {name} {number(winner.value)}"
-    )
+    caption = f"Trial {winner.number + 1} of {len(story.trials):,} was best with {name} {number(winner.value)}"
     caption += (
         f", the strong default at the start had {number(first.value)}"
         if winner is not first
@@ -238,9 +228,7 @@ def numbers_of(done: list[Trial], name: str) -> np.ndarray:
     import numpy as np
 
     found = [one.params.get(name) for one in done]
-    return np.array(
-        [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else np.nan for v in found]
-    )
+    return np.array([float(v) if isinstance(v, int | float) and not isinstance(v, bool) else np.nan for v in found])
 
 
 def parameters(story: Story, done: list[Trial], shown: list[str]) -> Plot:

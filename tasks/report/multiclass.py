@@ -57,7 +57,7 @@ def confusion(story: Story, said: np.ndarray) -> Plot:
     np.add.at(off, (y, said), y != said)
     true, wrong = np.unravel_index(off.argmax(), off.shape)
     right = percent(float((said == y).mean()))
-    caption = f"Each line is a true class, its cells what it was taken for: {right} of {len(y):,} are right"
+    caption = f"Each line is a true class, its cells what it was called: {right} of {len(y):,} are right"
     if off.max():
         truth, taken = (shorten(label(story.classes[code])) for code in (true, wrong))
         caption += f"; most often, {truth} is taken for {taken} ({off.max():,} rows)"
@@ -68,7 +68,7 @@ def confusion(story: Story, said: np.ndarray) -> Plot:
         "confusion",
         "Confusion",
         caption + ".",
-        draw("confusion", lambda figure: matrix(figure, table, labels), height=height),
+        draw("confusion", lambda figure: matrix(figure, table, labels, rest=size > SHOWN), height=height),
     )
 
 

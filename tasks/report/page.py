@@ -60,9 +60,7 @@ def render(story: Story) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: (
-            clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-        ),
+        finalize=lambda value: clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
     environment.filters.update(number=number, signed=signed, percent=percent, metric=metric_name, label=label)
     heads, lines = scoreboard(story)
@@ -87,9 +85,7 @@ def render(story: Story) -> str:
         slices=[
             (
                 one,
-                number_line(
-                    one.gain, one.lower, one.upper, reach([(one.lower, one.upper) for one in slices])
-                ),
+                number_line(one.gain, one.lower, one.upper, reach([(one.lower, one.upper) for one in slices])),
             )
             for one in slices[:SLICES]
         ],

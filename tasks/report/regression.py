@@ -56,9 +56,7 @@ def predicted_actual(story: Story) -> Plot:
     )
     if not inside.all():
         caption += f" ({percent(1 - float(inside.mean()), 1)} of the rows lie outside the picture)"
-    return Plot(
-        "predicted_actual", "Predicted and actual", caption + ".", draw("predicted_actual", paint, height=300)
-    )
+    return Plot("predicted_actual", "Predicted and actual", caption + ".", draw("predicted_actual", paint, height=300))
 
 
 def frame(values: np.ndarray) -> tuple[float, float]:
@@ -146,9 +144,7 @@ def coverage(story: Story, lower: np.ndarray, upper: np.ndarray) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axhline(NOMINAL, color=MUTED, lw=1, ls=(0, (4, 3)))
-        axes.text(
-            1, NOMINAL, "90% ", color=MUTED, ha="right", va="bottom", transform=axes.get_yaxis_transform()
-        )
+        axes.text(1, NOMINAL, "90% ", color=MUTED, ha="right", va="bottom", transform=axes.get_yaxis_transform())
         axes.vlines(at, low, high, color=BLUE, alpha=0.45, lw=3)
         axes.plot(at, shares, "o", color=BLUE, ms=5)
         axes.set(xlabel="predicted", ylabel="share inside", ylim=(max(0.0, float(low.min()) - 0.05), 1.01))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows import report
+from infra import settings as settings_
+from infra import stores as stores_
+from infra.ledger import VersionRecord
+from tasks.config import PipelineConfig
+from tasks.errors import DataError, UsageError
+
+CONFIG = PipelineConfig.model_validate(
+    {"name": "orders", "data": {"source": "orders.csv", "target": "paid", "task": "binary"}}
+)
+
+
+def record(version: int, run_id: str, run_key: str = "", told: str = "") -> VersionRecord:
+    return VersionRecord(
+        pipeline="orders",
+        version=version,
+        run_key=run_key or f"key{version}",
+        run_id=run_id,
+        decision="PROMOTE",
+        headline="better",
+        metric="roc_auc",
+        value=0.8,
+        champion_value=0.5,
+        data_version="rows@1",
+        bundle=f"mlruns/{version}",
+        digest="d",
+        result=json.dumps({"report": told}),
+        created_at=datetime(2026, 1, version, tzinfo=UTC),
+    )
+
+
+VERSIONS = (record(1, "aa11"), record(2, "ab22", "77ff"), record(3, "3c33"))
+
+
+@pytest.mark.parametrize(
+    ("run", "version"), [(None, 3), ("2", 2), ("v2", 2), ("aa", 1), ("AB2", 2), ("77f", 2), ("3", 3), (" 1 ", 1)]
+)
+def test_a_run_is_meant_by_its_version_or_by_its_first_digits(run: str | None, version: int) -> None:
+    assert report.choose("orders", VERSIONS, run).version == version
+
+
+@pytest.mark.parametrize(
+    ("versions", "run", "said"),
+    [
+        ((), None, "no report yet"),
+        ((), "3", "no report yet"),
+        (VERSIONS, "a", "means 2 runs"),
+        (VERSIONS, "9", "no run '9'"),
+        (VERSIONS, "", "no run ''"),
+    ],
+)
+def test_what_means_none_or_several_is_a_usage_error(
+    versions: tuple[VersionRecord, ...], run: str | None, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        report.choose("orders", versions, run)
+    assert caught.value.way_out
+
+
+def test_the_place_that_the_run_told_is_believed_only_under_the_home(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "home" / "report.html", tmp_path / "report.html"
+    inside.parent.mkdir()
+    for file in (inside, outside):
+        file.write_text("here")
+    assert report.remembered(inside.parent, record(1, "aa", told=str(inside))) == inside
+    assert report.remembered(inside.parent, record(1, "aa", told=str(outside))) is None
+    assert report.remembered(inside.parent, record(1, "aa", told=str(inside.parent / "gone.html"))) is None
+    assert report.remembered(inside.parent, replace(record(1, "aa"), result="")) is None
+
+
+def test_a_report_is_found_in_mlflow_and_one_that_is_gone_is_said_so(home: Path) -> None:
+    settings = settings_.at(home)
+    stores = stores_.open(settings, "orders")
+    run_id = stores.tracking.open_run("key1", "orders key1", {})
+    stores.ledger.add_version(record(1, run_id, "key1", told="/elsewhere/report.html"))
+    with pytest.raises(DataError, match="version 1 of orders is not in MLflow"):
+        report.run(settings, CONFIG)
+
+    made = home / "made"
+    made.mkdir()
+    (made / "report.html").write_text("<p>told</p>")
+    stores.tracking.log_folder(run_id, made)
+    found = report.run(settings, CONFIG, run_id[:8])
+    assert Path(found.path).read_text() == "<p>told</p>"
+    assert (found.version, found.opened, found.exit_code()) == (1, False, 0)
