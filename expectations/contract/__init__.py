@@ -1,0 +1,18 @@
+"""What data must look like: a suite file, and a batch taken through it by Great Expectations on DuckDB."""
+
+from __future__ import annotations
+
+from expectations.contract.suite import Expectation, Suite, load, parse
+from expectations.contract.validation import Outcome, Validation, ValidationReport, answer, validate
+
+__all__ = [
+    "Expectation",
+    "Outcome",
+    "Suite",
+    "Validation",
+    "ValidationReport",
+    "answer",
+    "load",
+    "parse",
+    "validate",
+]

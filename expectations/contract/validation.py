@@ -1,0 +1,360 @@
+"""One batch against its contract: what is accepted, what is refused and why.
+
+Rules about rows (an expectation that every value must pass, the type, the key) send rows to quarantine; rules about
+the batch (aggregates, `mostly` below 1, columns that are missing, too many bad rows) refuse all of it. Severity
+`critical` refuses; `warning` and `info` only report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from expectations.contract import engine, rules, staging
+from expectations.contract.staging import Rule, Staged
+from expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
+from tasks.dataset.schema import nearest, quote
+from tasks.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import duckdb
+    import pyarrow as pa
+
+    from expectations.contract.engine import Verdict
+    from expectations.contract.suite import Expectation, Suite
+    from tasks.dataset.schema import RawTable
+
+KEY = "key"
+ROW_REASONS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One rule on one batch: how many values (rows) it looked at, how many broke it, and the sentence if any did."""
+
+    rule: str
+    columns: tuple[str, ...]
+    severity: str
+    level: str
+    passed: bool
+    evaluated: int
+    broken: int
+    sentence: str
+    result: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """What became of a batch: rows_in = accepted + quarantined + duplicates.
+
+    `refused` is why the whole batch was refused, empty where it was not; then all its rows count as quarantined.
+    `equal_rows` counts, where there is no key, accepted rows that say what an earlier one says. `labelled` counts
+    accepted rows with a target. `warnings` are sentences about everything that was found and did not refuse the batch.
+    """
+
+    suite: str
+    digest: str
+    rows_in: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    equal_rows: int
+    labelled: int
+    refused: str
+    warnings: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+
+    def document(self) -> dict[str, JsonValue]:
+        """The report as JSON, for MLflow and for people's own tools."""
+        return {
+            "suite": self.suite,
+            "suite_digest": self.digest,
+            "success": not self.refused,
+            "refused": self.refused,
+            "rows_in": self.rows_in,
+            "accepted": self.accepted,
+            "quarantined": self.quarantined,
+            "duplicates": self.duplicates,
+            "equal_rows": self.equal_rows,
+            "labelled": self.labelled,
+            "warnings": list(self.warnings),
+            "expectations": [
+                {
+                    "rule": outcome.rule,
+                    "columns": list(outcome.columns),
+                    "severity": outcome.severity,
+                    "level": outcome.level,
+                    "success": outcome.passed,
+                    "evaluated": outcome.evaluated,
+                    "broken": outcome.broken,
+                    "sentence": outcome.sentence,
+                    "result": outcome.result,
+                }
+                for outcome in self.outcomes
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A validated batch: the report, and its rows as streams for as long as the DuckDB connection lives."""
+
+    report: ValidationReport
+    staged: Staged
+    rules: tuple[Rule, ...]
+
+    def accepted_reader(self, arrived: datetime) -> pa.RecordBatchReader:
+        """Accepted rows: schema columns typed, `_batch_id`, `_ordinal`, `_ingested_at`, `_row_hash`.
+
+        Raises DataError for a batch that was refused.
+        """
+        if self.report.refused:
+            raise DataError(f"the batch was refused: {self.report.refused}")
+        return staging.accepted(self.staged, arrived)
+
+    def quarantine_reader(self, label: str, arrived: datetime) -> pa.RecordBatchReader:
+        """Refused rows as they came (`quarantine_schema()`); `label` is the file's name."""
+        return staging.quarantined(self.staged, self.rules, label, arrived, self.report.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What checking a batch brought to light, before it is weighed."""
+
+    outcomes: tuple[Outcome, ...]
+    rules: tuple[Rule, ...]
+
+
+def validate(
+    con: duckdb.DuckDBPyConnection,
+    raw: RawTable,
+    suite: Suite,
+    *,
+    key: Sequence[str],
+    target: str,
+    timezone: str,
+    missing: Sequence[str],
+    max_bad_rows: float,
+) -> Validation:
+    """Take a batch through its contract; nothing is written outside `con`'s own database.
+
+    `max_bad_rows` is the share of rows in quarantine above which the whole batch is refused.
+
+    Raises DataError where the suite cannot be evaluated or does not know a key column; a batch that is refused is a
+    result.
+    """
+    for name in key:
+        suite.schema.column(name)
+    warnings = _extra(raw, suite)
+    rows_in = staging.Staged(con, raw, suite.schema).count(f"SELECT count(*) FROM {quote(raw.view)}")
+    blank = ValidationReport(suite.name, suite.digest, rows_in, 0, rows_in, 0, 0, 0, "", warnings, ())
+    if reason := _absent(raw, suite, target) or ("" if rows_in else "it has no rows"):
+        return Validation(replace(blank, refused=reason), staging.empty(con, raw, suite.schema), ())
+    staged = staging.stage(con, raw, suite.schema, missing, timezone)
+    duplicates, found = _check(staged, suite, key, target)
+    quarantined = staging.settle(staged, found.rules)
+    empty = [name for name, held in staging.present(staged).items() if not held and name != target]
+    warnings += tuple(f"column {name!r} has no value at all: nothing of it was checked" for name in empty)
+    report = replace(blank, outcomes=found.outcomes, warnings=warnings)
+    if reason := _refusal(staged, suite, found, target, quarantined, max_bad_rows):
+        return Validation(replace(report, refused=reason), staged, found.rules)
+    accepted = f"FROM {quote(staged.typed)} WHERE {staging.FATE} = {staging.Fate.ACCEPTED}"
+    held = rows_in - duplicates - quarantined
+    equal = 0 if key else held - staged.count(f"SELECT count(DISTINCT _row_hash) {accepted}")
+    has_target = target in suite.schema.names
+    report = replace(
+        report,
+        accepted=held,
+        quarantined=quarantined,
+        duplicates=duplicates,
+        equal_rows=equal,
+        labelled=staged.count(f"SELECT count({quote(target)}) {accepted}") if has_target else 0,
+        warnings=(*(outcome.sentence for outcome in found.outcomes if not outcome.passed), *warnings),
+    )
+    return Validation(report, staged, found.rules)
+
+
+def answer(
+    con: duckdb.DuckDBPyConnection,
+    raw: RawTable,
+    suite: Suite,
+    *,
+    target: str,
+    timezone: str,
+    missing: Sequence[str],
+    needed: Sequence[str],
+) -> pa.RecordBatchReader:
+    """Every row in order, typed, with `_warning`: the rules about rows that it breaks, NULL where none.
+
+    For a person's question: nothing is refused, what cannot be typed is missing, rules about the batch, uniqueness
+    and the target are not asked.
+    Columns that are neither in the file nor `needed` are NULL.
+
+    Raises DataError where one of the `needed` columns is not in the file.
+    """
+    for name in needed:
+        if name not in raw.names:
+            close = nearest(name, raw.names)
+            raise DataError(f"column {name!r} is missing", f"rename {close!r}?" if close else "add it to the file")
+    staged = staging.stage(con, raw, suite.schema, missing, timezone)
+    alone = [item for item in _applicable(staged, suite, ()) if item.type not in (UNIQUE, UNIQUE_TOGETHER)]
+    asked = [item for item in alone if target not in item.columns]
+    known: list[Rule] = []
+    _untyped(staged, suite, known)
+    if staged.count(f"SELECT count(*) FROM {quote(raw.view)}"):
+        verdicts = engine.evaluate(con, staged.checked, asked, suite.name)
+        for item, verdict in zip(asked, verdicts, strict=True):
+            if verdict.query:
+                _blame(staged, suite, known, item, verdict)
+    return staging.answered(staged, known)
+
+
+def _extra(raw: RawTable, suite: Suite) -> tuple[str, ...]:
+    unknown = [name for name in raw.names if name not in suite.schema.names]
+    return tuple(f"column {name!r} is not in the contract and was left out" for name in unknown)
+
+
+def _absent(raw: RawTable, suite: Suite, target: str) -> str:
+    """Why a batch without some of its columns is refused; empty where all are there (the target may be absent)."""
+    absent = [name for name in suite.schema.names if name not in raw.names and name != target]
+    if not absent:
+        return ""
+    strangers = [name for name in raw.names if name not in suite.schema.names]
+    said = []
+    for name in absent:
+        close = nearest(name, strangers)
+        said.append(f"column {name!r} is missing" + (f" (it has {close!r}: renamed?)" if close else ""))
+    return "; ".join(said)
+
+
+def _check(staged: Staged, suite: Suite, key: Sequence[str], target: str) -> tuple[int, Findings]:
+    """Duplicates first, as if they had not come; then types, key, and what GX says."""
+    known: list[Rule] = []
+    outcomes: list[Outcome] = []
+    duplicates = 0
+    if key:
+        duplicates, conflicts = staging.identify(staged, key)
+        outcomes += _key_outcomes(staged, tuple(key), conflicts, known)
+    outcomes += _untyped(staged, suite, known)
+    asked = _applicable(staged, suite, key)
+    if target in suite.schema.names and not staging.present(staged)[target]:
+        asked = [item for item in asked if target not in item.columns]
+    for item, verdict in zip(asked, engine.evaluate(staged.con, staged.checked, asked, suite.name), strict=True):
+        if verdict.query:
+            outcomes.append(_blame(staged, suite, known, item, verdict))
+            continue
+        outcomes.append(
+            Outcome(
+                rule=item.type,
+                columns=item.columns,
+                severity=item.severity,
+                level="row" if verdict.by_rows else "batch",
+                passed=verdict.success,
+                evaluated=verdict.evaluated,
+                broken=verdict.broken or 0,
+                sentence="" if verdict.success else rules.batch_sentence(item, suite.schema, verdict),
+                result=verdict.result,
+            )
+        )
+    return duplicates, Findings(tuple(outcomes), tuple(known))
+
+
+def _applicable(staged: Staged, suite: Suite, key: Sequence[str]) -> list[Expectation]:
+    """What GX is asked: not the types (typing is our own work), nor the key's uniqueness (identity is), nor columns
+    that the file does not have."""
+    asked = []
+    for item in suite.expectations:
+        own_key = item.type in (UNIQUE, UNIQUE_TOGETHER) and set(item.columns) == set(key)
+        if item.type != TYPE and not own_key and all(name in staged.raw.names for name in item.columns):
+            asked.append(item)
+    return asked
+
+
+def _untyped(staged: Staged, suite: Suite, known: list[Rule]) -> list[Outcome]:
+    """The types: one outcome for each column of the file."""
+    outcomes = []
+    held = staging.present(staged)
+    for item in suite.expectations:
+        if item.type != TYPE or item.columns[0] not in staged.raw.names:
+            continue
+        rule = Rule(TYPE, item.columns, item.severity == "critical", rules.contract(item, suite.schema))
+        known.append(rule)
+        broken = staging.record(staged, len(known) - 1, rule, staging.untyped(staged, item.columns[0]))
+        evaluated = held[item.columns[0]] + broken
+        sentence = rules.row_sentence(item, suite.schema, broken, evaluated) if broken else ""
+        outcomes.append(
+            Outcome(TYPE, item.columns, item.severity, "row", not broken, evaluated, broken, sentence, {})
+        )
+    return outcomes
+
+
+def _key_outcomes(staged: Staged, key: tuple[str, ...], conflicts: str, known: list[Rule]) -> list[Outcome]:
+    """Rows without a key, and rows that share one and differ otherwise."""
+    outcomes = []
+    rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
+    for query, contract, what in (
+        (staging.keyless(staged, key), "the key is never missing", "without a key"),
+        (conflicts, "one row for each key", "share their key with another row that differs"),
+    ):
+        rule = Rule(KEY, key, True, contract)
+        known.append(rule)
+        broken = staging.record(staged, len(known) - 1, rule, query)
+        sentence = f"key {', '.join(key)}: {broken:,} of {rows:,} rows {what}" if broken else ""
+        outcomes.append(Outcome(KEY, key, "critical", "row", not broken, rows, broken, sentence, {}))
+    return outcomes
+
+
+def _blame(staged: Staged, suite: Suite, known: list[Rule], item: Expectation, verdict: Verdict) -> Outcome:
+    """Write down the rows that break `item`, and see to it that they are as many as GX counted.
+
+    A value that cannot be typed is NULL to GX, yet it is there: its row broke the type, not the not-null rule.
+    """
+    rule = Rule(item.type, item.columns, item.severity == "critical", rules.contract(item, suite.schema))
+    known.append(rule)
+    query, counted = verdict.query, verdict.broken or 0
+    if item.type == NOT_NULL:
+        untyped = staging.untyped(staged, item.columns[0])
+        query = f"{query} EXCEPT {untyped}"
+        counted -= staged.count(f"SELECT count(*) FROM ({untyped})")
+    broken = staging.record(staged, len(known) - 1, rule, query)
+    if broken != counted:
+        raise DataError(
+            f"suite {suite.name!r}: {item.type} about {', '.join(item.columns)}: Great Expectations counts "
+            f"{counted} broken rows, its query finds {broken}",
+            "write the expectation in another way",
+        )
+    sentence = rules.row_sentence(item, suite.schema, broken, verdict.evaluated) if broken else ""
+    return Outcome(
+        item.type, item.columns, item.severity, "row", not broken, verdict.evaluated, broken, sentence, verdict.result
+    )
+
+
+def _refusal(
+    staged: Staged, suite: Suite, found: Findings, target: str, quarantined: int, max_bad_rows: float
+) -> str:
+    """Why the whole batch is refused; empty where it is not."""
+    reasons = [
+        outcome.sentence
+        for outcome in found.outcomes
+        if outcome.level == "batch" and outcome.severity == "critical" and not outcome.passed
+    ]
+    rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
+    held = staging.present(staged)
+    void = [name for name in suite.required if name != target and not held[name]]
+    reasons += [f"column {name!r}: all {rows:,} values are missing (contract: required)" for name in void]
+    if not any(outcome.evaluated for outcome in found.outcomes if outcome.rule not in (KEY, NOT_NULL)):
+        reasons.append("nothing in it could be checked: every value is missing")
+    if quarantined > max_bad_rows * rows:
+        broken = [o for o in found.outcomes if o.level == "row" and o.severity == "critical" and not o.passed]
+        worst = sorted(broken, key=lambda outcome: -outcome.broken)[:ROW_REASONS_NAMED]
+        named = "; ".join(outcome.sentence for outcome in worst)
+        reasons.append(
+            f"{quarantined:,} of {rows:,} rows break the contract ({quarantined / rows:.1%}, "
+            f"max_bad_rows is {max_bad_rows:.1%}): {named}"
+        )
+    return "; ".join(dict.fromkeys(reasons))
