@@ -1,0 +1,81 @@
+"""Whatever the command line knows is in its pages; an option or a field without a word fails here."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+from flows.cli.app import app
+
+DOCS = Path(__file__).parents[2] / "docs"
+COMMANDS = typer.main.get_group(app).commands
+RESULTS = {
+    "demo": "flows.demo:DemoResult",
+    "init": "flows.init:InitResult",
+    "check": "flows.check:CheckResult",
+    "ingest": "flows.ingest:IngestResult",
+    "train": "flows.train:TrainResult",
+    "score": "flows.score:ScoreResult",
+    "models": "flows.models:ModelsResult",
+    "promote": "flows.promote:PromoteResult",
+    "report": "flows.report:ReportResult",
+    "doctor": "flows.doctor:DoctorResult",
+    "down": "flows.down:DownResult",
+}
+
+
+def section(page: str, command: str) -> str:
+    found = re.search(rf"^## treadle {command}$(.*?)(?=^## |\Z)", (DOCS / page).read_text(), re.M | re.S)
+    assert found, f"docs/{page} has no section on treadle {command}"
+    return found[1]
+
+
+def fields(model: type[BaseModel]) -> set[str]:
+    """The names of the object's fields, and of the objects in it, as they are printed."""
+    names = set()
+    for name, field in model.model_fields.items():
+        names.add(field.serialization_alias or name)
+        parts = [field.annotation, *get_args(field.annotation)]
+        parts += [inner for part in parts for inner in get_args(part)]
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, BaseModel) and part.__name__ != "IngestResult":
+                names |= fields(part)
+    return names
+
+
+def result(command: str) -> type[BaseModel]:
+    module, name = RESULTS[command].split(":")
+    found = getattr(importlib.import_module(module), name)
+    assert issubclass(found, BaseModel)
+    return found
+
+
+def test_every_command_has_a_result() -> None:
+    assert set(COMMANDS) == set(RESULTS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_documented(command: str) -> None:
+    page = section("cli.md", command)
+    for parameter in COMMANDS[command].params:
+        for name in parameter.opts if parameter.param_type_name == "option" else []:
+            assert f"`{name}" in page, f"{name} of treadle {command} is not in docs/cli.md"
+
+
+@pytest.mark.parametrize("command", RESULTS)
+def test_every_field_is_documented_and_no_other(command: str) -> None:
+    rows = re.findall(r"^\| `([^`]+)`", section("json.md", command), re.M)
+    documented = {part.removesuffix("[]") for row in rows for part in row.split(".")}
+    assert documented == fields(result(command))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_examples(command: str) -> None:
+    assert COMMANDS[command].help
+    assert f"treadle {command}" in (COMMANDS[command].epilog or "")
