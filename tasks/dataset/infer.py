@@ -1,0 +1,323 @@
+"""From a table's profile to what a pipeline's config should say, each choice with its reason.
+
+Values decide; names are heard where the values allow it (`names`). What is not certain is left out: no key rather
+than a wrong one, a number rather than a category. A person's own word (`wanted`) always stands, if it can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from tasks.dataset import hindsight, names
+from tasks.dataset.schema import Schema, nearest, quote
+from tasks.dataset.target import Aim, aim
+from tasks.dataset.typing import typed_relation
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+    from tasks.dataset.profile import Facts, Profile
+
+FEWEST_TIMES = 10
+"""A time split needs so many different times."""
+FREE_TEXT = 40
+"""Text of so many characters on average, mostly different, was written by people and not chosen from a list."""
+MOST_LEVELS = 1_000
+ROWS_PER_CODE = 20
+"""A code is a category where each value has so many rows on average."""
+ROWS_PER_ENTITY = 200
+"""An id with more rows than this each is a fixed circle (stores, sensors), not a sample of people or things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person said on the command line; empty means: look."""
+
+    task: str = ""
+    key: tuple[str, ...] = ()
+    time: str = ""
+
+
+@dataclass(slots=True)
+class Proposal:
+    """What the config should say. `why` gives the reason by dotted key; `drop` and `categories` by column.
+
+    `schema` has the kinds after all choices; `remarks` are sentences on what a person should look at.
+    """
+
+    aim: Aim
+    schema: Schema
+    missing: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    time: str = ""
+    naive: bool = False
+    strategy: Literal["time", "random", "group"] = "random"
+    group: str = ""
+    categories: dict[str, str] = field(default_factory=dict)
+    drop: dict[str, str] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted: Wanted) -> Proposal:
+    """Decide target, key, time, split, drop and categories, in this order.
+
+    Raises TargetError where the target cannot be learned, UsageError where `wanted` does not fit the table.
+    """
+    goal = aim(profile, target, wanted.task)
+    proposal = Proposal(aim=goal, schema=profile.schema, missing=profile.missing)
+    others = [facts for facts in profile.columns if facts.name != target]
+    _set_aside(proposal, others)
+    _choose_key(con, profile, proposal, others, wanted)
+    _choose_time(con, profile, proposal, others, wanted)
+    _choose_group(proposal, others)
+    _set_ids_aside(proposal, others)
+    _choose_categories(proposal, others)
+    _look_back(con, profile, proposal, others)
+    _settle_kinds(proposal, profile)
+    _remark(proposal, profile)
+    return proposal
+
+
+def _set_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
+    """Columns that say nothing whatever the rest is: empty, constant, counting rows, written by hand."""
+    for facts in others:
+        if facts.values == 0:
+            proposal.drop[facts.name] = "never holds a value"
+        elif facts.distinct == 1 and facts.gaps == 0:
+            level = f" ({facts.levels[0][0]})" if facts.levels else ""
+            proposal.drop[facts.name] = f"the same value in every row{level}"
+        elif _counts_rows(facts):
+            proposal.drop[facts.name] = "counts the rows of this file; the next file starts over"
+        elif facts.kind == "text" and facts.length >= FREE_TEXT and facts.distinct > facts.values / 5:
+            proposal.drop[facts.name] = f"free text, {facts.length:.0f} characters on average"
+
+
+def _counts_rows(facts: Facts) -> bool:
+    if not (facts.numeric and facts.unique and facts.whole):
+        return False
+    return names.is_counter(facts.name) or (facts.rises and not names.is_id(facts.name))
+
+
+def _choose_key(
+    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts], wanted: Wanted
+) -> None:
+    """One unique id, or an id (or an hour) and a time that are unique together; else none."""
+    if wanted.key:
+        _check_columns(profile, wanted.key, "--key")
+        proposal.key = wanted.key
+        twice = _not_unique(con, profile, wanted.key)
+        proposal.why["data.key"] = "as you said" + (f"; {twice:,} rows share theirs" if twice else "; unique")
+        for name in wanted.key:
+            proposal.drop.pop(name, None)
+        return
+    open_ = [facts for facts in others if facts.name not in proposal.drop and facts.bad == 0]
+    ids = [facts for facts in open_ if names.is_id(facts.name) and facts.kind in ("integer", "text")]
+    single = [facts for facts in ids if facts.unique]
+    if single:
+        proposal.key = (single[0].name,)
+        proposal.why["data.key"] = "an id, different in every row; kept out of the features"
+        return
+    whole = [facts for facts in open_ if facts.gaps == 0 and not facts.unique]
+    times = [facts for facts in whole if facts.kind in ("date", "timestamp") and names.event_time(facts.name)]
+    parts = [facts for facts in whole if _may_complete_a_key(facts)]
+    pairs = [(part.name, time.name) for time in times for part in parts]
+    for pair in pairs[:12]:
+        if _not_unique(con, profile, pair) == 0:
+            proposal.key = pair
+            proposal.why["data.key"] = "together different in every row"
+            return
+    proposal.why["data.key"] = "no column names the rows"
+
+
+def _may_complete_a_key(facts: Facts) -> bool:
+    """Whether a column can name a row of one time: an id that comes back, or the hour of a day."""
+    if set(names.words(facts.name)) & names.HOURS:
+        return facts.kind == "integer" and facts.low == 0 and facts.high == 23
+    return facts.kind in ("integer", "text") and (names.is_id(facts.name) or _is_entity(facts))
+
+
+def _not_unique(con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[str]) -> int:
+    """How many rows share their values in `columns` with an earlier row, or lack one of them."""
+    schema = Schema(columns=tuple(profile.schema.column(name) for name in columns))
+    typed = typed_relation(profile.raw, schema, profile.missing, "")
+    parts = ", ".join(quote(name) for name in columns)
+    whole = " AND ".join(f"{quote(name)} IS NOT NULL" for name in columns)
+    row = con.execute(f"SELECT count(*) FROM (SELECT DISTINCT {parts} FROM ({typed}) WHERE {whole})").fetchone()
+    return profile.rows - int(row[0])
+
+
+def _choose_time(
+    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts], wanted: Wanted
+) -> None:
+    """The date or timestamp that says when a row came to be; then the newest rows are the ones to judge on."""
+    if wanted.time:
+        _check_columns(profile, (wanted.time,), "--time")
+        chosen = profile[wanted.time]
+        if chosen.kind not in ("date", "timestamp", "integer", "number"):
+            raise UsageError(
+                f"--time {wanted.time!r} holds {chosen.kind}, which has no order in time ({chosen.told.why})",
+                "name a column of dates or timestamps",
+            )
+        proposal.drop.pop(wanted.time, None)
+    else:
+        fitting = [
+            facts
+            for facts in others
+            if facts.kind in ("date", "timestamp")
+            and facts.gaps == facts.bad == 0
+            and facts.distinct >= FEWEST_TIMES
+            and names.event_time(facts.name)
+        ]
+        if not fitting:
+            return
+        chosen = max(fitting, key=lambda facts: names.event_time(facts.name))
+    proposal.time = chosen.name
+    proposal.naive = chosen.kind == "timestamp" and "TIME ZONE" not in chosen.told.raw_type
+    span = f"{str(chosen.low)[:10]} to {str(chosen.high)[:10]}"
+    read = f"; {chosen.told.why}" if chosen.column.format else ""
+    proposal.why["data.time"] = f"when the row came to be, {span}{read}"
+    if lacking := _lacks(con, profile, proposal):
+        proposal.why["split.strategy"] = f"by time would be fairer, but {lacking}"
+    else:
+        proposal.strategy = "time"
+        proposal.why["split.strategy"] = f"rows are dated, so the newest judge, as in use (data.time = {chosen.name})"
+
+
+def _lacks(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal) -> str:
+    """What a time split of 0.2 and 0.2 would lack; empty where it is fine."""
+    goal = proposal.aim
+    columns = (profile.schema.column(proposal.time), profile.schema.column(goal.target))
+    typed = typed_relation(profile.raw, Schema(columns=columns), profile.missing, "")
+    t, y = quote(proposal.time), quote(goal.target)
+    rows = f"(SELECT {t} AS t, {y} AS y FROM ({typed}) WHERE {t} IS NOT NULL AND {y} IS NOT NULL)"
+    cuts = f"(SELECT quantile_disc(t, 0.8) AS late, quantile_disc(t, 0.64) AS middle FROM {rows})"
+    parts = ("t >= late", "t >= middle AND t < late", "t < middle")
+    counts = ", ".join(f"count(*) FILTER ({part}), count(DISTINCT y) FILTER ({part})" for part in parts)
+    row = con.execute(f"SELECT {counts} FROM {rows}, {cuts}").fetchone()
+    for name, rows_there, labels in zip(("newest", "validation", "oldest"), row[::2], row[1::2], strict=True):
+        if rows_there < 20:
+            return f"the {name} part would have {rows_there} rows"
+        if goal.task != "regression" and labels < (len(goal.classes) if name == "oldest" else 2):
+            return f"the {name} rows lack a class"
+    return ""
+
+
+def _is_entity(facts: Facts) -> bool:
+    """Whether the column names someone who comes back in other rows."""
+    said = set(names.words(facts.name))
+    return names.is_entity(facts.name) or (bool(said) and said <= names.PEOPLE)
+
+
+def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
+    """The id of someone who comes back: all rows of one stay in one part, or the model would know the judge's rows."""
+    fitting = [
+        facts
+        for facts in others
+        if facts.kind in ("integer", "text")
+        and facts.name not in proposal.drop
+        and proposal.key != (facts.name,)
+        and facts.distinct >= 10
+        and 1.01 * facts.distinct < facts.values
+        and facts.gaps + facts.bad <= 0.01 * facts.rows
+        and _is_entity(facts)
+        and facts.values <= ROWS_PER_ENTITY * facts.distinct
+    ]
+    if not fitting:
+        return
+    chosen = min(fitting, key=lambda facts: facts.distinct)
+    each = f"{chosen.distinct:,} of them in {chosen.values:,} rows"
+    if proposal.strategy == "time":
+        proposal.remarks.append(
+            f"{chosen.name} comes back ({each}): where new ones matter more than new times, "
+            f"use strategy = 'group' and group = {chosen.name!r}"
+        )
+        return
+    proposal.strategy, proposal.group = "group", chosen.name
+    proposal.why["split.strategy"] = "an id comes back in several rows: they stay in one part"
+    proposal.why["split.group"] = f"{each}; it is no feature itself"
+
+
+def _set_ids_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
+    """Names of rows and of things with few rows each: a tree would learn them by heart."""
+    settled = {*proposal.drop, *proposal.key, proposal.group, proposal.time}
+    for facts in others:
+        if facts.name in settled or facts.kind not in ("integer", "text"):
+            continue
+        rare = facts.values < ROWS_PER_CODE * facts.distinct and facts.distinct > ROWS_PER_CODE
+        if names.is_id(facts.name) and facts.unique:
+            proposal.drop[facts.name] = "an id, different in every row"
+        elif (names.is_id(facts.name) or _is_entity(facts)) and rare:
+            proposal.drop[facts.name] = f"an id: {facts.distinct:,} different ones in {facts.values:,} rows"
+        elif facts.kind == "text" and facts.distinct > max(50, facts.values / 2):
+            proposal.drop[facts.name] = f"mostly different: {facts.distinct:,} values in {facts.values:,} rows"
+
+
+def _choose_categories(proposal: Proposal, others: Sequence[Facts]) -> None:
+    """Whole numbers that are names: few enough, often enough, and called a code; 0 and 1 need no such care."""
+    taken = {*proposal.drop, proposal.group, proposal.time, *(proposal.key if len(proposal.key) == 1 else ())}
+    for facts in others:
+        codes = facts.numeric and facts.whole and facts.name not in taken and names.is_code(facts.name)
+        if codes and 3 <= facts.distinct <= min(MOST_LEVELS, facts.values / ROWS_PER_CODE) and facts.bad == 0:
+            proposal.categories[facts.name] = f"{facts.distinct} codes, not amounts"
+
+
+def _look_back(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts]) -> None:
+    """Drop what is known only after the fact."""
+    taken = {*proposal.drop, *proposal.key, proposal.group, proposal.time}
+    open_ = [facts for facts in others if facts.name not in taken]
+    goal = profile[proposal.aim.target]
+    for tells in hindsight.find(con, profile, open_, goal, proposal.aim.task):
+        for name in tells.columns:
+            proposal.categories.pop(name, None)
+            proposal.drop[name] = f"knows the target: {tells.how}"
+
+
+def _settle_kinds(proposal: Proposal, profile: Profile) -> None:
+    """Whole floats become whole numbers where they are labels, codes or flags (a file with gaps writes 1 as 1.0)."""
+
+    def settled(facts: Facts) -> bool:
+        flag = facts.distinct <= 2 and facts.low == 0 and facts.high == 1
+        named = facts.name in proposal.categories or facts.name in proposal.key
+        label = facts.name == proposal.aim.target and proposal.aim.task != "regression"
+        return facts.kind == "number" and facts.whole and facts.bad == 0 and (flag or named or label)
+
+    proposal.schema = Schema(
+        columns=tuple(
+            facts.column.model_copy(update={"kind": "integer"}) if settled(facts) else facts.column
+            for facts in profile.columns
+        )
+    )
+    if settled(goal := profile[proposal.aim.target]):
+        whole = tuple(int(label) for label in proposal.aim.classes)
+        positive = None if proposal.aim.positive is None else int(proposal.aim.positive)
+        proposal.aim = replace(proposal.aim, classes=whole, positive=positive)
+        assert goal.whole
+
+
+def _remark(proposal: Proposal, profile: Profile) -> None:
+    """What changes nothing but should be looked at."""
+    for facts in profile.columns:
+        if facts.bad:
+            seen = ", ".join(repr(text) for text in facts.told.examples) or "infinity"
+            proposal.remarks.append(f"{facts.name}: {facts.bad:,} values are no {facts.kind}s ({seen}): refused rows")
+        if "say which" in facts.told.why:
+            proposal.remarks.append(f"{facts.name}: {facts.told.why} (meta.format in the suite)")
+        if facts.values == 0:
+            continue
+        if facts.gaps > 0.5 * facts.rows and facts.name not in proposal.drop and facts.name != proposal.aim.target:
+            proposal.remarks.append(f"{facts.name}: {facts.gaps / facts.rows:.0%} of the rows have no value")
+
+
+def _check_columns(profile: Profile, columns: Sequence[str], option: str) -> None:
+    for name in columns:
+        if name not in profile.names:
+            close = nearest(name, profile.names)
+            raise UsageError(
+                f"{option}: there is no column {name!r}",
+                f"did you mean {close!r}?" if close else f"columns: {', '.join(profile.names)}",
+            )
