@@ -94,9 +94,7 @@ def _logs(*, debug: bool) -> Iterator[None]:
     ours, root = logging.getLogger("treadle"), logging.getLogger()
     level, api = ours.level, APILogHandler()
     api.addFilter(in_run)
-    consoles = [
-        handler for handler in root.handlers if isinstance(handler, PrefectConsoleHandler) and not debug
-    ]
+    consoles = [handler for handler in root.handlers if isinstance(handler, PrefectConsoleHandler) and not debug]
     for console in consoles:
         console.addFilter(for_people)
     ours.addHandler(api)

@@ -34,6 +34,7 @@ log = logging.getLogger("treadle.orchestrator")
 LOCK = "server.lock"
 HINT = "server.json"
 DATABASE = "prefect.db"
+LOG = "server.log"
 LOOPBACK = "127.0.0.1"
 BUSY = 75  # how a server ends whose folder has one already
 
@@ -123,28 +124,25 @@ def api_url(settings: Settings) -> str:
 def _own(settings: Settings) -> str:
     """Wait for the home's own server, starting it where nobody else did; its API."""
     place = folder(settings)
-    child: subprocess.Popen[bytes] | None = None
+    started = False
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         pid, hint = _holder(place / LOCK), _hint(place / HINT)
         if pid is None:
-            if child is None:
-                child = _start(settings)
-            elif child.poll() not in (None, BUSY):
-                why = _last_line(place / "server.log")
+            if started:
+                why = _last_line(place / LOG)
                 raise ServiceError(
                     f"the Prefect server of {settings.home} did not start: {why}",
-                    f"the whole story is in {place / 'server.log'}",
+                    f"the whole story is in {place / LOG}",
                 )
-        # a home that was moved with its server at work: that server is about to notice, and ends
-        elif (
-            hint is not None and hint.pid == pid and hint.home == str(settings.home) and not _knock(hint.url)
-        ):
+            started = _start(settings)
+        # another home's name: it was moved with its server at work, which is about to notice and end
+        elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not _knock(hint.url):
             return hint.url
         time.sleep(POLL_SECONDS)
     raise ServiceError(
         f"the Prefect server of {settings.home} does not answer after {START_SECONDS:.0f} s",
-        f"end it with treadle down and try again; its log is {place / 'server.log'}",
+        f"end it with treadle down and try again; its log is {place / LOG}",
     )
 
 
@@ -164,31 +162,34 @@ def homes(settings: Settings) -> tuple[Path, ...]:
     return tuple(sorted((folder(settings), *settings.state.glob("*/.treadle/prefect"))))
 
 
-def _start(settings: Settings) -> subprocess.Popen[bytes]:
-    """Start the server in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it."""
+def _start(settings: Settings) -> bool:
+    """Start the server in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it.
+
+    False where somebody else's had the lock first.
+    """
     place = folder(settings)
     hint = _hint(place / HINT)
+    port = hint.port if hint else 0
     log.info("starting this project's Prefect server in the background (it stays until: treadle down)")
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with (place / "server.log").open("ab") as output:
-            return subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "infra.orchestrator.serve"),
-                    *(str(place), str(settings.home), str(hint.port if hint else 0)),
-                ],
+        with (place / LOG).open("ab") as output:
+            launched = subprocess.run(
+                [sys.executable, "-P", "-m", "infra.orchestrator.serve", place, settings.home, str(port)],
                 cwd=place,
                 env=_environment(place),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                check=False,
             )
     except OSError as error:
         raise HomeError(
             f"{place} cannot be written: {error.strerror}",
             "give yourself the right to write there, or set TREADLE_HOME",
         ) from error
+    return launched.returncode != BUSY
 
 
 def _environment(place: Path) -> dict[str, str]:
@@ -218,9 +219,7 @@ def _end(pid: int, lock: Path) -> None:
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise ServiceError(
-                f"the Prefect server (process {pid}) belongs to somebody else", "ask them"
-            ) from error
+            raise ServiceError(f"the Prefect server (process {pid}) belongs to somebody else", "ask them") from error
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
             if _holder(lock) != pid:

@@ -1,0 +1,81 @@
+"""The Prefect server's SQLite database: born whole, mended by being made anew, and patient."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from prefect.server.database import provide_database_interface
+from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.dependencies import temporary_database_config
+from sqlalchemy.exc import SQLAlchemyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+
+log = logging.getLogger("treadle.orchestrator")
+
+
+class PatientSqlite(AioSqliteConfiguration):
+    """Prefect's SQLite, with the write lock taken as a transaction begins.
+
+    Prefect begins most transactions without it. One that reads, and then writes after somebody else wrote, is told
+    `database is locked` at once, however long it would have waited; the client tries again two seconds later.
+    """
+
+    @asynccontextmanager
+    async def begin_transaction(
+        self, session: AsyncSession, with_for_update: bool = False
+    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
+        """Begin by waiting for the lock, whatever `with_for_update` says."""
+        async with super().begin_transaction(session, with_for_update=True) as transaction:
+            yield transaction
+
+
+def using(path: Path) -> AbstractContextManager[object]:
+    """Prefect's server code uses the database at `path` inside the block."""
+    return temporary_database_config(PatientSqlite(connection_url=f"sqlite+aiosqlite:///{path}"))
+
+
+def prepare(path: Path) -> None:
+    """Make the database, or bring it up to this Prefect's version.
+
+    A new one is made aside and renamed, because a kill in the middle leaves one that no migration mends. One that
+    is damaged is kept beside and made anew: it is a record for people, and nothing depends on it.
+    """
+    if path.exists():
+        try:
+            _migrate(path)
+            return
+        except SQLAlchemyError as error:
+            kept = path.replace(path.with_name(f"{path.name}.damaged-{time_ns()}"))
+            log.warning("%s is damaged (%s); kept as %s", path, error, kept.name)
+    aside = path.with_name(f"new-{path.name}")
+    for left in (*path.parent.glob(f"{path.name}-*"), *path.parent.glob(f"{aside.name}*")):
+        left.unlink()
+    # it says which blocks the last database knew
+    (path.parent / "memo_store.toml").unlink(missing_ok=True)
+    _migrate(aside)
+    with closing(sqlite3.connect(aside)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    aside.replace(path)
+
+
+def _migrate(path: Path) -> None:
+    """Run Prefect's migrations; the file need not exist."""
+
+    async def upgrade() -> None:
+        database = provide_database_interface()
+        await database.create_db()
+        await (await database.engine()).dispose()
+
+    with using(path):
+        asyncio.run(upgrade())
