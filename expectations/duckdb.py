@@ -18,11 +18,12 @@ from __future__ import annotations
 import itertools
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import sqlalchemy as sa
 from sqlalchemy import exc, pool
+from sqlalchemy.dialects import postgresql as types
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql import base as postgresql
 
@@ -43,11 +44,11 @@ TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "HUGEINT": sa.NUMERIC,
     "DECIMAL": sa.NUMERIC,
     "FLOAT": sa.REAL,
-    "DOUBLE": postgresql.DOUBLE_PRECISION,
+    "DOUBLE": types.DOUBLE_PRECISION,
     "VARCHAR": sa.VARCHAR,
     "DATE": sa.DATE,
-    "TIMESTAMP": postgresql.TIMESTAMP,
-    "TIMESTAMP WITH TIME ZONE": postgresql.TIMESTAMP,
+    "TIMESTAMP": types.TIMESTAMP,
+    "TIMESTAMP WITH TIME ZONE": types.TIMESTAMP,
 }
 
 _served: dict[str, duckdb.DuckDBPyConnection] = {}
@@ -155,18 +156,19 @@ class Driver:
 class Compiler(postgresql.PGCompiler):
     """PostgreSQL's SQL with literals for values and DuckDB's regular expressions."""
 
-    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **options: Any) -> str:  # type: ignore[override]
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **options: Any) -> str:
         """A value as a literal; as a parameter only where SQLAlchemy cannot write it down."""
+        write = super().visit_bindparam
         try:
-            return super().visit_bindparam(bindparam, *args, **{**options, "literal_binds": True})
+            return str(write(bindparam, *args, **{**options, "literal_binds": True}))  # type: ignore[no-untyped-call]
         except (exc.CompileError, NotImplementedError):
-            return super().visit_bindparam(bindparam, *args, **options)
+            return str(write(bindparam, *args, **options))  # type: ignore[no-untyped-call]
 
-    def visit_binary(self, binary: BinaryExpression[Any], *args: Any, **options: Any) -> str:  # type: ignore[override]
+    def visit_binary(self, binary: BinaryExpression[Any], *args: Any, **options: Any) -> str:
         """`a ~ b` is `regexp_matches(a, b)` to DuckDB."""
         sign = getattr(binary.operator, "opstring", "")
         if sign not in ("~", "!~"):
-            return super().visit_binary(binary, *args, **options)
+            return str(super().visit_binary(binary, *args, **options))  # type: ignore[no-untyped-call]
         found = f"regexp_matches({self.process(binary.left, **options)}, {self.process(binary.right, **options)})"
         return found if sign == "~" else f"NOT {found}"
 
@@ -179,34 +181,40 @@ class Dialect(postgresql.PGDialect):
     default_paramstyle = "qmark"
     statement_compiler = Compiler
     supports_statement_cache = False  # literals make every statement its own
-    default_schema_name: ClassVar[str] = "main"
     server_version_info = (15, 0)
     _backslash_escapes = False
 
     @classmethod
     def import_dbapi(cls) -> Any:
+        """Our own driver; nothing is imported."""
         return Driver
 
     @classmethod
     def get_pool_class(cls, url: URL) -> type[pool.Pool]:
+        """One connection for all: a second one would not see the first one's temporary views."""
         return pool.StaticPool
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
+        """The token that `serving` put into the URL."""
         return [url.host or ""], {}
 
     def initialize(self, connection: Connection) -> None:
         """PostgreSQL would be asked for its version and its settings here; DuckDB has neither."""
+        self.default_schema_name = "main"
 
     def on_connect(self) -> None:
-        return None
+        """Nothing to set up."""
 
     def get_isolation_level_values(self, dbapi_conn: Any) -> list[Any]:
+        """DuckDB knows one level."""
         return ["SERIALIZABLE"]
 
     def do_ping(self, dbapi_connection: Any) -> bool:
+        """It is in this process, so it is there."""
         return True
 
     def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **_: Any) -> Any:
+        """Names and types as DuckDB describes them."""
         name = self.identifier_preparer.quote_identifier(table_name)
         described = connection.exec_driver_sql(f"DESCRIBE {name}").fetchall()
         return [
@@ -215,18 +223,23 @@ class Dialect(postgresql.PGDialect):
         ]
 
     def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **_: Any) -> bool:
+        """Whether there is a table or view of this name."""
         return table_name in self.get_table_names(connection)
 
     def get_table_names(self, connection: Connection, schema: str | None = None, **_: Any) -> list[str]:
+        """All tables and views."""
         return [row[0] for row in connection.exec_driver_sql("SELECT table_name FROM information_schema.tables")]
 
     def get_view_names(self, connection: Connection, schema: str | None = None, **_: Any) -> list[str]:
+        """None: views count as tables."""
         return []
 
     def get_schema_names(self, connection: Connection, **_: Any) -> list[str]:
+        """The one schema."""
         return ["main"]
 
     def get_pk_constraint(self, connection: Connection, table_name: str, schema: str | None = None, **_: Any) -> Any:
+        """Views have no primary key."""
         return {"constrained_columns": [], "name": None}
 
 

@@ -161,8 +161,7 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, path: Path, view: str) -> None
     clash = any(name.casefold() == "file_row_number" for name in names)
     ordinal = "row_number() OVER () - 1" if clash else "file_row_number"
     con.execute(
-        f"CREATE OR REPLACE VIEW {quote(view)} AS "
-        f"SELECT {columns}, CAST({ordinal} AS BIGINT) AS _ordinal FROM {source}"
+        f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT {columns}, CAST({ordinal} AS BIGINT) AS _ordinal FROM {source}"
     )
 
 
@@ -184,9 +183,7 @@ def _open_text(con: duckdb.DuckDBPyConnection, path: Path, view: str, delimiter:
         f"CREATE OR REPLACE TABLE {quote(view + '_rows')} AS SELECT * FROM read_csv({literal(glob.escape(str(path)))}, "
         f"columns = {{{columns}}}, auto_detect = false, header = true, allow_quoted_nulls = false, {written})"
     )
-    con.execute(
-        f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT *, rowid AS _ordinal FROM {quote(view + '_rows')}"
-    )
+    con.execute(f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT *, rowid AS _ordinal FROM {quote(view + '_rows')}")
 
 
 @contextmanager
@@ -261,7 +258,7 @@ def _header(path: Path, delimiter: str) -> tuple[list[str], str, int]:
 
 
 def _is_data(cells: Sequence[str]) -> bool:
-    """Whether a first line looks like a row: empty throughout, or numbers that do not count on (0, 1, 2 may be names)."""
+    """Whether a first line looks like a row: all empty, or with numbers (but 0, 1, 2 or 2011, 2012 may be names)."""
     if not any(cell.strip() for cell in cells):
         return True
     numbers = [cell.strip() for cell in cells if re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", cell)]

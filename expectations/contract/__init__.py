@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from expectations.contract.report import Outcome, ValidationReport
 from expectations.contract.suite import Expectation, Suite, load, parse
-from expectations.contract.validation import Outcome, Validation, ValidationReport, answer, validate
+from expectations.contract.validation import Validation, answer, validate
 
 __all__ = [
     "Expectation",

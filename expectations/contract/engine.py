@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import JsonValue
-
 from expectations.contract.suite import UNIQUE, UNIQUE_TOGETHER, Expectation
 from tasks.dataset.schema import quote
 from tasks.errors import DataError
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import duckdb
+    from pydantic import JsonValue
 
 EXAMPLES = 5
 
@@ -30,9 +29,10 @@ EXAMPLES = 5
 class Verdict:
     """What GX says of one expectation.
 
-    `by_rows` is whether rows can be held responsible. `evaluated` counts the values (or rows) that were looked at, nulls left out where the expectation leaves them out;
-    `broken` those that fail, None where there is nothing to count. `query` selects the `_ordinal` of the rows that
-    fail; empty where none does or none is to blame. `result` is GX's own.
+    `by_rows` is whether rows can be held responsible. `evaluated` counts the values (or rows) that were looked at,
+    nulls left out where the expectation leaves them out; `broken` those that fail, None where there is nothing to
+    count. `query` selects the `_ordinal` of the rows that fail; empty where none does or none is to blame. `result`
+    is GX's own.
     """
 
     success: bool

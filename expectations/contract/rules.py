@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
 from expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic import JsonValue
 
     from expectations.contract.engine import Verdict
     from expectations.contract.suite import Expectation
@@ -23,6 +23,14 @@ KINDS = {
     "text": "text",
     "date": "a date",
     "timestamp": "a time",
+}
+
+SAID = {
+    NOT_NULL: "missing",
+    UNIQUE: "that come more than once",
+    UNIQUE_TOGETHER: "that share them with another row",
+    "expect_column_values_to_match_regex": "of another form",
+    "expect_column_values_to_be_in_set": "outside the set",
 }
 
 
@@ -40,7 +48,9 @@ def contract(expectation: Expectation, schema: Schema) -> str:
         column = schema.column(expectation.columns[0])
         text = KINDS[column.kind] + (f" written {column.format}" if column.format else "")
     elif kind == NOT_NULL:
-        text = "never missing" if expectation.mostly >= 1 else f"at least {expectation.mostly:.4g} of the values present"
+        text = (
+            "never missing" if expectation.mostly >= 1 else f"at least {expectation.mostly:.4g} of the values present"
+        )
     elif kind == UNIQUE:
         text = "unique"
     elif kind == UNIQUE_TOGETHER:
@@ -50,7 +60,7 @@ def contract(expectation: Expectation, schema: Schema) -> str:
     elif "value_set" in kwargs:
         text = _set(kwargs["value_set"])
     elif "min_value" in kwargs or "max_value" in kwargs:
-        text = _range(kwargs, written=_plain)
+        text = _range(kwargs)
     else:
         text = _other(expectation)
     if expectation.mostly < 1 and kind != NOT_NULL:
@@ -83,16 +93,10 @@ def batch_sentence(expectation: Expectation, schema: Schema, verdict: Verdict) -
 def _broken(expectation: Expectation, schema: Schema) -> str:
     """What the offending values are: `above 1,440`, `not in the set`."""
     kwargs = expectation.kwargs
-    fixed = {
-        TYPE: lambda: f"that are not {KINDS[schema.column(expectation.columns[0]).kind]}",
-        NOT_NULL: lambda: "missing",
-        UNIQUE: lambda: "that come more than once",
-        UNIQUE_TOGETHER: lambda: "that share them with another row",
-        "expect_column_values_to_match_regex": lambda: "of another form",
-        "expect_column_values_to_be_in_set": lambda: "outside the set",
-    }
-    if expectation.type in fixed:
-        return fixed[expectation.type]()
+    if expectation.type == TYPE:
+        return f"that are not {KINDS[schema.column(expectation.columns[0]).kind]}"
+    if expectation.type in SAID:
+        return SAID[expectation.type]
     if expectation.type in ("expect_column_values_to_be_between", "expect_column_value_lengths_to_be_between"):
         of = "with a length " if "length" in expectation.type else ""
         low, high = kwargs.get("min_value"), kwargs.get("max_value")
@@ -102,7 +106,7 @@ def _broken(expectation: Expectation, schema: Schema) -> str:
     return f"break {_name(expectation)}"
 
 
-def _range(kwargs: Mapping[str, JsonValue], written: object) -> str:
+def _range(kwargs: Mapping[str, JsonValue]) -> str:
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if low is not None and high is not None and not kwargs.get("strict_min") and not kwargs.get("strict_max"):
         return f"{_plain(low)} to {_plain(high)}"

@@ -92,22 +92,22 @@ def stage(
     staged = empty(con, raw, schema)
     con.execute("SET TimeZone = 'UTC'")
     types = dict(raw.columns)
-    selected = ["_ordinal", f"CAST({Fate.ACCEPTED} AS TINYINT) AS {FATE}"]
-    hashed = []
+    read, kept, hashed = ["_ordinal"], ["_ordinal", f"CAST({Fate.ACCEPTED} AS TINYINT) AS {FATE}"], []
     for number, column in enumerate(schema.columns):
-        name = quote(column.name)
+        name, mark = quote(column.name), _mark(number)
+        value, gone = "NULL", "TRUE"
         if column.name in types:
-            read = cast(column, types[column.name], missing, timezone)
-            selected.append(f"CAST({read.value} AS {column.duckdb_type}) AS {name}")
-            selected.append(f"{read.bad} AS {_mark(number)}")
-        else:
-            selected.append(f"CAST(NULL AS {column.duckdb_type}) AS {name}")
-            selected.append(f"FALSE AS {_mark(number)}")
+            expression = cast(column, types[column.name], missing, timezone)
+            value, gone = expression.value, expression.gone
+        # What is bad is told from the value one step later, so that the value is worked out once.
+        read += [f"CAST({value} AS {column.duckdb_type}) AS {name}", f"{gone} AS {mark}"]
+        kept += [name, f"(NOT {mark} AND {name} IS NULL) AS {mark}"]
         text = f"CAST({name} AS VARCHAR)"
         hashed.append(f"coalesce(strlen({text}) || ':' || {text}, '-')")
     con.execute(
-        f"CREATE OR REPLACE TABLE {quote(staged.typed)} AS SELECT *, md5(concat({', '.join(hashed)})) AS _row_hash "
-        f"FROM (SELECT {', '.join(selected)} FROM {quote(raw.view)})"
+        f"CREATE OR REPLACE TABLE {quote(staged.typed)} AS "
+        f"SELECT {', '.join(kept)}, md5(concat({', '.join(hashed)})) AS _row_hash "
+        f"FROM (SELECT {', '.join(read)} FROM {quote(raw.view)})"
     )
     names = ", ".join(quote(name) for name in schema.names)
     con.execute(
@@ -176,8 +176,8 @@ def record(staged: Staged, number: int, rule: Rule, query: str) -> int:
     else:
         value = "NULL"
     staged.con.execute(
-        f"INSERT INTO {quote(staged.broken)} SELECT raw._ordinal, {number}, {value} FROM {quote(staged.raw.view)} AS raw "
-        f"SEMI JOIN ({query}) USING (_ordinal)"
+        f"INSERT INTO {quote(staged.broken)} SELECT raw._ordinal, {number}, {value} "
+        f"FROM {quote(staged.raw.view)} AS raw SEMI JOIN ({query}) USING (_ordinal)"
     )
     return staged.count(f"SELECT count(*) FROM {quote(staged.broken)} WHERE rule = {number}")
 
@@ -190,14 +190,12 @@ def settle(staged: Staged, rules: Sequence[Rule]) -> int:
     guilty = f"SELECT DISTINCT _ordinal FROM {quote(staged.broken)} WHERE rule IN ({', '.join(critical)})"
     count = staged.count(f"SELECT count(*) FROM ({guilty})")
     if count:
-        staged.con.execute(
-            f"UPDATE {quote(staged.typed)} SET {FATE} = {Fate.QUARANTINED} WHERE _ordinal IN ({guilty})"
-        )
+        staged.con.execute(f"UPDATE {quote(staged.typed)} SET {FATE} = {Fate.QUARANTINED} WHERE _ordinal IN ({guilty})")
     return count
 
 
 def accepted(staged: Staged, arrived: datetime) -> pa.RecordBatchReader:
-    """The accepted rows in the file's order: the schema's columns, `_batch_id`, `_ordinal`, `_ingested_at`, `_row_hash`."""
+    """The accepted rows in order: schema columns, `_batch_id`, `_ordinal`, `_ingested_at`, `_row_hash`."""
     import pyarrow as pa
 
     schema = staged.schema.arrow()
@@ -273,7 +271,8 @@ def _own(staged: Staged, rules: dict[int, Rule]) -> str:
         for number, rule in rules.items()
     )
     short = f"CASE WHEN length(value) > {LONGEST_VALUE} THEN value[:{LONGEST_VALUE}] || '...' ELSE value END"
-    said = f"said.columns || ' is ' || coalesce(nullif(trim({short}), ''), 'missing') || ' (contract: ' || said.contract || ')'"
+    shown = f"coalesce(nullif(trim({short}), ''), 'missing')"
+    said = f"said.columns || ' is ' || {shown} || ' (contract: ' || said.contract || ')'"
     return (
         "SELECT _ordinal, list(said.name ORDER BY rule) AS rules, list(said.columns ORDER BY rule) AS columns, "
         f"list({short} ORDER BY rule) AS values, string_agg({said}, '; ' ORDER BY rule) AS reason "

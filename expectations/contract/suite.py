@@ -76,7 +76,9 @@ class Suite:
     @property
     def required(self) -> tuple[str, ...]:
         """The columns that may not be missing throughout: those with a critical not-null expectation."""
-        names = (e.columns[0] for e in self.expectations if e.type == NOT_NULL and e.severity == "critical" and e.columns)
+        names = (
+            e.columns[0] for e in self.expectations if e.type == NOT_NULL and e.severity == "critical" and e.columns
+        )
         return tuple(dict.fromkeys(names))
 
 
@@ -89,7 +91,9 @@ def load(path: Path) -> Suite:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such suite", "write one with: treadle init DATA --target COLUMN") from error
+        raise DataError(
+            f"{path}: there is no such suite", "write one with: treadle init DATA --target COLUMN"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     try:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
 from expectations.contract import engine, rules, staging
+from expectations.contract.report import Outcome, ValidationReport
 from expectations.contract.staging import Rule, Staged
 from expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
 from tasks.dataset.schema import nearest, quote
@@ -31,73 +30,6 @@ if TYPE_CHECKING:
 
 KEY = "key"
 ROW_REASONS_NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One rule on one batch: how many values (rows) it looked at, how many broke it, and the sentence if any did."""
-
-    rule: str
-    columns: tuple[str, ...]
-    severity: str
-    level: str
-    passed: bool
-    evaluated: int
-    broken: int
-    sentence: str
-    result: dict[str, JsonValue]
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationReport:
-    """What became of a batch: rows_in = accepted + quarantined + duplicates.
-
-    `refused` is why the whole batch was refused, empty where it was not; then all its rows count as quarantined.
-    `equal_rows` counts, where there is no key, accepted rows that say what an earlier one says. `labelled` counts
-    accepted rows with a target. `warnings` are sentences about everything that was found and did not refuse the batch.
-    """
-
-    suite: str
-    digest: str
-    rows_in: int
-    accepted: int
-    quarantined: int
-    duplicates: int
-    equal_rows: int
-    labelled: int
-    refused: str
-    warnings: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
-
-    def document(self) -> dict[str, JsonValue]:
-        """The report as JSON, for MLflow and for people's own tools."""
-        return {
-            "suite": self.suite,
-            "suite_digest": self.digest,
-            "success": not self.refused,
-            "refused": self.refused,
-            "rows_in": self.rows_in,
-            "accepted": self.accepted,
-            "quarantined": self.quarantined,
-            "duplicates": self.duplicates,
-            "equal_rows": self.equal_rows,
-            "labelled": self.labelled,
-            "warnings": list(self.warnings),
-            "expectations": [
-                {
-                    "rule": outcome.rule,
-                    "columns": list(outcome.columns),
-                    "severity": outcome.severity,
-                    "level": outcome.level,
-                    "success": outcome.passed,
-                    "evaluated": outcome.evaluated,
-                    "broken": outcome.broken,
-                    "sentence": outcome.sentence,
-                    "result": outcome.result,
-                }
-                for outcome in self.outcomes
-            ],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +219,7 @@ def _untyped(staged: Staged, suite: Suite, known: list[Rule]) -> list[Outcome]:
         broken = staging.record(staged, len(known) - 1, rule, staging.untyped(staged, item.columns[0]))
         evaluated = held[item.columns[0]] + broken
         sentence = rules.row_sentence(item, suite.schema, broken, evaluated) if broken else ""
-        outcomes.append(
-            Outcome(TYPE, item.columns, item.severity, "row", not broken, evaluated, broken, sentence, {})
-        )
+        outcomes.append(Outcome(TYPE, item.columns, item.severity, "row", not broken, evaluated, broken, sentence, {}))
     return outcomes
 
 
@@ -334,9 +264,7 @@ def _blame(staged: Staged, suite: Suite, known: list[Rule], item: Expectation, v
     )
 
 
-def _refusal(
-    staged: Staged, suite: Suite, found: Findings, target: str, quarantined: int, max_bad_rows: float
-) -> str:
+def _refusal(staged: Staged, suite: Suite, found: Findings, target: str, quarantined: int, max_bad_rows: float) -> str:
     """Why the whole batch is refused; empty where it is not."""
     reasons = [
         outcome.sentence

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from tasks.dataset.schema import Column, Kind, RawTable, Schema, literal, nearest, quarantine_schema, quote
-
-try:
-    from tasks.dataset.split import Parts, SplitSpec, split
-except ImportError:  # split.py is being written
-    pass
+from tasks.dataset.split import Parts, SplitSpec, split
 
 __all__ = [
     "Column",

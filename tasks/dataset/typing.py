@@ -32,14 +32,20 @@ DAY = r"\d{4}-\d{2}-\d{2}"
 NAIVE = DAY + r"([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
 AWARE = DAY + r"[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)"
 
-_WHOLE = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
+_WHOLE = frozenset(
+    f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Two SQL expressions over the raw column: `value` (typed, or NULL) and `bad` (BOOLEAN, never NULL)."""
+    """SQL expressions over the raw column: `value` (typed, or NULL), and two that are never NULL.
+
+    `gone` is true where there is no value, `bad` where there is one and it cannot be typed.
+    """
 
     value: str
+    gone: str
     bad: str
 
 
@@ -66,12 +72,13 @@ def cast(column: Column, raw_type: str, missing: Sequence[str], timezone: str) -
     value = readers[column.kind]
     return Cast(
         value=f"CASE WHEN {gone} THEN NULL ELSE {value} END",
+        gone=gone,
         bad=f"(NOT {gone} AND ({value}) IS NULL)",
     )
 
 
 def typed_relation(raw: RawTable, schema: Schema, missing: Sequence[str], timezone: str) -> str:
-    """SQL that selects `_ordinal` and the schema's columns, typed; what cannot be typed, and absent columns, are NULL."""
+    """SQL that selects `_ordinal` and the schema's columns, typed; NULL where that fails or the column is absent."""
     types = dict(raw.columns)
     columns = ["_ordinal"]
     for column in schema.columns:
