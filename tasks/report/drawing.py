@@ -170,6 +170,30 @@ def end_labels(axes: Axes, lines: list[tuple[float, str, str]], x: float) -> Non
         )
 
 
+def plain_numbers(axes: Axes) -> None:
+    """Axis numbers in full with thousands parted, never as 1e6."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """An axis number: 1,500; 2.5M; 0.25."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:,.4g}{letter}".replace("-", "−")
+    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 1000 else f"{value:.4g}".replace("-", "−")
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks at whole numbers only: there is no half round or trial."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
 def wilson(hits: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95% interval of a share (Wilson 1927): lower and upper, [k] each; `rows` must be above zero."""
     import numpy as np

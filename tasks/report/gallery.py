@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.report import binary, learning, multiclass, regression
+from tasks.report import binary, learning, multiclass, regression, trials
 
 if TYPE_CHECKING:
     from tasks.report.drawing import Plot
@@ -20,7 +20,7 @@ def judged(story: Story) -> list[Plot]:
 
 def learned(story: Story) -> list[Plot]:
     """Pictures of training: how it came to be."""
-    return learning.figures(story)
+    return [*learning.figures(story), *trials.figures(story)]
 
 
 def plots(story: Story) -> dict[str, str]:

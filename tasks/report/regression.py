@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.report.binary import bins
-from tasks.report.drawing import BLUE, MUTED, Plot, draw, wilson
+from tasks.report.drawing import BLUE, MUTED, Plot, draw, plain_numbers, wilson
 from tasks.report.words import number, percent, shorten
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def predicted_actual(story: Story) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         axes.set(xlim=(low, high), ylim=(low, high), xlabel="predicted", ylabel=shorten(story.target))
-        plain(axes)
+        plain_numbers(axes)
         axes.plot([low, high], [low, high], color=MUTED, lw=1, ls=(0, (4, 3)))
         if len(y) <= DENSE:
             axes.plot(p[inside], y[inside], "o", color=BLUE, ms=3.5, alpha=0.4, mew=0)
@@ -69,23 +69,6 @@ def frame(values: np.ndarray) -> tuple[float, float]:
         low, high = inner, outer
     pad = 0.03 * (high - low) or 0.5
     return low - pad, high + pad
-
-
-def plain(axes: Axes) -> None:
-    """Axis numbers in full with thousands parted, never as 1e6."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-
-
-def short(value: float) -> str:
-    """An axis number: 1,500; 2.5M; 0.25."""
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if abs(value) >= size:
-            return f"{value / size:,.4g}{letter}".replace("-", "−")
-    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 1000 else f"{value:.4g}".replace("-", "−")
 
 
 def density(axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> None:
@@ -121,7 +104,7 @@ def residuals(story: Story) -> Plot:
             axes.vlines(at, bands[:, 0], bands[:, 4], color=BLUE, alpha=0.4, lw=4)
         axes.plot(at, bands[:, 2], "o-", color=BLUE, ms=3.5)
         axes.set(xlabel="predicted", ylabel="actual − predicted")
-        plain(axes)
+        plain_numbers(axes)
 
     widths = bands[:, 4] - bands[:, 0]
     caption = (
@@ -148,7 +131,7 @@ def coverage(story: Story, lower: np.ndarray, upper: np.ndarray) -> Plot:
         axes.vlines(at, low, high, color=BLUE, alpha=0.45, lw=3)
         axes.plot(at, shares, "o", color=BLUE, ms=5)
         axes.set(xlabel="predicted", ylabel="share inside", ylim=(max(0.0, float(low.min()) - 0.05), 1.01))
-        plain(axes)
+        plain_numbers(axes)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
     caption = (

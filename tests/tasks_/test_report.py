@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tasks import report
 from tasks.gate import SliceVerdict
 from tasks.leakage import Leak
-from tasks.report import binary, drawing, learning, page, words
+from tasks.report import binary, drawing, page, words
+from tasks.report import trials as tried
 from tests.tasks_.stories import story, trials, verdict
 
 TASKS = ("binary", "multiclass", "regression")
@@ -95,7 +96,7 @@ def test_many_rows_classes_trials_and_columns_stay_far_below_two_megabytes(task:
         task,
         rows,
         classes=classes,
-        tried=500,
+        tried=9000,
         importance={f"column {n}": 1 / 500 for n in range(500)},
         verdict=verdict("roc_auc", rows, slices=many),
     )
@@ -234,7 +235,7 @@ def test_a_thinned_line_keeps_its_ends_and_invents_nothing(values: list[float]) 
 
 
 def test_parameters_that_never_moved_are_not_drawn() -> None:
-    assert set(learning.telling(learning.finished(trials(12)))) == {"learning_rate", "max_depth"}
+    assert set(tried.telling(tried.finished(trials(12)))) == {"learning_rate", "max_depth"}
 
 
 @pytest.mark.parametrize(
