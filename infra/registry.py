@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, quiet
-from tasks.errors import BundleError, DataError
+from tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +45,8 @@ class Registry:
         """
         from mlflow.entities import LoggedModelOutput
 
-        digest = hashlib.sha256((bundle_folder / "manifest.json").read_bytes()).hexdigest()
         with quiet(), alone(self.settings):
+            digest, columns = _digest(bundle_folder), signature(bundle_folder)
             for model in self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'"):
                 if model.status == "READY" and model.tags.get(DIGEST) == digest:
                     return str(model.model_uri)
@@ -56,7 +56,7 @@ class Registry:
                 self._experiment_id, self.pipeline, run_id, {DIGEST: digest}, model_type="treadle"
             )
             with tempfile.TemporaryDirectory() as folder:
-                _save(Path(folder) / "model", model, run_id, bundle_folder)
+                _save(Path(folder) / "model", model, run_id, bundle_folder, columns)
                 self._client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
             self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
             self._client.finalize_logged_model(model.model_id, "READY")
@@ -75,7 +75,7 @@ class Registry:
 
     def register(self, run_id: str, model_uri: str, run_key: str, tags: Mapping[str, str], description: str) -> int:
         """Make the model a version and return its number; the same run key again gives the same version."""
-        from mlflow.exceptions import RestException
+        from mlflow.exceptions import MlflowException
 
         with quiet(), alone(self.settings):
             known = self._client.search_model_versions(f"name = '{self.pipeline}' and tags.`{RUN_KEY}` = '{run_key}'")
@@ -84,7 +84,7 @@ class Registry:
             if not self._client.search_registered_models(f"name = '{self.pipeline}'"):
                 try:
                     self._client.create_registered_model(self.pipeline, description=f"Model of {self.pipeline}")
-                except RestException as error:
+                except MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             version = self._client.create_model_version(
@@ -156,7 +156,15 @@ class Registry:
         return Tracking(self.settings, self.pipeline).experiment_id
 
 
-def _save(path: Path, model: LoggedModel, run_id: str, bundle_folder: Path) -> None:
+def _digest(bundle_folder: Path) -> str:
+    """The bundle's digest: the sha256 of its manifest."""
+    try:
+        return hashlib.sha256((bundle_folder / "manifest.json").read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise BundleError(f"{bundle_folder}: no bundle, it has no manifest.json", "train again") from error
+
+
+def _save(path: Path, model: LoggedModel, run_id: str, bundle_folder: Path, columns: ModelSignature) -> None:
     """Write the MLflow model: our scorer as code, the bundle as its artifact."""
     import mlflow
     from mlflow.models import Model
@@ -171,7 +179,7 @@ def _save(path: Path, model: LoggedModel, run_id: str, bundle_folder: Path) -> N
         ),
         python_model=str(SCORER),
         artifacts={"bundle": str(bundle_folder)},
-        signature=signature(bundle_folder),
+        signature=columns,
         pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
     )
 
@@ -180,7 +188,7 @@ def signature(bundle_folder: Path) -> ModelSignature:
     """The columns that the bundle's `schema.json` names, of any type: the scorer itself checks and casts.
 
     MLflow's own types reject what people's frames hold: integers with gaps, booleans, dates, categories.
-    Raises DataError where the schema cannot be read.
+    Raises BundleError where the schema cannot be read.
     """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
@@ -190,5 +198,5 @@ def signature(bundle_folder: Path) -> ModelSignature:
         inputs = [ColSpec(AnyType(), one["name"], required=one["required"]) for one in described["inputs"]]
         outputs = [ColSpec(AnyType(), one["name"]) for one in described["outputs"]]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{bundle_folder / 'schema.json'}: not a bundle's schema", "train again") from error
+        raise BundleError(f"{bundle_folder / 'schema.json'}: not a bundle's schema", "train again") from error
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))

@@ -37,7 +37,9 @@ REPORT = "report.html"
 MOST_AT_ONCE = 1000  # entries that MLflow takes in one batch
 MOST_PARAMS = 100
 LONGEST_PARAM = 6000
-ENDINGS = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
+LONGEST_ERROR = 300
+SWITCHES = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+ENDINGS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 @contextmanager
@@ -47,8 +49,8 @@ def quiet() -> Iterator[None]:
     Its errors and those of the server or disk behind it come out as ours.
     """
     # written, never read: MLflow looks at them once, at import, and has no other switch by then
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow  # noqa: F401 - its import sets up the loggers that we lower
@@ -66,9 +68,15 @@ def quiet() -> Iterator[None]:
             raise UsageError(f"{error.filename}: no right to write here", "mend the folder's rights") from error
         except (MlflowException, RequestException, DBAPIError, OSError) as error:
             raise ServiceError(
-                f"MLflow: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+                f"MLflow: {_in_one_line(error)}",
                 "look at TREADLE_TRACKING_URI and its server, or at the folder mlruns/ and its disk",
             ) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an error says; of a long story the end, where MLflow comes to the point."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= LONGEST_ERROR else f"... {line[-LONGEST_ERROR:]}"
 
 
 def client(settings: Settings) -> MlflowClient:
@@ -114,12 +122,16 @@ def fetch(settings: Settings, uri: str, name: str) -> Path:
         return here
     cache = settings.state / "cache"
     kept, aside = cache / name, cache / f".{name}.part"
-    if not kept.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        got = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(aside), tracking_uri=settings.tracking)
-        Path(got).replace(kept)
-        shutil.rmtree(aside, ignore_errors=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f".{name}.lock"):
+        if not kept.exists():
+            shutil.rmtree(aside, ignore_errors=True)  # of a fetch that was killed
+            aside.mkdir()
+            got = mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=str(aside), tracking_uri=settings.tracking
+            )
+            Path(got).replace(kept)
+            shutil.rmtree(aside, ignore_errors=True)
     return kept
 
 
@@ -287,7 +299,7 @@ class Tracking:
             metrics=[Metric(key, float(value), begun, 0) for key, value in values.items() if value is not None],
             params=[Param(key, str(value)) for key, value in trial.params.items()],
         )
-        self._client.set_terminated(child.info.run_id, ENDINGS.get(trial.state.lower(), "FINISHED"), ended)
+        self._client.set_terminated(child.info.run_id, ENDINGS[trial.state], ended)
 
 
 @contextmanager

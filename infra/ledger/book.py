@@ -27,7 +27,8 @@ Record = TypeVar("Record", BatchRecord, VersionRecord, Promotion)
 class Ledger:
     """The ledger behind a SQLAlchemy URL; made on first use.
 
-    Every method raises ServiceError where the database does not answer or cannot be written.
+    Every method raises ServiceError where the database does not answer, UsageError where it cannot be reached by
+    this URL or with these rights.
     """
 
     def __init__(self, url: str) -> None:
@@ -220,6 +221,11 @@ class Ledger:
             raise
         except PermissionError as error:
             raise UsageError(f"{error.filename}: no right to write here", "mend the folder's rights") from error
+        except (ImportError, sa.exc.ArgumentError) as error:
+            raise UsageError(
+                f"the ledger's URL cannot be used: {str(error).splitlines()[0]}",
+                "TREADLE_LEDGER_URL is a SQLAlchemy URL whose driver is installed; unset, the ledger is in mlruns/",
+            ) from error
         except (DBAPIError, OSError) as error:
             shown = sa.engine.make_url(self.url).render_as_string(hide_password=True)
             cause = getattr(error, "orig", None) or error

@@ -6,6 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from infra.tables.scratch import connect
 from infra.tables.spool import Spool
 from infra.tables.types import duckdb_type, settle, storable
 from tasks.dataset import literal, quote
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-ATTEMPTS = 8
+ATTEMPTS = 20
 ROW_GROUP = 131_072
 FILE_COLUMN = "_treadle_file"
 
@@ -44,8 +45,9 @@ class Delta:
     def overwrite(self, where: Mapping[str, str], source: pa.RecordBatchReader) -> int:
         """Put the rows of `source` in the place of those with the values `where`; return their number.
 
-        One commit: a replay changes nothing that a reader sees, a kill leaves the old rows or the new ones. Rows stream;
-        another writer's commit in between is met by trying again from a scratch copy, not by asking the source twice.
+        One commit: a replay changes nothing that a reader sees, a kill leaves the old rows or the new ones. Rows are
+        streamed; another writer's commit in between is met by trying again from a scratch copy, not by asking the
+        source twice.
 
         Raises DataError where a column changes its type or the rows cannot be read, Conflict where others
         kept committing first, UsageError where the folder cannot be written.
@@ -57,8 +59,10 @@ class Delta:
         with self._told(), Spool(source, storable(source.schema), self.scratch) as spool:
             for _ in range(ATTEMPTS):
                 table = self._open_or_create(spool.schema)
-                settle(self.folder.name, _arrow(table), spool.schema)
+                widened = settle(self.folder.name, _arrow(table), spool.schema)
                 try:
+                    if widened:
+                        self._widen(table, widened)
                     write_deltalake(
                         table,
                         spool.reader(),
@@ -108,6 +112,16 @@ class Delta:
         """The partition values that have rows."""
         table = self._open()
         return [] if table is None else [dict(values) for values in table.partitions()]
+
+    def _widen(self, table: DeltaTable, columns: Sequence[str]) -> None:
+        """Rewrite the table with `columns` as DOUBLE, in one commit of its own; older versions stay as they are."""
+        from deltalake import write_deltalake
+
+        version = int(table.version())
+        replaced = ", ".join(f"CAST({quote(name)} AS DOUBLE) AS {quote(name)}" for name in columns)
+        with connect(self.scratch) as con:
+            rows = con.sql(f"SELECT * REPLACE ({replaced}) FROM {self.relation(version)}").to_arrow_reader(ROW_GROUP)
+            write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", partition_by=self.partition_by)
 
     def _files(self, table: DeltaTable, where: Mapping[str, Sequence[str]]) -> list[Path]:
         import pyarrow as pa

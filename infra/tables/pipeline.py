@@ -126,8 +126,10 @@ class Tables:
         place): that is how a corrected file corrects, while a later file without labels takes none away.
         Without a key every labelled row counts.
         """
-        rows = self._delta("rows").relation(version)
-        labelled = f"{quote(target)} IS NOT NULL"
+        delta = self._delta("rows")
+        rows, labelled = delta.relation(version), f"{quote(target)} IS NOT NULL"
+        if target not in delta.columns(version).names:
+            return delta.columns(version).empty_table()
         newest = ""
         if key:
             newest = (

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from tasks.errors import ServiceError, UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,6 +27,9 @@ def connect(folder: Path) -> Iterator[DuckDBPyConnection]:
 
     Times are UTC, rows keep their order, memory is bounded (a quarter of the machine's, at most 2 GiB) and no
     extension is ever downloaded. What dead processes left in `folder` is removed on the way.
+
+    Raises UsageError where `folder` cannot be written, ServiceError where the block's queries run out of disk or
+    memory.
     """
     import duckdb
 
@@ -41,6 +46,10 @@ def connect(folder: Path) -> Iterator[DuckDBPyConnection]:
         try:
             con.execute("SET TimeZone = 'UTC'")
             yield con
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise ServiceError(
+                f"DuckDB: {str(error).splitlines()[0]}", f"look at the free space on the disk of {folder}"
+            ) from error
         finally:
             con.close()
 
@@ -48,12 +57,15 @@ def connect(folder: Path) -> Iterator[DuckDBPyConnection]:
 @contextmanager
 def _own_folder(folder: Path) -> Iterator[Path]:
     """A new folder under `folder`, held by a lock that the system drops however its process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # nobody sweeps between the making of a folder and the taking of its lock
-        _sweep(folder)
-        own = Path(tempfile.mkdtemp(dir=folder))
-        held = FileLock(own / ".held")
-        held.acquire()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):  # nobody sweeps between the making of a folder and the taking of its lock
+            _sweep(folder)
+            own = Path(tempfile.mkdtemp(dir=folder))
+            held = FileLock(own / ".held", thread_local=False)  # a stream may end in another thread
+            held.acquire()
+    except PermissionError as error:
+        raise UsageError(f"{folder}: no right to write here", "mend the folder's rights") from error
     try:
         yield own
     finally:

@@ -66,27 +66,30 @@ def duckdb_type(kind: pa.DataType) -> str:
     return names[str(kind)]
 
 
-def settle(table: str, stored: pa.Schema, new: pa.Schema) -> None:
-    """See that `new` rows fit into what is `stored`: more columns or fewer are fine, other types are not.
+def settle(table: str, stored: pa.Schema, new: pa.Schema) -> tuple[str, ...]:
+    """See that `new` rows fit into what is `stored`, and return the stored columns that must become DOUBLE first.
 
-    Delta itself would cast without a word: 1.5 into an integer column became 1 (measured). Raises DataError
-    naming the first column whose type changed.
+    More columns or fewer are fine, integers fit into numbers, and a column of integers may become one of numbers.
+    Delta itself would cast without a word: 1.5 into an integer column became 1 (measured). Raises DataError naming
+    the first column whose type changed otherwise.
     """
+    widened = []
     spelt = {name.casefold(): name for name in stored.names}
     for field in new:
-        before = spelt.get(field.name.casefold(), field.name)
-        if before != field.name:
+        known = spelt.get(field.name.casefold(), field.name)
+        if known != field.name:
             raise DataError(
-                f"column {field.name!r} of the new rows is called {before!r} in table {table}",
+                f"column {field.name!r} of the new rows is called {known!r} in table {table}",
                 "SQL takes upper and lower case for the same: spell the column as before",
             )
-        if field.name in stored.names and _storable(stored.field(field.name).type) != field.type:
+        if field.name not in stored.names:
+            continue
+        before, now = (duckdb_type(_storable(kind)) for kind in (stored.field(field.name).type, field.type))
+        if (before, now) == ("BIGINT", "DOUBLE"):
+            widened.append(field.name)
+        elif before != now and (before, now) != ("DOUBLE", "BIGINT"):
             raise DataError(
-                f"column {field.name!r} holds {_word(stored.field(field.name).type)} in table {table}, "
-                f"the new rows {_word(field.type)}",
-                "a column keeps its type: give it the old one again in the suite, or a new name",
+                f"column {field.name!r} holds {before} in table {table}, the new rows {now}",
+                "give the column its old type again in the suite, or begin anew: treadle init --name OTHER",
             )
-
-
-def _word(kind: pa.DataType) -> str:
-    return duckdb_type(_storable(kind)).lower()
+    return tuple(widened)

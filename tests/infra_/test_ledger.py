@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.ledger import BatchRecord, Ledger, Promotion, VersionRecord
+from tasks.errors import Conflict, ServiceError, TreadleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOON = datetime(2013, 9, 1, 12, tzinfo=UTC)
+BATCH = BatchRecord(
+    pipeline="shop",
+    batch_id="a" * 16,
+    sha256="a" * 64,
+    label="2013-09.csv",
+    status="accepted",
+    contract="c1",
+    rows_in=10,
+    accepted=7,
+    quarantined=2,
+    duplicates=1,
+    equal_rows=0,
+    labelled=7,
+    reason="",
+    at=NOON,
+)
+VERSION = VersionRecord(
+    pipeline="shop",
+    version=1,
+    run_key="k1",
+    run_id="r1",
+    decision="PROMOTE",
+    headline="better by 0.1",
+    metric="roc_auc",
+    value=0.8,
+    champion_value=0.5,
+    data_version="rows@3",
+    bundle="mlruns/artifacts/shop/1",
+    digest="d1",
+    result="{}",
+    created_at=NOON,
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path / 'mlruns' / 'treadle.db'}")
+
+
+def promote(ledger: Ledger, expected: int | None, to: int, pipeline: str = "shop") -> Promotion:
+    return ledger.promote(
+        pipeline, expected=expected, to=to, verdict="PROMOTE", reason="better", who="me@here", bundle="b", digest="d"
+    )
+
+
+def test_an_empty_ledger_answers(ledger: Ledger) -> None:
+    assert ledger.seen("shop", "a" * 64) is None
+    assert ledger.batches("shop") == ledger.versions("shop") == ledger.history("shop") == ledger.pending("shop") == ()
+    assert ledger.version("shop", 1) is ledger.by_run("shop", "k1") is ledger.champion("shop") is None
+
+
+def test_batches_come_back_as_they_were_noted_and_are_replaced_by_their_content(ledger: Ledger) -> None:
+    ledger.record_batch(BATCH)
+    ledger.record_batch(replace(BATCH, status="refused", reason="too many bad rows"))
+    ledger.record_batch(replace(BATCH, sha256="b" * 64, at=NOON - timedelta(days=1)))
+    assert ledger.seen("shop", "a" * 64) == replace(BATCH, status="refused", reason="too many bad rows")
+    assert [batch.sha256[0] for batch in ledger.batches("shop")] == ["b", "a"]
+
+
+def test_pipelines_do_not_see_each_other(ledger: Ledger) -> None:
+    ledger.record_batch(BATCH)
+    ledger.add_version(VERSION)
+    promote(ledger, None, 1)
+    assert ledger.seen("other", BATCH.sha256) is ledger.version("other", 1) is ledger.champion("other") is None
+    assert promote(ledger, None, 1, "other").seq == 1
+
+
+def test_a_run_has_one_version_however_often_it_is_noted(ledger: Ledger) -> None:
+    assert ledger.add_version(VERSION) == VERSION
+    assert ledger.add_version(replace(VERSION, version=2, headline="again")) == VERSION
+    assert ledger.versions("shop") == (VERSION,)
+    assert ledger.by_run("shop", "k1") == ledger.version("shop", 1) == VERSION
+
+
+def test_a_version_of_another_run_is_a_conflict(ledger: Ledger) -> None:
+    ledger.add_version(VERSION)
+    with pytest.raises(Conflict, match="version 1 of shop"):
+        ledger.add_version(replace(VERSION, run_key="k2"))
+
+
+def test_versions_are_listed_newest_first_and_results_can_be_completed(ledger: Ledger) -> None:
+    ledger.add_version(VERSION)
+    ledger.add_version(replace(VERSION, version=2, run_key="k2"))
+    ledger.set_result("shop", "k2", '{"promoted":true}')
+    assert [(one.version, one.result) for one in ledger.versions("shop")] == [(2, '{"promoted":true}'), (1, "{}")]
+
+
+def test_the_champion_moves_only_from_where_it_was_believed_to_be(ledger: Ledger) -> None:
+    promote(ledger, None, 1)
+    for expected, to in ((None, 2), (2, 3)):
+        with pytest.raises(Conflict, match="version 1 by now"):
+            promote(ledger, expected, to)
+    promote(ledger, 1, 2)
+    promote(ledger, 2, 1)  # and back
+    assert [(move.seq, move.version_from, move.version_to) for move in ledger.history("shop")] == [
+        (3, 2, 1),
+        (2, 1, 2),
+        (1, None, 1),
+    ]
+    champion = ledger.champion("shop")
+    assert champion is not None
+    assert (champion.version_to, champion.who, champion.pending) == (1, "me@here", True)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["nobody yet", "a champion before"])
+def test_of_twenty_who_promote_at_once_one_wins(ledger: Ledger, first: bool) -> None:
+    expected = None if first else promote(ledger, None, 99).version_to
+    together = Barrier(20)
+
+    def attempt(version: int) -> int:
+        together.wait()
+        try:
+            return promote(Ledger(ledger.url), expected, version).version_to
+        except Conflict:
+            return 0
+
+    with ThreadPoolExecutor(20) as pool:
+        won = [version for version in pool.map(attempt, range(1, 21)) if version]
+    champion = ledger.champion("shop")
+    assert champion is not None
+    assert won == [champion.version_to]
+    assert len(ledger.history("shop")) == (1 if first else 2)
+
+
+def test_a_move_is_pending_until_it_is_complete_and_a_later_one_replaces_it(ledger: Ledger) -> None:
+    one = promote(ledger, None, 1)
+    two = promote(ledger, 1, 2)
+    assert ledger.pending("shop") == (two,)
+    ledger.complete("shop", two.seq)
+    assert ledger.pending("shop") == ()
+    assert ledger.history("shop") == (replace(two, pending=False), replace(one, pending=False))
+
+
+def test_completing_an_old_move_does_not_complete_a_newer_one(ledger: Ledger) -> None:
+    one = promote(ledger, None, 1)
+    two = promote(ledger, 1, 2)
+    ledger.complete("shop", one.seq)
+    assert ledger.pending("shop") == (two,)
+
+
+def test_reads_of_a_holdout_are_counted_once_a_run(ledger: Ledger) -> None:
+    reads = [("h1", "k1"), ("h1", "k1"), ("h1", "k2"), ("h2", "k1"), ("h1", "k1")]
+    assert [ledger.read_holdout("shop", holdout, key) for holdout, key in reads] == [1, 1, 2, 1, 2]
+
+
+def test_many_writers_wait_for_each_other(ledger: Ledger) -> None:
+    def note(number: int) -> None:
+        Ledger(ledger.url).record_batch(replace(BATCH, sha256=f"{number:064}"))
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(note, range(50)))
+    assert len(ledger.batches("shop")) == 50
+
+
+def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record_batch(BATCH)
+    writer = sqlite3.connect(tmp_path / "mlruns" / "treadle.db")
+    writer.execute("BEGIN IMMEDIATE")
+    assert ledger.seen("shop", BATCH.sha256) == BATCH
+    writer.close()
+
+
+def test_a_damaged_ledger_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "treadle.db").write_bytes(b"not a database, but long enough to be taken for one" * 40)
+    with pytest.raises(ServiceError, match="the ledger at sqlite"):
+        Ledger(f"sqlite:///{tmp_path / 'treadle.db'}").batches("shop")
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:hunter2@127.0.0.1:1/db", "nosuch://me:hunter2@host/db", "me:hunter2"])
+def test_a_url_that_leads_nowhere_is_one_clear_error_without_its_password(url: str) -> None:
+    with pytest.raises(TreadleError) as caught:
+        Ledger(url).batches("shop")
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pyarrow as pa
+
+from infra import settings as settings_
+from infra import stores
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_opening_makes_nothing(home: Path) -> None:
+    stores.open(settings_.at(home), "shop")
+    assert [path.name for path in home.iterdir()] == ["pipelines"]
+
+
+def test_the_ledger_and_tables_are_asked_without_mlflow_optuna_or_prefect(home: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from infra import settings, stores
+opened = stores.open(settings.at(Path({str(home)!r})), "shop")
+opened.ledger.versions("shop"), opened.ledger.history("shop"), opened.data_version()
+heavy = {{"mlflow", "optuna", "prefect", "pandas", "xgboost"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
+
+
+def test_the_data_version_names_the_newest_rows(home: Path) -> None:
+    opened = stores.open(settings_.at(home), "shop")
+    assert opened.data_version() == "rows@-1"
+    opened.tables.overwrite_batch("rows", "a", pa.table({"x": [1], "_batch_id": ["a"]}).to_reader())
+    assert opened.data_version() == f"rows@{opened.tables.version('rows')}"
+
+
+def test_a_study_outlives_its_process(home: Path) -> None:
+    for expected in (0, 1):
+        study = optuna.create_study(
+            storage=stores.open(settings_.at(home), "shop").study_storage(), study_name="s", load_if_exists=True
+        )
+        assert len(study.trials) == expected
+        study.add_trial(optuna.trial.create_trial(value=0.5))
+    assert (home / "mlruns" / "optuna.db").is_file()
