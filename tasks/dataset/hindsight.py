@@ -94,10 +94,8 @@ def _parts(facts: Facts, target: Facts) -> str:
 
 def _monotone(facts: Facts, target: Facts, order: str) -> str:
     c, y = quote(facts.name), quote(target.name)
-    return (
-        f"SELECT bool_and(coalesce(y >= before, true)) FROM (SELECT {y} AS y, lag({y}) OVER (ORDER BY {c} {order}, {y}) "
-        f"AS before FROM {ROWS} WHERE {c} IS NOT NULL)"
-    )
+    ordered = f"lag({y}) OVER (ORDER BY {c} {order}, {y}) AS before FROM {ROWS} WHERE {c} IS NOT NULL"
+    return f"SELECT bool_and(coalesce(y >= before, true)) FROM (SELECT {y} AS y, {ordered})"
 
 
 def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[Facts], target: Facts) -> list[Tells]:
@@ -108,7 +106,7 @@ def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[Facts], target: Fact
     tries = [
         Tells(
             (a, b),
-            f"{left} {sign} {right} is it in every row",
+            f"{left} {sign} {right} = {target.name} in every row",
             _adds_up(f"{quote(left)} {sign} {quote(right)}", target),
         )
         for a, b in combinations(names, 2)

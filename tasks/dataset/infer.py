@@ -125,11 +125,11 @@ def _choose_key(
     whole = [facts for facts in open_ if facts.gaps == 0 and not facts.unique]
     times = [facts for facts in whole if facts.kind in ("date", "timestamp") and names.event_time(facts.name)]
     parts = [facts for facts in whole if _may_complete_a_key(facts)]
-    pairs = [(part.name, time.name) for time in times for part in parts]
+    pairs = [(time.name, part.name) for time in times for part in parts]
     for pair in pairs[:12]:
         if _not_unique(con, profile, pair) == 0:
             proposal.key = pair
-            proposal.why["data.key"] = "together different in every row"
+            proposal.why["data.key"] = "no two rows share both"
             return
     proposal.why["data.key"] = "no column names the rows"
 
@@ -179,13 +179,13 @@ def _choose_time(
     proposal.time = chosen.name
     proposal.naive = chosen.kind == "timestamp" and "TIME ZONE" not in chosen.told.raw_type
     span = f"{str(chosen.low)[:10]} to {str(chosen.high)[:10]}"
-    read = f"; {chosen.told.why}" if chosen.column.format else ""
-    proposal.why["data.time"] = f"when the row came to be, {span}{read}"
+    read = f", written {chosen.column.format}" if chosen.column.format else ""
+    proposal.why["data.time"] = f"when the row came to be: {span}{read}"
     if lacking := _lacks(con, profile, proposal):
         proposal.why["split.strategy"] = f"by time would be fairer, but {lacking}"
     else:
         proposal.strategy = "time"
-        proposal.why["split.strategy"] = f"rows are dated, so the newest judge, as in use (data.time = {chosen.name})"
+        proposal.why["split.strategy"] = "the rows are dated, and in use a model meets newer ones"
 
 
 def _lacks(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal) -> str:
@@ -238,7 +238,7 @@ def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
         )
         return
     proposal.strategy, proposal.group = "group", chosen.name
-    proposal.why["split.strategy"] = "an id comes back in several rows: they stay in one part"
+    proposal.why["split.strategy"] = "an id comes back in several rows, which stay in one part"
     proposal.why["split.group"] = f"{each}; it is no feature itself"
 
 
@@ -274,7 +274,7 @@ def _look_back(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Propo
     for tells in hindsight.find(con, profile, open_, goal, proposal.aim.task):
         for name in tells.columns:
             proposal.categories.pop(name, None)
-            proposal.drop[name] = f"knows the target: {tells.how}"
+            proposal.drop[name] = f"known only with the target: {tells.how}"
 
 
 def _settle_kinds(proposal: Proposal, profile: Profile) -> None:
