@@ -1,0 +1,20 @@
+"""The model artifact: write, verify, load. Fixed formats only, nothing is ever unpickled.
+
+    model.ubj          the booster
+    spec.json          all that turns a row into the booster's input and its output into predictions
+    schema.json        input and output columns, for people and signatures
+    golden.parquet     rows with the predictions that any loader must give
+    reference.parquet  at most 20,000 training rows, to compare later data with
+    manifest.json      sha256 and size of every other file, and where the model comes from
+
+XGBoost's parser crashes on damaged files, so every hash is checked before anything is parsed. The manifest's own
+sha256 is the model's digest: whoever pins it has pinned every byte.
+"""
+
+from __future__ import annotations
+
+from tasks.bundle.artifact import check_golden, digest, facts, golden, load, write
+from tasks.bundle.manifest import Facts
+from tasks.bundle.model import Model, predict
+
+__all__ = ["Facts", "Model", "check_golden", "digest", "facts", "golden", "load", "predict", "write"]

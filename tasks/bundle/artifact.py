@@ -1,0 +1,164 @@
+"""A model to its bundle and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path  # noqa: TC003 - part of a public signature
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tasks.bundle.golden_rows import choose, spread
+from tasks.bundle.manifest import MANIFEST, WAY_OUT, Facts, canonical, publish, sha256, verified
+from tasks.bundle.model import Model, Spec, predict
+from tasks.dataset import Schema
+from tasks.errors import BundleError, DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from xgboost import Booster
+
+REFERENCE_ROWS = 20_000
+EXPECTED = "expected:"
+"""Before the names of golden.parquet's columns that hold predictions."""
+
+TOLERANCE = 1e-6
+"""By which another machine's predictions on golden rows may differ, relative and absolute."""
+
+
+def write(folder: Path, model: Model, *, golden: pa.Table, reference: pa.Table, facts: Facts) -> str:
+    """Write the bundle to `folder`, in the place of an earlier one, and return its digest.
+
+    `golden` are typed rows (at least one) to choose golden rows from, `reference` typed training rows. Nobody ever
+    sees half a bundle.
+    """
+    ubj = bytes(model.booster.save_raw("ubj"))
+    # expectations come from the booster as it will be loaded, on the CPU, wherever it was trained
+    as_loaded = dataclasses.replace(model, booster=_booster(ubj))
+    known = [name for name in model.schema.names if name in reference.column_names]
+    contents = {
+        "model.ubj": ubj,
+        "spec.json": canonical(model.spec()),
+        "schema.json": _schema_json(model),
+        "golden.parquet": _parquet(_golden_rows(as_loaded, golden)),
+        "reference.parquet": _parquet(reference.select(known).take(spread(range(reference.num_rows), REFERENCE_ROWS))),
+    }
+    return publish(folder, contents, facts)
+
+
+def load(folder: Path, digest: str | None = None) -> Model:
+    """Verify the bundle, then load it; with `digest`, only the bundle that bears it.
+
+    Raises BundleError where anything is missing, extra, changed, no plain file, or not as its formats say.
+    """
+    _, contents = verified(folder, digest)
+    try:
+        spec = Spec.model_validate_json(contents["spec.json"])
+        schema = Schema(columns=spec.columns)
+    except ValidationError as error:
+        raise BundleError(f"{folder}: spec.json is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+    booster = _booster(contents["model.ubj"])
+    if tuple(booster.feature_names or ()) not in {(), spec.features.names} or (
+        booster.num_features() != len(spec.features.features)
+    ):
+        raise BundleError(f"{folder}: booster and spec.json name other features", WAY_OUT)
+    return Model(
+        booster=booster,
+        features=spec.features,
+        post=spec.post,
+        schema=schema,
+        key=spec.key,
+        target=spec.target,
+        time=spec.time,
+        timezone=spec.timezone,
+        task=spec.task,
+        missing=spec.missing,
+    )
+
+
+def facts(folder: Path) -> Facts:
+    """Where the model comes from; verified like `load`."""
+    return verified(folder)[0].facts
+
+
+def digest(folder: Path) -> str:
+    """The sha256 (hex) of the bundle's manifest; verified like `load`."""
+    verified(folder)
+    return sha256((folder / MANIFEST).read_bytes())
+
+
+def golden(folder: Path) -> tuple[pa.Table, pa.Table]:
+    """The golden rows, typed, and the prediction columns that they must give; verified like `load`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(pa.BufferReader(verified(folder)[1]["golden.parquet"]))
+    expected = [name for name in table.column_names if name.startswith(EXPECTED)]
+    return table.drop_columns(expected), table.select(expected).rename_columns(
+        [name.removeprefix(EXPECTED) for name in expected]
+    )
+
+
+def check_golden(model: Model, folder: Path) -> None:
+    """Raise BundleError unless `model` gives the bundle's own predictions on its golden rows, within `TOLERANCE`.
+
+    A label may differ only where the numbers beside it do: a probability that moved by a hair can cross the threshold.
+    """
+    import numpy as np
+
+    rows, expected = golden(folder)
+    try:
+        answered = predict(model, rows)
+    except DataError as error:
+        raise BundleError(f"{folder}: golden rows do not fit the model: {error.message}", WAY_OUT) from error
+    near, exact = np.ones(rows.num_rows, dtype=bool), np.ones(rows.num_rows, dtype=bool)
+    for name in expected.column_names if model.task == "regression" else expected.column_names[1:]:
+        ours, theirs = answered[name].to_numpy(), expected[name].to_numpy()
+        near &= np.isclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
+        exact &= ours == theirs
+    same_label = (answered["prediction"].to_pandas() == expected["prediction"].to_pandas()).to_numpy()
+    if wrong := int((~near | (exact & ~same_label)).sum()):
+        raise BundleError(f"{folder}: {wrong} of {rows.num_rows} golden rows give other predictions", WAY_OUT)
+
+
+def _golden_rows(model: Model, candidates: pa.Table) -> pa.Table:
+    """Golden rows with the predictions of `model` beside them."""
+    inputs = model.schema.without(*(name for name in model.schema.names if name not in model.inputs))
+    rows = choose(candidates.select(list(inputs.names)).cast(inputs.arrow()), model.features, model.booster)
+    expected = predict(model, rows)
+    for name in expected.column_names:
+        rows = rows.append_column(EXPECTED + name, expected[name])
+    return rows
+
+
+def _schema_json(model: Model) -> bytes:
+    """Input columns with kind, date format and whether they must be there; output columns with their kinds."""
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "text"}
+    label = "number" if model.task == "regression" else kinds[type(model.post.classes[0])]
+    columns = (model.schema.column(name) for name in model.inputs)
+    described = {
+        "inputs": [{**column.model_dump(), "required": column.name in model.required} for column in columns],
+        "outputs": [
+            {"name": name, "kind": label if name == "prediction" else "number"} for name in model.post.column_names()
+        ],
+    }
+    return canonical(described)
+
+
+def _booster(ubj: bytes) -> Booster:
+    """A booster from bytes that are known to be good, to predict on the CPU."""
+    from xgboost import Booster
+
+    booster = Booster({"device": "cpu"})
+    booster.load_model(bytearray(ubj))
+    booster.set_param({"device": "cpu"})
+    return booster
+
+
+def _parquet(table: pa.Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(None), sink, write_page_checksum=True)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]

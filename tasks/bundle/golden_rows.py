@@ -1,0 +1,107 @@
+"""Golden rows: the few rows by which a model is known again, wherever it has been and whatever loads it.
+
+They are training rows, and such rows changed where paths that should agree fall apart: no value, a category that
+nobody knows, a value exactly at a split of a tree or next to it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+    from xgboost import Booster
+
+    from tasks.features import FeatureSpec
+
+T = TypeVar("T")
+
+ROWS = 200
+NULLS, UNSEEN, EDGES = 50, 20, 30
+"""Changed rows of each sort, at most (edges are pairs of rows); the rest are rows as they are."""
+
+Value = str | int | float | None
+Change = tuple[str, Value]
+"""A column and the value that it gets in one row."""
+
+
+def choose(candidates: pa.Table, spec: FeatureSpec, booster: Booster) -> pa.Table:
+    """About 200 rows with the columns of `candidates` (typed, at least one row); the same input gives the same rows."""
+    import pyarrow as pa
+
+    changes = [
+        *spread(list(_nulls(spec)), NULLS),
+        *spread(list(_unseen(spec, candidates.schema)), UNSEEN),
+        *(change for pair in spread(list(_edges(spec, booster, candidates.schema)), EDGES) for change in pair),
+    ]
+    sampled = spread(range(candidates.num_rows), ROWS - len(changes))
+    changed = [sampled[number % len(sampled)] for number in range(len(changes))]
+    rows = candidates.take([*sampled, *changed])
+    for name in dict.fromkeys(column for column, _ in changes):
+        values = rows[name].to_pylist()
+        for number, (column, value) in enumerate(changes, start=len(sampled)):
+            if column == name:
+                values[number] = value
+        index = rows.schema.get_field_index(name)
+        rows = rows.set_column(index, rows.schema.field(name), pa.array(values, rows.schema.field(name).type))
+    return rows.combine_chunks()
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of `items`, evenly spaced, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
+
+
+def _nulls(spec: FeatureSpec) -> Iterator[Change]:
+    for source in dict.fromkeys(spec.sources):
+        yield source, None
+
+
+def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[Change]:
+    """A value that is no level: a word, or the number after the greatest."""
+    import pyarrow as pa
+
+    for feature in spec.features:
+        if feature.kind == "code":
+            if pa.types.is_integer(schema.field(feature.source).type):
+                yield feature.source, max((int(level) for level in feature.levels), default=0) + 1
+            else:
+                yield feature.source, "never seen " + "".join(feature.levels)[:20]
+
+
+def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[tuple[Change, Change]]:
+    """Values at the booster's thresholds and next below: what is less goes left, so the two part."""
+    import numpy as np
+    import pyarrow as pa
+
+    for index, thresholds in sorted(_thresholds(booster).items()):
+        feature = spec.features[index]
+        whole = pa.types.is_integer(schema.field(feature.source).type)
+        for threshold in spread(sorted(thresholds), 4):
+            at = np.float32(threshold)
+            above = math.ceil(at)
+            if feature.kind == "code" and 0 < above < len(feature.levels):
+                below, level = feature.levels[above - 1], feature.levels[above]
+                yield (feature.source, int(below) if whole else below), (feature.source, int(level) if whole else level)
+            elif feature.kind == "number" and whole and abs(at) < 2**53:
+                yield (feature.source, above - 1), (feature.source, above)
+            elif feature.kind == "number" and not whole:
+                yield (feature.source, float(np.nextafter(at, np.float32(-np.inf)))), (feature.source, float(at))
+
+
+def _thresholds(booster: Booster) -> dict[int, set[float]]:
+    """Feature index -> the values that its splits compare with, from the booster's own JSON."""
+    learner = json.loads(booster.save_raw("json"))["learner"]
+    found: dict[int, set[float]] = {}
+    for tree in learner["gradient_booster"]["model"]["trees"]:
+        nodes = zip(tree["left_children"], tree["split_indices"], tree["split_conditions"], strict=True)
+        for left, feature, threshold in nodes:
+            if left != -1:
+                found.setdefault(feature, set()).add(threshold)
+    return found

@@ -1,0 +1,136 @@
+"""The bundle's files as bytes: written aside and renamed, read only where every one is what the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from datetime import date, datetime
+from pathlib import Path  # noqa: TC003 - part of a public signature
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from tasks.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST = "manifest.json"
+NEEDED = ("golden.parquet", "model.ubj", "reference.parquet", "schema.json", "spec.json")
+WAY_OUT = "fetch the model version again, promote another one, or train: treadle models"
+
+
+def _time_from_text(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return date.fromisoformat(value) if len(value) == len("2013-09-01") else datetime.fromisoformat(value)
+
+
+class Facts(BaseModel):
+    """Where a model comes from; nothing says when it was trained, so that the same run gives the same digest.
+
+    `trained_until` is the last value of the time column among the rows that it was fitted on; None without one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_version: str
+    config_digest: str
+    seed: int
+    trained_until: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
+    code_version: str = ""
+    lock_hash: str = ""
+
+
+class FileEntry(BaseModel):
+    """One file of the bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size: int
+
+
+class Manifest(BaseModel):
+    """What manifest.json says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    files: dict[str, FileEntry]
+    facts: Facts
+    libraries: dict[str, str]
+
+
+def publish(folder: Path, contents: Mapping[str, bytes], facts: Facts) -> str:
+    """Write `contents` (name -> bytes) and their manifest to `folder`, in the place of an earlier one.
+
+    Returns the digest. The folder is written aside and renamed: nobody sees half a bundle.
+    """
+    files = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in sorted(contents.items())}
+    manifest = canonical(Manifest(files=files, facts=facts, libraries=_libraries()))
+    aside, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    for leftover in (aside, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for name, data in {**contents, MANIFEST: manifest}.items():
+        (aside / name).write_bytes(data)
+    if folder.exists():
+        folder.replace(old)
+    aside.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return sha256(manifest)
+
+
+def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest and the bytes of every file that it names, all of them checked before anything else is read.
+
+    Raises BundleError where anything is missing, extra, changed or no plain file.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: there is no model bundle", WAY_OUT)
+    there = sorted(folder.iterdir())
+    for path in there:
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{folder}: {path.name!r} is no plain file", WAY_OUT)
+    if folder / MANIFEST not in there:
+        raise BundleError(f"{folder}: {MANIFEST} is missing", WAY_OUT)
+    text = (folder / MANIFEST).read_bytes()
+    if digest is not None and sha256(text) != digest:
+        raise BundleError(f"{folder}: digest is {sha256(text)[:12]}, not {digest[:12]}", WAY_OUT)
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{folder}: {MANIFEST} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+    names = {path.name for path in there} - {MANIFEST}
+    if extra := sorted(names - manifest.files.keys()):
+        raise BundleError(f"{folder}: {extra[0]!r} does not belong here: the manifest does not name it", WAY_OUT)
+    if gone := sorted((manifest.files.keys() | set(NEEDED)) - names):
+        raise BundleError(f"{folder}: {gone[0]!r} is missing", WAY_OUT)
+    contents = {}
+    for name, entry in manifest.files.items():
+        if (folder / name).stat().st_size == entry.size:
+            contents[name] = (folder / name).read_bytes()
+        if name not in contents or sha256(contents[name]) != entry.sha256:
+            raise BundleError(f"{folder}: {name!r} is damaged: it is not what the manifest says", WAY_OUT)
+    return manifest, contents
+
+
+def canonical(value: BaseModel | dict[str, list[dict[str, object]]]) -> bytes:
+    """JSON of which the same value always gives the same bytes: keys sorted, no spaces, UTF-8."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return (json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    """In hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _libraries() -> dict[str, str]:
+    from importlib.metadata import version
+
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return {"python": python, **{name: version(name) for name in ("numpy", "pandas", "pyarrow", "xgboost")}}

@@ -1,0 +1,107 @@
+"""A model: a booster with all that turns typed rows into predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.dataset import Column, Schema
+from tasks.features import FeatureSpec
+from tasks.postprocess import Post
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from xgboost import Booster
+
+
+class Spec(BaseModel):
+    """What spec.json says: the model less its booster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    task: str
+    target: str
+    key: tuple[str, ...]
+    time: str
+    timezone: str
+    missing: tuple[str, ...]
+    columns: tuple[Column, ...]
+    features: FeatureSpec
+    post: Post
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A booster with all that makes predictions of it.
+
+    `schema` is the training table's, target included; `timezone` that of timestamps which name none; `missing` the
+    texts that mean no value in raw rows.
+    """
+
+    booster: Booster
+    features: FeatureSpec
+    post: Post
+    schema: Schema
+    key: tuple[str, ...]
+    target: str
+    time: str
+    timezone: str
+    task: str
+    missing: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns that scoring reads, in the schema's order: the identity's and those that features are made of."""
+        wanted = {*self.identity, *self.features.sources}
+        return tuple(name for name in self.schema.names if name in wanted)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Columns that name a row in predictions: the key, or without one all but the target.
+
+        An input that bears the name of a prediction column cannot stand beside it and is left out.
+        """
+        if self.key:
+            return self.key
+        taken = {self.target, *self.post.column_names()}
+        return tuple(name for name in self.schema.names if name not in taken)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The inputs without which there is no prediction, or nobody could tell whose it is."""
+        wanted = {*self.key, *self.features.sources}
+        return tuple(name for name in self.inputs if name in wanted)
+
+    def spec(self) -> Spec:
+        """All of the model but its booster."""
+        return Spec(
+            task=self.task,
+            target=self.target,
+            key=self.key,
+            time=self.time,
+            timezone=self.timezone,
+            missing=self.missing,
+            columns=self.schema.columns,
+            features=self.features,
+            post=self.post,
+        )
+
+
+def predict(model: Model, rows: pa.Table | pa.RecordBatch) -> pa.Table:
+    """The prediction columns for typed rows (Schema.arrow), one row for each, in order.
+
+    Columns may stand in any order; others are ignored. Raises DataError naming a missing column.
+    """
+    import numpy as np
+
+    from tasks import booster, features, postprocess
+
+    X = features.encode(model.features, rows)
+    if len(X):
+        raw = booster.predict(model.booster, X)
+    else:
+        raw = np.empty((0, len(model.post.classes)) if model.task == "multiclass" else 0, dtype=np.float32)
+    return postprocess.apply(model.post, raw).columns

@@ -1,0 +1,276 @@
+"""From the booster's raw output to the columns that people read: calibration, threshold, intervals, labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+Label = str | bool | int | float
+
+MAX_CLASSES = 100
+COVERAGE = 0.9
+FOLDS = 5
+
+POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
+"""Which of two labels is the positive one where nobody says: these, else the greater."""
+
+
+class Post(BaseModel):
+    """What is done to the booster's raw output; all of it fitted on validation rows.
+
+    `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
+    no two rows change places; empty: none. `threshold`: the least probability that is called positive.
+    `half_width`: regression's `upper` minus `prediction`, in the target's unit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    classes: tuple[Label, ...] = ()
+    knots_x: tuple[float, ...] = ()
+    knots_y: tuple[float, ...] = ()
+    threshold: float = 0.5
+    half_width: float = 0.0
+
+    def column_names(self) -> tuple[str, ...]:
+        """The prediction columns in order."""
+        if self.task == "regression":
+            return ("prediction", "lower", "upper")
+        if self.task == "binary":
+            return ("prediction", "probability")
+        return ("prediction", *(f"probability_{text(label)}" for label in self.classes))
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """`columns`: the prediction columns, [n]; `p`: float64, the calibrated probability of positive or the value [n],
+    or [n, classes].
+    """
+
+    columns: pa.Table
+    p: np.ndarray
+
+
+def text(label: Label) -> str:
+    """A label as it stands in a column's name: `true`, `3` (also for 3.0), `yes`."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def classes(
+    task: str, labels: Sequence[Label | None], positive: str | bool | int | float | None, target: str
+) -> tuple[Label, ...]:
+    """The labels in code order: binary (negative, positive), multiclass sorted, regression none.
+
+    `labels` are the target's distinct values; None is ignored. `positive` names binary's positive label, as a value
+    or as its text; None leaves it to `POSITIVE_WORDS`. Raises TargetError where the labels do not make the task.
+    """
+    present = [label for label in dict.fromkeys(labels) if label is not None]
+    if not present:
+        raise TargetError(f"target {target!r} has no label in any row", "name the column that holds the labels")
+    if task == "regression":
+        return _check_numbers(present, target)
+    if not all(isinstance(label, str | bool | int | float) for label in present):
+        raise TargetError(f"target {target!r} holds dates, which are no classes", "choose another target")
+    if len(present) == 1:
+        raise TargetError(
+            f"target {target!r} has a single class, {present[0]!r}: there is nothing to tell apart",
+            "add rows of another class, or choose another target",
+        )
+    ordered = tuple(sorted(present))
+    if task == "binary":
+        return _check_two(ordered, positive, target)
+    if len(ordered) > MAX_CLASSES:
+        raise TargetError(
+            f"target {target!r} has {len(ordered):,} classes (at most {MAX_CLASSES})",
+            "set task = 'regression' for an amount, or group rare classes",
+        )
+    return ordered
+
+
+def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequence[Label]) -> np.ndarray:
+    """Labels as float32 [n]: class codes in the order of `classes`, or regression's values.
+
+    Raises TargetError for a null or a label that is none of `classes`.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.null_count:
+        raise TargetError(f"{column.null_count:,} rows have no label", "train on labelled rows only")
+    if task == "regression":
+        return np.asarray(column.cast(pa.float64(), safe=False)).astype(np.float32)
+    codes = pc.index_in(column, value_set=pa.array(list(classes), column.type))
+    if codes.null_count:
+        stray = column.filter(pc.is_null(codes))[0].as_py()
+        raise TargetError(f"label {stray!r} is none of {list(classes)}", "train again: the classes have changed")
+    return np.asarray(codes).astype(np.float32)
+
+
+def fit(task: str, classes: Sequence[Label], y: np.ndarray, raw: np.ndarray) -> Post:
+    """Fit calibration and threshold (binary) or the interval (regression) on validation rows.
+
+    `y` float32 [n] codes or values, `raw` the booster's output for the same rows. The threshold is the one with the
+    highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as a frequent one). The interval
+    is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual (Lei et al. 2018, JASA 113).
+    """
+    import numpy as np
+
+    raw64, y64 = raw.astype(np.float64), y.astype(np.float64)
+    if task == "regression":
+        residuals = np.sort(np.abs(y64 - raw64))
+        rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))
+        return Post(task=task, half_width=float(residuals[rank - 1]) if rank else 0.0)
+    if task != "binary":
+        return Post(task=task, classes=tuple(classes))
+    knots_x, knots_y = _knots(raw64, y64) if _calibration_helps(raw64, y64) else (np.empty(0), np.empty(0))
+    post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
+    return post.model_copy(update={"threshold": _best_threshold(calibrate(post, raw), y64)})
+
+
+def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
+    """Float64, same shape as `raw`; unchanged where there are no knots."""
+    import numpy as np
+
+    values = raw.astype(np.float64)
+    return np.interp(values, post.knots_x, post.knots_y) if post.knots_x else values
+
+
+def apply(post: Post, raw: np.ndarray) -> Predictions:
+    """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes])."""
+    import numpy as np
+    import pyarrow as pa
+
+    p = calibrate(post, raw)
+    if post.task == "regression":
+        parts = [pa.array(p), pa.array(p - post.half_width), pa.array(p + post.half_width)]
+        return Predictions(pa.table(parts, names=list(post.column_names())), p)
+    labels = pa.array(list(post.classes))
+    if post.task == "binary":
+        chosen, probabilities = (p >= post.threshold).astype(np.int64), [p]
+    else:
+        chosen, probabilities = p.argmax(axis=1), list(np.asfortranarray(p).T)
+    columns = [labels.take(pa.array(chosen)), *(pa.array(column) for column in probabilities)]
+    return Predictions(pa.table(columns, names=list(post.column_names())), p)
+
+
+def _check_numbers(labels: Sequence[Label], target: str) -> tuple[Label, ...]:
+    strange = next((label for label in labels if isinstance(label, bool) or not isinstance(label, int | float)), None)
+    if strange is not None:
+        raise TargetError(
+            f"target {target!r} holds {strange!r}, which is no number: regression needs numbers",
+            "set task = 'binary' or 'multiclass', or choose another target",
+        )
+    if len(labels) == 1:
+        raise TargetError(
+            f"target {target!r} is {labels[0]!r} in every row: there is nothing to learn",
+            "choose another target",
+        )
+    return ()
+
+
+def _check_two(ordered: tuple[Label, ...], positive: str | bool | int | float | None, target: str) -> tuple[Label, ...]:
+    if len(ordered) > 2:
+        shown = ", ".join(repr(label) for label in ordered[:5]) + (", ..." if len(ordered) > 5 else "")
+        raise TargetError(
+            f"target {target!r} has {len(ordered):,} classes ({shown}); binary needs two",
+            "set task = 'multiclass' (or 'regression' for an amount)",
+        )
+    if positive is None:
+        words = [label for label in ordered if text(label).strip().casefold() in POSITIVE_WORDS]
+        chosen = words[0] if len(words) == 1 else ordered[1]
+    else:
+        named = [label for label in ordered if text(label) == text(positive) or label == positive]
+        if not named:
+            raise TargetError(
+                f"target {target!r} has no label {positive!r} (it has {ordered[0]!r} and {ordered[1]!r})",
+                "set data.positive to one of them",
+            )
+        chosen = named[0]
+    return (ordered[0] if chosen is ordered[1] else ordered[1], chosen)
+
+
+def _calibration_helps(raw: np.ndarray, y: np.ndarray) -> bool:
+    """Whether isotonic knots lower the log loss on rows that they were not fitted on, by more than chance.
+
+    Rows are dealt to `FOLDS` folds in order; the mean gain must exceed its own standard error.
+    """
+    import numpy as np
+
+    if min((y == 0).sum(), (y == 1).sum()) < 10 * FOLDS:
+        return False
+    calibrated = np.empty_like(raw)
+    fold = np.arange(len(raw)) % FOLDS
+    for one in range(FOLDS):
+        held = fold == one
+        calibrated[held] = np.interp(raw[held], *_knots(raw[~held], y[~held]))
+    gain = _log_loss(y, raw) - _log_loss(y, calibrated)
+    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
+
+
+def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    chance = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)
+    loss: np.ndarray = -np.log(chance)
+    return loss
+
+
+def _knots(raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Isotonic regression as knots at its blocks' centres, linear in between, rising from 0 to 1.
+
+    Isotonic regression alone is a staircase that makes equal what was ranked; lines between the centres of its steps
+    keep the ranking. No probability reaches 0 or 1: the outermost are half a row from them.
+    """
+    import numpy as np
+    from sklearn.isotonic import isotonic_regression
+
+    order = np.argsort(raw, kind="stable")
+    x = raw[order]
+    distinct, start, count = np.unique(x, return_index=True, return_counts=True)
+    share = np.add.reduceat(y[order], start) / count
+    steps = isotonic_regression(share, sample_weight=count)
+    level, block = np.unique(steps, return_inverse=True)
+    weight = np.bincount(block, weights=count)
+    centre = np.bincount(block, weights=count * distinct) / weight
+    floor = 0.5 / (len(raw) + 1)
+    height = np.clip(level, floor, 1 - floor)
+    inside = (centre > 0) & (centre < 1)
+    return (
+        np.concatenate([[0.0], centre[inside], [1.0]]),
+        np.concatenate([[floor / 2], height[inside], [1 - floor / 2]]),
+    )
+
+
+def _best_threshold(p: np.ndarray, y: np.ndarray) -> float:
+    """Halfway between the two neighbouring probabilities that part the rows with the highest macro F1."""
+    import numpy as np
+
+    order = np.argsort(-p, kind="stable")
+    ranked, positive = p[order], y[order] == 1
+    called = np.arange(1, len(p) + 1)
+    hits = np.cumsum(positive)
+    positives, rows = hits[-1], len(p)
+    # F1 = 2 TP / (called + real), for the positive class above the cut and for the negative one below it
+    f1_positive = 2 * hits / (called + positives)
+    negatives_below = (rows - called) - (positives - hits)
+    f1_negative = 2 * negatives_below / np.maximum((rows - called) + (rows - positives), 1)
+    ends_a_tie = np.append(ranked[1:] < ranked[:-1], True)
+    best = int(np.argmax(np.where(ends_a_tie, f1_positive + f1_negative, -1.0)))
+    below = ranked[best + 1] if best + 1 < rows else 0.0
+    return float((ranked[best] + below) / 2)

@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tasks import bundle, features, parity
+from tasks.dataset import Column, RawTable, Schema
+from tasks.dataset.typing import typed_relation
+from tests import shop
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
+    from infra.scorer import Reader, Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCORER = Path(__file__).parents[2] / "infra" / "scorer.py"
+NEW_ROWS = 300
+
+
+@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Model, Path]:
+    model, folder = shop.model(request.param), tmp_path_factory.mktemp(request.param) / "bundle"
+    shop.write(folder, model)
+    return bundle.load(folder), folder
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+
+
+def scorer(folder: Path) -> Scorer:
+    loaded = Scorer()
+    loaded.load_context(SimpleNamespace(artifacts={"bundle": str(folder)}))
+    return loaded
+
+
+def as_people_write(rows: pa.Table) -> pd.DataFrame:
+    """The rows as text: dates in their columns' formats, missing tokens of several sorts, local times."""
+    frame = rows.to_pandas()
+    local = frame["Placed at"].dt.tz_convert(shop.ZONE).dt.strftime("%Y-%m-%d %H:%M:%S")
+    text = pd.DataFrame(
+        {
+            "Order No": frame["Order No"].astype(str),
+            "Price [EUR]": frame["Price [EUR]"].map(repr),
+            "Items": rows["Items"].cast(pa.string()).to_pandas(),
+            "Gift": frame["Gift"].map({True: "True", False: "False"}),
+            "Channel": frame["Channel"],
+            "Size": frame["Size"],
+            "Zip": frame["Zip"],
+            "Branch": rows["Branch"].cast(pa.string()).to_pandas(),
+            "Born": frame["Born"].map(lambda day: day.strftime("%Y%m%d") if day else None),
+            "Due": frame["Due"].map(lambda day: day.isoformat() if day else None),
+            "Placed at": local,
+            "Paid": frame["Paid"].dt.tz_convert(shop.ZONE).dt.strftime("%d.%m.%Y %H:%M"),
+            "Always 1": "1",
+        }
+    )
+    for index, token in enumerate(["?", "", "NA", "-999"]):
+        text[text.columns[2 + index]] = text[text.columns[2 + index]].where(
+            frame.notna().to_numpy()[:, 2 + index], token
+        )
+    return text.where(text.notna(), None)
+
+
+def typed(con: duckdb.DuckDBPyConnection, raw: pa.Table, schema: Schema, zone: str = shop.ZONE) -> pa.Table:
+    """What the batch path makes of raw columns, by tasks/dataset/typing.py."""
+    con.register("raw", raw.append_column("_ordinal", pa.array(range(len(raw)), pa.int64())))
+    described = con.sql("DESCRIBE raw").fetchall()
+    columns = tuple((name, kind) for name, kind, *_ in described if name != "_ordinal")
+    query = typed_relation(RawTable("raw", columns, "b"), schema, shop.MISSING, zone)
+    table = con.sql(f"SELECT * FROM ({query}) ORDER BY _ordinal").to_arrow_table()
+    con.unregister("raw")
+    return table
+
+
+def assert_same_answers(model: bundle.Model, folder: Path, rows: pa.Table, frame: pd.DataFrame) -> None:
+    assert parity.disagreement(bundle.predict(model, rows), scorer(folder).predict(None, frame)) == ""
+
+
+def test_csv_through_pandas_gives_the_predictions_of_the_batch(made, duck):
+    model, folder = made
+    text = as_people_write(shop.rows(NEW_ROWS, seed=7))
+    rows = typed(duck, pa.Table.from_pandas(text, preserve_index=False), model.schema.without("y"))
+    frame = pd.read_csv(io.StringIO(text.to_csv(index=False)))
+    assert frame["Zip"].dtype == np.float64, "pandas took the texts for numbers, or this tests nothing"
+    assert rows["Zip"].to_pylist()[0] in {"02134", "10001", "00501"}
+    assert_same_answers(model, folder, rows, frame)
+
+
+def test_parquet_through_pandas_gives_the_predictions_of_the_batch(made, tmp_path):
+    model, folder = made
+    rows = shop.rows(NEW_ROWS, seed=8)
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    assert_same_answers(model, folder, rows, pd.read_parquet(tmp_path / "rows.parquet"))
+
+
+FRAMES = {
+    "nullable": lambda frame: frame.convert_dtypes(),
+    "arrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "category": lambda frame: frame.astype(
+        {"Channel": "category", "Size": "category", "Items": "category", "Branch": "category"}
+    ),
+    "object": lambda frame: frame.astype(object),
+    "pd.NA in objects": lambda frame: frame.astype(object).where(frame.notna(), pd.NA),
+    "numbers as text": lambda frame: frame.assign(Items=frame["Items"].map(lambda v: f" {v} ", na_action="ignore")),
+    "integers for text": lambda frame: frame.assign(
+        Size=frame["Size"].astype("Int64"), Zip=frame["Zip"].astype("float")
+    ),
+    "reordered, with extras": lambda frame: frame.assign(extra=1)[["extra", *reversed(frame.columns)]],
+    "another index": lambda frame: frame.set_index(pd.Index(range(900, 900 - len(frame), -1))),
+    "date as datetime64": lambda frame: frame.assign(
+        Due=pd.to_datetime(frame["Due"]), Born=pd.to_datetime(frame["Born"])
+    ),
+    "date as integer": lambda frame: frame.assign(
+        Born=pd.to_datetime(frame["Born"]).dt.strftime("%Y%m%d").astype("float")
+    ),
+    "naive local time": lambda frame: frame.assign(
+        **{"Placed at": frame["Placed at"].dt.tz_convert(shop.ZONE).dt.tz_localize(None)}
+    ),
+    "nanoseconds": lambda frame: frame.assign(**{"Placed at": frame["Placed at"].dt.as_unit("ns")}),
+    "another zone": lambda frame: frame.assign(Paid=frame["Paid"].dt.tz_convert("Asia/Tokyo")),
+    "float32 flags": lambda frame: frame.assign(Gift=frame["Gift"].astype("float32")),
+}
+
+
+@pytest.mark.parametrize("shape", FRAMES)
+def test_however_pandas_holds_a_column_the_prediction_is_the_same(made, shape):
+    model, folder = made
+    rows = shop.rows(120, seed=9)
+    assert_same_answers(model, folder, rows, FRAMES[shape](rows.to_pandas()))
+
+
+def test_golden_rows_agree_in_both_paths(made):
+    folder = made[1]
+    rows, expected = bundle.golden(folder)
+    assert parity.disagreement(expected, scorer(folder).predict(None, rows.to_pandas())) == ""
+    assert rows.num_rows == 200
+
+
+def test_a_missing_column_is_named(made):
+    folder = made[1]
+    frame = shop.rows(5).to_pandas().drop(columns=["Channel", "Order No"])
+    with pytest.raises(ValueError, match="missing columns: 'Order No', 'Channel'; the model needs"):
+        scorer(folder).predict(None, frame)
+
+
+def test_a_column_that_no_feature_is_made_of_may_be_missing(made):
+    model, folder = made
+    assert "Always 1" not in model.features.sources
+    rows = shop.rows(20)
+    assert_same_answers(model, folder, rows, rows.to_pandas().drop(columns="Always 1"))
+
+
+def test_no_rows_give_no_predictions_with_all_columns(made):
+    model, folder = made
+    answer = scorer(folder).predict(None, shop.rows(3).to_pandas().head(0))
+    assert list(answer.columns) == ["Order No", *model.post.column_names()]
+    assert len(answer) == 0
+
+
+def test_without_a_key_all_inputs_stand_beside_the_predictions(tmp_path):
+    model = shop.model("regression", key=())
+    shop.write(tmp_path / "bundle", model)
+    answer = scorer(tmp_path / "bundle").predict(None, shop.labelled("regression", 10).to_pandas())
+    assert list(answer.columns) == [*shop.INPUTS.names, "prediction", "lower", "upper"]
+    assert list(model.identity) == list(shop.INPUTS.names)
+
+
+def test_infinite_and_untypable_values_count_as_missing(made):
+    _, folder = made
+    frame = shop.rows(4).to_pandas().astype(object)
+    frame.loc[0, ["Price [EUR]", "Items", "Gift"]] = [np.inf, 3.5, "maybe"]
+    frame.loc[0, ["Born", "Due", "Placed at"]] = ["20131399", "yesterday", "2013-02-30"]
+    blank = frame.copy()
+    blank.loc[0, ["Price [EUR]", "Items", "Gift", "Born", "Due", "Placed at"]] = None
+    loaded = scorer(folder)
+    assert np.array_equal(loaded.encode(frame), loaded.encode(blank), equal_nan=True)
+
+
+@pytest.mark.parametrize("what", ["changed", "extra", "gone", "link"])
+def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, what):
+    folder = tmp_path / "bundle"
+    shop.write(folder, shop.model("regression"))
+    data = (folder / "model.ubj").read_bytes()
+    if what == "changed":
+        (folder / "model.ubj").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif what == "extra":
+        (folder / "loader.py").write_text("raise SystemExit")
+    else:
+        (folder / "model.ubj").rename(tmp_path / "model.ubj")
+        if what == "link":
+            (folder / "model.ubj").symlink_to(tmp_path / "model.ubj")
+    with pytest.raises(ValueError, match="model bundle: "):
+        scorer(folder)
+
+
+KNOWN_TEXTS = [
+    *("", " ", "?", " NA", "-999", "-999.0", "true", "FALSE", " True ", "T", "1", "0", "1.0", "+3", "3.5", "1e3"),
+    *("1_0", "0x1", "1e400", "-1e400", "inf", "nan", "+NaN", ".5", "5.", ".", "+", "9223372036854774784", "1,5"),
+    *("9223372036854775808", "-9223372036854775808", "1e18", " 7 ", "1e-400", "\u0663", "12\n"),
+    *("2013-01-05", "2013-1-5", "2013-02-30", "0000-01-01", "20130105", "2013-01-05T", "2013-01-05 5:00"),
+    *("2013-03-10 02:30", "2013-11-03T01:30:00", "2013-11-03 01:30:00Z", "2013-06-01T23:59:59.1234567"),
+    *("2013-06-01 24:00", "2013-06-01 24:00:00+02", "2013-06-01 24:00:01", "2013-06-01 05:00:60"),
+    *(
+        "2013-06-01 05:60",
+        "2013-06-01 05:00:00-0330",
+        "2013-06-01 05:00 UTC",
+        "2013-06-01 05:00 Z",
+        "2013-06-01 05:00UTC",
+    ),
+    *("2013-06-01 05:00 +02", "2013-06-01 05:00+14:59"),
+    *("2013-06-01 05:00:00.5+02:30", "9999-12-31 23:59Z", "0001-01-01 00:00+05"),
+    *("05.01.2013 07:30", "5.1.2013 7:30", "31.02.2013 07:30", " 05.01.2013 07:30 "),
+]
+TEXTS = st.one_of(
+    st.sampled_from(KNOWN_TEXTS),
+    st.text(max_size=6),
+    st.floats().map(repr),
+    st.integers(-(2**70), 2**70).map(str),
+    st.datetimes().map(lambda moment: moment.isoformat(sep=" ")),
+    st.dates().map(str),
+)
+KINDS = [
+    Column(name="c", kind="integer"),
+    Column(name="c", kind="number"),
+    Column(name="c", kind="boolean"),
+    Column(name="c", kind="date"),
+    Column(name="c", kind="date", format="%d.%m.%Y %H:%M"),
+    Column(name="c", kind="timestamp"),
+    Column(name="c", kind="timestamp", format="%d.%m.%Y %H:%M"),
+]
+
+
+def read(series: pd.Series, column: Column) -> np.ndarray:
+    reader = Reader(shop.MISSING, shop.ZONE)
+    if column.kind in ("date", "timestamp"):
+        return reader.local(reader.instants(series, column.model_dump()), column.kind)
+    return features.to_float32(reader.numeric(series, column.kind))
+
+
+def encoded(table: pa.Table, column: Column) -> np.ndarray:
+    if column.kind in ("date", "timestamp"):
+        return features._local(table["c"], shop.ZONE)
+    feature = features.Feature(name="c", source="c", kind="boolean" if column.kind == "boolean" else "number")
+    return features.encode(features.FeatureSpec(features=(feature,)), table)[:, 0]
+
+
+@pytest.mark.parametrize("column", KINDS, ids=lambda column: f"{column.kind} {column.format}")
+@settings(max_examples=60, deadline=None)
+@example(texts=KNOWN_TEXTS)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=20))
+def test_text_is_typed_as_the_batch_path_types_it(duck, column, texts):
+    table = typed(duck, pa.table({"c": pa.array(texts, pa.string())}), Schema(columns=(column,)))
+    ours, theirs = encoded(table, column), read(pd.Series(texts, dtype=object), column)
+    different = [
+        text for text, a, b in zip(texts, ours, theirs, strict=True) if a != b and not (pd.isna(a) and pd.isna(b))
+    ]
+    assert different == []
+
+
+def test_every_local_hour_of_a_year_becomes_the_same_instant_in_both_paths(duck):
+    for zone in (shop.ZONE, "Australia/Lord_Howe", "Europe/Dublin", "Asia/Kolkata", ""):
+        hours = np.arange("2013-01-01", "2014-01-01", 10, dtype="datetime64[m]").astype("datetime64[us]")
+        table = typed(
+            duck, pa.table({"c": pa.array(hours)}), Schema(columns=(Column(name="c", kind="timestamp"),)), zone
+        )
+        ours = table["c"].to_numpy().astype("datetime64[us]")
+        theirs = Reader((), zone).instants(pd.Series(hours), {"name": "c", "kind": "timestamp", "format": ""})
+        assert np.array_equal(ours, theirs), zone
+
+
+LEVELS = st.lists(st.sampled_from(["1", "01", "1.0", "2", "TRUE", "false", "b", "", "1.5"]), unique=True, max_size=6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    levels=LEVELS,
+    texts=st.lists(st.one_of(st.none(), st.sampled_from(["1", "01", "b", "zz", "None", "TRUE"])), min_size=1),
+)
+def test_codes_of_text_are_those_of_the_batch_path(levels, texts):
+    feature = features.Feature(name="c", source="c", kind="code", levels=tuple(levels))
+    spec = features.FeatureSpec(features=(feature,))
+    ours = features.encode(spec, pa.table({"c": pa.array(texts, pa.string())}))[:, 0]
+    theirs = Reader((), "").codes(pd.Series(texts, dtype=object), levels, spec.read_as_missing)
+    assert np.array_equal(ours, features.to_float32(theirs), equal_nan=True)
+
+
+VALUES = {
+    "the only level of that number": (["007", "b"], 7, 0.0),
+    "its own text before others of that number": (["1", "1.0"], 1.0, 0.0),
+    "no guess between two": (["01", "001"], 1, -1.0),
+    "a boolean by its word": (["TRUE", "x"], True, 0.0),
+    "another boolean": (["TRUE", "x"], False, -1.0),
+    "no number, one level that is none": (["b"], 3, -1.0),
+    "a date where texts are": (["b"], pd.Timestamp("2013-01-01"), -1.0),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_what_pandas_took_for_numbers_or_booleans_finds_its_level(case):
+    levels, value, code = VALUES[case]
+    assert Reader((), "").codes(pd.Series([value], dtype=object), levels, ())[0] == code
+
+
+STRANGER = """
+import json, sys
+import pandas as pd
+import mlflow
+frame = pd.read_csv(sys.argv[2])
+answer = mlflow.pyfunc.load_model(sys.argv[1]).predict(frame)
+answer.to_parquet(sys.argv[3])
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"tasks", "infra", "flows", "treadle"})))
+"""
+
+
+def test_a_process_without_treadle_loads_and_scores_it(made, tmp_path, duck):
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec
+    from mlflow.types.schema import Schema as Signature
+
+    model, folder = made
+    inputs = json.loads((folder / "schema.json").read_text())["inputs"]
+    signature = ModelSignature(
+        inputs=Signature([ColSpec(AnyType(), one["name"], required=one["required"]) for one in inputs])
+    )
+    target = tmp_path / "model"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it asks for an input example, which would be a person's row
+        mlflow.pyfunc.save_model(
+            str(target),
+            python_model=str(SCORER),
+            artifacts={"bundle": str(folder)},
+            signature=signature,
+            pip_requirements=["mlflow", "numpy", "pandas", "xgboost"],
+        )
+    text = as_people_write(shop.rows(NEW_ROWS, seed=11))
+    text.to_csv(tmp_path / "rows.csv", index=False)
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", STRANGER, str(target), str(tmp_path / "rows.csv"), str(tmp_path / "out.parquet")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1]) == []
+    rows = typed(duck, pa.Table.from_pandas(text, preserve_index=False), model.schema.without("y"))
+    assert parity.disagreement(bundle.predict(model, rows), pd.read_parquet(tmp_path / "out.parquet")) == ""
