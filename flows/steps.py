@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tasks.bundle import Model
     from tasks.config import PipelineConfig
 
-RETRY_DELAYS = [1, 5]
+RETRY_DELAYS: list[float] = [1, 5]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from flows import ingest
+from infra import stores
+from tests.projects import inbox, project, tumours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+Project = tuple["Settings", "PipelineConfig"]
+
+
+@pytest.fixture
+def clinic(home: Path) -> Project:
+    return project(home, tumours()[:469], "Malignant")
+
+
+def content(settings: Settings, table: str) -> list[tuple[object, ...]]:
+    relation = stores.open(settings, "clinic").tables.relation(table)
+    return sorted(duckdb.sql(f"SELECT * EXCLUDE (_ingested_at) FROM {relation}").fetchall(), key=repr)
+
+
+def refused(settings: Settings) -> list[dict[str, object]]:
+    relation = stores.open(settings, "clinic").tables.relation("quarantine")
+    rows = duckdb.sql(f"SELECT * FROM {relation} ORDER BY _ordinal")
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
+
+
+def test_rows_in_are_accepted_quarantined_or_duplicates(clinic: Project) -> None:
+    settings, config = clinic
+    rows = tumours()[400:500].copy()
+    rows["mean radius"] = rows["mean radius"].astype(object)
+    rows.iloc[0, 1] = "wide"
+    rows.iloc[1, 1] = -4.5
+    rows = rows.loc[[*rows.index, rows.index[5], rows.index[6]]]
+    rows.to_csv(inbox(settings.home) / "may.csv", index=False)
+    result = ingest.run(settings, config, [inbox(settings.home) / "may.csv"])
+    assert (result.rows_in, result.accepted, result.quarantined, result.duplicates) == (102, 98, 2, 2)
+    assert result.exit_code() == 0
+    wide, negative = refused(settings)
+    assert json.loads(str(wide["row"]))["mean radius"] == "wide"
+    assert (wide["columns"], wide["values"]) == (["mean radius"], ["wide"])
+    assert "mean radius" in str(negative["reason"])
+    assert negative["_ordinal"] == 1
+
+
+def test_the_same_content_under_another_name_does_nothing(clinic: Project) -> None:
+    settings, config = clinic
+    first = ingest.run(settings, config)
+    before = content(settings, "rows")
+    (inbox(settings.home) / "again.csv").write_bytes((settings.home.parent / "clinic.csv").read_bytes())
+    second = ingest.run(settings, config)
+    assert (first.accepted, second.accepted, second.batches, second.skipped) == (469, 0, (), 2)
+    assert content(settings, "rows") == before
+    assert second.data_version == first.data_version
+
+
+def test_a_batch_that_the_ledger_lost_is_taken_in_again_with_the_same_end(clinic: Project) -> None:
+    settings, config = clinic
+    ingest.run(settings, config)
+    before = content(settings, "rows")
+    (settings.home / "mlruns" / "treadle.db").unlink()
+    ingest.run(settings, config)
+    assert content(settings, "rows") == before
+
+
+def test_rows_without_a_target_are_welcome(clinic: Project) -> None:
+    settings, config = clinic
+    tumours()[469:].drop(columns="Malignant").to_parquet(inbox(settings.home) / "june.parquet")
+    result = ingest.run(settings, config, [inbox(settings.home)])
+    assert (result.accepted, result.batches[0].labelled) == (100, 0)
+
+
+CASES = {
+    "an empty file": b"",
+    "a header without rows": None,
+    "half a file": b'PAR1\x15\x04\x15"\x15',
+    "UTF-16": "Tumour ID,Malignant\nT1,yes\n".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_file_that_cannot_be_a_batch_is_set_aside_with_its_reason(clinic: Project, case: str) -> None:
+    settings, config = clinic
+    name = "bad.parquet" if case == "half a file" else "bad.csv"
+    bad = inbox(settings.home) / name
+    bad.write_bytes(CASES[case] if CASES[case] is not None else ",".join(tumours().columns).encode() + b"\n")
+    result = ingest.run(settings, config, [bad])
+    (batch,) = result.batches
+    assert result.exit_code() == 3
+    assert batch.reason
+    assert content(settings, "rows") == []
+    named_again = ingest.run(settings, config, [bad])
+    assert named_again.exit_code() == 3
+    assert batch.reason in named_again.refused_before[0]
+    if batch.status == "unreadable":
+        (kept,) = stores.open(settings, "clinic").tables.refused_folder.iterdir()
+        assert kept.read_bytes() == bad.read_bytes()
+
+
+def test_a_renamed_column_refuses_the_batch_and_a_mended_suite_takes_it_in(clinic: Project) -> None:
+    settings, config = clinic
+    tumours()[469:].rename(columns={"mean area": "area (mean)"}).to_csv(inbox(settings.home) / "july.csv", index=False)
+    first = ingest.run(settings, config, [inbox(settings.home)])
+    assert first.batches[0].status == "refused"
+    assert "mean area" in first.batches[0].reason
+    assert (first.accepted, first.quarantined) == (0, 100)
+    suite = settings.home / "expectations" / "clinic.json"
+    document = json.loads(suite.read_text())
+    document["expectations"] = [one for one in document["expectations"] if one["kwargs"].get("column") != "mean area"]
+    suite.write_text(json.dumps(document))
+    second = ingest.run(settings, config, [inbox(settings.home)])
+    assert (second.batches[0].status, second.accepted, second.quarantined) == ("accepted", 100, 0)
+    assert refused(settings) == []

@@ -1,0 +1,42 @@
+"""Small real tables (scikit-learn's) and projects made of them by `init`, as a person would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows import init
+from infra import settings as settings_
+from tasks import config as config_
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+
+def tumours() -> pd.DataFrame:
+    """569 rows, a text key, 30 measures with spaces in their names, and a yes/no target."""
+    from sklearn.datasets import load_breast_cancer
+
+    table = load_breast_cancer(as_frame=True)
+    rows = table.data.copy()
+    rows.insert(0, "Tumour ID", [f"T{number:04d}" for number in range(len(rows))])
+    rows["Malignant"] = table.target.map({0: "yes", 1: "no"})
+    return rows
+
+
+def project(home: Path, table: pd.DataFrame, target: str, name: str = "clinic") -> tuple[Settings, PipelineConfig]:
+    """A home with one pipeline, made from `table` as a CSV file outside the home."""
+    file = home.parent / f"{name}.csv"
+    table.to_csv(file, index=False)
+    settings = settings_.at(home)
+    init.run(settings, file, target, name=name)
+    return settings, config_.load(home / "pipelines" / f"{name}.toml")
+
+
+def inbox(home: Path, name: str = "clinic") -> Path:
+    """Where the pipeline's new files arrive."""
+    return home / "data" / "inbox" / name
