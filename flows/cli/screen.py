@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 WIDE = 200
 GOOD = {"PROMOTE": "green", "accepted": "green", "ok": "green"}
-BAD = {"REFUSED": "red", "NOT_COMPARABLE": "yellow", "KEEP": "yellow", "refused": "red", "unreadable": "red"}
+BAD = {
+    "REFUSED": "red",
+    "NOT_COMPARABLE": "yellow",
+    "KEEP": "yellow",
+    "refused": "red",
+    "unreadable": "red",
+    "broken": "red",
+    "warning": "yellow",
+}
 
 
 class Screen:
@@ -51,7 +59,7 @@ class Screen:
 
     def next(self, why: str, *command: str) -> None:
         """Name the sensible next command, with the -p that this one had."""
-        chosen = ["-p", self._pipeline] if self._pipeline else []
+        chosen = ["-p", self._pipeline] if self._pipeline and "-p" not in command else []
         self.line(("next: ", "bold"), f"{why}: ", (" ".join(["treadle", *command, *chosen]), "bold cyan"))
 
     def hint(self, text: str) -> None:

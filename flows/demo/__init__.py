@@ -22,7 +22,6 @@ __all__ = ["DemoResult", "Step", "run"]
 
 LABELLED_MONTHS = range(1, 9)
 NEXT_MONTH = 9
-BUDGET_SECONDS = 60
 
 
 class Step(BaseModel):
@@ -77,7 +76,7 @@ def run(stage_to: TextIO, errors: TextIO) -> DemoResult:
     if play.champion():
         play.skip("train", "there is a champion already")
     else:
-        play.command("train", "--budget", str(BUDGET_SECONDS))
+        play.command("train")
     play.stage([NEXT_MONTH], "plan")
     play.command("score")
     play.command("models")

@@ -1,4 +1,4 @@
-"""Each command's result for people, ending with the sensible next command."""
+"""Data, training and predictions: `ingest`, `train`, `score`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 from flows.cli.screen import Screen, duration, judged, plural
 
 if TYPE_CHECKING:
-    from flows.demo import DemoResult
     from flows.ingest import IngestResult
-    from flows.models import ModelsResult
-    from flows.promote import PromoteResult
-    from flows.report import ReportResult
     from flows.score import ScoreResult
     from flows.train import TrainResult
 
@@ -118,117 +114,3 @@ def score(result: ScoreResult, screen: Screen) -> None:
         screen.next("when labels arrive, ingest them and train anew", "train")
     else:
         screen.next("nothing waits; after the next file", "score")
-
-
-def models(result: ModelsResult, screen: Screen) -> None:
-    """Versions, newest first, and the champion's history."""
-    ranked = sorted(result.versions, key=lambda one: one.version, reverse=True)
-    screen.table(
-        ("", "version", "verdict", "metric", "value", "against", "data", "run", "made"),
-        [
-            (
-                "champion" if one.champion else "",
-                one.version,
-                one.decision,
-                one.metric,
-                one.value,
-                one.champion_value,
-                one.data_version,
-                one.run_id[:8],
-                f"{one.created_at:%Y-%m-%d %H:%M}",
-            )
-            for one in ranked
-        ],
-        title=f"Versions of {result.pipeline}",
-    )
-    screen.table(
-        ("when", "from", "to", "verdict", "who", "reason"),
-        [
-            (f"{one.at:%Y-%m-%d %H:%M}", one.from_version, one.to, one.verdict, one.who, one.reason)
-            for one in result.history
-        ],
-        title="Champions",
-    )
-    if result.alias:
-        screen.line(("warning: ", "yellow"), result.alias)
-    if not result.versions:
-        screen.line(f"{result.pipeline} has no versions yet")
-        screen.next("the first one", "train")
-    elif result.champion is None:
-        screen.next("nothing is promoted; a better model, or a person's word", "promote", "V", "--reason", "'...'")
-    else:
-        screen.next("predictions by the champion", "score")
-
-
-def promote(result: PromoteResult, screen: Screen) -> None:
-    """The move and its entry in the ledger."""
-    before = f"version {result.from_version}" if result.from_version is not None else "nobody"
-    screen.line(
-        (f"version {result.to}", "bold green"),
-        f" is the champion of {result.pipeline} (before: {before}; move {result.seq} by {result.who}: {result.reason})",
-    )
-    screen.next("its own predictions for batches that an earlier champion scored", "score", "--rescore")
-
-
-def report(result: ReportResult, screen: Screen) -> None:
-    """Where the report lies, and what it says at its top."""
-    screen.line(judged(result.decision), "  ", (result.headline, "bold"))
-    opened = " (opened in the browser)" if result.opened else ""
-    screen.facts(
-        (
-            ("version", str(result.version)),
-            ("made", f"{result.created_at:%Y-%m-%d %H:%M}"),
-            ("MLflow run", result.run_id),
-            ("report", f"{result.path}{opened}"),
-        )
-    )
-    screen.next("all versions and verdicts", "models")
-
-
-def demo(result: DemoResult, screen: Screen) -> None:
-    """What happened, where to look, and the commands for one's own table."""
-    screen.line("")
-    screen.table(
-        ("step", "seconds", ""),
-        [
-            (step.step, step.seconds, f"exit code {step.exit_code}" if step.exit_code else step.skipped or "done")
-            for step in result.steps
-        ],
-        title=f"The demo, {duration(result.seconds)}",
-    )
-    if result.outcome is None:
-        screen.hint("mend what the message above names, then: treadle demo")
-        return
-    screen.table(
-        ("file", "rows in", "accepted", "quarantined", "labelled", "scored", "predicted true"),
-        [
-            (
-                month.batch,
-                month.rows_in,
-                month.accepted,
-                month.quarantined,
-                month.labelled,
-                month.scored or None,
-                None if month.predicted is None else f"{month.predicted:.1%}",
-            )
-            for month in result.outcome.months
-        ],
-        title="What came of it",
-    )
-    if result.outcome.champion is not None:
-        screen.line((f"champion: version {result.outcome.champion}", "bold green"), f"  {result.outcome.headline}")
-    screen.line(("\nWhere to look", "bold"))
-    screen.facts(
-        (
-            ("report", result.report),
-            ("MLflow", f"{result.mlflow}"),
-            ("", f"then open {result.mlflow_address}"),
-            ("Prefect", result.prefect),
-            ("predictions", result.tables),
-            ("home", result.home),
-        )
-    )
-    screen.line(("\nYour own table, in a folder of yours", "bold"))
-    for command in result.own_table:
-        screen.line(("  " + command, "bold cyan"))
-    screen.hint("the three commands above; treadle down ends the demo's Prefect server")

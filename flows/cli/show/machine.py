@@ -1,0 +1,36 @@
+"""The machine: `doctor`, `down`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.cli.screen import Screen, plural
+
+if TYPE_CHECKING:
+    from flows.doctor import DoctorResult
+    from flows.down import DownResult
+
+
+def doctor(result: DoctorResult, screen: Screen) -> None:
+    """Every check with what was found, then the remedies."""
+    screen.table(("check", "", "found"), [(check.name, check.status, check.found) for check in result.checks])
+    ill = [check for check in result.checks if check.remedy]
+    for check in ill:
+        style = "bold red" if check.status == "broken" else "bold yellow"
+        screen.line((f"{check.name}: ", style), check.remedy)
+    broken = sum(check.status == "broken" for check in result.checks)
+    if broken:
+        screen.next(f"mend {plural(broken, 'check')} as said above, then", "doctor")
+    elif any(check.name == "project" and check.status != "ok" for check in result.checks):
+        screen.next("the whole job on real flights", "demo")
+    else:
+        screen.next("whether config, suite and data fit together", "check")
+
+
+def down(result: DownResult, screen: Screen) -> None:
+    """Whose servers were ended."""
+    for home in result.ended:
+        screen.line("ended the Prefect server of ", (home, "bold"))
+    if not result.ended:
+        screen.line("no Prefect server of this home was at work")
+    screen.next("nothing: a command that needs a server starts it, for example", "ingest")
