@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from tasks.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +23,13 @@ def file_of(url: str) -> Path | None:
     return Path(parsed.database)
 
 
+def url_of(path: Path) -> str:
+    """The SQLAlchemy URL of a SQLite file, whatever characters its folders have."""
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
 def make(path: Path, build: Callable[[Path], None]) -> None:
     """See that the database at `path` exists, by `build(aside)` where it does not.
 
@@ -30,12 +39,15 @@ def make(path: Path, build: Callable[[Path], None]) -> None:
     """
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.new")
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            return
-        for part in ("", "-journal", "-wal", "-shm"):  # of a build that was killed
-            aside.with_name(aside.name + part).unlink(missing_ok=True)
-        build(aside)
-        aside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if path.exists():
+                return
+            for part in ("", "-journal", "-wal", "-shm"):  # of a build that was killed
+                aside.with_name(aside.name + part).unlink(missing_ok=True)
+            build(aside)
+            aside.replace(path)
+    except PermissionError as error:
+        raise UsageError(f"{path.parent}: no right to write here", "mend the folder's rights") from error

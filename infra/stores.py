@@ -83,7 +83,7 @@ class Stores:
         options = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
 
         def build(aside: Path) -> None:
-            storage = optuna.storages.RDBStorage(f"sqlite:///{aside}", engine_kwargs=options)
+            storage = optuna.storages.RDBStorage(sqlite.url_of(aside), engine_kwargs=options)
             storage.engine.dispose()
 
         sqlite.make(file, build)

@@ -6,7 +6,6 @@ Everything here may be repeated: what is logged already is not logged twice.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 import warnings
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from infra import sqlite
+from infra.settings import set_environment
 from tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def quiet() -> Iterator[None]:
 
     Its errors and those of the server or disk behind it come out as ours.
     """
-    # written, never read: MLflow looks at them once, at import, and has no other switch by then
-    for name, value in SWITCHES.items():
-        os.environ.setdefault(name, value)
+    set_environment(SWITCHES)  # MLflow looks at them once, at import, and has no other switch by then
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow  # noqa: F401 - its import sets up the loggers that we lower
@@ -96,7 +94,7 @@ def client(settings: Settings) -> MlflowClient:
 def _build(aside: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(f"sqlite:///{aside}", (aside.parent / "artifacts").as_uri())
+    store = SqlAlchemyStore(sqlite.url_of(aside), (aside.parent / "artifacts").as_uri())
     with store.engine.connect() as con:
         con.exec_driver_sql("PRAGMA journal_mode = WAL")  # the UI may read while a run writes
     store.engine.dispose()

@@ -219,8 +219,6 @@ class Ledger:
             yield
         except IntegrityError:
             raise
-        except PermissionError as error:
-            raise UsageError(f"{error.filename}: no right to write here", "mend the folder's rights") from error
         except (ImportError, sa.exc.ArgumentError) as error:
             raise UsageError(
                 f"the ledger's URL cannot be used: {str(error).splitlines()[0]}",
@@ -228,9 +226,11 @@ class Ledger:
             ) from error
         except (DBAPIError, OSError) as error:
             shown = sa.engine.make_url(self.url).render_as_string(hide_password=True)
-            cause = getattr(error, "orig", None) or error
+            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+            if "readonly" in cause:
+                raise UsageError(f"the ledger at {shown}: no right to write it", "mend the file's rights") from error
             raise ServiceError(
-                f"the ledger at {shown} does not answer: {str(cause).splitlines()[0]}",
+                f"the ledger at {shown} does not answer: {cause}",
                 "look at TREADLE_LEDGER_URL and the server, or at the file's rights and disk",
             ) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ class Delta:
         from deltalake import WriterProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
+        self._check_rights()
         predicate = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in where.items())
         with self._told(), Spool(source, storable(source.schema), self.scratch) as spool:
             for _ in range(ATTEMPTS):
@@ -149,6 +151,13 @@ class Delta:
                 return DeltaTable(str(self.folder), version=version)
         except TableNotFoundError:
             return None
+
+    def _check_rights(self) -> None:
+        """Raise UsageError where the table may not be written: delta-rs itself would panic on standard error."""
+        folders = [self.folder, *self.folder.parents]
+        there = next(folder for folder in folders if folder.exists())
+        if not all(os.access(folder, os.W_OK) for folder in (there, self.folder / "_delta_log") if folder.exists()):
+            raise UsageError(f"{self.folder}: no right to write here", "mend the folder's rights")
 
     def _open_or_create(self, schema: pa.Schema) -> DeltaTable:
         from deltalake import DeltaTable

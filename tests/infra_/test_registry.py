@@ -48,11 +48,14 @@ def models_of(opened: Stores, run_id: str) -> list[str]:
     return [str(model.status) for model in found]
 
 
-def test_the_same_run_again_gives_the_same_model_and_version(opened: Stores) -> None:
+def test_the_same_run_again_gives_the_same_model_and_version_without_a_word(
+    opened: Stores, capfd: pytest.CaptureFixture[str]
+) -> None:
     first = registered(opened)
     assert registered(opened) == first
     assert models_of(opened, opened.tracking.open_run("k1", "shop", {})) == ["READY"]
     assert registered(opened, "k2") == first + 1
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_whose_logging_was_killed_is_replaced(opened: Stores) -> None:
