@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import sqlalchemy as sa
 from sqlalchemy import exc, pool
-from sqlalchemy.dialects import postgresql as types
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql import base as postgresql
 
@@ -44,11 +43,11 @@ TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "HUGEINT": sa.NUMERIC,
     "DECIMAL": sa.NUMERIC,
     "FLOAT": sa.REAL,
-    "DOUBLE": types.DOUBLE_PRECISION,
+    "DOUBLE": sa.DOUBLE,
     "VARCHAR": sa.VARCHAR,
     "DATE": sa.DATE,
-    "TIMESTAMP": types.TIMESTAMP,
-    "TIMESTAMP WITH TIME ZONE": types.TIMESTAMP,
+    "TIMESTAMP": sa.TIMESTAMP,
+    "TIMESTAMP WITH TIME ZONE": sa.TIMESTAMP,
 }
 
 _served: dict[str, duckdb.DuckDBPyConnection] = {}
