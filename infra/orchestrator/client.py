@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from infra.orchestrator import killed, server
@@ -28,6 +28,9 @@ def prepare(settings: Settings) -> None:
     """
     values = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     place = server.folder(settings)
+    if (settings.home / "pipelines").is_dir():
+        with suppress(OSError):  # `flow_context` says so, where it matters
+            place.mkdir(parents=True, exist_ok=True)
     if place.is_dir():
         values |= {"PREFECT_HOME": str(place), "PREFECT_PROFILES_PATH": str(place / "profiles.toml")}
     set_environment(values, unset=("PREFECT_PROFILE",), no_proxy=(server.LOOPBACK, "localhost"))
