@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks import leakage
+from tasks.training import Part
+
+NAMES = {"age": [0], "income": [1], "branch": [2], "date": [3, 4]}
+
+
+def rows(count: int = 4_000) -> np.ndarray:
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(count, 5)).astype(np.float32)
+    X[:, 2] = draw.integers(0, 40, count)
+    X[::9, 0] = np.nan
+    return X
+
+
+def noisy(X: np.ndarray) -> np.ndarray:
+    return (np.nan_to_num(X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(size=len(X))).astype(np.float32)
+
+
+TASKS = {
+    "binary": lambda value: (value > 0).astype(np.float32),
+    "multiclass": lambda value: np.digitize(value, [-1, 1]).astype(np.float32),
+    "regression": lambda value: value.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_honest_columns_are_no_leak(task: str) -> None:
+    X = rows()
+    assert leakage.find(task, Part(X, TASKS[task](noisy(X))), columns=NAMES, seed=0) == ()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_copy_of_the_target_is_found_by_name(task: str) -> None:
+    X = rows()
+    y = TASKS[task](noisy(X))
+    X[:, 3] = 7 - 2 * y
+    (leak,) = leakage.find(task, Part(X, y), columns=NAMES, seed=0)
+    assert leak.columns == ("date",)
+    assert leak.score >= leakage.THRESHOLD
+
+
+def test_two_columns_that_give_the_target_only_together_are_found() -> None:
+    X = rows()
+    X[:, 1] = np.random.default_rng(2).integers(0, 2, len(X))
+    X[:, 2] = np.random.default_rng(3).integers(0, 2, len(X))
+    y = (X[:, 1] == X[:, 2]).astype(np.float32)
+    (leak,) = leakage.find("binary", Part(X, y), columns=NAMES, seed=0)
+    assert set(leak.columns) == {"income", "branch"}
+
+
+def test_parts_of_a_total_are_found_although_neither_gives_it_alone() -> None:
+    X = rows()
+    y = 3 * X[:, 1] + X[:, 2] * 0.5
+    (leak,) = leakage.find("regression", Part(X, y), columns=NAMES, seed=0)
+    assert set(leak.columns) == {"income", "branch"}
+    assert leak.metric == "R²"
+
+
+def test_the_one_leak_among_a_hundred_columns_is_found() -> None:
+    X = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(np.float32)
+    leaks = leakage.find("binary", Part(X, y), columns={f"c{i}": [i] for i in range(100)}, seed=0)
+    assert [leak.columns for leak in leaks] == [("c0",)]
