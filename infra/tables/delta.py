@@ -50,8 +50,8 @@ class Delta:
         streamed; another writer's commit in between is met by trying again from a scratch copy, not by asking the
         source twice.
 
-        Raises DataError where a column changes its type or the rows cannot be read, Conflict where others
-        kept committing first, UsageError where the folder cannot be written.
+        Raises DataError where a column changes its type, Conflict where others kept committing first, UsageError
+        where the folder cannot be written, ServiceError where the disk fails, and whatever `source` raises.
         """
         from deltalake import WriterProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
@@ -129,16 +129,12 @@ class Delta:
         import pyarrow as pa
 
         actions = pa.table(table.get_add_actions(flatten=True))
-        keep = (
-            [
-                all(values[f"partition.{name}"] in wanted for name, wanted in where.items())
-                for values in actions.select([f"partition.{name}" for name in where]).to_pylist()
-            ]
-            if where
-            else [True] * len(actions)
+        files = actions.select(["path", *(f"partition.{name}" for name in where)]).to_pylist()
+        return sorted(
+            self.folder / file["path"]
+            for file in files
+            if all(file[f"partition.{name}"] in wanted for name, wanted in where.items())
         )
-        paths = [path for path, kept in zip(actions["path"].to_pylist(), keep, strict=True) if kept]
-        return [self.folder / path for path in sorted(paths)]
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
         from deltalake import DeltaTable
