@@ -36,21 +36,8 @@ RARE_FROM = 100
 """In a column of more levels than this, one that only a single row has is `OTHER`: nothing can be learned from it."""
 
 READ_AS_MISSING = (
-    *(
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-        "NA",
-    ),
-    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
 """Text that pandas.read_csv takes for no value, so that we never make a category of it.
 
