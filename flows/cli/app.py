@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flows.cli.options import Json, Pipeline, examples
 from flows.cli.pages import Front, Page
-from flows.cli.place import complete, opened
+from flows.cli.place import opened
 from flows.cli.session import carry_out
 from tasks.errors import UsageError
 
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 START, WORK, LOOK, MACHINE = "Begin", "Every day", "Look and decide", "This machine"
 
 
-def examples(*lines: str) -> str:
-    """Examples for the end of a help page."""
-    return "\n".join(lines)
-
-
 app = typer.Typer(
     cls=Front,
     add_completion=True,
@@ -52,19 +48,6 @@ app = typer.Typer(
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-
-Pipeline = Annotated[
-    str,
-    typer.Option(
-        "--pipeline",
-        "-p",
-        metavar="NAME",
-        help="Which pipeline, where the home has several.",
-        show_default=False,
-        autocompletion=complete,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md) instead of tables.")]
 
 
 def _version(wanted: bool) -> None:
@@ -172,7 +155,7 @@ def ingest(
     *,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Only these files (default: what waits in the config's source)."),
+        typer.Argument(metavar="PATH", help="Only these files (default: what waits in the config's source)."),
     ] = None,
     pipeline: Pipeline = "",
     as_json: Json = False,
@@ -313,7 +296,7 @@ def report(
     *,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run, or the first digits of one (default: the newest)."),
+        typer.Argument(metavar="RUN", help="A run, or the first digits of one (default: the newest)."),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the path only.")] = False,
     pipeline: Pipeline = "",

@@ -39,6 +39,8 @@ def start() -> int:
             return 0
         raise
     except Exception as error:
+        if interrupts.seen:  # DuckDB answers an interrupt with an error of its own
+            interrupts.leave()
         return fail(error, terminal, arguments)
     return int(code or 0)
 

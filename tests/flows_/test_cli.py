@@ -162,6 +162,11 @@ def test_debug_shows_the_traceback(home: Path) -> None:
     ("body", "within"),
     [
         ("events.emit('tune', 'working')\ntime.sleep(60)", 3.0),
+        # DuckDB makes a RuntimeError of it
+        (
+            "events.emit('tune', 'working')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: raise RuntimeError('x')",
+            3.0,
+        ),
         # C code swallows a KeyboardInterrupt now and then
         (
             "events.emit('tune', 'working')\nwhile True:\n    try: time.sleep(60)\n    except KeyboardInterrupt: pass",

@@ -1,0 +1,27 @@
+"""The options that commands share, and how examples are written."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.place import complete
+
+Pipeline = Annotated[
+    str,
+    typer.Option(
+        "--pipeline",
+        "-p",
+        metavar="NAME",
+        help="Which pipeline, where the home has several.",
+        show_default=False,
+        autocompletion=complete,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md) instead of tables.")]
+
+
+def examples(*lines: str) -> str:
+    """Examples for the end of a help page."""
+    return "\n".join(lines)
