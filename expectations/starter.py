@@ -188,15 +188,14 @@ def _amounts(facts: Facts, code: bool) -> Iterator[JsonValue]:
         return
     top = _round(high + span, up=True)
     seen = f"from {low:,.6g} to {high:,.6g} so far; beyond this a unit or a sensor may have changed"
-    if low >= 0 and not signed:
-        yield _expect(kind, "warning", seen, column=facts.name, max_value=top)
-    else:
-        yield _expect(kind, "warning", seen, column=facts.name, min_value=_round(low - span, up=False), max_value=top)
+    floor = _round(low - span, up=False)
+    least: Document = {} if low >= 0 >= floor and not signed else {"min_value": floor}
+    yield _expect(kind, "warning", seen, column=facts.name, **least, max_value=top)
     if facts.mean is not None and facts.spread and facts.values >= CLOSED_ROWS:
         ends = (_round(facts.mean - 2 * facts.spread, up=False), _round(facts.mean + 2 * facts.spread, up=True))
         note = f"the mean was {facts.mean:,.4g}; two standard deviations away it is another quantity"
         # a mean below zero is impossible where no value is: that end would say nothing
-        least: Document = {} if low >= 0 > ends[0] else {"min_value": ends[0]}
+        least = {} if low >= 0 >= ends[0] else {"min_value": ends[0]}
         yield _expect("column_mean_to_be_between", "warning", note, column=facts.name, **least, max_value=ends[1])
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from tasks.booster import BoosterSpec
+from tasks.dataset.schema import nearest
 from tasks.dataset.split import SplitSpec
 from tasks.gate import GateSpec
 from tasks.search import TuneSpec
@@ -114,7 +115,7 @@ def _clashes(config: PipelineConfig) -> Iterator[Clash]:
     yield from _task_clashes(config)
     yield from _split_clashes(config)
     if config.data.timezone and not _is_timezone(config.data.timezone):
-        near = _nearest(config.data.timezone, _timezones())
+        near = nearest(config.data.timezone, _timezones())
         yield Clash(
             "data.timezone",
             f"no time zone is called {config.data.timezone!r}",
@@ -223,16 +224,8 @@ def _timezones() -> tuple[str, ...]:
 
 
 def _choices(value: str, allowed: tuple[str, ...]) -> str:
-    near = _nearest(value, allowed)
+    near = nearest(value, allowed)
     return ", ".join(allowed) + (f" (nearest: {near})" if near else "")
-
-
-def _nearest(value: str, known: tuple[str, ...]) -> str:
-    from difflib import get_close_matches
-
-    by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(value.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else ""
 
 
 if __name__ == "__main__":

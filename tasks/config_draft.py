@@ -34,7 +34,7 @@ def draft(name: str, table: str, sources: Sequence[str], profile: Profile, propo
     rows = f"{profile.rows:,} rows, {len(profile.columns)} columns"
     lines = [
         "#:schema ./pipeline.schema.json",
-        f"# Written by `treadle init` from {_plain(table)}: {rows}.",
+        _note(f"Written by `treadle init` from {table}: {rows}."),
         f"# {_kinds(proposal)}: types and rules are in expectations/{name}.json.",
         "# Read both, mend them, keep them in git.",
         f"name = {value(name)}",

@@ -12,10 +12,10 @@ import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from difflib import get_close_matches
 from pathlib import Path  # noqa: TC003 - a field's type
 from typing import TYPE_CHECKING, Any
 
+from tasks.dataset.schema import nearest
 from tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ def _known(keys: tuple[str, ...]) -> str:
     sections, name = _sections(), keys[-1]
     section = keys[0] if len(keys) > 1 else ""
     here = sections[section]
-    if close := get_close_matches(name, here, n=1):
-        return f"nearest known key: {close[0]}; known here: {', '.join(here)}"
+    if close := nearest(name, here):
+        return f"nearest known key: {close}; known here: {', '.join(here)}"
     for other, names in sections.items():
         if name in names and other != section:
             return (

@@ -63,7 +63,7 @@ def find(
 
 
 def _holds(con: duckdb.DuckDBPyConnection, tells: Tells, rows: str) -> bool:
-    return con.execute(tells.proof.replace(ROWS, rows)).fetchone() == (True,)
+    return bool(con.execute(tells.proof.replace(ROWS, rows)).fetchone() == (True,))
 
 
 def _suspects(columns: Sequence[Facts], target: Facts, task: str) -> Iterator[Tells]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FEWEST_TIMES = 10
 """A time split needs so many different times."""
+MOST_TWICE = 0.05
+"""A key by which more rows than this collide is not the key."""
 FREE_TEXT = 40
 """Text of so many characters on average, mostly different, was written by people and not chosen from a list."""
 MOST_LEVELS = 1_000
@@ -108,10 +110,15 @@ def _choose_key(
 ) -> None:
     """One unique id, or an id (or an hour) and a time that are unique together; else none."""
     if wanted.key:
-        _check_columns(profile, wanted.key, "--key")
-        proposal.key = wanted.key
-        twice = _not_unique(con, profile, wanted.key)
-        proposal.why["data.key"] = "as you said" + (f"; {twice:,} rows share theirs" if twice else "; unique")
+        _check_columns(profile, wanted.key, "--key", proposal.aim.target)
+        proposal.key = tuple(dict.fromkeys(wanted.key))
+        twice = _not_unique(con, profile, proposal.key)
+        if twice > MOST_TWICE * profile.rows:
+            raise UsageError(
+                f"--key {', '.join(wanted.key)}: {twice:,} of {profile.rows:,} rows share it with another or lack it",
+                "name more columns, or leave --key out",
+            )
+        proposal.why["data.key"] = "as you said" + (f"; {twice:,} rows share or lack it" if twice else "; unique")
         for name in wanted.key:
             proposal.drop.pop(name, None)
         return
@@ -120,7 +127,8 @@ def _choose_key(
     single = [facts for facts in ids if facts.unique]
     if single:
         proposal.key = (single[0].name,)
-        proposal.why["data.key"] = "an id, different in every row; kept out of the features"
+        restarts = "; if the next file starts over, drop it instead" if single[0].rises else ""
+        proposal.why["data.key"] = f"an id, different in every row; kept out of the features{restarts}"
         return
     whole = [facts for facts in open_ if facts.gaps == 0 and not facts.unique]
     times = [facts for facts in whole if facts.kind in ("date", "timestamp") and names.event_time(facts.name)]
@@ -156,7 +164,7 @@ def _choose_time(
 ) -> None:
     """The date or timestamp that says when a row came to be; then the newest rows are the ones to judge on."""
     if wanted.time:
-        _check_columns(profile, (wanted.time,), "--time")
+        _check_columns(profile, (wanted.time,), "--time", proposal.aim.target)
         chosen = profile[wanted.time]
         if chosen.kind not in ("date", "timestamp", "integer", "number"):
             raise UsageError(
@@ -304,7 +312,8 @@ def _remark(proposal: Proposal, profile: Profile) -> None:
     for facts in profile.columns:
         if facts.bad:
             seen = ", ".join(repr(text) for text in facts.told.examples) or "infinity"
-            proposal.remarks.append(f"{facts.name}: {facts.bad:,} values are no {facts.kind}s ({seen}): refused rows")
+            many = "1 value is" if facts.bad == 1 else f"{facts.bad:,} values are"
+            proposal.remarks.append(f"{facts.name}: {many} no {facts.kind} ({seen}); such rows go to quarantine")
         if "say which" in facts.told.why:
             proposal.remarks.append(f"{facts.name}: {facts.told.why} (meta.format in the suite)")
         if facts.values == 0:
@@ -313,8 +322,10 @@ def _remark(proposal: Proposal, profile: Profile) -> None:
             proposal.remarks.append(f"{facts.name}: {facts.gaps / facts.rows:.0%} of the rows have no value")
 
 
-def _check_columns(profile: Profile, columns: Sequence[str], option: str) -> None:
+def _check_columns(profile: Profile, columns: Sequence[str], option: str, target: str) -> None:
     for name in columns:
+        if name == target:
+            raise UsageError(f"{option}: {name!r} is the target", "name another column")
         if name not in profile.names:
             close = nearest(name, profile.names)
             raise UsageError(

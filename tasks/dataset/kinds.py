@@ -199,7 +199,8 @@ def _shape(tally: Tally) -> _Shape:
     )
     parts = [f"coalesce(sum(_tally) FILTER ({test}), 0)" for test in counts]
     row = tally.row(f"SELECT {', '.join(parts)}, min(v), max(v), arg_min(v, _ordinal) FROM {tally.values}")
-    return _Shape(*(int(count) for count in row[:5]), witnesses=tuple(text for text in row[5:] if text))
+    rows, whole, numbers, padded, booleans = (int(count) for count in row[:5])
+    return _Shape(rows, whole, numbers, padded, booleans, tuple(text for text in row[5:] if text))
 
 
 def _odd(tally: Tally) -> dict[str, int]:
@@ -246,7 +247,7 @@ def _are_days(tally: Tally) -> bool:
         "SELECT count(*), count(*) FILTER (try_cast(v AS BIGINT) BETWEEN 19000101 AND 21001231), "
         f"count(try_strptime(v, '%Y%m%d')) FROM {tally.values}"
     )
-    return row[0] >= 2 and row[0] == row[1] == row[2]
+    return bool(row[0] >= 2 and row[0] == row[1] == row[2])
 
 
 def _reads(text: str, form: str) -> bool:

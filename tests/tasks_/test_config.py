@@ -1,0 +1,144 @@
+"""A pipeline's file: what it may say, and how it is told where it is wrong."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import config
+from tasks.errors import ConfigError
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+LEAST = """name = "sales"
+
+[data]
+source = ["sales.csv", "data/inbox/sales/*"]
+target = "left"
+task = "binary"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "pipelines" / "sales.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_least_file_takes_every_default(tmp_path: Path) -> None:
+    loaded = config.load(write(tmp_path, LEAST))
+    assert loaded.data.source == ("sales.csv", "data/inbox/sales/*")
+    assert (loaded.split.strategy, loaded.tune.trials, loaded.model.device) == ("random", 40, "auto")
+    assert loaded.data.missing == config.MISSING
+
+
+WRONG = [
+    ("data.drp", 7, "drp = []", "unknown key 'drp'", "nearest known key: drop"),
+    ("data.drop", 7, 'drop = "a"', '"a" is not allowed', "a list"),
+    ("data.drop", 7, 'drop = ["a", "left"]', "holds the target 'left'", "other than the target"),
+    ("data.key", 7, 'key = ["a", "a"]', "names 'a' twice", "each column once"),
+    ("data.max_bad_rows", 7, "max_bad_rows = 2", "2 is not allowed", "less than or equal to 1"),
+    ("data.positive", 7, "positive = [1]", "[1] is not allowed", "text in quotes or true or false"),
+    ("data.positive", 7, "positive = 1979-05-27", '"1979-05-27" is not allowed', "nothing here is a date"),
+    ("data.positive", 7, "positive = nan", '"nan" is not allowed', "a finite number"),
+    ("data.time", 7, 'time = "left"', "is the target 'left'", "other than the target"),
+    ("data.timezone", 7, 'timezone = "Europe/Berln"', "no time zone is called 'Europe/Berln'", "Europe/Berlin"),
+    ("split.strategy", 9, '\n[split]\nstrategy = "time"', "'time' needs data.time", "set data.time, or 'random'"),
+    ("split.strategy", 9, '\n[split]\nstrategy = "group"', "'group' needs split.group", "set split.group"),
+    ("split.strategy", 9, '\n[split]\nstrategy = "times"', '"times" is not allowed', "'time', 'random' or 'group'"),
+    ("split.group", 9, '\n[split]\ngroup = "a"', "does not obey it", "strategy = 'group'"),
+    ("tune.metric", 9, '\n[tune]\nmetric = "rmse"', "'rmse' does not fit task = 'binary'", "roc_auc"),
+    ("tune.metric", 9, '\n[tune]\nmetric = "rocauc"', "'rocauc' does not fit", "nearest: roc_auc"),
+    ("tune.trials", 9, "\n[tune]\ntrials = 0", "0 is not allowed", "greater than or equal to 1"),
+    ("tune.trials", 9, '\n[tune]\ntrials = "9"\nseed = -1', '"9" is not allowed', "also wrong: tune.seed"),
+    ("gate.trials", 9, "\n[gate]\ntrials = 3", "unknown key 'trials'", "it belongs under [tune]"),
+    ("model.monotone.left", 9, "\n[model]\nmonotone = { left = 1 }", "'left' is the target", "features"),
+    ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
+    ("monitor", 8, "\n[monitor]", "unknown key 'monitor'", "known here: name, data"),
+    ("tunes", 8, "\n[tunes]", "unknown key 'tunes'", "nearest known key: tune"),
+]
+
+
+@pytest.mark.parametrize(("key", "line", "added", "message", "allowed"), WRONG)
+def test_a_mistake_is_told_with_line_key_value_and_what_is_allowed(
+    tmp_path: Path, key: str, line: int, added: str, message: str, allowed: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, LEAST + added + "\n"))
+    assert caught.value.message.startswith(f"pipelines/sales.toml:{line}: {key}: ")
+    assert message in caught.value.message
+    assert allowed in caught.value.way_out
+    assert caught.value.exit_code == 2
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LEAST + "drop = \n", "pipelines/sales.toml:7: is not TOML"),
+        (LEAST + "[data]\n", "pipelines/sales.toml:7: is not TOML"),
+        (LEAST.replace("sales", "other"), "pipelines/sales.toml:1: name: "),
+        (LEAST.replace('"sales"', '"Sales 1"'), "pipelines/sales.toml:1: name: "),
+        ("", "pipelines/sales.toml:1: name: is missing"),
+        (LEAST.replace('task = "binary"', ""), "pipelines/sales.toml:3: data.task: is missing"),
+        (LEAST.replace('"binary"', '"multiclass"\npositive = "a"'), "pipelines/sales.toml:7: data.positive: "),
+    ],
+)
+def test_a_file_that_is_no_pipeline_is_refused_where_it_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, text))
+    assert caught.value.message.startswith(message)
+
+
+def test_files_that_cannot_be_read_are_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "absent.toml")
+    path = write(tmp_path, "")
+    path.write_bytes("name = 'ü'".encode("utf-16"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        config.load(path)
+
+
+def test_the_digest_changes_with_what_training_obeys_and_with_nothing_else(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        return config.load(write(tmp_path, text)).digest()
+
+    same = [LEAST, LEAST + "max_bad_rows = 0.5\n", LEAST.replace("sales.csv", "b.csv"), LEAST + "[tune]\ntrials = 40\n"]
+    other = [LEAST + "[tune]\nseed = 1\n", LEAST + 'drop = ["a"]\n', LEAST + "[gate]\nalpha = 0.1\n"]
+    assert len({digest(text) for text in same}) == 1
+    assert len({digest(text) for text in [LEAST, *other]}) == 1 + len(other)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_config_or_a_config_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "sales.toml"
+    path.write_text(LEAST + text, encoding="utf-8", errors="surrogatepass", newline="\n")
+    with suppress(ConfigError):
+        config.load(path)
+
+
+def test_the_json_schema_is_current() -> None:
+    written = (PIPELINES / "pipeline.schema.json").read_text()
+    assert written == config.schema_text(), "renew it: python -m tasks.config > pipelines/pipeline.schema.json"
+
+
+def test_the_json_schema_describes_every_key_and_refuses_others() -> None:
+    schema = config.json_schema()
+    sections = [schema, *schema["$defs"].values()]
+    assert all(section["additionalProperties"] is False for section in sections)
+    for section in schema["$defs"].values():
+        assert all(setting.get("description") for setting in section["properties"].values())
+    json.dumps(schema)
+
+
+def test_the_worked_example_is_short_and_loads() -> None:
+    path = PIPELINES / "flights.toml"
+    assert len(path.read_text().splitlines()) <= 40
+    loaded = config.load(path)
+    assert loaded.split.strategy == "time"
+    assert loaded.gate.slices == ("carrier", "origin")

@@ -1,0 +1,189 @@
+"""What a table makes of a config: each case is a choice that a person would make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.dataset import names
+from tasks.dataset.infer import Proposal, Wanted
+from tasks.errors import TargetError, UsageError
+from tests.customers import customers, look, rides, visits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def propose(frame: pd.DataFrame, target: str, wanted: Wanted | None = None) -> Proposal:
+    with duckdb.connect() as con:
+        return look(con, frame, target, wanted)[1]
+
+
+def labels(values: Sequence[object], **more: Sequence[object]) -> pd.DataFrame:
+    return pd.DataFrame({"y": values, "x": np.arange(len(values)) % 7, **more})
+
+
+def test_customers_are_understood() -> None:
+    found = propose(customers(), "Left?")
+    assert (found.aim.task, found.aim.positive) == ("binary", "Yes")
+    assert (found.key, found.time, found.strategy) == (("Customer ID",), "Signed Up", "time")
+    assert found.schema.column("Signed Up").format == "%m/%d/%Y"
+    assert set(found.categories) == {"Plan Type"}
+    assert set(found.drop) == {"Remarks", "Country"}
+    assert found.schema.column("Zip Code").kind == "text"
+    assert found.schema.column("Age").kind == "integer"
+    assert found.schema.column("Uses App").kind == "boolean"
+
+
+def test_rides_lose_their_row_number_and_the_parts_of_their_sum() -> None:
+    found = propose(rides(12_000), "cnt")
+    assert found.aim.task == "regression"
+    assert (found.key, found.time, found.strategy) == (("dteday", "hr"), "dteday", "time")
+    assert set(found.drop) == {"instant", "casual", "registered"}
+    assert "casual + registered = cnt" in found.drop["casual"]
+    assert set(found.categories) == {"season"}
+
+
+def test_patients_who_come_back_stay_in_one_part() -> None:
+    found = propose(visits(), "readmitted")
+    assert (found.aim.task, found.key) == ("multiclass", ("encounter_id",))
+    assert (found.strategy, found.group) == ("group", "patient_nbr")
+    assert set(found.categories) == {"admission_type_id"}
+    assert set(found.drop) == {"drug"}
+    assert found.missing[:8] == ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "positive"),
+    [
+        (["yes", "no"] * 50, "binary", "yes"),
+        (["<=50K", ">50K"] * 50, "binary", ">50K"),
+        (["No", "Perhaps"] * 50, "binary", "Perhaps"),
+        (["non-fraud", "scam"] * 50, "binary", "scam"),
+        (["a", "b", "b"] * 50, "binary", "a"),
+        ([0, 1] * 50, "binary", 1),
+        ([0.0, 1.0, np.nan] * 50, "binary", 1),
+        ([1, 2, 1] * 50, "binary", 2),
+        ([True, False] * 50, "binary", True),
+        (["a", "b", "c"] * 50, "multiclass", None),
+        ([0, 1, 2] * 50, "multiclass", None),
+        ([0.0, 1.0, 2.0] * 50, "multiclass", None),
+        (list(range(100)), "regression", None),
+        ([1.5, 2.5, 3.5] * 50, "regression", None),
+    ],
+)
+def test_the_target_tells_its_task(values: list[object], task: str, positive: object) -> None:
+    found = propose(labels(values), "y")
+    assert (found.aim.task, found.aim.positive) == (task, positive)
+    if task != "regression":
+        assert found.schema.column("y").kind in ("text", "integer", "boolean")
+        assert type(found.aim.positive) is type(positive)
+
+
+def test_whole_numbers_that_measure_are_not_classes() -> None:
+    frame = pd.DataFrame({"quality": [3, 4, 5, 6, 7, 8] * 50, "x": range(300)})
+    assert propose(frame, "quality").aim.task == "regression"
+    assert propose(frame, "quality", Wanted(task="multiclass")).aim.task == "multiclass"
+
+
+@pytest.mark.parametrize(
+    ("frame", "target", "wanted", "message"),
+    [
+        (labels(["a"] * 9), "y", Wanted(), "holds one value ('a')"),
+        (labels([None] * 9), "y", Wanted(), "holds no value"),
+        (labels([f"word {number}" for number in range(300)]), "y", Wanted(), "no set of classes"),
+        (labels(pd.date_range("2020", periods=9)), "y", Wanted(), "holds dates"),
+        (labels(["a", "b"] * 9), "Y ", Wanted(), "there is no column 'Y '"),
+        (labels(["a", "b", "c"] * 9), "y", Wanted(task="binary"), "binary needs two values"),
+        (labels(["a", "b", "c"] * 9), "y", Wanted(task="regression"), "regression needs numbers"),
+    ],
+)
+def test_a_target_that_cannot_be_learned_is_refused(
+    frame: pd.DataFrame, target: str, wanted: Wanted, message: str
+) -> None:
+    with pytest.raises(TargetError, match=r".*") as caught:
+        propose(frame, target, wanted)
+    assert message.replace("dates", "timestamps") in caught.value.message or message in caught.value.message
+    assert caught.value.way_out
+
+
+def test_a_person_s_word_stands_if_it_can() -> None:
+    frame = rides()
+    found = propose(frame, "cnt", Wanted(key=("instant",), time="dteday"))
+    assert found.key == ("instant",)
+    assert "instant" not in found.drop
+    with pytest.raises(UsageError, match="no column 'instnt'"):
+        propose(frame, "cnt", Wanted(key=("instnt",)))
+    with pytest.raises(UsageError, match="no order in time"):
+        propose(customers(200), "Left?", Wanted(time="Gender"))
+
+
+def test_a_key_that_names_many_rows_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="share"):
+        propose(visits(), "readmitted", Wanted(key=("patient_nbr",)))
+
+
+def test_a_unique_number_without_an_id_s_name_is_no_key() -> None:
+    draw = np.random.default_rng(0)
+    found = propose(labels(["a", "b"] * 50, population=draw.permutation(100) * 37), "y")
+    assert found.key == ()
+    assert "population" not in found.drop
+
+
+def test_a_time_split_is_not_proposed_where_the_newest_rows_lack_a_class() -> None:
+    days = pd.date_range("2020-01-01", periods=200).strftime("%Y-%m-%d")
+    found = propose(labels(["a", "b"] * 75 + ["a"] * 50, day=list(days)), "y")
+    assert (found.time, found.strategy) == ("day", "random")
+    assert "lack a class" in found.why["split.strategy"]
+
+
+def test_a_birth_date_is_no_time_to_split_by() -> None:
+    days = pd.date_range("1960-01-01", periods=200).strftime("%Y-%m-%d")
+    found = propose(labels(["a", "b"] * 100, date_of_birth=list(days)), "y")
+    assert (found.time, found.strategy) == ("", "random")
+
+
+def test_columns_that_know_the_target_are_dropped_and_only_those() -> None:
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 2, 1_000)
+    frame = pd.DataFrame(
+        {
+            "alive": np.where(y == 1, "yes", "no"),
+            "probability": y * 0.5 + draw.random(1_000) * 0.4,
+            "good": y + draw.normal(0, 0.5, 1_000),
+            "y": y,
+        }
+    )
+    assert set(propose(frame, "y").drop) == {"alive", "probability"}
+    prices = pd.DataFrame({"sqm": draw.integers(20, 200, 1_000)})
+    prices["price"] = prices.sqm * 3_000 + draw.normal(0, 10_000, 1_000)
+    prices["log_price"] = np.log(prices.price + 100_000)
+    assert set(propose(prices, "price").drop) == {"log_price"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("customerID", ("customer", "id")),
+        ("customerid", ("customer", "id")),
+        ("patient_nbr", ("patient", "nbr")),
+        ("Unnamed: 0", ("unnamed", "0")),
+        ("Monthly Spend ($)", ("monthly", "spend")),
+        ("A1Cresult", ("a", "1", "cresult")),
+        ("", ()),
+    ],
+)
+def test_names_fall_into_words(name: str, words: tuple[str, ...]) -> None:
+    assert names.words(name) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Customer Churn 2021", "customer_churn_2021"), ("Ümsätze", "ms_tze"), ("__", "pipeline"), ("a" * 99, "a" * 60)],
+)
+def test_a_pipeline_s_name_is_safe(text: str, name: str) -> None:
+    assert names.safe(text) == name
