@@ -6,6 +6,7 @@ overwrite each), and the ledger's record that it was seen. A kill between any tw
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,7 +162,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
         try:
             raw = sources.open_raw(con, Path(batch.path), batch.batch_id)
         except DataError as error:
-            result = set_aside(place, batch, error)
+            result, document = set_aside(place, batch, error), ""
         else:
             validation = validate(
                 con,
@@ -173,12 +174,12 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
                 missing=data.missing,
                 max_bad_rows=data.max_bad_rows,
             )
-            result = commit(place, batch, validation)
-    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, suite.digest))
+            result, document = commit(place, batch, validation), json.dumps(validation.report.document())
+    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, suite.digest, document))
     return result
 
 
-def seen(pipeline: str, sha256: str, result: BatchResult, contract: str) -> BatchRecord:
+def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str) -> BatchRecord:
     """What the ledger keeps of a batch, so that the same content is never taken in twice."""
     from infra.ledger import BatchRecord
 
@@ -196,6 +197,7 @@ def seen(pipeline: str, sha256: str, result: BatchResult, contract: str) -> Batc
         duplicates=result.duplicates,
         equal_rows=result.equal_rows,
         labelled=result.labelled,
+        validation=validation,
         at=datetime.now(UTC),
     )
 

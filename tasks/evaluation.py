@@ -103,9 +103,7 @@ def evaluate(
             champion_name=f"version {champion.version}" if champion and in_chair is not None else "dummy",
             slices={name: features.as_text(holdout[name]) for name in slices if name in holdout.column_names},
         ),
-        leaks=leakage.find(
-            problem.task, fitted_on, names=model.features.names, sources=model.features.sources, seed=seed
-        ),
+        leaks=leakage.find(problem.task, fitted_on, columns=_by_source(model), seed=seed),
         broken=broken,
         scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
         train_scores=metrics.scores(problem.task, some.y, postprocess.apply(model.post, _raw(model, some.X)).p),
@@ -127,6 +125,14 @@ def _raw(model: Model, X: np.ndarray) -> np.ndarray:
     from tasks import booster
 
     return booster.predict(model.booster, X)
+
+
+def _by_source(model: Model) -> dict[str, list[int]]:
+    """Each source column and the positions of its features."""
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(model.features.sources):
+        found.setdefault(name, []).append(index)
+    return found
 
 
 def _sample(part: Part, rows: int, seed: int) -> Part:
@@ -202,9 +208,6 @@ def importance(model: Model) -> dict[str, float]:
     """Each source column's share of the booster's total gain, largest first; a date's parts are one column."""
     from tasks import booster
 
-    source = {feature.name: feature.source for feature in model.features.features}
-    shares: dict[str, float] = {}
-    for name, gain in booster.importance(model.booster, model.features.names).items():
-        shares[source[name]] = shares.get(source[name], 0.0) + gain
-    total = sum(shares.values()) or 1.0
-    return {name: gain / total for name, gain in sorted(shares.items(), key=lambda item: -item[1])}
+    gains = booster.importance(model.booster, model.features.names)
+    shares = {name: sum(list(gains.values())[index] for index in at) for name, at in _by_source(model).items()}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))

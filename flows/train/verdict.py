@@ -204,7 +204,8 @@ def keep_contract(bench: Workbench, place: Workplace) -> None:
     """Keep beside the run what its data had to look like, and what became of each batch."""
     suite = place.settings.home / "expectations" / f"{place.config.name}.json"
     bench.put_text("artifacts/contract/suite.json", suite.read_text(encoding="utf-8"))
-    for batch in place.stores.ledger.batches(place.config.name)[-BATCHES_KEPT:]:
+    batches = [batch for batch in place.stores.ledger.batches(place.config.name) if batch.validation]
+    for batch in batches[-BATCHES_KEPT:]:
         bench.put_text(f"artifacts/contract/{batch.label}-{batch.batch_id}.json", batch.validation)
 
 

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """What became of one batch. `status`: accepted, refused, unreadable; `contract`: digest of the suite it
-    met.
+    """What became of one batch.
+
+    `status`: accepted, refused, unreadable; `contract`: digest of the suite it met; `validation`: what every
+    expectation found, as JSON (empty for a file that could not be read).
     """
 
     pipeline: str
@@ -27,6 +29,7 @@ class BatchRecord:
     equal_rows: int
     labelled: int
     reason: str
+    validation: str
     at: datetime
 
 
@@ -98,7 +101,7 @@ batches = sa.Table(
     sa.Column("pipeline", sa.String(200), primary_key=True),
     sa.Column("sha256", sa.String(64), primary_key=True),
     sa.Column("batch_id", sa.String(64), nullable=False),
-    *(sa.Column(name, sa.Text, nullable=False) for name in ("label", "status", "contract", "reason")),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("label", "status", "contract", "reason", "validation")),
     *(
         sa.Column(name, sa.BigInteger, nullable=False)
         for name in ("rows_in", "accepted", "quarantined", "duplicates", "equal_rows", "labelled")

@@ -30,6 +30,7 @@ BATCH = BatchRecord(
     equal_rows=0,
     labelled=7,
     reason="",
+    validation="{}",
     at=NOON,
 )
 VERSION = VersionRecord(
