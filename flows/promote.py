@@ -100,7 +100,16 @@ def hold(stores: Stores, champion: Promotion) -> Promotion:
 
 
 def settle(stores: Stores) -> None:
-    """Complete moves whose alias a kill left behind: the ledger says who is champion, MLflow's alias follows."""
-    for promotion in stores.ledger.pending(stores.pipeline):
-        stores.registry.set_champion(promotion.version_to)
-        stores.ledger.complete(stores.pipeline, promotion.seq)
+    """Complete moves whose alias a kill left behind: the ledger says who is champion, MLflow's alias follows.
+
+    The ledger is read again after the alias was set, because another process may have moved in between.
+    """
+    pending = stores.ledger.pending(stores.pipeline)
+    while pending:
+        newest = pending[-1]
+        stores.registry.set_champion(newest.version_to)
+        champion = stores.ledger.champion(stores.pipeline)
+        if champion is None or champion.seq == newest.seq:
+            stores.ledger.complete(stores.pipeline, newest.seq)
+            return
+        pending = (champion,)
