@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
 
+PREFECT_HOME = pytest.StashKey[str]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
 
 # Warnings are errors. These come out of libraries as they are imported, and say nothing about our own calls.
@@ -33,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(PERSONAL)]:
         del os.environ[name]
     os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="agg")
-    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="treadle-prefect-")
+    config.stash[PREFECT_HOME] = os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="treadle-prefect-")
     for line in IMPORT_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
     # two cores are shared with servers that the tests start: a slow example is no failure
@@ -41,18 +43,27 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.load_profile("treadle")
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Take our Prefect home away."""
-    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+    shutil.rmtree(config.stash[PREFECT_HOME], ignore_errors=True)
+
+
+@contextmanager
+def environment_restored() -> Iterator[None]:
+    """Whatever the block does to the environment ends with it."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment() -> Iterator[None]:
     """No variable that a test sets, or that a library sets in it, reaches the next one."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with environment_restored():
+        yield
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "pipelines").mkdir()
     settings = settings_.at(folder)
-    with orchestrator.flow_context(settings):
+    with environment_restored(), orchestrator.flow_context(settings):
         pass
     yield settings
     orchestrator.down(settings)

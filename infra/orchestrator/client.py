@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from infra.orchestrator import killed, server
@@ -48,18 +48,24 @@ def flow_context(settings: Settings) -> Iterator[str]:
     prepare(settings)
     import httpx
 
-    with ExitStack() as block:
-        block.enter_context(_prefect_settings(settings, url))
-        block.enter_context(_logs(debug=settings.debug))
-        block.enter_context(killed.present(server.folder(settings)))
-        try:
-            yield url
-        except httpx.TransportError as error:
-            raise ServiceError(
-                f"the Prefect server at {url} stopped answering: {error}", "run the same command again"
-            ) from error
-        finally:
-            _flush()
+    try:
+        with _prefect_settings(settings, url), _logs(debug=settings.debug):
+            try:
+                with killed.present(server.folder(settings)):
+                    yield url
+            finally:
+                _flush()
+    except httpx.HTTPStatusError as error:
+        raise ServiceError(
+            f"the Prefect server at {url} refuses us: HTTP {error.response.status_code}",
+            "give the key or password that it wants: PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
+            if error.response.status_code in (401, 403)
+            else "see that its version is ours: treadle doctor",
+        ) from error
+    except httpx.TransportError as error:
+        raise ServiceError(
+            f"the Prefect server at {url} stopped answering: {error}", "run the same command again"
+        ) from error
 
 
 @contextmanager

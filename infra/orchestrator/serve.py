@@ -62,7 +62,7 @@ def bind(listener: socket.socket, port: int) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
-    except OSError:
+    except (OSError, OverflowError):
         listener.bind((LOOPBACK, 0))
 
 

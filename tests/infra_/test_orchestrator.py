@@ -302,21 +302,32 @@ class TestNamedServer:
         assert time.monotonic() - start < 5
         assert orchestrator.state(settings).state is orchestrator.State.UNREACHABLE
 
-    def test_what_is_no_prefect_api_is_said(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(("health", "error"), [(b"<html>", "not a Prefect API"), (b"true", "refuses us: HTTP 401")])
+    def test_what_is_no_prefect_api_or_wants_a_password_is_said(
+        self, health: bytes, error: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from prefect import flow
+
+        @flow
+        def whole() -> None:
+            pass
+
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.send_response(200)
+                self.send_response(200 if self.path.endswith("/health") else 401)
                 self.end_headers()
-                self.wfile.write(b"<html>")
+                self.wfile.write(health)
+
+            do_POST = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
         with http.server.HTTPServer(("127.0.0.1", 0), Page) as page:
             threading.Thread(target=page.serve_forever, daemon=True).start()
-            monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{page.server_port}")
-            with pytest.raises(ServiceError, match="not a Prefect API"):
-                server.api_url(settings_.at(home))
+            monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{page.server_port}/api")
+            with pytest.raises(ServiceError, match=error), orchestrator.flow_context(settings_.at(home)):
+                whole()
             page.shutdown()
 
     def test_the_home_gets_no_server_of_its_own(self, settings: Settings, prefect_server: str) -> None:
