@@ -43,8 +43,8 @@ class Evidence:
     judged: Judged
     leaks: tuple[Leak, ...]
     broken: tuple[str, ...]
-    scores: Mapping[str, Mapping[str, float]]
-    train_scores: Mapping[str, float]
+    scores: dict[str, dict[str, float]]
+    train_scores: dict[str, float]
     predictions: Predictions
     y: np.ndarray
 

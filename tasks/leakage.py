@@ -161,7 +161,7 @@ def _sums(X: np.ndarray, y: np.ndarray, columns: Mapping[str, Sequence[int]]) ->
     if not whole or np.ptp(y) == 0:
         return
     values = X[:, [indices[position] for position in whole]].astype(np.float64)
-    table = np.corrcoef(np.column_stack([values, y.astype(np.float64)]), rowvar=False)
+    table = np.atleast_2d(np.corrcoef(np.column_stack([values, y.astype(np.float64)]), rowvar=False))
     with_target, between = table[:-1, -1], table[:-1, :-1]
     for i, j in combinations(range(len(whole)), 2):
         a, b, r = with_target[i], with_target[j], between[i, j]

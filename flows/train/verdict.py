@@ -104,7 +104,7 @@ def judge(ref: RunRef) -> None:
     for name, svg in report.plots(story).items():
         bench.put_text(f"artifacts/plots/{name}.svg", svg)
     bench.put_text("artifacts/report.html", report.render(story))
-    scores = evaluation.Scores(dict(evidence.scores), dict(evidence.train_scores), reads)
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads)
     bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
 

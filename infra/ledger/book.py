@@ -72,15 +72,6 @@ class Ledger:
             return known
         return record
 
-    def set_result(self, pipeline: str, run_key: str, result: str) -> None:
-        """Replace what a run's version says of its result."""
-        with self._write() as con:
-            con.execute(
-                sa.update(records.versions)
-                .where(records.versions.c.pipeline == pipeline, records.versions.c.run_key == run_key)
-                .values(result=result)
-            )
-
     def version(self, pipeline: str, version: int) -> VersionRecord | None:
         """One version; None where there is no such."""
         return next(
