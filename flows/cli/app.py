@@ -41,7 +41,7 @@ app = typer.Typer(
     help="From a table and a column to predict to a running ML system: validated data, a tuned model, "
     "an honest gate, a registered champion, batch inference.",
     epilog=examples(
-        "treadle demo                               the whole job on real flights",
+        "treadle demo                               the whole job on real data",
         "treadle init customers.csv --target churn  a pipeline for your own table",
         "treadle train --budget 60                  train, judge, promote if better",
         "treadle score                              predict what has no label",
@@ -69,7 +69,7 @@ def root(
 
 @app.command(cls=Page, rich_help_panel=START, epilog=examples("treadle demo", "treadle demo --json > summary.json"))
 def demo(context: typer.Context, *, as_json: Json = False) -> int:
-    """See the whole job on real flights, in a home of its own.
+    """See the whole job on real data, in a home of its own.
 
     It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TextIO
+import re
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDE = 200
+NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?%?")
 GOOD = {"PROMOTE": "green", "accepted": "green", "ok": "green"}
 BAD = {
     "REFUSED": "red",
@@ -44,8 +46,8 @@ class Screen:
             return
         table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold cyan")
         for index, heading in enumerate(headings):
-            numeric = all(row[index] is None or isinstance(row[index], int | float) for row in rows)
-            table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+            justify: Literal["left", "right"] = "right" if all(_numeric(row[index]) for row in rows) else "left"
+            table.add_column(heading, justify=justify, overflow="fold")
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
         self._console.print(table)
@@ -89,6 +91,10 @@ def duration(seconds: float) -> str:
     """`12 s` or `2 min 5 s`."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def _numeric(value: str | float | None) -> bool:
+    return not isinstance(value, str) or NUMBER.fullmatch(value) is not None
 
 
 def _cell(value: str | float | None) -> Text:

@@ -1,4 +1,4 @@
-"""`treadle demo`: the main job on real flights, by the commands that a person would run.
+"""`treadle demo`: the main job on real data, by the commands that a person would run.
 
 Everything happens in a home of its own, `.treadle/demo` beside the program, with embedded stores whatever the
 environment says, so that it never meets a person's pipelines. A second run finds what the first one made.
@@ -64,7 +64,7 @@ def run(stage_to: TextIO, errors: TextIO) -> DemoResult:
     """Play the demo; the commands speak to the two given streams.
 
     A command that fails ends the demo: its own message stands above, its exit code becomes ours. Raises
-    DataError where the program is not a clone with its example pipeline, or the flights are not installed.
+    DataError where the program is not a clone with its example pipeline, or its data is not installed.
     """
     began = time.monotonic()
     program = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ class Play:
         rows = sum(one.rows or 0 for one in staged)
         new = sum(one.rows is not None for one in staged)
         what = f"stage {len(staged)} {'month' if len(staged) == 1 else 'months'} of {stage.YEAR}"
-        told = f"{new} new, {rows:,} flights" if new else ""
+        told = f"{new} new, {rows:,} rows" if new else ""
         self._note(f"{what} ({kind})", "" if new else "in the inbox already", told, time.monotonic() - began)
 
     def command(self, *words: str) -> None:

@@ -99,10 +99,10 @@ def furnish(scene: Scene, pipeline: str) -> bool:
         f"expectations/{pipeline}.json",
     ):
         source, copy = scene.program / name, scene.home / name
-        if not source.is_file():
-            raise DataError(f"the demo needs {source}", "run it from a clone of treadle, after make install")
         if copy.exists():
             continue
+        if not source.is_file():
+            raise DataError(f"the demo needs {source}", "run it from a clone of treadle, after make install")
         copy.parent.mkdir(parents=True, exist_ok=True)
         aside = copy.with_name(f".{copy.name}.part")
         shutil.copyfile(source, aside)

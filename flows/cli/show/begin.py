@@ -18,7 +18,11 @@ def demo(result: DemoResult, screen: Screen) -> None:
     screen.table(
         ("step", "seconds", ""),
         [
-            (step.step, step.seconds, f"exit code {step.exit_code}" if step.exit_code else step.skipped or "done")
+            (
+                step.step,
+                f"{step.seconds:.1f}",
+                f"exit code {step.exit_code}" if step.exit_code else step.skipped or "done",
+            )
             for step in result.steps
         ],
         title=f"The demo, {duration(result.seconds)}",

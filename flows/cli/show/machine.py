@@ -22,7 +22,7 @@ def doctor(result: DoctorResult, screen: Screen) -> None:
     if broken:
         screen.next(f"mend {plural(broken, 'check')} as said above, then", "doctor")
     elif any(check.name == "project" and check.status != "ok" for check in result.checks):
-        screen.next("the whole job on real flights", "demo")
+        screen.next("the whole job on real data", "demo")
     else:
         screen.next("whether config, suite and data fit together", "check")
 
