@@ -30,9 +30,7 @@ class Settings(BaseSettings):
     Addresses may hold passwords, so none of them is part of the `repr`.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(frozen=True, env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True)
 
     home: Path
     storage_url: str = Field(default="", repr=False)
@@ -157,9 +155,7 @@ def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> 
     return {**kept, **extra}
 
 
-def set_environment(
-    values: Mapping[str, str], *, unset: Sequence[str] = (), no_proxy: Sequence[str] = ()
-) -> None:
+def set_environment(values: Mapping[str, str], *, unset: Sequence[str] = (), no_proxy: Sequence[str] = ()) -> None:
     """Set and unset variables for libraries that read them; hosts of `no_proxy` need no proxy."""
     for name in unset:
         os.environ.pop(name, None)
