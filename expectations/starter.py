@@ -31,6 +31,7 @@ CLOSED_LEVELS = 8
 CLOSED_ROWS = 1_000
 CLOSED_EACH = 20
 WATCHED_LEVELS = 30
+WITHIN = 0.99
 HUGE_TEXT = 1_000
 BAND = 100
 
@@ -184,13 +185,13 @@ def _amounts(facts: Facts, code: bool) -> Iterator[JsonValue]:
     signed = names.may_be_negative(facts.name) and high > 1
     if low >= 0 and not signed:
         yield _expect(kind, "critical", f"never negative in {facts.values:,} values", column=facts.name, min_value=0)
-    if code or span == 0:
+    if code or names.is_year(facts.name):
         return
     top = _round(high + span, up=True)
-    seen = f"from {low:,.6g} to {high:,.6g} so far; beyond this a unit or a sensor may have changed"
+    seen = f"from {low:,.6g} to {high:,.6g} so far; where 1% are far beyond, a unit or a sensor may have changed"
     floor = _round(low - span, up=False)
     least: Document = {} if low >= 0 >= floor and not signed else {"min_value": floor}
-    yield _expect(kind, "warning", seen, column=facts.name, **least, max_value=top)
+    yield _expect(kind, "warning", seen, column=facts.name, **least, max_value=top, mostly=WITHIN)
     if facts.mean is not None and facts.spread and facts.values >= CLOSED_ROWS:
         ends = (_round(facts.mean - 2 * facts.spread, up=False), _round(facts.mean + 2 * facts.spread, up=True))
         note = f"the mean was {facts.mean:,.4g}; two standard deviations away it is another quantity"

@@ -78,6 +78,7 @@ AFTERWARDS = _set(
 )
 PEOPLE = _set("patient subject customer user participant person household respondent client member")
 HOURS = _set("hour hr")
+YEARS = _set("year years yr")
 _BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)")
 
 
@@ -128,6 +129,11 @@ def is_open(name: str) -> bool:
 def may_be_negative(name: str) -> bool:
     """Whether values under this name may fall below zero although none has yet."""
     return bool(set(words(name)) & SIGNED)
+
+
+def is_year(name: str) -> bool:
+    """Whether the values go on by themselves, as years do."""
+    return bool(set(words(name)) & YEARS)
 
 
 def event_time(name: str) -> int:
