@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -37,6 +38,8 @@ def main(folder: Path, home: Path, port: int) -> int:
         return 0
     lock.write(str(os.getpid()))
     lock.flush()
+    with suppress(OSError):  # a terminal, where somebody starts us by hand
+        os.ftruncate(1, 0)  # the log tells of this start, not of older ones
     with lock, socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         bind(listener, port)
         port = listener.getsockname()[1]
