@@ -1,0 +1,163 @@
+"""`treadle init` writes what a person can sign and start from, or nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from expectations.contract import load as load_suite
+from flows import init
+from infra.settings import Settings, at
+from tasks import config
+from tasks.errors import DataError, TargetError, TreadleError, UsageError
+from tests.customers import customers, rides, visits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return at(folder)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "Customer Churn 2021.csv"
+    customers(600).to_csv(path, index=False)
+    return path
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or not any(path.iterdir())}
+
+
+def test_a_folder_becomes_a_home_with_config_suite_schema_and_inbox(home: Settings, table: Path) -> None:
+    result = init.run(home, table, "Left?")
+    assert everything(home.home) == {
+        "pipelines/customer_churn_2021.toml",
+        "pipelines/pipeline.schema.json",
+        "expectations/customer_churn_2021.json",
+        "data/inbox/customer_churn_2021",
+    }
+    assert result.pipeline == "customer_churn_2021"
+    assert (result.task, result.positive, result.key) == ("binary", "Yes", ("Customer ID",))
+    loaded = config.load(home.home / "pipelines" / "customer_churn_2021.toml")
+    assert loaded.data.source == (str(table), "data/inbox/customer_churn_2021/*")
+    suite = load_suite(home.home / "expectations" / "customer_churn_2021.json")
+    assert suite.schema.names == tuple(customers(1).columns)
+    assert json.loads(result.model_dump_json())["rows"] == 600
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("customers.csv", ("customers.csv", "data/inbox/customers/*")),
+        ("data/inbox/customers/one.csv", ("data/inbox/customers/*",)),
+        ("data/customers.csv", ("data/customers.csv", "data/inbox/customers/*")),
+    ],
+)
+def test_the_source_is_the_table_and_the_inbox_as_seen_from_home(
+    home: Settings, place: str, source: tuple[str, ...]
+) -> None:
+    path = home.home / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    customers(300).to_csv(path, index=False)
+    result = init.run(home, path, "Left?", name="customers")
+    assert config.load(home.home / "pipelines" / "customers.toml").data.source == source
+    assert result.inbox == str(home.home / "data" / "inbox" / "customers")
+
+
+def test_csv_and_parquet_of_one_table_give_the_same_config_and_types(home: Settings, tmp_path: Path) -> None:
+    frame = visits(800)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "b.parquet")
+    texts, kinds = [], []
+    for path in (tmp_path / "a.csv", tmp_path / "b.parquet"):
+        result = init.run(home, path, "readmitted")
+        text = (home.home / "pipelines" / f"{result.pipeline}.toml").read_text()
+        texts.append(text.split("target =")[1])
+        kinds.append(load_suite(home.home / "expectations" / f"{result.pipeline}.json").schema)
+    assert texts[0] == texts[1]
+    assert kinds[0] == kinds[1]
+
+
+def test_a_folder_of_files_is_one_table(home: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "rides"
+    folder.mkdir()
+    frame = rides(2_400)
+    frame[:1200].to_parquet(folder / "1.parquet")
+    frame[1200:].to_parquet(folder / "2.parquet")
+    for data in (folder, folder / "*.parquet"):
+        result = init.run(home, data, "cnt", name="folder" if data == folder else "glob")
+        assert result.rows == 2_400
+        assert {one.column for one in result.drop} >= {"instant", "casual", "registered"}
+
+
+def test_what_is_there_is_never_overwritten(home: Settings, table: Path) -> None:
+    result = init.run(home, table, "Left?")
+    before = {path: path.read_bytes() for path in home.home.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="never overwrites"):
+        init.run(home, table, "Age")
+    assert before == {path: path.read_bytes() for path in home.home.rglob("*") if path.is_file()}
+    assert init.run(home, table, "Left?", name="again").pipeline == "again"
+    assert result.pipeline != "again"
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "error", "message"),
+    [
+        ("left", {}, TargetError, "no column 'left'"),
+        ("Country", {}, TargetError, "holds one value ('US')"),
+        ("Remarks", {}, TargetError, "no set of classes"),
+        ("Left?", {"time": "Signed up at"}, UsageError, "no column 'Signed up at'"),
+        ("Left?", {"key": ("Left?",)}, UsageError, "is the target"),
+        ("Left?", {"name": "../x"}, UsageError, "lower-case letters"),
+        ("Left?", {"task": "regression"}, TargetError, "needs numbers"),
+    ],
+)
+def test_a_mistake_leaves_nothing_behind(
+    home: Settings, table: Path, target: str, options: dict[str, str], error: type[TreadleError], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        init.run(home, table, target, **options)  # type: ignore[arg-type]
+    assert message in caught.value.message
+    assert caught.value.way_out
+    assert caught.value.exit_code == 2
+    assert everything(home.home) == set()
+
+
+def test_tables_that_cannot_be_read_are_told_in_one_line(home: Settings, tmp_path: Path) -> None:
+    cases = {
+        "absent.csv": None,
+        "empty.csv": b"",
+        "utf16.csv": "a,y\n1,2\n".encode("utf-16"),
+        "half.parquet": b"PAR1 and no more",
+        "header.csv": b"a,y\n",
+    }
+    for name, content in cases.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            init.run(home, tmp_path / name, "y")
+        assert "\n" not in caught.value.message
+    assert everything(home.home) == set()
+
+
+def test_half_written_leftovers_of_a_kill_do_not_stand_in_the_way(home: Settings, table: Path) -> None:
+    (home.home / "pipelines").mkdir()
+    (home.home / "pipelines" / ".customer_churn_2021.toml.part").write_text("half")
+    init.run(home, table, "Left?")
+    assert not list(home.home.rglob("*.part"))
+
+
+def test_words_for_missing_go_into_the_config(home: Settings, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": ["1", "-", "3"] * 50, "y": ["yes", "no", "yes"] * 50})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    init.run(home, tmp_path / "t.csv", "y")
+    assert config.load(home.home / "pipelines" / "t.toml").data.missing == (*config.MISSING, "-")
