@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tasks.metrics import greater_is_better
 from tasks.report import gallery, multiclass
 from tasks.report.drawing import themed
+from tasks.report.slices import slice_lines
 from tasks.report.words import clean, label, metric_name, number, percent, signed
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def render(story: Story) -> str:
     )
     environment.filters.update(number=number, signed=signed, percent=percent, metric=metric_name, label=label)
     heads, lines = scoreboard(story)
-    slices = sorted(story.verdict.slices, key=lambda one: (one.column, -one.rows))
+    slices = slice_lines(story)
+    far = reach([(one.lower, one.upper) for one in slices])
     return environment.get_template("page.html").render(
         story=story,
         verdict=story.verdict,
@@ -82,13 +84,7 @@ def render(story: Story) -> str:
         learned=pictures(gallery.learned(story)),
         classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
         most_classes=CLASSES,
-        slices=[
-            (
-                one,
-                number_line(one.gain, one.lower, one.upper, reach([(one.lower, one.upper) for one in slices])),
-            )
-            for one in slices[:SLICES]
-        ],
+        slices=[(one, number_line(one.gain, one.lower, one.upper, far)) for one in slices[:SLICES]],
         more_slices=max(0, len(slices) - SLICES),
     )
 

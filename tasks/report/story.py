@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Story:
     `y` holds class codes or values; `p` the calibrated probability of the positive class [n] (binary) or of
     each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
-    `facts` are shown as they are, in order.
+    `facts` are shown as they are, in order. `groups` maps columns to their values as text [n], whose slices are
+    shown; `rival` are the predictions of who sits in the champion's chair, shaped as `p`.
     """
 
     pipeline: str
@@ -49,3 +50,5 @@ class Story:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     leaks: Sequence[Leak] = ()
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rival: np.ndarray | None = None

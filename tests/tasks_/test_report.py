@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import report
+from tasks import metrics, report
 from tasks.gate import SliceVerdict
 from tasks.leakage import Leak
-from tasks.report import binary, drawing, page, words
+from tasks.report import binary, drawing, page, slices, words
 from tasks.report import trials as tried
 from tests.tasks_.stories import story, trials, verdict
 
@@ -89,7 +89,7 @@ def test_each_task_has_its_pictures_and_each_is_whole_xml(task: str) -> None:
 )
 def test_many_rows_classes_trials_and_columns_stay_far_below_two_megabytes(task: str, rows: int, classes: int) -> None:
     many = tuple(
-        SliceVerdict(column="country", value=f"c{n}", rows=300, metric="x", gain=0.1, lower=-0.1, upper=0.3)
+        SliceVerdict(column="country", value=f"c{n}", rows=300, metric="roc_auc", gain=0.1, lower=-0.1, upper=0.3)
         for n in range(3000)
     )
     big = story(
@@ -114,7 +114,7 @@ def test_names_are_shown_never_run(task: str) -> None:
         classes=labels,
         importance={NASTY: 0.9, f"{NASTY}2": 0.1},
         facts={NASTY: NASTY},
-        leaks=(Leak(columns=(NASTY, "b"), score=0.9995, metric="roc_auc"),),
+        leaks=(Leak(columns=(NASTY, "b"), score=0.9995, metric="AUC"),),
         verdict=verdict(
             told.metric,
             500,
@@ -197,9 +197,29 @@ def test_the_chosen_metric_comes_first_and_the_best_of_each_line_is_marked() -> 
 
 
 def test_leaks_stand_before_the_numbers() -> None:
-    leaks = (Leak(columns=("paid_on", "due_on"), score=0.9998, metric="roc_auc"),)
+    leaks = (Leak(columns=("paid_on", "due_on"), score=0.9998, metric="AUC"),)
     text = Page(report.render(story("binary", leaks=leaks, **UNDRAWN))).text
     assert text.index("paid_on with due_on") < text.index("Key numbers")
+
+
+def test_slices_show_the_score_and_the_verdicts_own_bounds() -> None:
+    shop = np.array(["north"] * 300 + ["south"] * 200, dtype=object)
+    lost = SliceVerdict(column="shop", value="south", rows=200, metric="roc_auc", gain=-0.2, lower=-0.3, upper=-0.1)
+    told = story("binary", verdict=verdict("roc_auc", 500, slices=(lost,)), groups={"shop": shop})
+    (line,) = slices.slice_lines(told)
+    assert (line.gain, line.lower, line.upper) == (-0.2, -0.3, -0.1)
+    assert line.score == metrics.score("binary", "roc_auc", told.y[300:], told.p[300:])
+    assert 'class="line under"' in report.render(told)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_before_the_first_champion_slices_are_measured_against_the_dummy(task: str) -> None:
+    shop = np.array(["north"] * 300 + [None] * 200 + ["tiny"] * 20, dtype=object)
+    told = story(task, 520, groups={"shop": shop})
+    lines = slices.slice_lines(replace(told, rival=np.broadcast_to(told.p.mean(axis=0), told.p.shape)))
+    assert [(line.value, line.rows) for line in lines] == [("north", 300), ("(missing)", 200)]
+    assert all(0 < line.lower < line.gain < line.upper for line in lines)
+    assert slices.slice_lines(told) == []
 
 
 def test_roc_points_count_equal_scores_once() -> None:
