@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from tasks.errors import TargetError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tasks.booster import Curve
     from tasks.bundle import Model
     from tasks.config import PipelineConfig
-    from tasks.dataset import Schema
     from tasks.features import FeatureSpec
     from tasks.search import Found
 

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks import gate
+from tasks.gate import GateSpec, Judged
+from tasks.leakage import Leak
+
+SPEC = GateSpec()
+
+
+def world(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and the log odds behind them."""
+    draw = np.random.default_rng(seed)
+    odds = draw.normal(size=rows) * 1.5
+    return (draw.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.float32), odds
+
+
+def model(odds: np.ndarray, noise: float, seed: int) -> np.ndarray:
+    """Probabilities of a model that sees the odds through noise."""
+    draw = np.random.default_rng([seed, 1])  # another stream than the world's
+    return 1 / (1 + np.exp(-(odds + noise * draw.normal(size=len(odds)))))
+
+
+def judged(y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, **more: object) -> Judged:
+    return Judged("binary", "roc_auc", y, challenger, champion, **{"champion_name": "version 1", **more})  # type: ignore[arg-type]
+
+
+def test_the_first_model_need_only_beat_the_dummy() -> None:
+    y, odds = world(300, 0)
+    verdict = gate.decide(SPEC, judged(y, model(odds, 1, 1), np.full(300, y.mean()), champion_name="dummy"))
+    assert verdict.decision == "PROMOTE"
+    assert verdict.headline.startswith("better than the dummy predictor: roc_auc 0.")
+    assert verdict.champion_value == 0.5
+
+
+def test_shuffled_labels_are_never_promoted() -> None:
+    for seed in range(25):
+        y, odds = world(1_000, seed)
+        shuffled = np.random.default_rng(seed).permutation(y)
+        verdict = gate.decide(
+            GateSpec(alpha=0.001), judged(shuffled, model(odds, 1, seed), np.full(len(y), 0.5), champion_name="dummy")
+        )
+        assert verdict.decision != "PROMOTE"
+
+
+def test_challengers_that_differ_by_chance_are_rarely_promoted() -> None:
+    promoted = 0
+    for seed in range(60):
+        y, odds = world(1_000, seed)
+        verdict = gate.decide(SPEC, judged(y, model(odds, 1, 2 * seed), model(odds, 1, 2 * seed + 1)), seed=seed)
+        promoted += verdict.decision == "PROMOTE"
+    assert promoted <= 8  # of 60 at alpha 0.05: more with probability 0.3%
+
+
+def test_a_planted_gain_is_found() -> None:
+    found = 0
+    for seed in range(10):
+        y, odds = world(20_000, seed)
+        verdict = gate.decide(SPEC, judged(y, model(odds, 1.0, 3 * seed), model(odds, 1.25, 3 * seed + 1)), seed=seed)
+        assert 0.015 < verdict.gain < 0.035
+        found += verdict.decision == "PROMOTE"
+    assert found == 10
+
+
+@pytest.mark.parametrize("rows", [60, 400, 2_000])
+def test_two_models_swapped_never_promote_both_ways(rows: int) -> None:
+    for seed in range(10):
+        y, odds = world(rows, seed)
+        a, b = model(odds, 0.5, seed), model(odds, 1.5, seed + 100)
+        decisions = [gate.decide(SPEC, judged(y, *pair)).decision for pair in ((a, b), (b, a))]
+        assert decisions.count("PROMOTE") <= 1
+
+
+def test_few_rows_cannot_tell_and_say_how_many_could() -> None:
+    y, odds = world(150, 3)
+    verdict = gate.decide(SPEC, judged(y, model(odds, 1, 1), model(odds, 1, 2)))
+    assert verdict.decision == "NOT_COMPARABLE"
+    assert verdict.power < gate.POWER
+    assert verdict.rows_needed is not None
+    assert verdict.rows_needed > 150
+    assert f"{verdict.rows_needed:,}" in verdict.headline
+    y, odds = world(verdict.rows_needed * 2, 4)
+    assert gate.decide(SPEC, judged(y, model(odds, 1, 1), model(odds, 1, 2))).power > gate.POWER
+
+
+def test_the_same_model_again_is_kept_out_however_few_the_rows() -> None:
+    y, odds = world(5_000, 5)
+    p = model(odds, 1, 1)
+    verdict = gate.decide(SPEC, judged(y, p, p))
+    assert (verdict.decision, verdict.gain, verdict.lower) == ("KEEP", 0, 0)
+    assert "version 1 stays champion" in verdict.headline
+
+
+def test_a_gain_that_is_too_small_is_kept_out() -> None:
+    y, odds = world(20_000, 6)
+    pair = (model(odds, 0.9, 1), model(odds, 1.1, 2))
+    assert gate.decide(SPEC, judged(y, *pair)).decision == "PROMOTE"
+    assert gate.decide(GateSpec(min_gain=0.05), judged(y, *pair)).decision == "KEEP"
+
+
+def test_detect_is_a_share_of_the_champions_error() -> None:
+    draw = np.random.default_rng(7)
+    y = draw.normal(size=3_000) * 50
+    close, far = y + draw.normal(size=3_000) * 10, y + draw.normal(size=3_000) * 20
+    verdict = gate.decide(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
+    assert verdict.decision == "PROMOTE"
+    assert verdict.gain == pytest.approx(10, rel=0.1)
+    assert f"a gain of {0.02 * verdict.champion_value:.4g}" in verdict.reasons[1]
+
+
+REFUSALS = {
+    "a leak names the column": ({"leaks": [Leak(("refund",), 1.0, "AUC")]}, "column 'refund' alone gives the target"),
+    "a pair that leaks": ({"leaks": [Leak(("a", "b"), 0.9995, "R²")]}, "columns 'a' and 'b' together give the target"),
+    "a check that could not be made": ({"broken": ["parity: 3 rows differ"]}, "parity: 3 rows differ"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_better_model_is_refused_all_the_same(case: str) -> None:
+    more, sentence = REFUSALS[case]
+    y, odds = world(2_000, 8)
+    verdict = gate.decide(SPEC, judged(y, model(odds, 0.1, 1), model(odds, 2, 2)), **more)  # type: ignore[arg-type]
+    assert verdict.decision == "REFUSED"
+    assert sentence in verdict.headline
+    assert sentence in verdict.reasons[0]
+
+
+def test_one_class_in_the_holdout_is_refused() -> None:
+    verdict = gate.decide(SPEC, judged(np.ones(500), np.full(500, 0.7), np.full(500, 0.6)))
+    assert verdict.decision == "REFUSED"
+    assert "one class only" in verdict.headline
+
+
+def regional(rows: int, hurt: float) -> Judged:
+    """A challenger that is better everywhere but in the north, where it is worse by as much noise as `hurt`."""
+    y, odds = world(rows, 9)
+    region = np.random.default_rng(10).choice(["north", "south", "east", "tiny"], rows, p=[0.2, 0.39, 0.4, 0.01])
+    north = region == "north"
+    challenger = np.where(north, model(odds, hurt, 1), model(odds, 0.2, 2))
+    return judged(y, challenger, model(odds, 1.2, 3), slices={"region": region.astype(object)})
+
+
+def test_a_slice_that_surely_lost_refuses_a_better_model() -> None:
+    verdict = gate.decide(SPEC, regional(8_000, hurt=6))
+    assert verdict.gain > 0
+    assert verdict.decision == "REFUSED"
+    assert "worse where region is 'north'" in verdict.headline
+
+
+def test_a_slice_that_may_have_lost_nothing_does_not() -> None:
+    verdict = gate.decide(SPEC, regional(8_000, hurt=1.3))
+    assert verdict.decision == "PROMOTE"
+    assert {one.value for one in verdict.slices} == {"north", "south", "east"}
+
+
+def test_slices_of_chance_refuse_rarely_however_many_there_are() -> None:
+    refused = 0
+    for seed in range(20):
+        y, odds = world(2_500, seed)
+        shop = np.random.default_rng(seed).integers(0, 8, 2_500).astype(str).astype(object)
+        of = judged(y, model(odds, 1, 5 * seed), model(odds, 1, 5 * seed + 1), slices={"shop": shop})
+        refused += gate.decide(SPEC, of, seed=seed).decision == "REFUSED"
+    assert refused <= 4  # of 20 at alpha 0.05: more with probability 0.3%
