@@ -89,6 +89,8 @@ def open_raw(con: duckdb.DuckDBPyConnection, path: Path, batch_id: str) -> RawTa
             _open_parquet(con, path, view)
         else:
             _open_text(con, path, view, "\t" if ending.startswith(".tsv") else "")
+    except (duckdb_.IOException, duckdb_.OutOfMemoryException):
+        raise  # the disk's fault, not the file's
     except duckdb_.Error as error:
         raise DataError(f"{path.name}: {_explain(str(error))}", "mend the file and send it again") from error
     described = con.execute(f"DESCRIBE {quote(view)}").fetchall()

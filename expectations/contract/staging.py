@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks.dataset.schema import literal, quarantine_schema, quote
 from tasks.dataset.typing import cast
+from tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +89,11 @@ def stage(
     """Type all rows; what cannot be typed is NULL and marked, and columns that the file lacks are NULL.
 
     `_row_hash` is the md5 of the row's typed values, each as its length and its text: equal rows have equal hashes.
+
+    Raises DataError where DuckDB does not know the time zone or a column's date format.
     """
+    import duckdb
+
     staged = empty(con, raw, schema)
     con.execute("SET TimeZone = 'UTC'")
     types = dict(raw.columns)
@@ -104,11 +109,17 @@ def stage(
         kept += [name, f"(NOT {mark} AND {name} IS NULL) AS {mark}"]
         text = f"CAST({name} AS VARCHAR)"
         hashed.append(f"coalesce(strlen({text}) || ':' || {text}, '-')")
-    con.execute(
-        f"CREATE OR REPLACE TABLE {quote(staged.typed)} AS "
-        f"SELECT {', '.join(kept)}, md5(concat({', '.join(hashed)})) AS _row_hash "
-        f"FROM (SELECT {', '.join(read)} FROM {quote(raw.view)})"
-    )
+    try:
+        con.execute(
+            f"CREATE OR REPLACE TABLE {quote(staged.typed)} AS "
+            f"SELECT {', '.join(kept)}, md5(concat({', '.join(hashed)})) AS _row_hash "
+            f"FROM (SELECT {', '.join(read)} FROM {quote(raw.view)})"
+        )
+    except (duckdb.InvalidInputException, duckdb.BinderException, duckdb.NotImplementedException) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"the columns cannot be typed: {reason}", "look at the time zone and at meta.format in the suite"
+        ) from error
     names = ", ".join(quote(name) for name in schema.names)
     con.execute(
         f"CREATE OR REPLACE VIEW {quote(staged.checked)} AS SELECT _ordinal, {names} "
@@ -124,6 +135,13 @@ def _mark(number: int) -> str:
 def untyped(staged: Staged, name: str) -> str:
     """SQL for the rows whose value in column `name` cannot be typed."""
     return f"SELECT _ordinal FROM {quote(staged.typed)} WHERE {_mark(staged.schema.names.index(name))}"
+
+
+def untypable(staged: Staged) -> dict[str, int]:
+    """How many values of each column cannot be typed."""
+    counts = ", ".join(f"count_if({_mark(number)})" for number in range(len(staged.schema.columns)))
+    row = staged.con.execute(f"SELECT {counts} FROM {quote(staged.typed)}").fetchone() or ()
+    return dict(zip(staged.schema.names, (int(count) for count in row), strict=True))
 
 
 def present(staged: Staged) -> dict[str, int]:

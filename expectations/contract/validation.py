@@ -208,18 +208,32 @@ def _applicable(staged: Staged, suite: Suite, key: Sequence[str]) -> list[Expect
 
 
 def _untyped(staged: Staged, suite: Suite, known: list[Rule]) -> list[Outcome]:
-    """The types: one outcome for each column of the file."""
+    """The types: one outcome for each column of the file; with `mostly` below 1 it is about the batch."""
     outcomes = []
-    held = staging.present(staged)
+    held, bad = staging.present(staged), staging.untypable(staged)
     for item in suite.expectations:
         if item.type != TYPE or item.columns[0] not in staged.raw.names:
             continue
-        rule = Rule(TYPE, item.columns, item.severity == "critical", rules.contract(item, suite.schema))
-        known.append(rule)
-        broken = staging.record(staged, len(known) - 1, rule, staging.untyped(staged, item.columns[0]))
+        by_rows = item.mostly >= 1
+        broken = bad[item.columns[0]]
         evaluated = held[item.columns[0]] + broken
-        sentence = rules.row_sentence(item, suite.schema, broken, evaluated) if broken else ""
-        outcomes.append(Outcome(TYPE, item.columns, item.severity, "row", not broken, evaluated, broken, sentence, {}))
+        if broken:
+            critical = by_rows and item.severity == "critical"
+            known.append(Rule(TYPE, item.columns, critical, rules.contract(item, suite.schema)))
+            staging.record(staged, len(known) - 1, known[-1], staging.untyped(staged, item.columns[0]))
+        outcomes.append(
+            Outcome(
+                rule=TYPE,
+                columns=item.columns,
+                severity=item.severity,
+                level="row" if by_rows else "batch",
+                passed=broken <= (1 - item.mostly) * evaluated,
+                evaluated=evaluated,
+                broken=broken,
+                sentence=rules.row_sentence(item, suite.schema, broken, evaluated) if broken else "",
+                result={},
+            )
+        )
     return outcomes
 
 
@@ -249,8 +263,8 @@ def _blame(staged: Staged, suite: Suite, known: list[Rule], item: Expectation, v
     query, counted = verdict.query, verdict.broken or 0
     if item.type == NOT_NULL:
         untyped = staging.untyped(staged, item.columns[0])
+        counted -= staged.count(f"SELECT count(*) FROM ({query} INTERSECT {untyped})")
         query = f"{query} EXCEPT {untyped}"
-        counted -= staged.count(f"SELECT count(*) FROM ({untyped})")
     broken = staging.record(staged, len(known) - 1, rule, query)
     if broken != counted:
         raise DataError(

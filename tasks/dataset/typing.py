@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tasks.dataset.schema import Column, RawTable, Schema
 
 SPACE = " \t\r\n"
+NOT_A_NUMBER = frozenset(sign + name for sign in ("", "+", "-") for name in ("nan", "NaN", "NAN", "Nan"))
 INTEGER = r"[+-]?\d+"
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 DAY = r"\d{4}-\d{2}-\d{2}"
@@ -114,10 +115,12 @@ def _missing(raw: str, source: str, missing: Sequence[str], column: Column) -> s
     tests = [f"{raw} IS NULL"]
     if source == "text":
         tokens = {token.strip(SPACE) for token in missing}
-        if tokens:
-            tests.append(f"{_trim(raw)} IN ({', '.join(literal(token) for token in sorted(tokens))})")
         if column.kind in ("integer", "number"):
-            tests.append(f"lower({_trim(raw)}) IN ('nan', '+nan', '-nan')")
+            tokens |= NOT_A_NUMBER
+        if tokens:
+            # One pattern and not IN or a list: those cost DuckDB 2 to 5 ms a column, however few the rows.
+            listed = "|".join(_pattern(token) for token in sorted(tokens))
+            tests.append(f"regexp_full_match({_trim(raw)}, {literal(f'(?:{listed})')})")
     if source == "float":
         tests.append(f"isnan({raw})")
     if source in ("whole", "decimal", "float"):
@@ -125,6 +128,11 @@ def _missing(raw: str, source: str, missing: Sequence[str], column: Column) -> s
         if numbers:
             tests.append(f"CAST({raw} AS DOUBLE) IN ({', '.join(f'{number!r}::DOUBLE' for number in numbers)})")
     return f"({' OR '.join(tests)})"
+
+
+def _pattern(token: str) -> str:
+    """A regular expression (RE2) that matches `token` and nothing else."""
+    return "".join(letter if letter.isalnum() or letter == "_" else f"\\x{{{ord(letter):x}}}" for letter in token)
 
 
 def _number_or_none(token: str) -> float | None:

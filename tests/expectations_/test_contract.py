@@ -424,6 +424,68 @@ def test_parquet_rows_are_quarantined_as_valid_json(con: duckdb.DuckDBPyConnecti
     assert json.loads(row["row"]) == {"id": 1, "Dep Delay": "inf", "kind": "a", "day": "x", "late": True}
 
 
+ODD_NAMES = [
+    'say "hi"',
+    "it's",
+    "a.b",
+    "[x]",
+    "50%",
+    ":p",
+    "?",
+    "{batch}",
+    "select",
+    " lead",
+    "ünï;",
+    "`tick`",
+    "A\\B",
+    "_fate",
+]
+
+
+def test_columns_may_be_called_anything(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    path = tmp_path / "odd.parquet"
+    rows = [[name, "z", name] for name in ODD_NAMES]
+    table = pa.table(dict(zip(ODD_NAMES, rows, strict=True)))
+    pq.write_table(table.append_column("n", pa.array([1, 2, 3])), path)
+    expectations = []
+    for name in ODD_NAMES:
+        expectations += [
+            expect("column_values_to_not_be_null", name),
+            expect("column_values_to_be_in_set", name, value_set=[name]),
+            expect("column_value_lengths_to_be_between", name, min_value=1),
+            expect("column_values_to_match_regex", name, regex="."),
+            expect("column_unique_value_count_to_be_between", name, max_value=2),
+            expect("column_values_to_be_unique", name, "warning"),
+            expect("column_distinct_values_to_be_in_set", name, value_set=[name, "z"]),
+            expect("column_proportion_of_unique_values_to_be_between", name, min_value=0.1),
+            expect("compound_columns_to_be_unique", column_list=[name, "n"]),
+        ]
+    contract = suite(*expectations, types={**dict.fromkeys(ODD_NAMES, "VARCHAR"), "n": "BIGINT"})
+    validation = run(con, path, contract, key=(ODD_NAMES[0], "n"))
+    assert (validation.report.accepted, validation.report.quarantined) == (2, 1)
+    (row,) = quarantined(validation)
+    assert row["columns"] == ODD_NAMES
+    assert json.loads(row["row"]) == {**dict.fromkeys(ODD_NAMES, "z"), "n": 2}
+
+
+@pytest.mark.parametrize(("mostly", "refused"), [(0.5, False), (0.9, True)])
+def test_a_type_that_most_values_must_have_is_about_the_batch(
+    con: duckdb.DuckDBPyConnection, file: Path, mostly: float, refused: bool
+) -> None:
+    file.write_text(HEADER + "1,1,a,2013-01-01,\n2,x,a,2013-01-01,\n3,3,a,2013-01-01,\n")
+    loose = expect("column_values_to_be_of_type", "Dep Delay", type_="DOUBLE", mostly=mostly)
+    contract = suite(loose, types={"id": "BIGINT"})
+    report = run(con, file, contract).report
+    assert (bool(report.refused), report.accepted) == (refused, 0 if refused else 3)
+
+
+def test_a_date_format_that_does_not_exist_is_an_error(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    file.write_text(HEADER + GOOD)
+    typed = {**expect("column_values_to_be_of_type", "day", type_="DATE"), "meta": {"format": "%Q"}}
+    with pytest.raises(DataError, match=r"cannot be typed: .*%Q"):
+        run(con, file, suite(typed, types={"id": "BIGINT"}))
+
+
 def test_an_answer_has_every_row_in_order_with_its_warnings(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     file.write_text("kind,id,Dep Delay,extra\nz,1,9,\na,x,,\na,1,1500,\na,1,1500,\n")
     contract = suite(

@@ -55,6 +55,10 @@ def test_required_are_the_columns_that_may_never_be_missing() -> None:
     assert found.required == ("id", "day")
 
 
+def test_an_expectation_about_the_table_is_about_no_column_of_it() -> None:
+    assert suite(expect("table_columns_to_match_set", column_list=["id", "more"])).expectations[-1].columns == ()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
