@@ -76,13 +76,13 @@ def _spell(name: str) -> str:
 
 
 def _respell(expectation: Expectation) -> Expectation:
-    kwargs = dict(expectation.kwargs)
+    arguments = dict(expectation.arguments)
     for key in ("column", "column_A", "column_B", "column_list"):
-        if isinstance(value := kwargs.get(key), str):
-            kwargs[key] = _spell(value)
+        if isinstance(value := arguments.get(key), str):
+            arguments[key] = _spell(value)
         elif isinstance(value, list):
-            kwargs[key] = [_spell(item) if isinstance(item, str) else item for item in value]
-    return expectation.model_copy(update={"kwargs": kwargs})
+            arguments[key] = [_spell(item) if isinstance(item, str) else item for item in value]
+    return expectation.model_copy(update={"arguments": arguments})
 
 
 def _configure(expectation: Expectation, number: int, where: str) -> Any:
@@ -92,7 +92,7 @@ def _configure(expectation: Expectation, number: int, where: str) -> Any:
 
     try:
         return ExpectationConfiguration(
-            type=expectation.type, kwargs=dict(expectation.kwargs), meta={"number": number}
+            type=expectation.type, kwargs=dict(expectation.arguments), meta={"number": number}
         ).to_domain_obj()
     except (GreatExpectationsError, ValueError, TypeError, AttributeError) as error:
         raise _cannot(expectation, where, str(error)) from error
@@ -184,10 +184,10 @@ def _domain(engine: Any, batch_id: str, expectation: Expectation) -> str:
     """SQL for the rows that meet an expectation's `row_condition`; empty where it has none."""
     import sqlalchemy as sa
 
-    if not expectation.kwargs.get("row_condition"):
+    if not expectation.arguments.get("row_condition"):
         return ""
     keys = ("row_condition", "condition_parser")
-    records = engine.get_domain_records({"batch_id": batch_id, **{key: expectation.kwargs.get(key) for key in keys}})
+    records = engine.get_domain_records({"batch_id": batch_id, **{key: expectation.arguments.get(key) for key in keys}})
     inner = records.subquery() if hasattr(records, "subquery") else records
     return str(sa.select(sa.text("*")).select_from(inner).compile(engine.engine))
 

@@ -42,7 +42,7 @@ def about(columns: tuple[str, ...]) -> str:
 
 def contract(expectation: Expectation, schema: Schema) -> str:
     """What must hold, as short as it goes: `<= 1440`, `one of 'a', 'b'`, `never missing`."""
-    kwargs = expectation.kwargs
+    arguments = expectation.arguments
     kind = expectation.type
     if kind == TYPE:
         column = schema.column(expectation.columns[0])
@@ -56,11 +56,11 @@ def contract(expectation: Expectation, schema: Schema) -> str:
     elif kind == UNIQUE_TOGETHER:
         text = "unique together"
     elif kind == "expect_column_values_to_match_regex":
-        text = f"like {kwargs.get('regex')}"
-    elif "value_set" in kwargs:
-        text = _set(kwargs["value_set"])
-    elif "min_value" in kwargs or "max_value" in kwargs:
-        text = _range(kwargs)
+        text = f"like {arguments.get('regex')}"
+    elif "value_set" in arguments:
+        text = _set(arguments["value_set"])
+    elif "min_value" in arguments or "max_value" in arguments:
+        text = _range(arguments)
     else:
         text = _other(expectation)
     if expectation.mostly < 1 and kind != NOT_NULL:
@@ -92,29 +92,29 @@ def batch_sentence(expectation: Expectation, schema: Schema, verdict: Verdict) -
 
 def _broken(expectation: Expectation, schema: Schema) -> str:
     """What the offending values are: `above 1,440`, `not in the set`."""
-    kwargs = expectation.kwargs
+    arguments = expectation.arguments
     if expectation.type == TYPE:
         return f"that are not {KINDS[schema.column(expectation.columns[0]).kind]}"
     if expectation.type in SAID:
         return SAID[expectation.type]
     if expectation.type in ("expect_column_values_to_be_between", "expect_column_value_lengths_to_be_between"):
         of = "with a length " if "length" in expectation.type else ""
-        low, high = kwargs.get("min_value"), kwargs.get("max_value")
+        low, high = arguments.get("min_value"), arguments.get("max_value")
         if low is None:
             return f"{of}above {_grouped(high)}"
         return of + (f"below {_grouped(low)}" if high is None else f"outside {_grouped(low)} to {_grouped(high)}")
     return f"break {_name(expectation)}"
 
 
-def _range(kwargs: Mapping[str, JsonValue]) -> str:
-    low, high = kwargs.get("min_value"), kwargs.get("max_value")
-    if low is not None and high is not None and not kwargs.get("strict_min") and not kwargs.get("strict_max"):
+def _range(arguments: Mapping[str, JsonValue]) -> str:
+    low, high = arguments.get("min_value"), arguments.get("max_value")
+    if low is not None and high is not None and not arguments.get("strict_min") and not arguments.get("strict_max"):
         return f"{_plain(low)} to {_plain(high)}"
     parts = []
     if low is not None:
-        parts.append(f"{'>' if kwargs.get('strict_min') else '>='} {_plain(low)}")
+        parts.append(f"{'>' if arguments.get('strict_min') else '>='} {_plain(low)}")
     if high is not None:
-        parts.append(f"{'<' if kwargs.get('strict_max') else '<='} {_plain(high)}")
+        parts.append(f"{'<' if arguments.get('strict_max') else '<='} {_plain(high)}")
     return " and ".join(parts) or "anything"
 
 
@@ -127,7 +127,7 @@ def _set(values: JsonValue) -> str:
 
 def _other(expectation: Expectation) -> str:
     hidden = {"column", "column_A", "column_B", "column_list", "mostly", "condition_parser"}
-    said = [f"{key} = {_shown(value)}" for key, value in expectation.kwargs.items() if key not in hidden]
+    said = [f"{key} = {_shown(value)}" for key, value in expectation.arguments.items() if key not in hidden]
     return ", ".join(said)[:200] or _name(expectation)
 
 

@@ -38,13 +38,13 @@ _KINDS: dict[Kind, tuple[str, ...]] = {
 Severity = Literal["critical", "warning", "info"]
 
 
-class Expectation(BaseModel):
+class Expectation(BaseModel):  # type: ignore[no-redef]  # the plugin has a `**kwargs` of its own
     """One expectation as the file has it; `critical` refuses, `warning` and `info` only report."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: str = Field(min_length=1)
-    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    arguments: dict[str, JsonValue] = Field(alias="kwargs", default_factory=dict)
     severity: Severity = "critical"
     meta: dict[str, JsonValue] | None = None
     notes: str | list[str] | None = None
@@ -54,15 +54,15 @@ class Expectation(BaseModel):
         """The columns that it is about; none for the table as a whole."""
         if self.type.startswith("expect_table_"):
             return ()
-        names: list[JsonValue] = [self.kwargs.get(key) for key in ("column", "column_A", "column_B")]
-        listed = self.kwargs.get("column_list")
+        names: list[JsonValue] = [self.arguments.get(key) for key in ("column", "column_A", "column_B")]
+        listed = self.arguments.get("column_list")
         names += listed if isinstance(listed, list) else []
         return tuple(name for name in names if isinstance(name, str))
 
     @property
     def mostly(self) -> float:
         """The share of values that must pass; 1 where the file does not say."""
-        mostly = self.kwargs.get("mostly", 1)
+        mostly = self.arguments.get("mostly", 1)
         return float(mostly) if isinstance(mostly, int | float) else 1.0
 
 
@@ -148,7 +148,7 @@ def _schema(expectations: tuple[Expectation, ...], where: str) -> Schema:
 
 
 def _column(expectation: Expectation, where: str) -> Column:
-    name = str(expectation.kwargs.get("type_", "")).upper().split("(")[0].strip()
+    name = str(expectation.arguments.get("type_", "")).upper().split("(")[0].strip()
     if not expectation.columns:
         raise DataError(f"{where}: an {TYPE} names no column")
     for kind, names in _KINDS.items():
