@@ -46,20 +46,34 @@ def find(
     """Those of `columns` that give the target in every row that has one."""
     if target.values < FEWEST_ROWS:
         return ()
-    schema = Schema(columns=tuple(facts.column for facts in (*columns, target)))
-    typed = typed_relation(profile.raw, schema, profile.missing, "")
-    rows = f"(SELECT * FROM ({typed}) WHERE {quote(target.name)} IS NOT NULL)"
     step = max(1, profile.rows // SAMPLE_ROWS)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE suspects AS SELECT * FROM {rows} WHERE _ordinal % {step} = 0")
+    values = ", ".join(_roughly(facts) for facts in (*columns, target))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE suspects AS SELECT * FROM (SELECT {values} FROM {quote(profile.raw.view)} "
+        f"WHERE _ordinal % {step} = 0) WHERE {quote(target.name)} IS NOT NULL"
+    )
     suspects = [one for one in _suspects(columns, target, task) if _holds(con, one, "suspects")]
     if task == "regression":
         suspects += _sums(con, columns, target)
     found: list[Tells] = []
     for one in suspects:
-        named = {name for known in found for name in known.columns}
-        if named.isdisjoint(one.columns) and _holds(con, one, rows):
+        named = {name for other in found for name in other.columns}
+        if named.isdisjoint(one.columns) and _holds(con, one, _typed(profile, (*one.columns, target.name))):
             found.append(one)
     return tuple(found)
+
+
+def _roughly(facts: Facts) -> str:
+    """A column as a number where it is one, else as it came: good enough to suspect, and far cheaper than typing."""
+    c = quote(facts.name)
+    return f"TRY_CAST({c} AS DOUBLE) AS {c}" if facts.numeric else c
+
+
+def _typed(profile: Profile, names: Sequence[str]) -> str:
+    """All rows that have a target (the last of `names`), typed as the suite types them."""
+    schema = Schema(columns=tuple(profile.schema.column(name) for name in names))
+    typed = typed_relation(profile.raw, schema, profile.missing, "")
+    return f"(SELECT * FROM ({typed}) WHERE {quote(names[-1])} IS NOT NULL)"
 
 
 def _holds(con: duckdb.DuckDBPyConnection, tells: Tells, rows: str) -> bool:

@@ -215,7 +215,8 @@ def _odd(tally: Tally) -> dict[str, int]:
 
 def _dated(tally: Tally, shape: _Shape) -> tuple[Kind, str, str] | None:
     """(kind, format, why) of a text column that holds dates or timestamps, else None."""
-    if not all(len(text) >= 6 and any(letter.isdigit() for letter in text) for text in shape.witnesses):
+    fractions = shape.numbers == shape.rows and shape.whole < shape.rows
+    if fractions or not all(len(text) >= 6 and any(map(str.isdigit, text)) for text in shape.witnesses):
         return None
     if all(text[:4].isdigit() and text[4:5] == "-" for text in shape.witnesses):
         for kind in ("date", "timestamp"):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Level = str | bool | int | float
 
+TYPED = "typed_tally"
 MANY_LEVELS = 60
 """Levels are listed, with their counts, where there are at most so many."""
 
@@ -126,49 +127,43 @@ def _facts(tally: Tally, rows: int) -> Facts:
     """Tell the column's kind, then count its typed values."""
     told = tell(tally)
     read = cast(told.column, told.raw_type, tally.missing, "")
-    typed = (
-        f"(SELECT CAST({read.value} AS {told.column.duckdb_type}) AS x, {read.bad} AS bad, _tally, _ordinal "
-        f"FROM {tally.TABLE})"
+    # typed once and kept: a cast of text costs more than all that is counted here
+    tally.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {TYPED} AS SELECT CAST({read.value} AS {told.column.duckdb_type}) AS x, "
+        f"{read.bad} AS bad, _tally, _ordinal FROM {tally.TABLE}"
     )
     values, bad, distinct, low, high = tally.row(
         "SELECT coalesce(sum(_tally) FILTER (x IS NOT NULL), 0), coalesce(sum(_tally) FILTER (bad), 0), "
-        f"count(DISTINCT x), min(x), max(x) FROM {typed}"
+        f"count(DISTINCT x), min(x), max(x) FROM {TYPED}"
     )
-    levels = tally.rows(
-        f"SELECT x, sum(_tally) AS n, min(_ordinal) FROM {typed} WHERE x IS NOT NULL "
-        "GROUP BY x ORDER BY n DESC, x LIMIT " + str(MANY_LEVELS)
-    )
-    facts = Facts(
-        told=told,
-        rows=rows,
-        values=int(values),
-        bad=int(bad),
-        distinct=int(distinct),
-        levels=tuple((level, int(count), int(first)) for level, count, first in levels)
-        if distinct <= MANY_LEVELS
-        else (),
-    )
+    levels: list[tuple[Level, int, int]] = []
+    if distinct <= MANY_LEVELS:
+        levels = tally.rows(
+            f"SELECT x, CAST(sum(_tally) AS BIGINT) AS n, min(_ordinal) FROM {TYPED} WHERE x IS NOT NULL "
+            "GROUP BY x ORDER BY n DESC, x"
+        )
+    facts = Facts(told=told, rows=rows, values=int(values), bad=int(bad), distinct=int(distinct), levels=tuple(levels))
     if facts.numeric and values:
-        return _numbers(tally, typed, replace(facts, low=low, high=high))
+        return _numbers(tally, replace(facts, low=low, high=high))
     if told.column.kind in ("date", "timestamp") and values:
         return replace(facts, low=str(low), high=str(high))
     if told.column.kind == "text" and values:
         longest, length = tally.row(
-            f"SELECT max(length(x)), sum(length(x) * _tally) / sum(_tally) FROM {typed} WHERE x IS NOT NULL"
+            f"SELECT max(length(x)), sum(length(x) * _tally) / sum(_tally) FROM {TYPED} WHERE x IS NOT NULL"
         )
         return replace(facts, longest=int(longest), length=float(length))
     return facts
 
 
-def _numbers(tally: Tally, typed: str, facts: Facts) -> Facts:
+def _numbers(tally: Tally, facts: Facts) -> Facts:
     x = "CAST(x AS DOUBLE)"
     mean, whole, r2 = tally.row(
         f"SELECT sum({x} * _tally) / sum(_tally), bool_and({x} = trunc({x})), regr_r2({x}, _ordinal) "
-        f"FROM {typed} WHERE x IS NOT NULL"
+        f"FROM {TYPED} WHERE x IS NOT NULL"
     )
     (spread,) = tally.row(
         f"SELECT sqrt(sum(power({x} - CAST({float(mean)!r} AS DOUBLE), 2) * _tally) / sum(_tally)) "
-        f"FROM {typed} WHERE x IS NOT NULL"
+        f"FROM {TYPED} WHERE x IS NOT NULL"
     )
     steps = whole and facts.unique and float(facts.high or 0) - float(facts.low or 0) == facts.rows - 1
     return replace(
