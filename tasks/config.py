@@ -42,21 +42,15 @@ class DataSpec(BaseModel):
     target: Name = Field(description="column to predict")
     task: Task = Field(description="binary: two classes; multiclass: more; regression: a number")
     key: tuple[Name, ...] = Field((), description="columns that together name a row; empty: none do")
-    time: str = Field(
-        default="", description="column with the row's date or timestamp; needed by time splits"
-    )
+    time: str = Field(default="", description="column with the row's date or timestamp; needed by time splits")
     timezone: str = Field(default="", description="IANA zone of timestamps that name none; empty: UTC")
     positive: str | bool | int | float | None = Field(
         None, description="the class whose probability is predicted (binary only)"
     )
-    categories: tuple[Name, ...] = Field(
-        (), description="integer columns whose values are names, not amounts"
-    )
+    categories: tuple[Name, ...] = Field((), description="integer columns whose values are names, not amounts")
     drop: tuple[Name, ...] = Field(default=(), description="columns that the model may not see")
     missing: tuple[str, ...] = Field(default=MISSING, description="text that means: no value")
-    max_bad_rows: float = Field(
-        0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole"
-    )
+    max_bad_rows: float = Field(0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole")
 
 
 class ScoreSpec(BaseModel):
@@ -137,9 +131,7 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
     for name in config.model.monotone:
         if name == data.target or name in data.drop:
             what = "the target" if name == data.target else "in data.drop"
-            yield Clash(
-                f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features"
-            )
+            yield Clash(f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features")
 
 
 def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
@@ -151,9 +143,7 @@ def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
 
         fitting = METRICS[data.task]
         if metric not in fitting:
-            yield Clash(
-                "tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, fitting)
-            )
+            yield Clash("tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, fitting))
 
 
 def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
@@ -171,9 +161,7 @@ def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
             "set split.group, or 'random'",
         )
     if split.strategy != "group" and split.group:
-        yield Clash(
-            "split.group", f"a {split.strategy} split does not obey it", "only with strategy = 'group'"
-        )
+        yield Clash("split.group", f"a {split.strategy} split does not obey it", "only with strategy = 'group'")
     if split.group and split.group == data.target:
         yield Clash("split.group", f"is the target {split.group!r}", "a column other than the target")
 

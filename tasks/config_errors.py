@@ -56,9 +56,7 @@ class ConfigFile:
             raise ConfigError("is not UTF-8 text", "save it as UTF-8", where=_shown(path)) from None
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise ConfigError(
-                f"cannot be read: {reason}", "check its name and rights", where=_shown(path)
-            ) from None
+            raise ConfigError(f"cannot be read: {reason}", "check its name and rights", where=_shown(path)) from None
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -94,9 +92,7 @@ class ConfigFile:
 
     def refuse(self, key: str, value: object, allowed: str) -> ConfigError:
         """The error for a value that is not allowed under `key`."""
-        return self._error(
-            tuple(key.split(".")), f"{_shown_value(value)} is not allowed", f"allowed: {allowed}"
-        )
+        return self._error(tuple(key.split(".")), f"{_shown_value(value)} is not allowed", f"allowed: {allowed}")
 
     def explain(self, error: ValidationError) -> ConfigError:
         """The first thing that pydantic found wrong, in the file's words; other keys are named in the way out."""
@@ -125,9 +121,7 @@ class ConfigFile:
         return f"{_shown_value(found[0]['input'])} is not allowed", f"allowed: {allowed}"
 
     def _error(self, keys: tuple[str, ...], message: str, way_out: str) -> ConfigError:
-        return ConfigError(
-            message, way_out, where=f"{_shown(self.path)}:{self.line(keys)}", key=".".join(keys)
-        )
+        return ConfigError(message, way_out, where=f"{_shown(self.path)}:{self.line(keys)}", key=".".join(keys))
 
 
 def _key(error: ErrorDetails) -> tuple[str, ...]:
@@ -174,11 +168,7 @@ def _known(keys: tuple[str, ...]) -> str:
         return f"nearest known key: {close}; known here: {', '.join(here)}"
     for other, names in sections.items():
         if name in names and other != section:
-            return (
-                f"it belongs under [{other}]; known here: {', '.join(here)}"
-                if other
-                else "it belongs at the top"
-            )
+            return f"it belongs under [{other}]; known here: {', '.join(here)}" if other else "it belongs at the top"
     return f"known here: {', '.join(here)}"
 
 
