@@ -1,10 +1,50 @@
-"""XGBoost: device, matrix, fit, predict."""
+"""XGBoost: device, matrix, fit, predict.
+
+`names` are the features of a `FeatureSpec`, in the order of the columns of `X`. XGBoost does not check the order
+of an array's columns: who calls encodes by that same spec.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from xgboost import Booster, QuantileDMatrix
+
+    from tasks.training import Part
+
+Scalar = str | int | float
+
+OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+
+WATCHED = {
+    "roc_auc": "auc",
+    "average_precision": "aucpr",
+    "rmse": "rmse",
+    "r2": "rmse",
+    "mae": "mae",
+}
+"""What XGBoost measures after each round; everything else is watched by log loss, which moves smoothly."""
+
+LOG_LOSS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
+FEW_ROWS = 10_000
+
+OUR_NAMES = {
+    "auc": "roc_auc",
+    "aucpr": "average_precision",
+    "logloss": "log_loss",
+    "mlogloss": "log_loss",
+    "rmse": "rmse",
+    "mae": "mae",
+}
 
 
 class BoosterSpec(BaseModel):
@@ -16,3 +56,168 @@ class BoosterSpec(BaseModel):
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A metric after every round, on the rows that were fitted and on the validation rows."""
+
+    metric: str
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+
+
+def choose_device(wanted: str) -> tuple[str, str]:
+    """The device to train on ('cpu' or 'cuda') and why, in words.
+
+    Raises ConfigError for 'cuda' where XGBoost finds no GPU that it can use.
+    """
+    if wanted == "cpu":
+        return "cpu", "cpu as configured"
+    missing = _why_no_gpu()
+    if not missing:
+        return "cuda", "cuda as configured" if wanted == "cuda" else "auto found a GPU"
+    if wanted == "cuda":
+        raise ConfigError(f"'cuda' cannot be had: {missing}", "set it to 'auto' or 'cpu'", key="model.device")
+    return "cpu", f"auto took the cpu: {missing}"
+
+
+def _why_no_gpu() -> str:
+    """Empty where a one-round training on 'cuda' stays there, else what is missing."""
+    import json
+    import warnings
+
+    import numpy as np
+    import xgboost
+
+    if not xgboost.build_info().get("USE_CUDA"):
+        return "this XGBoost is built without CUDA"
+    probe = np.arange(8, dtype=np.float32).reshape(-1, 1)
+    with warnings.catch_warnings():
+        # without a GPU XGBoost warns and goes on with the CPU: the configuration afterwards tells
+        warnings.simplefilter("ignore")
+        try:
+            trained = xgboost.train({"device": "cuda"}, xgboost.DMatrix(probe, probe[:, 0]), num_boost_round=1)
+        except xgboost.core.XGBoostError as error:
+            return f"XGBoost cannot use the GPU ({str(error).strip().splitlines()[-1]})"
+    took = json.loads(trained.save_config())["learner"]["generic_param"]["device"]
+    return "" if took.startswith("cuda") else "XGBoost sees no GPU"
+
+
+def parameters(
+    task: str,
+    params: Mapping[str, Scalar],
+    *,
+    classes: int,
+    device: str,
+    seed: int,
+    monotone: Mapping[str, int] | None = None,
+    names: Sequence[str] = (),
+) -> dict[str, Scalar]:
+    """`params` of a trial completed to what `xgboost.train` needs.
+
+    The starting value (base_score) is left to XGBoost, which takes the target's mean or the classes' shares.
+    Raises ConfigError where `monotone` names a column that is no feature of `names`.
+    """
+    complete: dict[str, Scalar] = {
+        "objective": OBJECTIVES[task],
+        "tree_method": "hist",
+        "device": device,
+        "seed": seed,
+        **params,
+    }
+    if task == "multiclass":
+        complete["num_class"] = classes
+    bound = {name: way for name, way in (monotone or {}).items() if way}
+    if unknown := sorted(set(bound) - set(names)):
+        raise ConfigError(
+            f"{unknown[0]!r} is no numeric feature of the model",
+            f"allowed: {', '.join(names)}",
+            key="model.monotone",
+        )
+    if bound:
+        complete["monotone_constraints"] = "(" + ",".join(str(bound.get(name, 0)) for name in names) + ")"
+    return complete
+
+
+def threads(rows: int) -> int:
+    """How many threads to train on: 0 takes all.
+
+    On few rows a second thread saves little, and costs tenfold where another process wants the same core.
+    """
+    return 1 if rows < FEW_ROWS else 0
+
+
+def watched(task: str, metric: str) -> str:
+    """XGBoost's name of what it measures after each round when models are compared by `metric`."""
+    return WATCHED.get(metric, LOG_LOSS[task])
+
+
+def matrix(X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None) -> QuantileDMatrix:
+    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`."""
+    import xgboost
+
+    return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
+
+
+def fit(params: Mapping[str, Scalar], part: Part, *, rounds: int, names: Sequence[str]) -> Booster:
+    """`rounds` rounds on all rows of `part`."""
+    import xgboost
+
+    complete = {"nthread": threads(len(part.y)), **params}
+    return _at_home(xgboost.train(complete, matrix(part.X, part.y, names), num_boost_round=rounds))
+
+
+def fit_with_curve(
+    params: Mapping[str, Scalar],
+    train: Part,
+    validation: Part,
+    *,
+    rounds: int,
+    names: Sequence[str],
+    metric: str,
+) -> tuple[Booster, Curve]:
+    """`rounds` rounds on `train`, measured on both parts after each; nothing is stopped early.
+
+    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it.
+    """
+    import xgboost
+
+    fitted = matrix(train.X, train.y, names)
+    seen: dict[str, dict[str, list[float]]] = {}
+    task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
+    name = watched(task, metric)
+    booster = xgboost.train(
+        {"nthread": threads(len(train.y)), **params, "eval_metric": name},
+        fitted,
+        num_boost_round=rounds,
+        evals=[(fitted, "train"), (matrix(validation.X, validation.y, names, fitted), "validation")],
+        evals_result=seen,
+        verbose_eval=False,
+    )
+    curve = Curve(OUR_NAMES[name], tuple(seen["train"][name]), tuple(seen["validation"][name]))
+    return _at_home(booster), curve
+
+
+def _at_home(booster: Booster) -> Booster:
+    """A model does not depend on where it was trained: it predicts on the CPU."""
+    booster.set_param({"device": "cpu", "nthread": 0})
+    return booster
+
+
+def predict(booster: Booster, X: np.ndarray) -> np.ndarray:
+    """Raw output for `X` float32 [n, features], float32.
+
+    Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
+    [n].
+    """
+    import numpy as np
+
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
+
+
+def importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
+    """Each feature's share of the total gain of all splits; 0 for a feature that no tree asks; sums to 1."""
+    gains = booster.get_score(importance_type="total_gain")
+    total = sum(gains.values()) or 1.0
+    return {name: float(gains.get(name, 0.0)) / total for name in names}

@@ -150,9 +150,7 @@ def slices(
         used = metric if np.isfinite(score(task, metric, label, challenger)) else FALLBACK[task]
         seen = gain(used, score(task, used, label, challenger), score(task, used, label, champion))
         drawn = bootstrap_gain(used, task, label, challenger, champion, resamples=resamples, seed=seed)
-        found.append(
-            SliceGain(column, str(levels[code]), len(here), used, float(seen), float(np.nanstd(drawn)))
-        )
+        found.append(SliceGain(column, str(levels[code]), len(here), used, float(seen), float(np.nanstd(drawn))))
     return tuple(found)
 
 
@@ -277,9 +275,7 @@ def _by_class(metric: str, y: Floats, p: Floats) -> Measure:
     def one(weights: Floats) -> float:
         actual = np.bincount(labels, weights, classes)
         hits = np.bincount(labels[right], weights[right], classes)
-        of = (
-            actual if metric == "balanced_accuracy" else (actual + np.bincount(answers, weights, classes)) / 2
-        )
+        of = actual if metric == "balanced_accuracy" else (actual + np.bincount(answers, weights, classes)) / 2
         held = np.flatnonzero(actual > 0)
         watched = held[held == 1] if metric == "f1" else held
         return float((hits[watched] / of[watched]).mean()) if len(watched) else float("nan")
@@ -298,9 +294,7 @@ def _r2(y: Floats, p: Floats) -> Measure:
         total = weights.sum(axis=1)
         spread = weights @ centred**2 - (weights @ centred) ** 2 / total
         varied = spread > 1e-12 * total
-        value: Floats = 1 - np.divide(
-            weights @ squares, spread, out=np.full(len(weights), np.nan), where=varied
-        )
+        value: Floats = 1 - np.divide(weights @ squares, spread, out=np.full(len(weights), np.nan), where=varied)
         return value
 
     return measure

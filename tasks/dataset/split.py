@@ -6,9 +6,9 @@ whether it validates. So a row's part depends on nothing but the row: not on its
 beside it, the library that read it or the machine, and it stays the same for ever.
 
 The text that is hashed: columns in the order of their names, each value as `<bytes>:<value>` (a null as `~`),
-where a value is text as it came; a boolean as 0 or 1; an integer, or a number that is whole, in decimal digits;
-any other number as `x` and the decimal of its IEEE 754 bits; a date in days and a timestamp in microseconds
-since 1970 (UTC).
+where a value is text as it came; a boolean as 0 or 1; an integer, or a number that is whole, in decimal
+digits; any other number as `x` and the decimal of its IEEE 754 bits; a date in days and a timestamp in
+microseconds since 1970 (UTC).
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def split(
 ) -> Parts:
     """Part labelled `rows`; every row is in exactly one part, in the order in which it came.
 
-    Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so that
-    equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of it that
-    is nearest to the border changes sides: the only exception to the hash, and the holdout knows none. Group: by
-    hash of the group's value; rows without one are a group. Time: the holdout is the newest share of the rows,
-    after `not_before` (the last row that the champion was trained on); validation is the newest share of what is
-    before. Rows of one time value stay together; rows without a time count as the oldest.
+    Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so
+    that equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of
+    it that is nearest to the border changes sides: the only exception to the hash, and the holdout knows none.
+    Group: by hash of the group's value; rows without one are a group. Time: the holdout is the newest share of
+    the rows, after `not_before` (the last row that the champion was trained on); validation is the newest
+    share of what is before. Rows of one time value stay together; rows without a time count as the oldest.
 
     `validation` is a share of the rows that are not held out. Raises TargetError where all rows have the same
     label, and DataError where a part would be empty or hold one label only.
@@ -106,9 +106,7 @@ def _inputs(rows: pa.Table, target: str) -> list[str]:
     return [name for name in rows.column_names if name != target and not name.startswith("_")]
 
 
-def _by_hash(
-    rows: pa.Table, spec: SplitSpec, columns: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masks of holdout and validation rows, and the draw in [0, 1) by which rows validate."""
     import numpy as np
 
@@ -117,9 +115,7 @@ def _by_hash(
             f"column {missing[0]!r}, by which rows are parted, is not in the table",
             "correct data.key or split.group",
         )
-    digests = b"".join(
-        hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical(rows, columns)
-    )
+    digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical(rows, columns))
     words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32
     holdout = words[:, 0] < spec.holdout
     return holdout, ~holdout & (words[:, 1] < spec.validation), words[:, 1]
@@ -180,9 +176,7 @@ def _lend(codes: np.ndarray, draw: np.ndarray, holdout: np.ndarray, validation: 
             validation[open_[draw[open_] == highest]] = False
 
 
-def _by_time(
-    rows: pa.Table, spec: SplitSpec, time: str, not_before: Moment | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _by_time(rows: pa.Table, spec: SplitSpec, time: str, not_before: Moment | None) -> tuple[np.ndarray, np.ndarray]:
     """Masks of holdout and validation rows, cut at time values."""
     import numpy as np
 
@@ -220,9 +214,7 @@ def _moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
 
     if time not in rows.column_names:
-        raise DataError(
-            f"column {time!r}, by which rows are parted, is not in the table", "correct data.time"
-        )
+        raise DataError(f"column {time!r}, by which rows are parted, is not in the table", "correct data.time")
     column = rows[time].combine_chunks()
     kind = column.type
     if pa.types.is_timestamp(kind):

@@ -1,0 +1,153 @@
+"""The track that all trials of a study run on: rows binned once, models grown round by round, how they are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from xgboost import Booster, QuantileDMatrix
+
+    from tasks.booster import Scalar
+    from tasks.training import Part
+
+CROSS_VALIDATED = 5_000
+"""Below this many rows outside the holdout, exchangeable rows are cross-validated."""
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Rows to fit on and rows to measure on; `X` and `y` are the measured rows."""
+
+    fitted: QuantileDMatrix
+    measured: QuantileDMatrix
+    X: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One lane, or one per fold; `fixed` are the parameters that no trial changes, `rows` the training rows."""
+
+    lanes: tuple[Lane, ...]
+    task: str
+    metric: str
+    fixed: Mapping[str, Scalar]
+    rows: int
+
+    @property
+    def sign(self) -> float:
+        """1 where a larger metric is better, else -1."""
+        from tasks.metrics import greater_is_better
+
+        return 1.0 if greater_is_better(self.metric) else -1.0
+
+    @property
+    def y(self) -> np.ndarray:
+        """Labels of the measured rows, lane after lane."""
+        import numpy as np
+
+        return np.concatenate([lane.y for lane in self.lanes])
+
+    def models(self, params: Mapping[str, Scalar]) -> list[Booster]:
+        """An untrained model for each lane, which `grow` trains."""
+        import xgboost
+
+        return [xgboost.Booster({**self.fixed, **params}, [lane.fitted, lane.measured]) for lane in self.lanes]
+
+    def grow(self, models: Sequence[Booster], iteration: int) -> float:
+        """Add a round to every model; what is watched on the measured rows, in the direction of the metric's gain."""
+        total = 0.0
+        for model, lane in zip(models, self.lanes, strict=True):
+            model.update(lane.fitted, iteration)
+            said = model.eval_set([(lane.measured, "measured")], iteration)
+            total += float(said.rsplit(":", 1)[1])
+        better = 1.0 if self.fixed["eval_metric"] in ("auc", "aucpr") else -1.0
+        return better * total / len(self.lanes)
+
+    def answers(self, models: Sequence[Booster], rounds: int) -> list[np.ndarray]:
+        """Predictions of the first `rounds` rounds for each lane's measured rows."""
+        from tasks import booster
+
+        found = []
+        for model, lane in zip(models, self.lanes, strict=True):
+            model.set_param({"device": "cpu"})
+            found.append(booster.predict(model[:rounds], lane.X))
+        return found
+
+    def score(self, answers: Sequence[np.ndarray]) -> float:
+        """The metric on the measured rows, averaged over the lanes."""
+        from tasks import metrics
+
+        values = [
+            metrics.score(self.task, self.metric, lane.y, answer)
+            for lane, answer in zip(self.lanes, answers, strict=True)
+        ]
+        return sum(values) / len(values)
+
+
+def lay_out(
+    train: Part,
+    validation: Part,
+    *,
+    task: str,
+    classes: int,
+    names: Sequence[str],
+    metric: str,
+    device: str,
+    seed: int,
+    monotone: Mapping[str, int],
+    exchangeable: bool,
+) -> Course:
+    """Bin the rows once for all trials.
+
+    Few rows that are `exchangeable` (a random split made them) are cross-validated: training and validation rows
+    are dealt out to folds, and each row is measured by a model of the other folds. That tells trials and numbers of
+    rounds apart far better than a few validation rows can.
+    """
+    import numpy as np
+
+    from tasks import booster
+
+    rows = len(train.y)
+    fixed = booster.parameters(
+        task,
+        {"eval_metric": booster.watched(task, metric), "nthread": booster.threads(rows)},
+        classes=classes,
+        device=device,
+        seed=seed,
+        monotone=monotone,
+        names=names,
+    )
+    X, y = np.concatenate([train.X, validation.X]), np.concatenate([train.y, validation.y])
+    sides = [np.arange(len(y)) >= rows]
+    if exchangeable and _can_be_dealt(task, y):
+        dealt = _deal(y, seed)
+        sides = [dealt == fold for fold in range(FOLDS)]
+    lanes = []
+    for side in sides:
+        fitted = booster.matrix(X[~side], y[~side], names)
+        lanes.append(Lane(fitted, booster.matrix(X[side], y[side], names, fitted), X[side], y[side]))
+    return Course(tuple(lanes), task, metric, fixed, rows)
+
+
+def _can_be_dealt(task: str, y: np.ndarray) -> bool:
+    """Few rows, and of a binary target enough of both classes that every fold gets one."""
+    import numpy as np
+
+    return len(y) < CROSS_VALIDATED and (task != "binary" or np.bincount(y.astype(np.int64)).min() >= FOLDS)
+
+
+def _deal(y: np.ndarray, seed: int) -> np.ndarray:
+    """A fold for every row; dealt out in the order of the target, so that each fold has its share of every class."""
+    import numpy as np
+
+    shuffled = np.random.default_rng(seed).random(len(y))
+    dealt = np.empty(len(y), dtype=np.int64)
+    dealt[np.lexsort((shuffled, y))] = np.arange(len(y)) % FOLDS
+    return dealt

@@ -1,0 +1,72 @@
+"""What the search may try: a portfolio of settings that win often, and the ranges around them.
+
+The portfolio follows AutoGluon's for XGBoost: learning rate .07 to .09, depth 4 to 10, min_child_weight .55 to 1.4.
+On small tables shallow trees that see half of the columns each won (five public tables at 500 to 3,000 rows).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from tasks.booster import Scalar
+
+SMALL, LARGE = 2_000, 50_000
+"""Training rows below and from which the portfolio is another one."""
+
+FLOORS = (0.02, 0.1, 0.15, 0.2, 0.3, 0.5)
+"""Lowest learning rate of a study, by how slow rounds are for its budget: few steps, so that noise changes none."""
+
+PROGRESS = 10.0
+"""Rounds x learning rate after which most of a table has been learned."""
+
+NAMES = ("learning_rate", "max_depth", "min_child_weight", "subsample", "colsample_bytree", "reg_lambda")
+
+SMALL_TABLE = (
+    (0.05, 4, 1.0, 0.75, 0.5, 4.0),
+    (0.08, 2, 1.0, 0.8, 0.6, 1.0),
+    (0.08, 6, 1.0, 0.85, 0.8, 1.0),
+    (0.05, 3, 4.0, 0.7, 0.5, 10.0),
+)
+DEFAULT = (0.08, 6, 1.0, 0.9, 0.8, 1.0)
+SHALLOW = (0.09, 4, 0.6, 0.9, 0.9, 1.0)
+DEEP = (0.07, 8, 1.2, 0.85, 0.7, 2.0)
+DEEPEST = (0.07, 10, 1.4, 0.8, 0.6, 4.0)
+
+
+def floor(budget: float, pace: float) -> float:
+    """The lowest learning rate by which a trial learns most within half of `budget`, at `pace` seconds a round."""
+    wanted = PROGRESS / max(budget / 2 / pace, 1.0)
+    return next((step for step in FLOORS if step >= wanted), FLOORS[-1])
+
+
+def portfolio(lowest: float, rows: int) -> tuple[dict[str, Scalar], ...]:
+    """Settings for a table of `rows` training rows, a strong default first.
+
+    Then from cheap to expensive; on a large table, where a budget may end after three trials and depth pays, from
+    deep to shallow. No learning rate is below `lowest`.
+    """
+    if rows < SMALL:
+        settings = SMALL_TABLE
+    elif rows < LARGE:
+        settings = (DEFAULT, SHALLOW, DEEP, DEEPEST)
+    else:
+        settings = (DEFAULT, DEEPEST, DEEP, SHALLOW)
+    return tuple(dict(zip(NAMES, (max(rate, lowest), *rest), strict=True)) for rate, *rest in settings)
+
+
+def ranges(lowest: float, rows: int) -> dict[str, BaseDistribution]:
+    """What the sampler may draw from; the portfolio lies within. Nothing here depends on the target's scale."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    small = rows < SMALL
+    return {
+        "learning_rate": FloatDistribution(lowest, max(0.3, min(0.8, 3 * lowest)), log=True),
+        "max_depth": IntDistribution(2, 6) if small else IntDistribution(3, 11),
+        "min_child_weight": FloatDistribution(0.5, 16.0 if small else 64.0, log=True),
+        "subsample": FloatDistribution(0.5, 1.0),
+        "colsample_bytree": FloatDistribution(0.3, 1.0),
+        "reg_lambda": FloatDistribution(0.1, 50.0, log=True),
+    }
