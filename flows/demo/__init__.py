@@ -43,6 +43,7 @@ class DemoResult(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    program: str
     home: str
     pipeline: str
     steps: tuple[Step, ...]
@@ -135,6 +136,7 @@ class Play:
         """Everything that the person is told at the end."""
         found = None if self.failed else outcome(self._scene.settings, stage.PIPELINE)
         return DemoResult(
+            program=str(self._scene.program),
             home=str(self._scene.home),
             pipeline=stage.PIPELINE,
             steps=tuple(self._steps),

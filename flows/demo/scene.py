@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -136,7 +137,7 @@ def prefect_address(scene: Scene) -> str:
 def tables_command(scene: Scene, pipeline: str) -> str:
     """A command that prints the newest predictions."""
     folder = Path(scene.settings.tables_root) / pipeline / "predictions"
-    code = f"import deltalake; print(deltalake.DeltaTable({str(folder)!r}).to_pandas().head())"
+    code = f"import deltalake; print(deltalake.DeltaTable({json.dumps(str(folder))}).to_pandas().head())"
     return shlex.join([_typed(Path(sys.executable)), "-c", code])
 
 

@@ -62,7 +62,7 @@ def demo(result: DemoResult, screen: Screen) -> None:
     screen.line(("\nYour own table, in a folder of yours", "bold"))
     for command in result.own_table:
         screen.line(("  " + command, "bold cyan"))
-    screen.hint("the three commands above; treadle down ends the demo's Prefect server")
+    screen.hint(f"the three commands above; `treadle down` in {result.program} ends the demo's Prefect server")
 
 
 def init(result: InitResult, screen: Screen) -> None:
