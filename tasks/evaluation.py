@@ -201,6 +201,8 @@ def story(
         lower=table["lower"].to_numpy() if regression else None,
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
+        groups=evidence.judged.slices,
+        rival=evidence.judged.champion,
     )
 
 

@@ -61,7 +61,7 @@ def winner(done: list[Trial], up: bool) -> Trial:
 
 def some(done: list[Trial]) -> list[Trial]:
     """At most `DOTS` trials to draw, evenly from first to last: a long study stays a small picture."""
-    step = math.ceil(len(done) / DOTS)
+    step = max(1, math.ceil(len(done) / DOTS))
     return done[::step]
 
 

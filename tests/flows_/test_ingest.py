@@ -28,13 +28,15 @@ def clinic(home: Path) -> Project:
 
 def content(settings: Settings, table: str) -> list[tuple[object, ...]]:
     relation = stores.open(settings, "clinic").tables.relation(table)
-    return sorted(duckdb.sql(f"SELECT * EXCLUDE (_ingested_at) FROM {relation}").fetchall(), key=repr)
+    with duckdb.connect() as con:
+        return sorted(con.sql(f"SELECT * EXCLUDE (_ingested_at) FROM {relation}").fetchall(), key=repr)
 
 
 def refused(settings: Settings) -> list[dict[str, object]]:
     relation = stores.open(settings, "clinic").tables.relation("quarantine")
-    rows = duckdb.sql(f"SELECT * FROM {relation} ORDER BY _ordinal")
-    return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
+    with duckdb.connect() as con:
+        rows = con.sql(f"SELECT * FROM {relation} ORDER BY _ordinal")
+        return [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
 
 
 def test_rows_in_are_accepted_quarantined_or_duplicates(clinic: Project) -> None:

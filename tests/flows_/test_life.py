@@ -1,0 +1,211 @@
+"""One model's birth and work, on a small real table, with every real component."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import duckdb
+import pandas as pd
+import pytest
+
+from flows import ingest, models, promote, report, score, train
+from infra import orchestrator, stores
+from tasks.errors import DataError, NothingPromoted, TargetError, UsageError
+from tests.projects import inbox, project, tumours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flows.score import ScoreResult
+    from flows.train import TrainResult
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+TRIALS = 4
+WITHOUT_TREADLE = """
+import sys, mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+model.predict(pd.read_csv(sys.argv[2])).to_parquet(sys.argv[3])
+assert "tasks" not in sys.modules and "infra" not in sys.modules
+"""
+
+
+class Life(NamedTuple):
+    settings: Settings
+    config: PipelineConfig
+    trained: TrainResult
+    scored: ScoreResult
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Life:
+    """469 labelled rows trained on, 100 without a label scored."""
+    home = tmp_path_factory.mktemp("life") / "home"
+    (home / "pipelines").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", orchestrator.state(server_home).url)
+        settings, config = project(home, tumours()[:469], "Malignant")
+        trained = train.run(settings, config, trials=TRIALS, budget=60)
+        tumours()[469:].drop(columns="Malignant").to_csv(inbox(home) / "new.csv", index=False)
+        return Life(settings, config, trained, score.run(settings, config))
+
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def predictions(settings: Settings) -> pd.DataFrame:
+    relation = stores.open(settings, "clinic").tables.relation("predictions")
+    with duckdb.connect() as con:
+        return con.sql(f"SELECT * FROM {relation} ORDER BY ALL").to_arrow_table().to_pandas()
+
+
+def test_the_first_model_is_promoted_over_the_dummy(life: Life) -> None:
+    trained = life.trained
+    assert (trained.decision, trained.promoted, trained.version) == ("PROMOTE", True, 1)
+    assert trained.value > 0.9
+    assert (trained.trials, trained.resumed, trained.already) == (TRIALS, 0, False)
+    assert trained.exit_code() == 0
+
+
+def test_ledger_alias_and_models_agree_on_the_champion(life: Life) -> None:
+    shown = models.run(life.settings, life.config)
+    assert (shown.champion, shown.alias) == (1, "")
+    assert [(move.from_version, move.to, move.verdict) for move in shown.history] == [(None, 1, "PROMOTE")]
+
+
+def test_the_finished_run_is_not_made_twice_unless_asked(life: Life) -> None:
+    same = train.run(life.settings, life.config, trials=TRIALS, budget=60)
+    # new.csv has moved the data on since; so this run is another, and the first one of its key
+    assert same.already is False
+    again = train.run(life.settings, life.config, trials=TRIALS, budget=60)
+    assert (again.already, again.version, again.run_key) == (True, same.version, same.run_key)
+
+
+def test_mlflow_holds_the_run_with_its_trials_and_report(life: Life) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(life.settings.tracking, life.settings.registry)
+    run = client.get_run(life.trained.run_id)
+    children = client.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{life.trained.run_id}'", max_results=100
+    )
+    assert len(children) == TRIALS
+    assert run.data.metrics["holdout_roc_auc"] == pytest.approx(life.trained.value)
+    assert run.data.params["data.target"] == "Malignant"
+    assert len(client.get_metric_history(life.trained.run_id, "validation_roc_auc")) == int(run.data.params["rounds"])
+    version = client.get_model_version_by_alias("clinic", "champion")
+    assert version.version == "1"
+    assert version.tags["verdict"] == "PROMOTE"
+    assert "better than the dummy" in version.description
+    names = {entry.path for entry in client.list_artifacts(life.trained.run_id)}
+    assert {"report.html", "plots", "contract"} <= names
+
+
+def test_the_report_opens_with_the_verdict(life: Life) -> None:
+    shown = report.run(life.settings, life.config, str(life.trained.version))
+    page = stores.open(life.settings, "clinic").tracking.report_file(life.trained.run_id)
+    assert page is not None
+    assert shown.path == str(page)
+    text = page.read_text()
+    assert life.trained.headline.split(":")[0] in text
+    assert len(text) < 2_000_000
+
+
+def test_every_unlabelled_row_has_one_prediction_with_its_origin(life: Life) -> None:
+    made = predictions(life.settings)
+    assert life.scored.rows == len(made) == 100
+    assert made["Tumour ID"].is_unique
+    assert set(made["model_version"]) == {1}
+    assert set(made["purpose"]) == {"champion"}
+    assert set(made["data_version"]) == {"rows@2"}
+    assert made["probability"].between(0, 1).all()
+    assert set(made["prediction"]) <= {"yes", "no"}
+
+
+def test_scoring_again_changes_nothing(life: Life) -> None:
+    before = predictions(life.settings)
+    again = score.run(life.settings, life.config)
+    assert (again.rows, again.skipped) == (0, 1)
+    pd.testing.assert_frame_equal(predictions(life.settings), before)
+
+
+def test_a_file_gets_a_row_for_every_row_equal_to_mlflow_without_treadle(life: Life, tmp_path: Path) -> None:
+    asked = tumours().sample(120, random_state=1)
+    asked.iloc[3, 2] = None
+    asked.to_csv(tmp_path / "asked.csv", index=False)
+    champion = models.run(life.settings, life.config).champion
+    answered = score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "answered.csv")
+    assert (answered.rows, answered.version) == (120, champion)
+    ours = pd.read_csv(tmp_path / "answered.csv")
+    assert ours["Tumour ID"].tolist() == asked["Tumour ID"].tolist()
+    subprocess.run(
+        [
+            sys.executable,
+            *("-I", "-W", "ignore", "-c", WITHOUT_TREADLE),
+            str(stores.open(life.settings, "clinic").bundle_folder(champion).parents[1]),
+            str(tmp_path / "asked.csv"),
+            str(tmp_path / "theirs.parquet"),
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    theirs = pd.read_parquet(tmp_path / "theirs.parquet")
+    assert ours["probability"].tolist() == theirs["probability"].tolist()
+    assert ours["prediction"].tolist() == theirs["prediction"].tolist()
+
+
+def test_rows_that_break_the_contract_are_answered_with_a_warning(life: Life, tmp_path: Path) -> None:
+    asked = tumours()[:5].drop(columns="Malignant")
+    asked["mean radius"] = asked["mean radius"].astype(object)
+    asked.iloc[1, 1] = "big"
+    asked.iloc[2, 1] = -1
+    asked.to_csv(tmp_path / "asked.csv", index=False)
+    answered = score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "a.parquet")
+    warnings = pd.read_parquet(tmp_path / "a.parquet")["_warning"]
+    assert warnings.notna().tolist() == [False, True, True, False, False]
+    assert "mean radius" in warnings[1]
+    assert answered.warnings
+
+
+def test_a_file_without_a_needed_column_is_refused_by_name(life: Life, tmp_path: Path) -> None:
+    tumours()[:5].rename(columns={"worst area": "Worst Area"}).to_csv(tmp_path / "asked.csv", index=False)
+    with pytest.raises(DataError, match="worst area"):
+        score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "a.csv")
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
+    challenger = train.run(life.settings, life.config, trials=2, budget=60)
+    champion = models.run(life.settings, life.config).champion
+    target = challenger.version if challenger.version != champion else 1
+    with pytest.raises(UsageError, match="reason"):
+        promote.run(life.settings, life.config, target, " ")
+    with pytest.raises(UsageError, match="no version 99"):
+        promote.run(life.settings, life.config, 99, "why not")
+    moved = promote.run(life.settings, life.config, target, "the branch asked for it")
+    shown = models.run(life.settings, life.config)
+    assert (shown.champion, shown.alias) == (target, "")
+    newest = max(shown.history, key=lambda move: move.seq)
+    assert (newest.from_version, newest.verdict, newest.reason) == (champion, "BY HAND", "the branch asked for it")
+    assert moved.who == newest.who != ""
+
+
+def test_scoring_needs_a_champion(home: Path) -> None:
+    settings, config = project(home, tumours()[:50], "Malignant")
+    with pytest.raises(NothingPromoted, match="no champion yet"):
+        score.run(settings, config)
+
+
+def test_one_class_cannot_be_learned(home: Path) -> None:
+    settings, config = project(home, tumours()[:200], "Malignant")
+    only = tumours()[:200]
+    only[only["Malignant"] == "yes"].to_csv(inbox(home) / "only.csv", index=False)
+    document = (home / "pipelines" / "clinic.toml").read_text()
+    assert str(home.parent / "clinic.csv") in document
+    ingest.run(settings, config, [inbox(home)])
+    (home.parent / "clinic.csv").unlink()
+    with pytest.raises(TargetError, match="yes"):
+        train.run(settings, config, trials=2)
