@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+import pytest
+
+from tasks import metrics, search
+from tasks.search import Found, Trial, TuneSpec
+from tasks.search.course import CROSS_VALIDATED, lay_out
+from tasks.search.space import FLOORS, LARGE, NAMES, SMALL, floor, portfolio, ranges
+from tasks.training import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FEATURES = ("a", "b", "c", "d")
+
+
+def part(task: str, rows: int, seed: int, noise: float = 1.0) -> Part:
+    draw = np.random.default_rng(seed)
+    X = draw.normal(size=(rows, 4)).astype(np.float32)
+    signal = X[:, 0] + X[:, 1] * X[:, 2] + noise * draw.normal(size=rows)
+    y = {"binary": signal > 0, "multiclass": np.digitize(signal, [-1, 1]), "regression": signal}[task]
+    return Part(X, y.astype(np.float32))
+
+
+def ignore(_trial: Trial, _done: int, _total: int, _left: float) -> None:
+    """Listen to no trial."""
+
+
+def hunt(
+    storage: optuna.storages.BaseStorage | None = None,
+    *,
+    task: str = "binary",
+    rows: int = 300,
+    metric: str = "",
+    trials: int = 7,
+    budget: float = 600.0,
+    seed: int = 0,
+    exchangeable: bool = False,
+    on_trial: Callable[[Trial, int, int, float], None] = ignore,
+) -> Found:
+    return search.run(
+        storage or optuna.storages.InMemoryStorage(),
+        "hunt",
+        part(task, rows, 1),
+        part(task, rows // 3, 2),
+        task=task,
+        classes=3,
+        names=FEATURES,
+        metric=metric or metrics.default_metric(task),
+        spec=TuneSpec(trials=trials, budget_seconds=budget, seed=seed),
+        device="cpu",
+        monotone={},
+        on_trial=on_trial,
+        exchangeable=exchangeable,
+    )
+
+
+def tried(found: Found) -> list[Trial]:
+    """The trials that count, without what no clock repeats."""
+    return [replace(trial, number=0, seconds=0) for trial in found.trials if trial.state != "failed"]
+
+
+@pytest.mark.parametrize("task", metrics.METRICS)
+@pytest.mark.parametrize("exchangeable", [False, True])
+def test_a_search_finds_what_predicts(task: str, exchangeable: bool) -> None:
+    found = hunt(task=task, exchangeable=exchangeable)
+    chosen = next(trial for trial in found.trials if trial.params == found.params)
+    assert (chosen.value, chosen.rounds) == (found.value, found.rounds)
+    assert len(found.trials) == 7
+    bar = {"binary": 0.75, "multiclass": 0.95, "regression": 1.4}[task]
+    assert metrics.gain(metrics.default_metric(task), found.value, bar) > 0
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [(task, name) for task, names in metrics.METRICS.items() for name in names]
+)
+def test_every_metric_can_be_searched_by(task: str, metric: str) -> None:
+    found = hunt(task=task, metric=metric, trials=2, rows=150)
+    assert np.isfinite(found.value)
+
+
+def test_the_portfolio_comes_first_and_the_default_before_all() -> None:
+    first = hunt(trials=5).trials
+    assert [trial.params for trial in first[:4]] == list(portfolio(FLOORS[0], 300))
+    assert first[4].params not in [trial.params for trial in first[:4]]
+
+
+@pytest.mark.parametrize("rows", [SMALL - 1, SMALL, LARGE])
+@pytest.mark.parametrize("lowest", FLOORS)
+def test_the_portfolio_lies_within_the_ranges(rows: int, lowest: float) -> None:
+    within = ranges(lowest, rows)
+    assert tuple(within) == NAMES
+    for setting in portfolio(lowest, rows):
+        assert all(within[name]._contains(value) for name, value in setting.items())
+
+
+def test_learning_rates_rise_only_where_rounds_are_slow_for_the_budget() -> None:
+    assert floor(20, 0.003) == 0.02
+    assert floor(300, 0.1) == 0.02
+    assert floor(20, 0.2) == 0.2
+    assert floor(20, 60.0) == FLOORS[-1]
+
+
+def test_the_same_seed_makes_the_same_trials_and_another_makes_others() -> None:
+    assert tried(hunt()) == tried(hunt())
+    assert tried(hunt())[4:] != tried(hunt(seed=1))[4:]
+
+
+@pytest.mark.parametrize("exchangeable", [False, True])
+def test_interrupted_anywhere_a_search_goes_on_as_if_it_had_not_been(exchangeable: bool) -> None:
+    whole = hunt(exchangeable=exchangeable)
+    storage = optuna.storages.InMemoryStorage()
+    for stop in (1, 2, 5):
+
+        def interrupt(_trial: Trial, done: int, _total: int, _left: float, stop: int = stop) -> None:
+            if done == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            hunt(storage, exchangeable=exchangeable, on_trial=interrupt)
+    resumed = hunt(storage, exchangeable=exchangeable)
+    assert resumed.resumed == 5
+    assert tried(resumed) == tried(whole)
+    assert (resumed.params, resumed.rounds, resumed.value) == (whole.params, whole.rounds, whole.value)
+
+
+def test_an_interrupted_trial_is_marked_and_its_slot_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, rounds = optuna.storages.InMemoryStorage(), [0]
+    grow = search.course.Course.grow
+
+    def interrupted(*given: object) -> float:
+        rounds[0] += 1
+        if rounds[0] == 30:
+            raise KeyboardInterrupt
+        return grow(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search.course.Course, "grow", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hunt(storage)
+    found = hunt(storage)
+    assert [trial.state for trial in found.trials][:2] == ["failed", "complete"]
+    assert tried(found) == tried(hunt())
+
+
+KILLED = """
+import os, signal, sys
+import optuna
+from tests.tasks_.test_search import hunt
+def die(trial, done, total, left):
+    if done == 3:
+        # the next trial is running, as if the power went
+        optuna.load_study(study_name="hunt", storage=storage).ask()
+        os.kill(os.getpid(), signal.SIGKILL)
+storage = optuna.storages.RDBStorage(sys.argv[1])
+hunt(storage, on_trial=die)
+"""
+
+
+def test_killed_a_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    root = Path(__file__).parents[2]
+    dead = subprocess.run([sys.executable, "-c", KILLED, url], cwd=root, check=False, capture_output=True)
+    assert dead.returncode == -9, dead.stderr.decode()
+    resumed = hunt(optuna.storages.RDBStorage(url))
+    assert resumed.resumed == 3
+    assert [trial.state for trial in resumed.trials].count("failed") == 1
+    assert tried(resumed) == tried(hunt())
+
+
+def test_a_finished_search_makes_no_more_trials() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first, told = hunt(storage, trials=3), []
+    again = hunt(storage, trials=3, on_trial=lambda trial, *_: told.append(trial))
+    assert told == []
+    assert (again.params, again.rounds, again.resumed) == (first.params, first.rounds, 3)
+
+
+def test_seconds_of_an_earlier_run_count() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = hunt(storage, trials=3)
+    again = hunt(storage, trials=100, budget=first.seconds / 2)
+    assert len(again.trials) == 3
+    assert again.seconds >= sum(trial.seconds for trial in first.trials)
+
+
+def test_the_budget_is_kept_and_told() -> None:
+    told: list[tuple[int, int, float]] = []
+    began = time.monotonic()
+    found = hunt(rows=3_000, trials=10_000, budget=1.5, on_trial=lambda _, *progress: told.append(progress))
+    assert time.monotonic() - began < 4
+    assert 1 <= len(found.trials) < 10_000
+    assert [done for done, _, _ in told] == list(range(1, len(found.trials) + 1))
+    left = [seconds for *_, seconds in told]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 1.5
+
+
+def test_there_is_a_model_however_short_the_budget() -> None:
+    found = hunt(rows=3_000, budget=0.001)
+    assert len(found.trials) == 1
+    assert found.rounds >= 1
+    assert found.params["learning_rate"] > 0.08
+
+
+def test_trials_are_pruned_on_one_lane_and_never_chosen() -> None:
+    found = hunt(rows=2_500, trials=14)
+    states = {trial.state for trial in found.trials}
+    assert states <= {"complete", "pruned"}
+    assert next(trial for trial in found.trials if trial.params == found.params).state == "complete"
+
+
+def test_noise_does_not_unseat_the_default() -> None:
+    unseated = 0
+    for seed in range(5):
+        draw = np.random.default_rng(seed)
+        nothing = [
+            Part(draw.normal(size=(n, 4)).astype(np.float32), (np.arange(n) % 2).astype(np.float32)) for n in (240, 80)
+        ]
+        found = search.run(
+            optuna.storages.InMemoryStorage(),
+            "noise",
+            *nothing,
+            task="binary",
+            classes=2,
+            names=FEATURES,
+            metric="roc_auc",
+            spec=TuneSpec(trials=12, budget_seconds=60, seed=seed),
+            device="cpu",
+            monotone={},
+            on_trial=ignore,
+        )
+        unseated += found.params != found.trials[0].params
+    assert unseated <= 1
+
+
+def test_a_far_better_trial_does() -> None:
+    found = hunt(task="regression", rows=1_500, trials=8)
+    assert found.params != found.trials[0].params
+
+
+@pytest.mark.parametrize(
+    ("rows", "exchangeable", "positives", "lanes"),
+    [(300, True, 100, 5), (300, False, 100, 1), (300, True, 4, 1), (CROSS_VALIDATED, True, 900, 1)],
+    ids=["few exchangeable rows", "rows in time", "too few positives", "many rows"],
+)
+def test_folds_are_for_few_exchangeable_rows(rows: int, exchangeable: bool, positives: int, lanes: int) -> None:
+    draw = np.random.default_rng(0)
+    y = np.zeros(rows, dtype=np.float32)
+    y[draw.permutation(rows)[:positives]] = 1
+    X = draw.normal(size=(rows, 4)).astype(np.float32)
+    course = lay_out(
+        Part(X[50:], y[50:]),
+        Part(X[:50], y[:50]),
+        task="binary",
+        classes=2,
+        names=FEATURES,
+        metric="roc_auc",
+        device="cpu",
+        seed=0,
+        monotone={},
+        exchangeable=exchangeable,
+    )
+    assert len(course.lanes) == lanes
+    if lanes > 1:
+        assert len(course.y) == rows
+        assert {int(lane.y.sum()) for lane in course.lanes} == {positives // lanes}
