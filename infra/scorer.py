@@ -185,7 +185,7 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.read_as_missing: list[str] = spec["features"]["read_as_missing"]
         self.post: dict[str, Any] = spec["post"]
         self.key: list[str] = spec["key"]
-        self.target: str = spec["target"]
+        self.identity: list[str] = spec["identity"]
         self.reader = Reader(spec["missing"], spec["timezone"])
         self.booster = xgboost.Booster({"device": "cpu"})
         self.booster.load_model(bytearray(contents["model.ubj"]))
@@ -201,7 +201,7 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if gone := [name for name in needed if name not in frame.columns]:
             raise ValueError(f"missing columns: {', '.join(map(repr, gone))}; the model needs {', '.join(needed)}")
         predictions = postprocess(self.post, self.booster.inplace_predict(self.encode(frame)), frame.index)
-        return pd.concat([self._identity(frame, predictions.columns), predictions], axis=1)
+        return pd.concat([self._identity(frame), predictions], axis=1)
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """The booster's input: float32 [rows, features], NaN for missing."""
@@ -223,10 +223,9 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             encoded[:, index] = to_float32(values)
         return encoded
 
-    def _identity(self, frame: pd.DataFrame, taken: Iterable[str]) -> pd.DataFrame:
+    def _identity(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The columns that name a row, as they came; dates and timestamps typed, as their text may lack the zone."""
-        out = {self.target, *taken}
-        names = self.key or [name for name in self.columns if name in frame.columns and name not in out]
+        names = [name for name in self.identity if name in frame.columns]
         identity = frame[names].copy()
         for name in names:
             column = self.columns[name]

@@ -30,6 +30,9 @@ Name = Annotated[str, Field(min_length=1)]
 
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
+PREDICTED = ("prediction", "probability", "lower", "upper", "purpose", "model_version", "model_digest", "data_version")
+"""Names that stand beside the key's own in the predictions table, which knows no case."""
+
 
 class DataSpec(BaseModel):
     """Where the rows are, which column is to be predicted, and what the other columns are for."""
@@ -126,6 +129,9 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
             yield Clash(key, f"holds the target {data.target!r}", "columns other than the target")
         if twice := sorted({name for name in columns if columns.count(name) > 1}):
             yield Clash(key, f"names {twice[0]!r} twice", "each column once")
+    for name in data.key:
+        if name.casefold() in PREDICTED or name.casefold().startswith("probability_"):
+            yield Clash("data.key", f"{name!r} is the name of a column of predictions", "rename the column, or no key")
     if data.target == data.time:
         yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
     for name in config.model.monotone:

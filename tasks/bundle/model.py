@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 
+LINEAGE = ("purpose", "model_version", "model_digest", "data_version")
+"""Columns of the predictions table that say where a prediction comes from."""
+
+
 class Spec(BaseModel):
     """What spec.json says: the model less its booster."""
 
@@ -31,6 +35,7 @@ class Spec(BaseModel):
     columns: tuple[Column, ...]
     features: FeatureSpec
     post: Post
+    identity: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,13 @@ class Model:
     def identity(self) -> tuple[str, ...]:
         """Columns that name a row in predictions: the key, or without one all but the target.
 
-        An input that bears the name of a prediction column cannot stand beside it and is left out.
+        An input that bears the name of a prediction column or of its lineage, in whatever case, cannot stand beside it
+        and is left out.
         """
         if self.key:
             return self.key
-        taken = {self.target, *self.post.column_names()}
-        return tuple(name for name in self.schema.names if name not in taken)
+        taken = {name.casefold() for name in (*self.post.column_names(), *LINEAGE)}
+        return tuple(name for name in self.schema.names if name != self.target and name.casefold() not in taken)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -87,6 +93,7 @@ class Model:
             columns=self.schema.columns,
             features=self.features,
             post=self.post,
+            identity=self.identity,
         )
 
 
