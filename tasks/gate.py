@@ -82,10 +82,11 @@ class Verdict(BaseModel):
 
     `gain` is positive where the challenger is better, whichever way the metric runs; `lower` and `upper` are its
     one-sided bounds at alpha; `power` is the chance that such rows would show a gain of `detect`, and `rows_needed`
-    how many would with power 0.8 (None where these do).
+    how many would with power 0.8 (None where these do). A number that could not be computed is NaN.
     """
 
-    model_config = ConfigDict(frozen=True)
+    # JSON knows no NaN, and null would not be read back
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
     decision: Decision
     headline: str
@@ -122,19 +123,26 @@ def decide(
 ) -> Verdict:
     """The verdict: refused, else promoted where the gain's lower bound exceeds `min_gain`, else kept or not comparable.
 
-    `broken` are sentences on checks that failed or could not be made: each refuses. Slices are judged only against a
-    real champion: nobody loses anything to a dummy's.
+    A challenger that is surely worse is kept out however few the rows. `broken` are sentences on checks that failed
+    or could not be made: each refuses. Slices are judged only against a real champion: nobody loses anything to a
+    dummy's.
     """
     bounds = measure(spec, judged, seed)
     by_slice = () if judged.first else slice_verdicts(spec, judged, seed)
-    refusals = [*_leaking(leaks), *broken, *_immeasurable(judged, bounds), *_worse_slices(by_slice)]
+    refusals = [
+        *_leaking(leaks),
+        *broken,
+        *_immeasurable(judged, bounds),
+        *_unwatched(spec, judged),
+        *_worse_slices(by_slice),
+    ]
     decision: Decision
     if refusals:
         decision = "REFUSED"
     elif bounds.lower > spec.min_gain:
         decision = "PROMOTE"
     else:
-        decision = "NOT_COMPARABLE" if bounds.power < POWER else "KEEP"
+        decision = "NOT_COMPARABLE" if bounds.power < POWER and bounds.upper >= 0 else "KEEP"
     return Verdict(
         decision=decision,
         headline=_headline(decision, judged, bounds, refusals),
@@ -242,6 +250,10 @@ def _leaking(leaks: Sequence[Leak]) -> Iterator[str]:
 def _immeasurable(judged: Judged, bounds: Bounds) -> Iterator[str]:
     import numpy as np
 
+    rows = len(judged.y)
+    for who, p in (("the challenger", judged.challenger), (judged.champion_name, judged.champion)):
+        if lost := int((~np.isfinite(p.reshape(rows, -1)).all(axis=1)).sum()):
+            yield f"{who} gave no number for {lost:,} of {rows:,} holdout rows"
     if judged.task != "regression" and len(np.unique(judged.y)) < 2:
         yield f"the {len(judged.y):,} holdout rows hold one class only, which nothing can be judged by"
     elif bounds.undefined > UNDEFINED or not np.isfinite(bounds.value + bounds.champion_value):
@@ -249,6 +261,13 @@ def _immeasurable(judged: Judged, bounds: Bounds) -> Iterator[str]:
             f"{judged.metric} is not defined on {bounds.undefined:.0%} of the draws from {len(judged.y):,} holdout "
             "rows: hold out more, or choose another metric"
         )
+
+
+def _unwatched(spec: GateSpec, judged: Judged) -> Iterator[str]:
+    """A slice column that is not there: a check that cannot be made is a failure, not a check that is off."""
+    for column in spec.slices:
+        if not judged.first and column not in judged.slices:
+            yield f"slices of {column!r} cannot be watched: the holdout has no such column"
 
 
 def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
