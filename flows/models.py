@@ -22,8 +22,8 @@ class Version(BaseModel):
     decision: str
     headline: str
     metric: str
-    value: float
-    champion_value: float
+    value: float | None
+    champion_value: float | None
     data_version: str
     run_key: str
     run_id: str

@@ -155,11 +155,16 @@ def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> 
     return {**kept, **extra}
 
 
-def set_environment(values: Mapping[str, str], *, unset: Sequence[str] = (), no_proxy: Sequence[str] = ()) -> None:
-    """Set and unset variables for libraries that read them; hosts of `no_proxy` need no proxy."""
+def set_environment(
+    values: Mapping[str, str], *, keep: bool = False, unset: Sequence[str] = (), no_proxy: Sequence[str] = ()
+) -> None:
+    """Set and unset variables for libraries that read them; hosts of `no_proxy` need no proxy.
+
+    With `keep` what a person has set stays.
+    """
     for name in unset:
         os.environ.pop(name, None)
-    os.environ.update(values)
+    os.environ.update({name: value for name, value in values.items() if not (keep and name in os.environ)})
     for name in ("NO_PROXY", "no_proxy"):
         known = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join([*known, *(host for host in no_proxy if host not in known)])

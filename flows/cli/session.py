@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from flows.cli.screen import Screen
     from flows.cli.terminal import Terminal
@@ -45,9 +44,13 @@ def carry_out(
 
     from flows.cli.progress import watching
     from flows.cli.screen import Screen
+    from infra import settings as settings_
+    from infra.orchestrator import prepare
 
-    log, debug = noise()
-    terminal.keep(log, debug=debug)
+    settings = settings_.here()
+    inside = (settings.home / "pipelines").is_dir()
+    terminal.keep(settings.state / "treadle.log" if inside else None, debug=settings.debug)
+    prepare(settings)
     with watching(Console(file=terminal.err), command):
         result = verb()
     try:
@@ -59,12 +62,3 @@ def carry_out(
     except BrokenPipeError:  # whoever read our output has seen enough; the work is done all the same
         terminal.forget_output()
     return result.exit_code()
-
-
-def noise() -> tuple[Path | None, bool]:
-    """Where libraries' noise goes (inside a home: its log file), and whether the person wants to see it."""
-    from infra import settings as settings_
-
-    settings = settings_.here()
-    inside = (settings.home / "pipelines").is_dir()
-    return settings.state / "treadle.log" if inside else None, settings.debug

@@ -107,8 +107,8 @@ class TrainResult(BaseModel):
     promoted: bool
     already: bool
     metric: str
-    value: float
-    champion_value: float
+    value: float | None
+    champion_value: float | None
     linear_value: float | None
     dummy_value: float | None
     against: int | None

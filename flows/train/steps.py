@@ -117,6 +117,7 @@ def tune(ref: RunRef) -> None:
         device=ref.device,
         monotone=place.config.model.monotone,
         on_trial=tell,
+        exchangeable=place.config.split.strategy == "random",
     )
     bench.put("found.json", found, search.Found)
 

@@ -5,6 +5,7 @@ Each step loads by `infra`, calls `tasks`, and keeps what it made on the run's w
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -144,8 +145,8 @@ def register(ref: RunRef) -> TrainResult:
         promoted=False,
         already=False,
         metric=verdict.metric,
-        value=verdict.value,
-        champion_value=verdict.champion_value,
+        value=known(verdict.value),
+        champion_value=known(verdict.champion_value),
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
@@ -166,8 +167,8 @@ def register(ref: RunRef) -> TrainResult:
             decision=verdict.decision,
             headline=verdict.headline,
             metric=verdict.metric,
-            value=verdict.value,
-            champion_value=verdict.champion_value,
+            value=known(verdict.value),
+            champion_value=known(verdict.champion_value),
             data_version=ref.data_version,
             digest=packaged.digest,
             bundle=stores.bundle_address(version),
@@ -207,6 +208,11 @@ def keep_contract(bench: Workbench, place: Workplace) -> None:
     batches = [batch for batch in place.stores.ledger.batches(place.config.name) if batch.validation]
     for batch in batches[-BATCHES_KEPT:]:
         bench.put_text(f"artifacts/contract/{batch.label}-{batch.batch_id}.json", batch.validation)
+
+
+def known(value: float) -> float | None:
+    """None for NaN: what is not defined has no number in a database or in JSON."""
+    return None if math.isnan(value) else value
 
 
 def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:

@@ -37,9 +37,9 @@ class BatchRecord:
 class VersionRecord:
     """A registered model version and what the gate said of it.
 
-    `bundle` is the bundle's folder relative to the home (or its MLflow URI in a remote store), `digest` that
-    of its manifest. `value` and `champion_value` are in units of `metric`; `result` is the run's whole result
-    as JSON.
+    `bundle` is the bundle's folder relative to the home (or its MLflow URI in a remote store), `digest` that of its
+    manifest. `value` and `champion_value` are in units of `metric`, None where it is not defined on the holdout;
+    `result` is the run's whole result as JSON.
     """
 
     pipeline: str
@@ -49,8 +49,8 @@ class VersionRecord:
     decision: str
     headline: str
     metric: str
-    value: float
-    champion_value: float
+    value: float | None
+    champion_value: float | None
     data_version: str
     bundle: str
     digest: str
@@ -118,7 +118,7 @@ versions = sa.Table(
         sa.Column(name, sa.Text, nullable=False)
         for name in ("run_id", "decision", "headline", "metric", "data_version", "bundle", "digest", "result")
     ),
-    *(sa.Column(name, sa.Double, nullable=False) for name in ("value", "champion_value")),
+    *(sa.Column(name, sa.Double) for name in ("value", "champion_value")),
     sa.Column("created_at", Utc, nullable=False),
     sa.UniqueConstraint("pipeline", "run_key"),
 )

@@ -33,6 +33,8 @@ def prepare(settings: Settings) -> None:
             place.mkdir(parents=True, exist_ok=True)
     if place.is_dir():
         values |= {"PREFECT_HOME": str(place), "PREFECT_PROFILES_PATH": str(place / "profiles.toml")}
+    # threads that wait at XGBoost's barriers must not spin: beside one busy process they make it ten times slower
+    set_environment({"OMP_WAIT_POLICY": "passive"}, keep=True)
     set_environment(values, unset=("PREFECT_PROFILE",), no_proxy=(server.LOOPBACK, "localhost"))
 
 

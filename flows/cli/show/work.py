@@ -83,7 +83,7 @@ def as_good(other: float | None, result: TrainResult) -> bool:
     """Whether another model's score on the same holdout is at least the challenger's."""
     from tasks.metrics import greater_is_better
 
-    if other is None:
+    if other is None or result.value is None:
         return False
     return other >= result.value if greater_is_better(result.metric) else other <= result.value
 
