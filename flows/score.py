@@ -192,7 +192,8 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
         rows = con.sql(
             f"SELECT {', '.join(quote(name) for name in model.inputs)}, _ordinal, _batch_id "
             f"FROM {tables.relation('rows', batches=[batch.batch_id])} "
-            f"WHERE {quote(place.config.data.target)} IS NULL AND _batch_id = {literal(batch.batch_id)} ORDER BY _ordinal"
+            f"WHERE {quote(place.config.data.target)} IS NULL AND _batch_id = {literal(batch.batch_id)} "
+            "ORDER BY _ordinal"
         ).to_arrow_reader(ROWS_AT_ONCE)
         reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
         if place.config.score.output:

@@ -1,0 +1,1 @@
+"""Where things live and what they run on: settings, stores, servers."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -20,7 +20,9 @@ FORMULA = r"^[=+\-@\t\r]"
 class Writer(Protocol):
     """What pyarrow's CSV and Parquet writers have in common."""
 
-    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Append the rows of `batch`."""
+        ...
 
 
 def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -70,14 +72,14 @@ def neutralise(batch: pa.RecordBatch) -> pa.RecordBatch:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    columns = []
-    for column in batch.columns:
-        if pa.types.is_string(column.type):
-            number = pc.match_substring_regex(column, pattern=r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-            risky = pc.and_(pc.match_substring_regex(column, pattern=FORMULA), pc.invert(number))
-            column = pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    def safe(column: pa.Array) -> pa.Array:
+        if not pa.types.is_string(column.type):
+            return column
+        number = pc.match_substring_regex(column, pattern=r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+        risky = pc.and_(pc.match_substring_regex(column, pattern=FORMULA), pc.invert(number))
+        return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+
+    return pa.RecordBatch.from_arrays([safe(column) for column in batch.columns], names=batch.schema.names)
 
 
 @contextmanager

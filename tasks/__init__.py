@@ -1,0 +1,1 @@
+"""The work itself: plain functions from tables and specs to values."""
