@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 
-.PHONY: help install demo test check schema picture lock bench clean
+.PHONY: help install demo life test faults check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,8 +35,14 @@ $(STAMP): requirements.lock requirements-build.lock pyproject.toml
 demo: install  ## the main job on real flights: ingest, train, gate, promote, score
 	@$(BIN)/treadle demo
 
-test: install  ## all tests (under 6 minutes on 2 cores)
+life: install  ## the demo and what comes after it: bad data, late labels, a challenger, a verdict, a step back
+	@$(BIN)/treadle demo --life
+
+test: install  ## all tests but the slow proofs (minutes on 2 cores)
 	@$(BIN)/python -m pytest
+
+faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundreds of planted models (an hour or more)
+	@$(BIN)/python -m pytest -m slow --timeout 3600
 
 check: install  ## lint, format, types, arrows
 	@$(BIN)/ruff check .
