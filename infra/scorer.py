@@ -255,7 +255,9 @@ def verified(folder: Path) -> dict[str, bytes]:
 
 def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd.DataFrame:
     """The prediction columns for the booster's raw output; `post` is what tasks/postprocess.py calls Post."""
-    p = raw.astype(np.float64)
+    # XGBoost's answer to no rows has a shape that depends on its version
+    shape = (len(index), len(post["classes"])) if post["task"] == "multiclass" else (len(index),)
+    p = raw.astype(np.float64).reshape(shape)
     if post["task"] == "regression":
         half = post["half_width"]
         return pd.DataFrame({"prediction": p, "lower": p - half, "upper": p + half}, index=index)
@@ -265,7 +267,6 @@ def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd
         chosen, columns = (p >= post["threshold"]).astype(np.int64), {"probability": p}
     else:
         names = [f"probability_{_text(label)}" for label in post["classes"]]
-        p = p.reshape(len(index), len(names))
         chosen, columns = p.argmax(axis=1), dict(zip(names, p.T, strict=True))
     return pd.DataFrame({"prediction": labels.take(chosen).to_numpy(), **columns}, index=index)
 

@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(PERSONAL)]:
         del os.environ[name]
     os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="agg")
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # as every command sets it: beside a busy process spinning is slow
     config.stash[PREFECT_HOME] = os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="treadle-prefect-")
     for line in IMPORT_WARNINGS:
         config.addinivalue_line("filterwarnings", line)

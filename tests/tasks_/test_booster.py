@@ -61,7 +61,7 @@ def test_a_target_far_from_zero_is_learned_as_well_as_one_near_it() -> None:
         params = booster.parameters("regression", {}, classes=0, device="cpu", seed=0)
         model = booster.fit(params, Part(X, (signal + offset).astype(np.float32)), rounds=50, names=NAMES)
         errors.append(np.sqrt(np.mean((booster.predict(model, X) - offset - signal) ** 2)))
-    assert errors[1] == pytest.approx(errors[0], rel=0.1)
+    assert errors[1] <= 1.1 * errors[0]
 
 
 def test_the_curve_is_of_every_round_and_ends_where_the_model_stands() -> None:
