@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from expectations.contract import Suite
     from infra.settings import Settings
     from tasks.config import PipelineConfig
-    from tasks.dataset import Kind, RawTable, Schema
-
-TEMPORAL: tuple[Kind, ...] = ("date", "timestamp")
-NUMERIC: tuple[Kind, ...] = ("integer", "number")
+    from tasks.dataset import RawTable, Schema
 
 
 class Finding(BaseModel):
@@ -58,6 +55,7 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
     """
     from expectations.contract import load
     from infra import sources
+    from tasks.roles import misfits
 
     path = settings.home / "expectations" / f"{config.name}.json"
     files = sources.find(settings.home, config.data.source)
@@ -69,7 +67,7 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
         findings.append(Finding(level="problem", where=path.name, message=error.message, way_out=error.way_out))
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if suite is not None:
-        findings += _config_and_suite(config, suite.schema)
+        findings += [_problem(*misfit) for misfit in misfits(config, suite.schema)]
         findings += _suite_and_data(settings, config, suite.schema, newest)
     return CheckResult(
         pipeline=config.name,
@@ -85,51 +83,6 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
 
 def _problem(where: str, message: str, way_out: str) -> Finding:
     return Finding(level="problem", where=where, message=message, way_out=way_out)
-
-
-def _config_and_suite(config: PipelineConfig, schema: Schema) -> Iterator[Finding]:
-    """Every column that the config names must be in the suite, of a kind that can play its part."""
-    from tasks.dataset import nearest
-
-    data = config.data
-    roles = [("data.target", data.target), ("data.time", data.time), ("split.group", config.split.group)]
-    roles += [("data.key", name) for name in data.key]
-    roles += [("data.categories", name) for name in data.categories]
-    roles += [("data.drop", name) for name in data.drop]
-    roles += [("model.monotone", name) for name in config.model.monotone]
-    roles += [("gate.slices", name) for name in config.gate.slices]
-    wanted: dict[str, tuple[Kind, ...]] = {
-        "data.time": (*TEMPORAL, *NUMERIC),
-        "data.categories": ("integer", "text"),
-        "model.monotone": (*NUMERIC, *TEMPORAL, "boolean"),
-    }
-    if data.task == "regression":
-        wanted["data.target"] = NUMERIC
-    for key, name in roles:
-        if not name:
-            continue
-        if name not in schema.names:
-            close = nearest(name, schema.names)
-            way_out = f"did you mean {close!r}?" if close else f"its columns: {', '.join(schema.names)}"
-            yield _problem(key, f"the suite has no column {name!r}", way_out)
-        elif key in wanted and schema.column(name).kind not in wanted[key]:
-            kind = schema.column(name).kind
-            yield _problem(key, f"column {name!r} holds {kind}", f"allowed here: {', '.join(wanted[key])}")
-    yield from _positive(config, schema)
-
-
-def _positive(config: PipelineConfig, schema: Schema) -> Iterator[Finding]:
-    """The positive class must be written as the target's kind has it: true is not 'true', nor 1."""
-    data = config.data
-    if data.positive is None or data.target not in schema.names:
-        return
-    fitting = {"boolean": bool, "text": str, "integer": int, "number": int | float}
-    kind = schema.column(data.target).kind
-    fits = isinstance(data.positive, fitting.get(kind, object))
-    if not fits or (kind in NUMERIC and isinstance(data.positive, bool)):
-        yield _problem(
-            "data.positive", f"{data.positive!r} is no {kind}, as {data.target!r} is", f"write it as a {kind} value"
-        )
 
 
 def _suite_and_data(

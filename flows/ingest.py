@@ -128,12 +128,12 @@ class Waiting(BaseModel):
 def look(home: str, pipeline: str, paths: list[str]) -> Waiting:
     """Find files of the source (or `paths`) whose content no earlier run has settled.
 
-    A batch that was refused is looked at again when the suite or the key rules have changed since.
+    A batch that was refused is looked at again when the suite, or how the config reads and weighs it, has changed.
     """
     from infra import sources
 
     place = open_workplace(home, pipeline)
-    contract = place.suite().digest
+    contract = place.contract()
     new: dict[str, BatchRef] = {}
     skipped, refused = 0, []
     for path in sources.find(place.settings.home, place.config.data.source, [Path(path) for path in paths]):
@@ -175,7 +175,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
                 max_bad_rows=data.max_bad_rows,
             )
             result, document = commit(place, batch, validation), json.dumps(validation.report.document())
-    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, suite.digest, document))
+    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document))
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +34,24 @@ class Workplace:
     def suite(self) -> Suite:
         """The pipeline's suite file.
 
-        Raises DataError where the file is missing or is not a suite.
+        Raises DataError where the file is missing or is not a suite, ConfigError where the config names columns that
+        it does not have or that cannot play their part.
         """
         from expectations.contract import load
+        from tasks.config_errors import ConfigFile
+        from tasks.roles import misfits
 
-        return load(self.settings.home / "expectations" / f"{self.config.name}.json")
+        suite = load(self.settings.home / "expectations" / f"{self.config.name}.json")
+        for key, message, way_out in misfits(self.config, suite.schema):
+            file = ConfigFile.read(self.settings.home / "pipelines" / f"{self.config.name}.toml")
+            raise file.error(tuple(key.split(".")), message, way_out)
+        return suite
+
+    def contract(self) -> str:
+        """Digest of all that decides what becomes of a batch: the suite, and how the config reads and weighs it."""
+        data = self.config.data
+        obeyed = [self.suite().digest, data.key, data.target, data.timezone, data.missing, data.max_bad_rows]
+        return hashlib.sha256(json.dumps(obeyed).encode()).hexdigest()
 
     def model(self, version: int, digest: str | None = None) -> Model:
         """A registered model, verified before anything of it is parsed.

@@ -92,7 +92,7 @@ class ConfigFile:
 
     def refuse(self, key: str, value: object, allowed: str) -> ConfigError:
         """The error for a value that is not allowed under `key`."""
-        return self._error(tuple(key.split(".")), f"{_shown_value(value)} is not allowed", f"allowed: {allowed}")
+        return self.error(tuple(key.split(".")), f"{_shown_value(value)} is not allowed", f"allowed: {allowed}")
 
     def explain(self, error: ValidationError) -> ConfigError:
         """The first thing that pydantic found wrong, in the file's words; other keys are named in the way out."""
@@ -102,7 +102,7 @@ class ConfigFile:
         message, way_out = self._tell(first, [one for one in found if _key(one) == first])
         if more := sorted({".".join(_key(one)) for one in found} - {".".join(first)}):
             way_out = f"{way_out}; also wrong: {', '.join(more)}"
-        return self._error(first, message, way_out)
+        return self.error(first, message, way_out)
 
     def _tell(self, keys: tuple[str, ...], found: list[ErrorDetails]) -> tuple[str, str]:
         """What is wrong with a key, and the way out."""
@@ -120,7 +120,8 @@ class ConfigFile:
         allowed = " or ".join(dict.fromkeys(_allowed(one) for one in found))
         return f"{_shown_value(found[0]['input'])} is not allowed", f"allowed: {allowed}"
 
-    def _error(self, keys: tuple[str, ...], message: str, way_out: str) -> ConfigError:
+    def error(self, keys: tuple[str, ...], message: str, way_out: str) -> ConfigError:
+        """The error for what is wrong with a key."""
         return ConfigError(message, way_out, where=f"{_shown(self.path)}:{self.line(keys)}", key=".".join(keys))
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 class BatchRecord:
     """What became of one batch.
 
-    `status`: accepted, refused, unreadable; `contract`: digest of the suite it met; `validation`: what every
+    `status`: accepted, refused, unreadable; `contract`: digest of the rules it met; `validation`: what every
     expectation found, as JSON (empty for a file that could not be read).
     """
 

@@ -8,6 +8,8 @@ import pytest
 
 from flows import ingest
 from infra import stores
+from tasks import config as config_
+from tasks.errors import ConfigError
 from tests.projects import inbox, project, tumours
 
 if TYPE_CHECKING:
@@ -125,3 +127,29 @@ def test_a_renamed_column_refuses_the_batch_and_a_mended_suite_takes_it_in(clini
     second = ingest.run(settings, config, [inbox(settings.home)])
     assert (second.batches[0].status, second.accepted, second.quarantined) == ("accepted", 100, 0)
     assert refused(settings) == []
+
+
+def rewritten(settings: Settings, old: str, new: str) -> PipelineConfig:
+    file = settings.home / "pipelines" / "clinic.toml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    return config_.load(file)
+
+
+def test_a_batch_refused_for_its_bad_rows_is_taken_in_once_the_config_allows_them(clinic: Project) -> None:
+    settings, config = clinic
+    rows = tumours()[469:]
+    rows["mean radius"] = rows["mean radius"].astype(object)
+    rows.iloc[:20, 1] = "wide"
+    rows.to_csv(inbox(settings.home) / "august.csv", index=False)
+    assert ingest.run(settings, config, [inbox(settings.home)]).batches[0].status == "refused"
+    config = rewritten(settings, "[data]\n", "[data]\nmax_bad_rows = 0.2\n")
+    allowed = ingest.run(settings, config, [inbox(settings.home)])
+    assert (allowed.batches[0].status, allowed.accepted, allowed.quarantined) == ("accepted", 80, 20)
+
+
+def test_a_config_that_names_no_column_of_the_suite_is_refused_with_its_line(clinic: Project) -> None:
+    settings, _ = clinic
+    config = rewritten(settings, 'target = "Malignant"', 'target = "malignant"')
+    with pytest.raises(ConfigError, match=r"clinic.toml:\d+: data.target: the suite has no column 'malignant'"):
+        ingest.run(settings, config)
