@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from infra import failpoint
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> i
             for batch in batches:
                 writer.write_batch(batch if path.suffix.lower() == ".parquet" else neutralise(batch))
                 rows += batch.num_rows
-        aside.replace(path)
+        with failpoint.around("outbox.file"):
+            aside.replace(path)
     except PermissionError as error:
         raise UsageError(f"{path}: no right to write here", "choose another --output") from error
     finally:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
+import shutil
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, quiet
+from infra import failpoint
+from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, local_path, quiet
 from tasks.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
     from mlflow import MlflowClient
@@ -40,27 +42,43 @@ class Registry:
     def log_model(self, run_id: str, bundle_folder: Path) -> str:
         """Put the bundle with its scorer into MLflow as a model of the run; return its URI, `models:/m-...`.
 
-        The same bundle twice gives the same model; what a killed attempt left is removed. Any MLflow client
+        The same bundle twice gives the same model; what a killed attempt left is completed. Any MLflow client
         can load the model without treadle.
         """
         from mlflow.entities import LoggedModelOutput
 
         with quiet(), alone(self.settings):
             digest, columns = _digest(bundle_folder), signature(bundle_folder)
-            for model in self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'"):
-                if model.status == "READY" and model.tags.get(DIGEST) == digest:
-                    return str(model.model_uri)
-                if model.status != "READY":
-                    self._client.delete_logged_model(model.model_id)
-            model = self._client.create_logged_model(
-                self._experiment_id, self.pipeline, run_id, {DIGEST: digest}, model_type="treadle"
-            )
-            with tempfile.TemporaryDirectory() as folder:
-                _save(Path(folder) / "model", model, run_id, bundle_folder, columns)
-                self._client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
-            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-            self._client.finalize_logged_model(model.model_id, "READY")
+            model = self._own_model(run_id, digest)
+            if model is None:
+                with failpoint.around("mlflow.model"):
+                    model = self._client.create_logged_model(
+                        self._experiment_id, self.pipeline, run_id, {DIGEST: digest}, model_type="treadle"
+                    )
+                model = self._own_model(run_id, digest) or model
+            if model.status != "READY":
+                with _aside(bundle_folder) as folder, failpoint.around("mlflow.artifacts"):
+                    _save(folder, model, run_id, bundle_folder, columns)
+                    self._client.log_model_artifacts(model.model_id, str(folder))
+                with failpoint.around("mlflow.ready"):
+                    self._client.finalize_logged_model(model.model_id, "READY")
+            outputs = self._client.get_run(run_id).outputs
+            if model.model_id not in [one.model_id for one in (outputs.model_outputs if outputs else [])]:
+                self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
             return str(model.model_uri)
+
+    def _own_model(self, run_id: str, digest: str) -> LoggedModel | None:
+        """The run's model with this bundle, whole or half logged; what else the run began and left is removed."""
+        found = [*self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'")]
+        fitting = [model for model in found if model.tags.get(DIGEST) == digest]
+        fitting.sort(key=lambda model: (model.status != "READY", model.creation_timestamp, model.model_id))
+        kept = fitting[0] if fitting else None
+        for model in found:
+            if model.status != "READY" and model is not kept:
+                self._client.delete_logged_model(model.model_id)
+                if folder := local_path(model.artifact_location):
+                    shutil.rmtree(folder, ignore_errors=True)
+        return kept
 
     def scores(self, model_uri: str, frame: pd.DataFrame) -> pd.DataFrame:
         """What the model behind `model_uri` answers to raw rows, loaded as any MLflow client would."""
@@ -78,24 +96,27 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         with quiet(), alone(self.settings):
-            known = self._client.search_model_versions(f"name = '{self.pipeline}' and tags.`{RUN_KEY}` = '{run_key}'")
-            if known:
-                return min(int(version.version) for version in known)
+            if known := self._of_run(run_key):
+                return known[0]
             if not self._client.search_registered_models(f"name = '{self.pipeline}'"):
                 try:
                     self._client.create_registered_model(self.pipeline, description=f"Model of {self.pipeline}")
                 except MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
-            version = self._client.create_model_version(
-                self.pipeline,
-                self._client.get_logged_model(model_uri.rpartition("/")[2]).artifact_location,
-                run_id,
-                {**tags, RUN_KEY: run_key},
-                description=description,
-                model_id=model_uri.rpartition("/")[2],
-            )
-            return int(version.version)
+            with failpoint.around("mlflow.version"):
+                self._client.create_model_version(
+                    self.pipeline,
+                    self._client.get_logged_model(model_uri.rpartition("/")[2]).artifact_location,
+                    run_id,
+                    {**tags, RUN_KEY: run_key},
+                    description=description,
+                    model_id=model_uri.rpartition("/")[2],
+                )
+            first, *doubled = self._of_run(run_key)
+            for version in doubled:  # the reply to the first request was lost, and the client asked again
+                self._client.delete_model_version(self.pipeline, str(version))
+            return first
 
     def bundle(self, version: int) -> Path:
         """The bundle of a version as a local folder: the store's own, or for a remote store a copy made once.
@@ -132,10 +153,16 @@ class Registry:
             versions = [int(version) for model in found for alias, version in model.aliases.items() if alias == ALIAS]
             return versions[0] if versions else None
 
+    @failpoint.around("mlflow.alias")
     def set_champion(self, version: int) -> None:
         """Let the alias `champion` point at `version`."""
         with quiet():
             self._client.set_registered_model_alias(self.pipeline, ALIAS, str(version))
+
+    def _of_run(self, run_key: str) -> list[int]:
+        """The versions that a run made, oldest first."""
+        found = self._client.search_model_versions(f"name = '{self.pipeline}' and tags.`{RUN_KEY}` = '{run_key}'")
+        return sorted(int(version.version) for version in found)
 
     def _version(self, version: int) -> ModelVersion:
         from mlflow.exceptions import MlflowException
@@ -162,6 +189,17 @@ def _digest(bundle_folder: Path) -> str:
         return hashlib.sha256((bundle_folder / "manifest.json").read_bytes()).hexdigest()
     except FileNotFoundError as error:
         raise BundleError(f"{bundle_folder}: no bundle, it has no manifest.json", "train again") from error
+
+
+@contextmanager
+def _aside(bundle_folder: Path) -> Iterator[Path]:
+    """Where a model is put together: beside its bundle, so that a kill leaves it where the next attempt clears up."""
+    folder = bundle_folder.with_name(f".{bundle_folder.name}.mlflow")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _save(path: Path, model: LoggedModel, run_id: str, bundle_folder: Path, columns: ModelSignature) -> None:

@@ -149,6 +149,11 @@ def at(home: Path) -> Settings:
         ) from error
 
 
+def failpoint() -> str:
+    """Where a test wants the process to die; see `infra.failpoint`."""
+    return os.environ.get(f"{PREFIX}FAILPOINT", "")
+
+
 def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> dict[str, str]:
     """This process's environment for a child, without variables that begin so, plus `extra`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(tuple(without))}

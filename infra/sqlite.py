@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from infra import failpoint
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def make(path: Path, build: Callable[[Path], None]) -> None:
                 return
             for part in ("", "-journal", "-wal", "-shm"):  # of a build that was killed
                 aside.with_name(aside.name + part).unlink(missing_ok=True)
-            build(aside)
-            aside.replace(path)
+            with failpoint.around("database.build"):
+                build(aside)
+            with failpoint.around("database.reveal"):
+                aside.replace(path)
     except PermissionError as error:
         raise UsageError(f"{path.parent}: no right to write here", "mend the folder's rights") from error

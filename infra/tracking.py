@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from infra import sqlite
+from infra import failpoint, sqlite
 from infra.settings import set_environment
 from tasks.errors import ServiceError, TreadleError, UsageError
 
@@ -140,6 +140,7 @@ class Tracking:
         self.settings = settings
         self.pipeline = pipeline
 
+    @failpoint.around("mlflow.run")
     def open_run(self, run_key: str, name: str, tags: Mapping[str, str]) -> str:
         """The id of the run with this key, begun now unless it was before.
 
@@ -150,13 +151,17 @@ class Tracking:
                 if run.info.status != "FINISHED":
                     self._client.update_run(run.info.run_id, status="RUNNING")
                 return str(run.info.run_id)
-            run = self._client.create_run(
+            self._client.create_run(
                 self.experiment_id,
                 run_name=name,
                 tags={**tags, RUN_KEY: run_key, "mlflow.source.name": "treadle"},
             )
+            run, *doubled = self._search(f"tags.`{RUN_KEY}` = '{run_key}'")
+            for other in doubled:  # the reply to the first request was lost, and the client asked again
+                self._client.delete_run(other.info.run_id)
             return str(run.info.run_id)
 
+    @failpoint.around("mlflow.params")
     def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
         """Log parameters; those that the run has keep their values, very long ones are cut."""
         from mlflow.entities import Param
@@ -171,6 +176,7 @@ class Tracking:
         """Log final values, one each."""
         self.log_curves(run_id, {name: [value] for name, value in metrics.items()})
 
+    @failpoint.around("mlflow.curves")
     def log_curves(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
         """Log a value per step from 0, at the run's beginning plus a millisecond a step.
 
@@ -204,6 +210,7 @@ class Tracking:
                 if child is None or child.info.status == "RUNNING":
                     self._log_trial(run_id, metric, trial, child)
 
+    @failpoint.around("mlflow.dataset")
     def log_dataset(self, run_id: str, name: str, source: str, digest: str) -> None:
         """Say on which data the run was trained; `digest` is our data version, not one of MLflow's."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -215,11 +222,13 @@ class Tracking:
             dataset = Dataset(name=name, digest=digest, source_type="local", source=source)
             self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
+    @failpoint.around("mlflow.folder")
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Log the files under `folder` as the run's artifacts; those of the same names are replaced."""
         with quiet():
             self._client.log_artifacts(run_id, str(folder))
 
+    @failpoint.around("mlflow.finish")
     def finish(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Mark the run as finished and tag it with how it ended."""
         from mlflow.entities import RunTag
@@ -252,7 +261,8 @@ class Tracking:
         with quiet(), self._alone():
             experiment = self._client.get_experiment_by_name(self.pipeline)
             if experiment is None:
-                return str(self._client.create_experiment(self.pipeline, artifacts))
+                with failpoint.around("mlflow.experiment"):
+                    return str(self._client.create_experiment(self.pipeline, artifacts))
             if experiment.lifecycle_stage == "deleted":
                 self._client.restore_experiment(experiment.experiment_id)
             return str(experiment.experiment_id)
@@ -279,6 +289,7 @@ class Tracking:
             if not token:
                 return found
 
+    @failpoint.around("mlflow.trial")
     def _log_trial(self, run_id: str, metric: str, trial: Trial, child: Run | None) -> None:
         from mlflow.entities import Metric, Param
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from infra import sqlite
+from infra import failpoint, sqlite
 from infra.ledger import records
 from infra.ledger.records import BatchRecord, Promotion, VersionRecord
 from tasks.errors import Conflict, ServiceError, UsageError
@@ -41,6 +41,7 @@ class Ledger:
             None,
         )
 
+    @failpoint.around("ledger.batch")
     def record_batch(self, record: BatchRecord) -> None:
         """Note what became of a batch; the same batch again replaces what was noted."""
         with self._write() as con:
@@ -57,6 +58,7 @@ class Ledger:
             BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
         )
 
+    @failpoint.around("ledger.version")
     def add_version(self, record: VersionRecord) -> VersionRecord:
         """Note a version and return what is noted; a run key that is known changes nothing."""
         try:
@@ -98,6 +100,7 @@ class Ledger:
         """All moves of the champion, newest first."""
         return self._select(Promotion, records.promotions, pipeline, order=(records.promotions.c.seq.desc(),))
 
+    @failpoint.around("ledger.promotion")
     def promote(
         self,
         pipeline: str,
@@ -148,6 +151,7 @@ class Ledger:
         last = self.champion(pipeline)
         return (last,) if last and last.pending else ()
 
+    @failpoint.around("ledger.complete")
     def complete(self, pipeline: str, seq: int) -> None:
         """Note that the alias has followed the move `seq`; those before it are over as well."""
         with self._write() as con:
@@ -157,6 +161,7 @@ class Ledger:
                 .values(pending=False)
             )
 
+    @failpoint.around("ledger.holdout")
     def read_holdout(self, pipeline: str, holdout: str, run_key: str) -> int:
         """Note that a run reads a holdout; return how many distinct runs have by now, this one included."""
         mine = {"pipeline": pipeline, "holdout": holdout, "run_key": run_key, "at": datetime.now(UTC)}
