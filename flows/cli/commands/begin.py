@@ -1,0 +1,104 @@
+"""Beginning: `demo`, `init`, `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from flows.cli.options import Json, Pipeline, examples
+from flows.cli.pages import Page
+from flows.cli.place import opened
+from flows.cli.session import carry_out
+
+if TYPE_CHECKING:
+    from flows.check import CheckResult
+    from flows.demo import DemoResult
+    from flows.init import InitResult
+
+GROUP = "Begin"
+
+commands = typer.Typer()
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle demo", "treadle demo --json > summary.json")
+)
+def demo(context: typer.Context, *, as_json: Json = False) -> int:
+    """See the whole job on real data, in a home of its own.
+
+    It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
+    """
+    from flows.cli import show
+
+    def verb() -> DemoResult:
+        from flows import demo
+
+        # The commands that the demo runs are part of its output; under --json they must leave stdout alone.
+        return demo.run(terminal.err if as_json else terminal.out, terminal.err)
+
+    terminal = context.obj
+    return carry_out(terminal, "demo", verb, show.demo, as_json=as_json)
+
+
+@commands.command(
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples(
+        "treadle init customers.csv --target churn",
+        "treadle init sales.parquet --target amount --time sold_at --name sales",
+        "treadle init visits.csv --target 'Came Back' --key patient --key day --task binary",
+    ),
+)
+def init(
+    context: typer.Context,
+    *,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A CSV or Parquet file, a folder, or a glob.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")],
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The pipeline's name (default: the file's).", show_default=False),
+    ] = "",
+    time: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="When a row happened; the newest are held out.", show_default=False),
+    ] = "",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="What identifies a row; repeat it for several columns."),
+    ] = None,
+    task: Annotated[
+        Literal["binary", "multiclass", "regression"] | None,
+        typer.Option(help="The kind of prediction (default: what the target looks like).", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write config and starter suite for a table.
+
+    Every line says what was inferred and why. Outside any home the current folder becomes one.
+    """
+    from flows.cli import show
+
+    def verb() -> InitResult:
+        from flows import init
+        from infra.settings import here
+
+        return init.run(here(), data, target, name=name, time=time, key=tuple(key or ()), task=task)
+
+    return carry_out(context.obj, "init", verb, show.init, as_json=as_json)
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle check", "treadle check -p customers --json")
+)
+def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
+    """Say whether config, suite and data fit together."""
+    from flows.cli import show
+
+    def verb() -> CheckResult:
+        from flows import check
+
+        return check.run(*opened(pipeline))
+
+    return carry_out(context.obj, "check", verb, show.check, as_json=as_json, pipeline=pipeline)

@@ -1,0 +1,84 @@
+"""To look and decide: `models`, `promote`, `report`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import Json, Pipeline, examples
+from flows.cli.pages import Page
+from flows.cli.place import opened
+from flows.cli.session import carry_out
+
+if TYPE_CHECKING:
+    from flows.models import ModelsResult
+    from flows.promote import PromoteResult
+    from flows.report import ReportResult
+
+GROUP = "Look and decide"
+
+commands = typer.Typer()
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle models", "treadle models --json | jq .champion")
+)
+def models(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
+    """List versions, verdicts and champions."""
+    from flows.cli import show
+
+    def verb() -> ModelsResult:
+        from flows import models
+
+        return models.run(*opened(pipeline))
+
+    return carry_out(context.obj, "models", verb, show.models, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle promote 3 --reason 'agreed with the sales team'")
+)
+def promote(
+    context: typer.Context,
+    *,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that becomes champion.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.")],
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Make a version the champion because you say so.
+
+    Its bundle is verified first; the move stands in the ledger with its reason.
+    """
+    from flows.cli import show
+
+    def verb() -> PromoteResult:
+        from flows import promote
+
+        return promote.run(*opened(pipeline), version, reason)
+
+    return carry_out(context.obj, "promote", verb, show.promote, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle report", "treadle report 4f3c --no-open"))
+def report(
+    context: typer.Context,
+    *,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run, or the first digits of one (default: the newest)."),
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the path only.")] = False,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Open a training run's report in the browser."""
+    from flows.cli import show
+
+    def verb() -> ReportResult:
+        from flows import report
+
+        return report.run(*opened(pipeline), run, open_browser=not no_open and not as_json)
+
+    return carry_out(context.obj, "report", verb, show.report, as_json=as_json, pipeline=pipeline)

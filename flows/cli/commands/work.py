@@ -1,0 +1,132 @@
+"""Every day: `ingest`, `train`, `score`."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from flows.cli.options import Json, Pipeline, examples
+from flows.cli.pages import Page
+from flows.cli.place import opened
+from flows.cli.session import carry_out
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from flows.ingest import IngestResult
+    from flows.score import ScoreResult
+    from flows.train import TrainResult
+
+GROUP = "Every day"
+
+commands = typer.Typer()
+
+
+@commands.command(
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples("treadle ingest", "treadle ingest inbox/2024-05.csv", "treadle ingest --json | jq .quarantined"),
+)
+def ingest(
+    context: typer.Context,
+    *,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Only these files (default: what waits in the config's source)."),
+    ] = None,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Validate new files into rows or quarantine.
+
+    A file whose content was seen before, under whatever name, does nothing.
+    """
+    from flows.cli import show
+
+    def verb() -> IngestResult:
+        from flows import ingest
+
+        return ingest.run(*opened(pipeline), paths or ())
+
+    return carry_out(context.obj, "ingest", verb, show.ingest, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples("treadle train", "treadle train --budget 60 --trials 100", "treadle train --again --device cpu"),
+)
+def train(
+    context: typer.Context,
+    *,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="At most N trials (default: the config's).", show_default=False),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Time for tuning (default: the config's).", show_default=False),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option(help="Where to train (default: the config's).", show_default=False),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew where the same run is finished.")] = False,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Train, judge on the holdout, promote if better.
+
+    What waits is ingested first. Interrupted or killed, the same command goes on where it stopped.
+    """
+    from flows.cli import show
+
+    def verb() -> TrainResult:
+        from flows import train
+
+        return train.run(*opened(pipeline), trials=trials, budget=budget, device=device, again=again)
+
+    return carry_out(context.obj, "train", verb, show.train, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples(
+        "treadle score", "treadle score --rescore", "treadle score --input new.csv --output predictions.csv"
+    ),
+)
+def score(
+    context: typer.Context,
+    *,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Also batches that an earlier champion has scored.")
+    ] = False,
+    input: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Answer for this file alone; no table is touched.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the answer goes: .csv, .tsv or .parquet.", show_default=False),
+    ] = None,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Predict with the champion.
+
+    What waits is ingested, then rows without a label are scored; or one file is answered by another.
+    """
+    from flows.cli import show
+
+    def verb() -> ScoreResult:
+        if (input is None) != (output is None):
+            raise UsageError("--input and --output belong together", "treadle score --input FILE --output FILE")
+        if input is not None and rescore:
+            raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
+        from flows import score
+
+        return score.run(*opened(pipeline), rescore=rescore, input=input, output=output)
+
+    return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline)
