@@ -204,11 +204,15 @@ def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validat
 
 def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchResult:
     """Write a validated batch: refused rows first, then accepted ones, each in one atomic overwrite."""
+    from infra import failpoint
+
     report, tables = validation.report, place.stores.tables
     arrived = datetime.now(UTC)
-    tables.overwrite_batch("quarantine", batch.batch_id, validation.quarantine_reader(batch.label, arrived))
+    with failpoint.around("ingest.quarantine"):
+        tables.overwrite_batch("quarantine", batch.batch_id, validation.quarantine_reader(batch.label, arrived))
     if not report.refused:
-        tables.overwrite_batch("rows", batch.batch_id, validation.accepted_reader(arrived))
+        with failpoint.around("ingest.rows"):
+            tables.overwrite_batch("rows", batch.batch_id, validation.accepted_reader(arrived))
     return BatchResult(
         label=batch.label,
         batch_id=batch.batch_id,
@@ -226,10 +230,13 @@ def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchRe
 
 def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> BatchResult:
     """Copy a file that cannot be read to the refused folder and give it one quarantine row."""
+    from infra import failpoint
+
     folder = place.stores.tables.refused_folder
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(batch.path, folder / f"{batch.batch_id}.part")
-    (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{batch.label}")
+    with failpoint.around("ingest.refused"):
+        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{batch.label}")
     place.stores.tables.quarantine_file(batch.batch_id, batch.label, batch.sha256, error.message)
     return BatchResult(
         label=batch.label,

@@ -129,11 +129,16 @@ class Place:
 
     def write(self, config: str, suite: str) -> None:
         """Inbox, schema and suite first, the config last: without it there is no pipeline."""
+        from infra import failpoint
+
         try:
             self.inbox.mkdir(parents=True, exist_ok=True)
-            _replace(self.config.with_name("pipeline.schema.json"), schema_text())
-            _replace(self.suite, suite)
-            _replace(self.config, config)
+            with failpoint.around("init.schema"):
+                _replace(self.config.with_name("pipeline.schema.json"), schema_text())
+            with failpoint.around("init.suite"):
+                _replace(self.suite, suite)
+            with failpoint.around("init.config"):
+                _replace(self.config, config)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise UsageError(f"{error.filename or self.home} cannot be written: {reason}", "check its rights") from None

@@ -182,7 +182,7 @@ def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredB
 @task(name="score a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
 def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch) -> ScoredBatch:
     """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
-    from infra import outbox
+    from infra import failpoint, outbox
     from infra.tables import connect
     from tasks.dataset import literal, quote
 
@@ -200,12 +200,14 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
             # the file comes first: a kill before the commit makes the next run write the same file again
             stem = Path(batch.label).name.split(".")[0]
             name = f"{stem}-{batch.batch_id}-v{champion.version}.parquet"
-            reader = outbox.write_through(place.settings.home / place.config.score.output / name, reader)
-        total = tables.overwrite(
-            "predictions",
-            {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest},
-            reader,
-        )
+            with failpoint.around("score.output"):
+                reader = outbox.write_through(place.settings.home / place.config.score.output / name, reader)
+        with failpoint.around("score.predictions"):
+            total = tables.overwrite(
+                "predictions",
+                {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest},
+                reader,
+            )
     return batch.model_copy(update={"rows": total})
 
 
