@@ -5,6 +5,7 @@
     schema.json        input and output columns, for people and signatures
     golden.parquet     rows with the predictions that any loader must give
     reference.parquet  at most 20,000 training rows, to compare later data with
+    parity.json        the certificate that MLflow's scorer answers the golden rows alike; no promotion without it
     manifest.json      sha256 and size of every other file, and where the model comes from
 
 XGBoost's parser crashes on damaged files, so every hash is checked before anything is parsed. The manifest's own
@@ -14,7 +15,21 @@ sha256 is the model's digest: whoever pins it has pinned every byte.
 from __future__ import annotations
 
 from tasks.bundle.artifact import check_golden, digest, facts, golden, load, write
+from tasks.bundle.certificate import Certificate, certificate, certify
 from tasks.bundle.manifest import Facts
 from tasks.bundle.model import Model, predict
 
-__all__ = ["Facts", "Model", "check_golden", "digest", "facts", "golden", "load", "predict", "write"]
+__all__ = [
+    "Certificate",
+    "Facts",
+    "Model",
+    "certificate",
+    "certify",
+    "check_golden",
+    "digest",
+    "facts",
+    "golden",
+    "load",
+    "predict",
+    "write",
+]

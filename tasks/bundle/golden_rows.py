@@ -51,6 +51,24 @@ def choose(candidates: pa.Table, spec: FeatureSpec, booster: Booster) -> pa.Tabl
     return rows.combine_chunks()
 
 
+def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int, int]:
+    """How many of the golden `rows` hold a null, a category that is no level, a value at a split or next below it."""
+    import numpy as np
+
+    from tasks.features import encode
+
+    X = encode(spec, rows)
+    codes = [index for index, feature in enumerate(spec.features) if feature.kind == "code"]
+    at_edge = np.zeros(len(X), dtype=bool)
+    for index, thresholds in _thresholds(booster).items():
+        at = np.array(sorted(thresholds), dtype=np.float32)
+        whole = spec.features[index].kind == "code" or (X[:, index] == np.rint(X[:, index]))
+        below = np.where(whole, np.ceil(at)[:, None] - 1, np.nextafter(at, np.float32(-np.inf))[:, None])
+        upper = np.where(whole, np.ceil(at)[:, None], at[:, None])
+        at_edge |= ((X[:, index] == upper) | (X[:, index] == below)).any(axis=0)
+    return int(np.isnan(X).any(axis=1).sum()), int((X[:, codes] == -1).any(axis=1).sum()), int(at_edge.sum())
+
+
 def spread(items: Sequence[T], count: int) -> list[T]:
     """At most `count` of `items`, evenly spaced, the first and the last among them."""
     if len(items) <= count:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from tasks.dataset.split import SplitSpec
 from tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Facts(BaseModel):
     """Where a model comes from; nothing says when it was trained, so that the same run gives the same digest.
 
     `trained_until` is the last value of the time column among the rows that it was fitted on; None without one.
+    `split` parted the rows of `data_version`, so that anyone can tell again which of them it was fitted on; a bundle
+    that does not say it was fitted on all. `judged_from` is where the holdout of a time split begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +43,8 @@ class Facts(BaseModel):
     config_digest: str
     seed: int
     trained_until: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
+    split: SplitSpec | None = None
+    judged_from: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
     code_version: str = ""
     lock_hash: str = ""
 
@@ -70,7 +75,7 @@ def publish(folder: Path, contents: Mapping[str, bytes], facts: Facts) -> str:
     Returns the digest. The folder is written aside and renamed: nobody sees half a bundle.
     """
     files = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in sorted(contents.items())}
-    manifest = canonical(Manifest(files=files, facts=facts, libraries=_libraries()))
+    manifest = canonical(Manifest(files=files, facts=facts, libraries=libraries()))
     aside, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
     for leftover in (aside, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -89,6 +94,8 @@ def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[st
 
     Raises BundleError where anything is missing, extra, changed or no plain file.
     """
+    if folder.is_symlink():
+        raise BundleError(f"{folder}: is a link, no folder", WAY_OUT)
     if not folder.is_dir():
         raise BundleError(f"{folder}: there is no model bundle", WAY_OUT)
     there = sorted(folder.iterdir())
@@ -129,8 +136,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _libraries() -> dict[str, str]:
+def libraries(*more: str) -> dict[str, str]:
+    """The versions of Python and of the libraries that a model's answers hang on, and of those named."""
     from importlib.metadata import version
 
     python = ".".join(str(part) for part in sys.version_info[:3])
-    return {"python": python, **{name: version(name) for name in ("numpy", "pandas", "pyarrow", "xgboost")}}
+    return {"python": python, **{name: version(name) for name in ("numpy", "pandas", "pyarrow", "xgboost", *more)}}
