@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ FALLBACK = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"
 """What is defined on any rows, also where the labels are all the same."""
 
 BLOCK_CELLS = 100_000
+MOST_DRAWN = 20_000
 PROBABILITY_FLOOR = 1e-7
 """Below float32's resolution near 1: a probability of exactly 0 for what happened costs 16, not infinity."""
 
@@ -94,16 +95,46 @@ def bootstrap_gain(
 
     challenger, champion = _measure(task, metric, y, p_challenger), _measure(task, metric, y, p_champion)
     sign = 1.0 if greater_is_better(metric) else -1.0
-    n, gains = len(y), np.empty(resamples)
+    drawn = [sign * (challenger(weights) - champion(weights)) for weights in _draws(len(y), resamples, seed)]
+    return np.concatenate(drawn)
+
+
+def interval(
+    task: str, metric: str, y: np.ndarray, p: np.ndarray, *, resamples: int = 400, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Where `metric` of one model lies with probability `level`: lower and upper end, by the bootstrap's percentiles.
+
+    Of more than `MOST_DRAWN` rows that many are drawn from, and the distance of the ends from the value is shrunk by
+    the square root of the share (the m out of n bootstrap, Bickel & Sakov 2008): the cost is bounded, whatever the
+    rows. Both ends are NaN where the metric is not defined on the rows, or on more than 5% of the draws.
+    """
+    import numpy as np
+
+    rows, value = len(y), score(task, metric, y, p)
+    if rows > MOST_DRAWN:
+        some = np.sort(np.random.default_rng(seed).choice(rows, MOST_DRAWN, replace=False))
+        y, p = y[some], p[some]
+    measure = _measure(task, metric, y, p)
+    drawn = np.concatenate([measure(weights) for weights in _draws(len(y), resamples, seed)])
+    known = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or len(known) < 0.95 * len(drawn):
+        return float("nan"), float("nan")
+    off = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) - score(task, metric, y, p)
+    lower, upper = value + off * np.sqrt(len(y) / rows)
+    return float(lower), float(upper)
+
+
+def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each row was drawn, with replacement: weights [resamples, rows] in blocks of bounded size."""
+    import numpy as np
+
     rng = np.random.default_rng(seed)
-    per_block = max(1, BLOCK_CELLS // n)
+    per_block = max(1, BLOCK_CELLS // rows)
     for start in range(0, resamples, per_block):
-        rows = min(per_block, resamples - start)
-        drawn = rng.integers(0, n, (rows, n))
-        drawn += (np.arange(rows) * n)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-        gains[start : start + rows] = sign * (challenger(weights) - champion(weights))
-    return gains
+        block = min(per_block, resamples - start)
+        drawn = rng.integers(0, rows, (block, rows))
+        drawn += (np.arange(block) * rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=block * rows).reshape(block, rows).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,150 @@
+"""Realised performance: what predictions were worth, once the labels have come.
+
+Predictions are grouped, by the batch that was scored or by a window of time, for each model version by itself. A
+group's label coverage says how many of its predictions have a label by now; its metrics are of those, by the same
+functions that judged the model on its holdout.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks import metrics, postprocess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+    from tasks.postprocess import Label
+
+MONDAY = date(1970, 1, 5)
+"""Windows are counted from here, so that those of seven days are weeks and none depends on the data."""
+
+
+class MonitorSpec(BaseModel):
+    """How realised performance is looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    window_days: int = Field(7, ge=1, description="predictions are grouped by windows of so many days")
+    recent_days: int = Field(
+        28, ge=1, description="the champion is judged by its predictions of so many days before the newest label"
+    )
+
+
+class Bounds(BaseModel):
+    """A metric's value with the ends of its 95% interval; None where it is not defined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+
+class Realised(BaseModel):
+    """What one group of a version's predictions was worth.
+
+    `rows` predictions, of which `labelled` have a label; `coverage` is their share. `unknown` labels are of a class
+    that the model cannot predict; no metric counts them. `metric` with its interval is what the model was judged by,
+    `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the means of prediction
+    and label (binary: of the positive class; multiclass: None).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    labelled: int
+    unknown: int
+    coverage: float
+    metric: Bounds
+    scores: dict[str, float]
+    predicted: float | None
+    actual: float | None
+
+
+def realised(
+    task: str,
+    metric: str,
+    classes: Sequence[Label],
+    labels: pa.ChunkedArray,
+    predictions: pa.Table,
+    *,
+    rows: int,
+    seed: int = 0,
+) -> Realised:
+    """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
+
+    `classes` are the model's, in code order (regression: none).
+    """
+    known = _known(labels, task, classes)
+    y = _y(task, classes, labels.filter(known))
+    p = _p(task, classes, predictions.filter(known))
+    bounds, scores = Bounds(value=None, lower=None, upper=None), {}
+    if len(y):
+        scores = metrics.scores(task, y, p)
+        lower, upper = metrics.interval(task, metric, y, p, seed=seed)
+        bounds = Bounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
+    means = len(y) and task != "multiclass"
+    return Realised(
+        rows=rows,
+        labelled=len(labels),
+        unknown=len(labels) - len(y),
+        coverage=len(labels) / rows if rows else 0.0,
+        metric=bounds,
+        scores=scores,
+        predicted=float(p.mean()) if means else None,
+        actual=float(y.mean()) if means else None,
+    )
+
+
+def columns(task: str, classes: Sequence[Label]) -> tuple[str, ...]:
+    """The prediction columns that `realised` reads."""
+    if task == "multiclass":
+        return tuple(f"probability_{postprocess.text(one)}" for one in classes)
+    return ("probability",) if task == "binary" else ("prediction",)
+
+
+def window(day: date, days: int) -> tuple[date, date]:
+    """The window of `days` days that holds `day`: its first day and its last."""
+    first = MONDAY + timedelta(days=(day - MONDAY).days // days * days)
+    return first, first + timedelta(days=days - 1)
+
+
+def _known(labels: pa.ChunkedArray, task: str, classes: Sequence[Label]) -> pa.ChunkedArray:
+    """Which labels the model can be right about."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if task == "regression":
+        return pc.is_finite(labels.cast(pa.float64()))
+    return pc.is_in(labels, value_set=pa.array(list(classes)).cast(labels.type))
+
+
+def _y(task: str, classes: Sequence[Label], labels: pa.ChunkedArray) -> np.ndarray:
+    """Class codes or, as precise as they came, values: float64 [n]."""
+    import numpy as np
+    import pyarrow as pa
+
+    if task == "regression":
+        values: np.ndarray = labels.cast(pa.float64()).to_numpy()
+        return values
+    return postprocess.encode_target(labels, task, classes).astype(np.float64)
+
+
+def _p(task: str, classes: Sequence[Label], predictions: pa.Table) -> np.ndarray:
+    """Calibrated probabilities or values as the metrics want them, float64 [n] or [n, classes]."""
+    import numpy as np
+
+    parts = [predictions[name].to_numpy().astype(np.float64) for name in columns(task, classes)]
+    return np.column_stack(parts) if task == "multiclass" else parts[0]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,173 @@
+"""Is it time to train again? A pure decision, from what is known of data, champion and its realised performance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.metrics import greater_is_better
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.performance import Bounds, Realised
+
+LEAST_LABELS = 100
+"""Fewer realised labels than this say nothing of a champion."""
+
+Cause = Literal["first", "new_rows", "new_share", "age", "performance"]
+
+
+class RetrainSpec(BaseModel):
+    """What makes `treadle train --if-due` train; a rule without a value never does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    on_new_rows: int | None = Field(None, ge=1, description="due when so many labelled rows are new")
+    on_new_share: float | None = Field(
+        0.2, gt=0, description="due when the new labelled rows are this share of those that were trained on"
+    )
+    max_age_days: float | None = Field(None, gt=0, description="due when the champion is so many days old")
+    on_performance: bool = Field(
+        default=True, description="due when realised performance lies below the champion's holdout interval"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the decision depends on.
+
+    `champion` is its version, None before the first, and `age_days` the days since it was registered. `labelled` rows
+    are there now; `labelled_then` were there when version `tried` was trained: the champion, or a challenger that was
+    tried later, so that what the gate has turned down is not tried again on the same rows. `expected` is the
+    champion's holdout value with its interval, `realised` what its recent predictions turned out to be worth, both in
+    `metric`; None where they are not known.
+    """
+
+    spec: RetrainSpec
+    metric: str
+    champion: int | None
+    age_days: float
+    tried: int | None
+    labelled_then: int
+    labelled: int
+    expected: Bounds | None = None
+    realised: Realised | None = None
+
+    @property
+    def new_rows(self) -> int:
+        """Labelled rows that nobody was trained on yet."""
+        return max(0, self.labelled - self.labelled_then)
+
+
+class Finding(BaseModel):
+    """What one rule of `[retrain]` found, in a sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cause: Cause
+    due: bool
+    sentence: str
+
+
+class Reason(BaseModel):
+    """Why it is time to train: the rules that say so, each with its sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    causes: tuple[Cause, ...]
+    sentences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All sentences in one line."""
+        return "; ".join(self.sentences)
+
+
+def due(state: State) -> Reason | None:
+    """Why to train again now, or None."""
+    ringing = [one for one in findings(state) if one.due]
+    if not ringing:
+        return None
+    return Reason(causes=tuple(one.cause for one in ringing), sentences=tuple(one.sentence for one in ringing))
+
+
+def findings(state: State) -> tuple[Finding, ...]:
+    """What every rule that is switched on says, due or not."""
+    if state.champion is None:
+        return (Finding(cause="first", due=True, sentence="there is no champion yet"),)
+    return (*_rows(state), *_age(state), *_performance(state))
+
+
+def _rows(state: State) -> Iterator[Finding]:
+    """New labelled rows, by number and by share.
+
+    A share of no rows at all is due with the first one.
+    """
+    new, spec = state.new_rows, state.spec
+    since = f"since version {state.tried} was trained"
+    if spec.on_new_rows is not None:
+        yield Finding(
+            cause="new_rows",
+            due=new >= spec.on_new_rows,
+            sentence=f"{new:,} new labelled rows {since} (due from {spec.on_new_rows:,} on)",
+        )
+    if spec.on_new_share is not None:
+        share = new / state.labelled_then if state.labelled_then else float(new > 0)
+        yield Finding(
+            cause="new_share",
+            due=new > 0 and share >= spec.on_new_share,
+            sentence=f"{new:,} new labelled rows {since}, {share:.1%} of the {state.labelled_then:,} before "
+            f"(due from {spec.on_new_share:.0%} on)",
+        )
+
+
+def _age(state: State) -> Iterator[Finding]:
+    """The champion's age; the same rows would only give the same model again."""
+    limit = state.spec.max_age_days
+    if limit is None:
+        return
+    old = state.age_days > limit
+    nothing_new = old and not state.new_rows
+    yield Finding(
+        cause="age",
+        due=old and not nothing_new,
+        sentence=f"version {state.champion} is {state.age_days:,.1f} days old (due after {limit:g})"
+        + ("; but no labelled row is new" if nothing_new else ""),
+    )
+
+
+def _performance(state: State) -> Iterator[Finding]:
+    """Realised performance against the holdout.
+
+    Below means: outside the holdout's interval on the wrong side, and by more than the noise of the realised rows
+    themselves, whose own interval must leave out the holdout's value; else a handful of labels would ring.
+    """
+    if not state.spec.on_performance:
+        return
+    expected, realised = state.expected, state.realised
+    if expected is None or expected.value is None or expected.lower is None or expected.upper is None:
+        why = f"no holdout interval of version {state.champion} is known to compare realised performance with"
+        yield Finding(cause="performance", due=False, sentence=why)
+        return
+    got = realised.metric if realised else None
+    if realised is None or got is None or got.value is None or got.lower is None or got.upper is None:
+        yield Finding(cause="performance", due=False, sentence="no realised performance can be told yet")
+        return
+    up = greater_is_better(state.metric)
+    outside = got.value < expected.lower if up else got.value > expected.upper
+    surely = got.upper < expected.value if up else got.lower > expected.value
+    enough = realised.labelled >= LEAST_LABELS
+    nothing_new = outside and surely and not state.new_rows
+    end, side = (expected.lower, "below") if up else (expected.upper, "above")
+    sentence = (
+        f"realised {state.metric} {got.value:.4g} ({got.lower:.4g} to {got.upper:.4g}) on {realised.labelled:,} recent "
+        f"labels; due {side} {end:.4g}, where the holdout's interval ends (its value: {expected.value:.4g})"
+    )
+    if not enough:
+        sentence += f"; fewer than {LEAST_LABELS} labels say nothing"
+    elif nothing_new:
+        sentence += "; but no labelled row is new"
+    yield Finding(cause="performance", due=outside and surely and enough and not nothing_new, sentence=sentence)
