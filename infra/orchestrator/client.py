@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,9 @@ def flow_context(settings: Settings) -> Iterator[str]:
             try:
                 with killed.present(server.folder(settings)):
                     yield url
+            except Exception as error:
+                _let_go(error)
+                raise
             finally:
                 _flush()
     except httpx.HTTPStatusError as error:
@@ -68,6 +72,15 @@ def flow_context(settings: Settings) -> Iterator[str]:
         raise ServiceError(
             f"the Prefect server at {url} stopped answering: {error}", "run the same command again"
         ) from error
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what the frames of a failed flow hold, tables and connections: Prefect keeps its error for good."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager

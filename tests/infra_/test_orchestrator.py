@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,33 @@ class TestFlows:
         assert caught.value is raised
         assert capfd.readouterr() == ("", "")
         assert runs(url, "breaks")[0].state_name == "Failed"
+
+    def test_the_error_of_a_failed_flow_keeps_no_table_alive(self, settings: Settings) -> None:
+        from prefect import flow
+
+        class Table:
+            pass
+
+        tables = []
+
+        def read() -> None:
+            table = Table()
+            tables.append(weakref.ref(table))
+            raise ValueError("half a file")
+
+        @flow
+        def whole() -> None:
+            table = Table()
+            tables.append(weakref.ref(table))
+            try:
+                read()
+            except ValueError as error:
+                raise DataError("no rows") from error
+
+        with pytest.raises(DataError) as caught, orchestrator.flow_context(settings):
+            whole()
+        assert caught.traceback
+        assert [table() for table in tables] == [None, None]
 
     def test_a_step_is_retried_where_its_error_says_so(self, settings: Settings) -> None:
         from prefect import flow, task
