@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.tables import truth as truth_
 from infra.tables.delta import Delta
 from infra.tables.scratch import connect
-from tasks.dataset import quarantine_schema, quote
+from tasks.dataset import literal, quarantine_schema, quote
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
 AT_ONCE = 50_000  # rows of a batch that we hand out
 PARTITIONS = {"predictions": ("_batch_id", "purpose", "model_digest")}
@@ -45,6 +47,10 @@ class Tables:
     def version(self, name: str) -> int:
         """The newest version's number of the table `name`; -1 while there is none."""
         return self._delta(name).version()
+
+    def columns(self, name: str) -> pa.Schema:
+        """The columns of the newest version of the table `name`; while there is none, those of ours."""
+        return self._delta(name).columns()
 
     def overwrite_batch(self, name: str, batch_id: str, reader: pa.RecordBatchReader) -> int:
         """Put a batch's rows in the place of what the table has of that batch; return their number.
@@ -85,16 +91,61 @@ class Tables:
         batch = pa.RecordBatch.from_pylist([{name: row[name] for name in schema.names}], schema=schema)
         self.overwrite_batch("quarantine", batch_id, pa.RecordBatchReader.from_batches(schema, [batch]))
 
-    def unlabelled(self, target: str) -> dict[str, int]:
-        """How many rows of each batch have no `target`, oldest batch first; those with none are left out."""
+    def truth(
+        self,
+        target: str,
+        key: Sequence[str],
+        *,
+        rows_version: int | None = None,
+        labels_version: int | None = None,
+    ) -> str:
+        """SQL to stand after FROM: the newest label per key (its columns and `target`), over `rows` and `labels`.
+
+        Versions are the newest unless given; -1 stands for a table that was not there yet. See `infra.tables.truth`.
+        """
+        return truth_.newest(*self._told(target, rows_version, labels_version), target, key)
+
+    def without_label(self, target: str, key: Sequence[str], batches: Sequence[str] | None = None) -> str:
+        """SQL to stand after FROM: the rows without a `target` of their own for which no late label came either."""
         rows = self._delta("rows")
         missing = f"{quote(target)} IS NULL" if target in rows.columns().names else "true"
+        late = ""
+        if key and self.version("labels") >= 0:
+            late = f"ANTI JOIN {self.relation('labels')} USING ({', '.join(quote(name) for name in key)}) "
+        return f"(SELECT * FROM {self.relation('rows', batches=batches)} {late}WHERE {missing})"
+
+    def unlabelled(self, target: str, key: Sequence[str] = ()) -> dict[str, int]:
+        """How many rows of each batch have no label at all, oldest batch first; those with none are left out."""
         query = (
-            f"SELECT _batch_id, count(*) FROM {rows.relation()} WHERE {missing} "
+            f"SELECT _batch_id, count(*) FROM {self.without_label(target, key)} "
             "GROUP BY _batch_id ORDER BY min(_ingested_at), _batch_id"
         )
         with connect(self.scratch) as con:
             return {str(batch_id): int(count) for batch_id, count in con.sql(query).fetchall()}
+
+    def label_effects(
+        self,
+        con: DuckDBPyConnection,
+        fresh: str,
+        *,
+        batch_id: str,
+        arrived: datetime,
+        target: str,
+        key: Sequence[str],
+    ) -> dict[str, int]:
+        """How many labels of a batch are new, revised, repeated, outdated or for rows that have not come (orphan).
+
+        `fresh` selects them in `con`; see `infra.tables.truth.effect`. What the table has of the batch itself, from
+        before a kill, counts as not known.
+        """
+        rows, labels = self._told(target, None, None)
+        others = f"(SELECT * FROM {labels} WHERE _batch_id <> {literal(batch_id)})" if labels else ""
+        known = truth_.said(rows, others, target, key) if rows or labels else ""
+        moment = f"CAST({literal(arrived.isoformat())} AS TIMESTAMPTZ)"
+        names = set(self._delta("rows").columns().names)
+        came = self.relation("rows") if names.issuperset(key) else f"(SELECT * FROM ({fresh}) WHERE false)"
+        query = truth_.effect(fresh, known, came, target, key, batch_id, moment)
+        return {str(effect): int(count) for effect, count in con.sql(query).fetchall()}
 
     def scored(self, digest: str | None) -> set[str]:
         """Batches with predictions by the model `digest`, or (None) by any that was champion at its time."""
@@ -119,27 +170,49 @@ class Tables:
 
         return pa.RecordBatchReader.from_batches(delta.columns(), batches())
 
-    def training(self, version: int, target: str, key: Sequence[str]) -> pa.Table:
-        """The labelled rows of a version of `rows`, with our own columns, in order of arrival.
+    def training(
+        self, rows_version: int, target: str, key: Sequence[str], labels_version: int | None = None
+    ) -> pa.Table:
+        """The rows of a version that have a label, with our own columns, in order of arrival.
 
-        Of rows with the same key only the newest labelled one counts (by `_ingested_at`, then batch and
-        place): that is how a corrected file corrects, while a later file without labels takes none away.
-        Without a key every labelled row counts.
+        A key's row is its newest one (by `_ingested_at`, then batch and place), its label the newest that was said
+        of it, in a row or later: that is how a corrected file corrects, while a later file without labels takes none
+        away. Without a key every labelled row counts. `labels_version`: the newest, unless given; -1 for none.
         """
-        delta = self._delta("rows")
-        rows, labelled = delta.relation(version), f"{quote(target)} IS NOT NULL"
-        if target not in delta.columns(version).names:
-            return delta.columns(version).empty_table()
-        newest = ""
-        if key:
+        columns = self.columns("rows", rows_version).names
+        rows, labels = self._told(target, rows_version, labels_version)
+        if not (rows or labels) or not set(columns).issuperset(key):
+            return self.columns("rows", rows_version).empty_table()
+        relation, label = self.relation("rows", version=rows_version), quote(target)
+        if not key:
+            query = f"SELECT * FROM {relation} WHERE {label} IS NOT NULL"
+        else:
+            names = ", ".join(quote(name) for name in key)
             newest = (
-                f"SEMI JOIN (SELECT _batch_id, _ordinal FROM {rows} WHERE {labelled} "
-                f"QUALIFY row_number() OVER (PARTITION BY {', '.join(quote(name) for name in key)} "
-                "ORDER BY _ingested_at DESC, _batch_id DESC, _ordinal DESC) = 1) USING (_batch_id, _ordinal) "
+                f"SELECT _batch_id, _ordinal FROM {relation} QUALIFY row_number() OVER "
+                f"(PARTITION BY {names} ORDER BY _ingested_at DESC, _batch_id DESC, _ordinal DESC) = 1"
             )
-        query = f"SELECT * FROM {rows} {newest}WHERE {labelled} ORDER BY _ingested_at, _batch_id, _ordinal"
+            listed = ", ".join(f"truth.{label}" if name == target else f"own.{quote(name)}" for name in columns)
+            listed += "" if target in columns else f", truth.{label}"
+            query = (
+                f"SELECT {listed} FROM {relation} AS own SEMI JOIN ({newest}) USING (_batch_id, _ordinal) "
+                f"JOIN {truth_.newest(rows, labels, target, key)} AS truth USING ({names})"
+            )
         with connect(self.scratch) as con:
-            return con.sql(query).to_arrow_table()
+            return con.sql(f"{query} ORDER BY _ingested_at, _batch_id, _ordinal").to_arrow_table()
+
+    def columns(self, name: str, version: int | None = None) -> pa.Schema:
+        """The columns of a version of the table `name` (newest unless given); only ours while there is none (-1)."""
+        return _known(name) if version == -1 else self._delta(name).columns(version)
+
+    def _told(self, target: str, rows_version: int | None, labels_version: int | None) -> tuple[str, str]:
+        """Where labels stand: what to read of `rows` and of `labels`, empty where there is none."""
+        rows = target in self.columns("rows", rows_version).names
+        labels = target in self.columns("labels", labels_version).names
+        return (
+            self.relation("rows", version=rows_version) if rows else "",
+            self.relation("labels", version=labels_version) if labels else "",
+        )
 
     def _delta(self, name: str) -> Delta:
         return Delta(self.root / name, self.scratch, _known(name), PARTITIONS.get(name, ("_batch_id",)))
@@ -152,13 +225,16 @@ def _known(name: str) -> pa.Schema:
     if name == "quarantine":
         return quarantine_schema()
     identity = {"_batch_id": pa.string(), "_ordinal": pa.int64()}
-    arrived = {"_ingested_at": pa.timestamp("us", tz="UTC"), "_row_hash": pa.string()}
+    moment = pa.timestamp("us", tz="UTC")
+    if name == "labels":
+        return pa.schema({**identity, "observed_at": moment, "_ingested_at": moment})
+    arrived = {"_ingested_at": moment, "_row_hash": pa.string()}
     lineage = {
         "purpose": pa.string(),
         "model_version": pa.int64(),
         "model_digest": pa.string(),
         "data_version": pa.string(),
         "_run_id": pa.string(),
-        "_scored_at": pa.timestamp("us", tz="UTC"),
+        "_scored_at": moment,
     }
     return pa.schema({**identity, **(lineage if name == "predictions" else arrived)})

@@ -73,8 +73,8 @@ class Plot:
     svg: str
 
 
-def draw(name: str, paint: Callable[[Figure], None], *, height: float = 250) -> str:
-    """The SVG of what `paint` puts on an empty figure of `WIDTH` x `height` points.
+def draw(name: str, paint: Callable[[Figure], None], *, height: float = 250, width: float = WIDTH) -> str:
+    """The SVG of what `paint` puts on an empty figure of `width` x `height` points.
 
     The same input gives the same bytes. Text stays text, without a font of its own, so that the page's font
     applies and the file stays small.
@@ -87,7 +87,7 @@ def draw(name: str, paint: Callable[[Figure], None], *, height: float = 250) -> 
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**STYLE, "svg.hashsalt": name})
-        figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         paint(figure)
         buffer = io.StringIO()
         figure.savefig(
