@@ -73,7 +73,7 @@ def move(stores: Stores, version: int, *, expected: int | None, verdict: str, re
         known = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
         raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
     folder = stores.bundle_folder(version)
-    bundle.check_golden(bundle.load(folder), folder)
+    bundle.check_golden(bundle.load(folder, digest=record.digest), folder)
     promotion = stores.ledger.promote(
         stores.pipeline,
         expected=expected,

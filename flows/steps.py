@@ -56,11 +56,12 @@ class Workplace:
     def model(self, version: int, digest: str | None = None) -> Model:
         """A registered model, verified before anything of it is parsed.
 
-        Raises BundleError where it is damaged, or is not the one that `digest` names.
+        Raises BundleError where it is damaged, or is not the one that `digest` (else the ledger) names.
         """
         from tasks import bundle
 
-        return bundle.load(self.stores.bundle_folder(version), digest=digest)
+        record = self.stores.ledger.version(self.config.name, version)
+        return bundle.load(self.stores.bundle_folder(version), digest=digest or (record.digest if record else None))
 
 
 def open_workplace(home: str, pipeline: str) -> Workplace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ class Workbench:
     """A folder of tables (Arrow) and values (JSON), each written aside and then renamed.
 
     A kill leaves a step's file either absent or finished, so that the same command does again just what is missing.
-    The folder goes when the run is registered.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,10 +57,6 @@ class Workbench:
         """Keep `text` under `name` (folders are made) and return where."""
         self._aside(name).write_text(text, encoding="utf-8")
         return self._reveal(name)
-
-    def discard(self) -> None:
-        """Remove the folder; called when everything in it has found its place."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _aside(self, name: str) -> Path:
         path = self.folder / f"{name}.part"

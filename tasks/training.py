@@ -63,9 +63,11 @@ class Fitted:
 
 
 def labels(rows: pa.Table, target: str) -> list[Label]:
-    """The target's distinct values, nulls left out."""
+    """The target's distinct values, nulls left out; none where no batch has brought the column yet."""
     import pyarrow.compute as pc
 
+    if target not in rows.column_names:
+        return []
     return [value for value in pc.unique(rows[target]).to_pylist() if value is not None]
 
 

@@ -56,6 +56,7 @@ def train(
     ref = plan(home, pipeline, trials, budget_seconds, device, again)
     done = finished(ref)
     if done is not None:
+        ref.clear_up()
         return done.model_copy(update={"already": True, "ingest": arrived})
     prepare(ref)
     tune(ref)
@@ -63,7 +64,7 @@ def train(
     package(ref)
     judge(ref)
     result = register(ref)
+    ref.clear_up()
     if result.decision == "PROMOTE":
         result = crown(ref, result)
-    ref.bench.discard()
     return result.model_copy(update={"ingest": arrived})

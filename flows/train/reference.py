@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.ingest import IngestResult
 from flows.steps import Workplace, open_workplace
+from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from infra.workbench import Workbench
@@ -20,6 +22,7 @@ class RunRef(BaseModel):
     """One training run: everything that its steps need to find the same rows, parameters and files again.
 
     `champion` is the version in the chair when the run began; its last training row bounds a time split's holdout.
+    `wanted_device` is what the config or the command line says, `device` what it came to.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,22 +36,25 @@ class RunRef(BaseModel):
     seed: int
     trials: int
     budget_seconds: float
+    wanted_device: str
     device: str
     device_why: str
     champion: int | None
 
     def open(self) -> Workplace:
-        """The pipeline with this run's trials, budget, device and seed in its config."""
+        """The pipeline with this run's trials, budget and device in its config.
+
+        Raises UsageError where the file was changed under the run: it would obey one config and bear another's name.
+        """
         place = open_workplace(self.home, self.pipeline)
-        return Workplace(
-            place.settings,
-            with_overrides(place.config, self.trials, self.budget_seconds, self.device),
-            place.stores,
-        )
+        config = with_overrides(place.config, self.trials, self.budget_seconds, self.wanted_device)
+        if config.digest() != self.config_digest:
+            raise UsageError(f"pipelines/{self.pipeline}.toml was changed during the run", "start it again")
+        return Workplace(place.settings, config, place.stores)
 
     @property
     def work(self) -> str:
-        """Names the run's study and folder: rows are parted anew when another champion took the chair meanwhile."""
+        """Names the run's study, folder and MLflow run: all begins anew when another champion took the chair."""
         return f"{self.run_key}-{self.champion or 0}"
 
     @property
@@ -56,11 +62,22 @@ class RunRef(BaseModel):
         """Where the run keeps what it makes before it is registered."""
         from infra.workbench import Workbench
 
-        return Workbench(Path(self.home) / ".treadle" / "runs" / self.pipeline / self.work)
+        return Workbench(self._folder / self.work)
+
+    def clear_up(self) -> None:
+        """Remove what the run kept on its way, also against a champion that has left the chair since."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _folder(self) -> Path:
+        from infra import settings
+
+        return settings.at(Path(self.home)).state / "runs" / self.pipeline / self.run_key
 
     def lineage(self) -> dict[str, str]:
         """Where the model comes from, as tags."""
         return {
+            "run_key": self.run_key,
             "data_version": self.data_version,
             "config_digest": self.config_digest,
             "seed": str(self.seed),

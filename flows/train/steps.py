@@ -39,7 +39,8 @@ def plan(
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
     taken, why = booster.choose_device(config.model.device)
-    name = f"{place.stores.data_version()}|{config.digest()}|{config.tune.seed}"
+    data_version = place.stores.data_version(rows_version)
+    name = f"{data_version}|{config.digest()}|{config.tune.seed}"
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
         ordinal += 1
@@ -47,12 +48,13 @@ def plan(
         home=home,
         pipeline=pipeline,
         run_key=key_of(name, ordinal),
-        data_version=place.stores.data_version(),
+        data_version=data_version,
         rows_version=rows_version,
         config_digest=config.digest(),
         seed=config.tune.seed,
         trials=config.tune.trials,
         budget_seconds=config.tune.budget_seconds,
+        wanted_device=config.model.device,
         device=taken,
         device_why=why,
         champion=champion.version_to if champion else None,

@@ -22,20 +22,24 @@ if TYPE_CHECKING:
     from infra.workbench import Workbench
     from tasks.evaluation import Scores
     from tasks.gate import Verdict
+    from tasks.search import Found
 
 BATCHES_KEPT = 50
 """Of so many batches, the newest, the validation is logged with a run."""
 
 
 def finished(ref: RunRef) -> TrainResult | None:
-    """The result of this run if it was registered before; a promotion that a kill left undone is made up for."""
+    """The result of this run if it was registered before; a promotion that a kill left undone is made up for.
+
+    Only while the chair is as it was when the model was judged: else its verdict is about somebody who has left.
+    """
     ledger = ref.open().stores.ledger
     record = ledger.by_run(ref.pipeline, ref.run_key)
     if record is None:
         return None
     result = TrainResult.model_validate_json(record.result)
     promoted = any(move.version_to == record.version for move in ledger.history(ref.pipeline))
-    if result.decision == "PROMOTE" and not promoted:
+    if result.decision == "PROMOTE" and not promoted and ref.champion == result.against:
         return crown(ref, result)
     return result.model_copy(update={"promoted": promoted})
 
@@ -59,7 +63,7 @@ def package(ref: RunRef) -> None:
     stores, found = place.stores, bench.get("found.json", Found)
     problem, curve = bench.get("problem.json", training.Problem), bench.get("curve.json", Curve)
     events.emit("train", "recording run and model in MLflow")
-    run_id = stores.tracking.open_run(ref.run_key, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
+    run_id = stores.tracking.open_run(ref.work, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
     stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **flat(place.config)})
     stores.tracking.log_curves(
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
@@ -131,33 +135,11 @@ def register(ref: RunRef) -> TrainResult:
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
     version = stores.registry.register(
-        packaged.run_id, packaged.model_uri, ref.run_key, tags, describe(ref, verdict, scores)
+        packaged.run_id, packaged.model_uri, ref.work, tags, describe(ref, verdict, scores)
     )
     stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)})
-    result = TrainResult(
-        pipeline=ref.pipeline,
-        run_key=ref.run_key,
-        run_id=packaged.run_id,
-        version=version,
-        decision=verdict.decision,
-        headline=verdict.headline,
-        reasons=verdict.reasons,
-        promoted=False,
-        already=False,
-        metric=verdict.metric,
-        value=known(verdict.value),
-        champion_value=known(verdict.champion_value),
-        linear_value=scores.of("linear", verdict.metric),
-        dummy_value=scores.of("dummy", verdict.metric),
-        against=ref.champion,
-        trials=len(found.trials),
-        resumed=found.resumed,
-        seconds=found.seconds,
-        report=str(stores.tracking.report_file(packaged.run_id)),
-        data_version=ref.data_version,
-        device=ref.device,
-        device_why=ref.device_why,
-    )
+    report = stores.tracking.report_file(packaged.run_id)
+    result = summarise(ref, packaged, version, verdict, scores, found, str(report))
     stores.ledger.add_version(
         VersionRecord(
             pipeline=ref.pipeline,
@@ -178,6 +160,36 @@ def register(ref: RunRef) -> TrainResult:
     )
     show_in_ui(ref, verdict, scores, stores.tracking.run_url(packaged.run_id))
     return result
+
+
+def summarise(
+    ref: RunRef, packaged: Packaged, version: int, verdict: Verdict, scores: Scores, found: Found, report: str
+) -> TrainResult:
+    """The run's end in values, before anybody was promoted."""
+    return TrainResult(
+        pipeline=ref.pipeline,
+        run_key=ref.run_key,
+        run_id=packaged.run_id,
+        version=version,
+        decision=verdict.decision,
+        headline=verdict.headline,
+        reasons=verdict.reasons,
+        promoted=False,
+        already=False,
+        metric=verdict.metric,
+        value=known(verdict.value),
+        champion_value=known(verdict.champion_value),
+        linear_value=scores.of("linear", verdict.metric),
+        dummy_value=scores.of("dummy", verdict.metric),
+        against=ref.champion,
+        trials=len(found.trials),
+        resumed=found.resumed,
+        seconds=found.seconds,
+        report=report,
+        data_version=ref.data_version,
+        device=ref.device,
+        device_why=ref.device_why,
+    )
 
 
 @task(name="promote", task_run_name="promote version {result.version}")
@@ -229,7 +241,8 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
 def show_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) -> None:
     """Leave the verdict and the way to the MLflow run in Prefect's UI."""
     name = ref.pipeline.replace("_", "-")
-    rows = [f"| {who} | {values[verdict.metric]:.4f} |" for who, values in scores.holdout.items()]
+    values = {who: scores.of(who, verdict.metric) for who in scores.holdout}
+    rows = [f"| {who} | {value:.4f} |" for who, value in values.items() if value is not None]
     table = "\n".join([f"| who | {verdict.metric} |", "|---|---|", *rows])
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
     create_markdown_artifact(

@@ -12,6 +12,7 @@ import pytest
 
 from flows import ingest, models, promote, report, score, train
 from infra import orchestrator, stores
+from tasks import bundle
 from tasks.errors import DataError, NothingPromoted, TargetError, UsageError
 from tests.projects import inbox, project, tumours
 
@@ -191,6 +192,45 @@ def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
     newest = max(shown.history, key=lambda move: move.seq)
     assert (newest.from_version, newest.verdict, newest.reason) == (champion, "BY HAND", "the branch asked for it")
     assert moved.who == newest.who != ""
+
+
+def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_since(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = life.settings, life.config
+    other = train.run(settings, config, trials=2, budget=60).version
+
+    def cut_off(*_: object) -> None:
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("infra.ledger.Ledger.add_version", cut_off)
+        with pytest.raises(RuntimeError, match="the power went"):
+            train.run(settings, config, trials=3, budget=60)
+    champion = models.run(settings, config).champion
+    chair = other if champion != other else 1
+    promote.run(settings, config, chair, "moved in between")
+    trained = train.run(settings, config, trials=3, budget=60)
+    opened = stores.open(settings, "clinic")
+    assert trained.against == chair
+    assert (
+        bundle.digest(opened.bundle_folder(trained.version)) == opened.ledger.version("clinic", trained.version).digest
+    )
+    assert not list((settings.state / "runs" / "clinic").iterdir())
+
+
+def test_a_config_changed_under_a_run_ends_it(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = life.settings.home / "pipelines" / "clinic.toml"
+    before = file.read_text()
+
+    def edit(_ref: object) -> None:
+        file.write_text(before + "\n[gate]\nmin_gain = 0.5\n")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "prepare", edit)
+        with pytest.raises(UsageError, match="changed during the run"):
+            train.run(life.settings, life.config, trials=1, budget=60)
+    file.write_text(before)
 
 
 def test_scoring_needs_a_champion(home: Path) -> None:
