@@ -128,9 +128,14 @@ class Place:
         return [table.relative_to(home).as_posix() if table.is_relative_to(home) else str(table), inbox]
 
     def write(self, config: str, suite: str) -> None:
-        """Inbox, schema and suite first, the config last: without it there is no pipeline."""
+        """Inbox, schema and suite first, the config last: without it there is no pipeline.
+
+        A suite of the same words is one that a kill left; raises UsageError where it says anything else.
+        """
         from infra import failpoint
 
+        if self.suite.exists() and self.suite.read_text(encoding="utf-8") != suite:
+            raise _taken(self.suite, self.name)
         try:
             self.inbox.mkdir(parents=True, exist_ok=True)
             with failpoint.around("init.schema"):
@@ -154,13 +159,16 @@ def _place(home: Path, data: Path, name: str) -> Place:
         )
     told = data.parent.name if any(mark in data.name for mark in "*?[") else data.name.lstrip(".").split(".")[0]
     place = Place(home, name or names.safe(told or data.resolve().name))
-    for path in (place.config, place.suite):
-        if path.exists():
-            raise UsageError(
-                f"{path} is there already; init never overwrites",
-                f"choose another --name, move it away, or go on with it: treadle train -p {place.name}",
-            )
+    if place.config.exists():
+        raise _taken(place.config, place.name)
     return place
+
+
+def _taken(path: Path, name: str) -> UsageError:
+    return UsageError(
+        f"{path} is there already; init never overwrites",
+        f"choose another --name, move it away, or go on with it: treadle train -p {name}",
+    )
 
 
 def _files(data: Path) -> list[Path]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 20
 ROW_GROUP = 131_072
 FILE_COLUMN = "_treadle_file"
+WHEN = ("_ingested_at", "quarantined_at", "_scored_at", "_run_id")
+"""Columns that tell when rows were written, not what they say."""
 
 
 class Delta:
@@ -46,9 +48,9 @@ class Delta:
     def overwrite(self, where: Mapping[str, str], source: pa.RecordBatchReader) -> int:
         """Put the rows of `source` in the place of those with the values `where`; return their number.
 
-        One commit: a replay changes nothing that a reader sees, a kill leaves the old rows or the new ones. Rows are
-        streamed; another writer's commit in between is met by trying again from a scratch copy, not by asking the
-        source twice.
+        One commit: a kill leaves the old rows or the new ones. The same rows again, apart from when they were written,
+        make no commit, so that a replay leaves the table's version as it was. Rows are streamed; another writer's
+        commit in between is met by trying again from a scratch copy, not by asking the source twice.
 
         Raises DataError where a column changes its type, Conflict where others kept committing first, UsageError
         where the folder cannot be written, ServiceError where the disk fails, and whatever `source` raises.
@@ -59,6 +61,9 @@ class Delta:
         self._check_rights()
         predicate = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in where.items())
         with self._told(), Spool(source, storable(source.schema), self.scratch) as spool:
+            if self._replayed(where, spool):
+                return spool.rows
+            self._clear(where)
             for _ in range(ATTEMPTS):
                 table = self._open_or_create(spool.schema)
                 widened = settle(self.folder.name, _arrow(table), spool.schema)
@@ -114,6 +119,38 @@ class Delta:
         """The partition values that have rows."""
         table = self._open()
         return [] if table is None else [dict(values) for values in table.partitions()]
+
+    def _replayed(self, where: Mapping[str, str], spool: Spool) -> bool:
+        """Whether the table has just these rows there already; asked only where it has any, as after a kill."""
+        if not any(where.items() <= part.items() for part in self.partitions()):
+            return False
+        columns = self.columns()
+        shared = [name for name in spool.schema.names if name not in WHEN]
+        if any(name not in columns.names for name in shared):
+            return False
+        listed = ", ".join(quote(name) for name in shared)
+        wanted = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in where.items())
+        spool.fill()
+        with connect(self.scratch) as con:
+            con.register("source", spool.reader())
+            con.execute("CREATE TEMP TABLE came AS SELECT * FROM source")
+            there = self.relation(where={name: [value] for name, value in where.items()})
+            con.execute(f"CREATE TEMP TABLE there AS SELECT {listed} FROM {there} WHERE {wanted}")
+            rest = f"SELECT {listed} FROM came EXCEPT ALL SELECT {listed} FROM there"
+            counts = "(SELECT count(*) FROM came) = (SELECT count(*) FROM there)"
+            return bool(con.execute(f"SELECT {counts} AND NOT EXISTS ({rest})").fetchone()[0])
+
+    def _clear(self, where: Mapping[str, str]) -> None:
+        """Remove the files of an attempt at the same rows that was killed before its commit."""
+        folder = self.folder.joinpath(*(f"{name}={where[name]}" for name in self.partition_by if name in where))
+        if len(where) < len(self.partition_by) or not folder.is_dir():
+            return
+        log = self.folder / "_delta_log"
+        known = set() if (table := self._open()) is None else {path.name for path in self._files(table, {})}
+        told = "".join(path.read_text(encoding="utf-8") for path in log.glob("*.json"))
+        for path in folder.glob("*.parquet*"):
+            if path.name not in known and path.name not in told:
+                path.unlink(missing_ok=True)
 
     def _widen(self, table: DeltaTable, columns: Sequence[str]) -> None:
         """Rewrite the table with `columns` as DOUBLE, in one commit of its own; older versions stay as they are."""

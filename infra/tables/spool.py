@@ -38,6 +38,12 @@ class Spool:
     ) -> None:
         self._file.close()
 
+    def fill(self) -> None:
+        """Read the source to its end; raises what it raises."""
+        if not self._complete:
+            for _ in self._first():
+                pass
+
     def reader(self) -> pa.RecordBatchReader:
         """The whole stream from its beginning. A first reading that broke off cannot be repeated."""
         import pyarrow as pa

@@ -92,9 +92,21 @@ def test_a_batch_written_again_takes_its_own_place_and_no_other(tables: Tables) 
 
 def test_a_replay_changes_nothing_that_a_reader_sees(tables: Tables) -> None:
     put(tables, "a", [1, 2])
-    before = keys_of(tables)
+    before, version = keys_of(tables), tables.version("rows")
+    put(tables, "a", [1, 2], minute=5)
+    assert (keys_of(tables), tables.version("rows")) == (before, version)
+    put(tables, "a", [1, 2], label=0)
+    assert tables.version("rows") == version + 1
+
+
+def test_files_of_a_killed_attempt_go_with_the_next_and_those_of_older_versions_stay(tables: Tables) -> None:
     put(tables, "a", [1, 2])
-    assert keys_of(tables) == before
+    put(tables, "a", [3])
+    orphan = tables.root / "rows" / "_batch_id=a" / "part-0-killed.parquet"
+    orphan.write_bytes(b"half")
+    put(tables, "a", [4])
+    assert not orphan.exists()
+    assert [len(keys_of(tables, version)) for version in (1, 2, 3)] == [2, 1, 1]
 
 
 def test_no_rows_in_the_place_of_some_leave_none(tables: Tables) -> None:
