@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,10 @@ from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from infra.settings import Settings
 
-PREFECT_HOME = pytest.StashKey[str]()
+LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
 
 # Warnings are errors. These come out of libraries as they are imported, and say nothing about our own calls.
@@ -36,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="agg")
     os.environ["OMP_WAIT_POLICY"] = "passive"  # as every command sets it: beside a busy process spinning is slow
-    config.stash[PREFECT_HOME] = os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="treadle-prefect-")
+    config.stash[LIBRARIES] = place = Path(tempfile.mkdtemp(prefix="treadle-libraries-"))
+    os.environ.update(PREFECT_HOME=str(place / "prefect"), MPLCONFIGDIR=str(place / "matplotlib"))
     for line in IMPORT_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
     # two cores are shared with servers that the tests start: a slow example is no failure
@@ -45,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take our Prefect home away."""
-    shutil.rmtree(config.stash[PREFECT_HOME], ignore_errors=True)
+    """Take away what libraries kept."""
+    shutil.rmtree(config.stash[LIBRARIES], ignore_errors=True)
 
 
 @contextmanager

@@ -25,7 +25,8 @@ def prepare(settings: Settings) -> None:
     """Settle what libraries read from the environment when they are imported; for before `import prefect`.
 
     Nobody is told that we are at work: on a terminal, Prefect tells its makers as soon as it is imported. A
-    person's own `~/.prefect` is neither read nor made, and no proxy comes between us and our own server.
+    person's own `~/.prefect` is neither read nor made, nor matplotlib's folders, and no proxy comes between us
+    and our own server.
     """
     values = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     place = server.folder(settings)
@@ -34,6 +35,7 @@ def prepare(settings: Settings) -> None:
             place.mkdir(parents=True, exist_ok=True)
     if place.is_dir():
         values |= {"PREFECT_HOME": str(place), "PREFECT_PROFILES_PATH": str(place / "profiles.toml")}
+        set_environment({"MPLCONFIGDIR": str(settings.state / "matplotlib")}, keep=True)
     # threads that wait at XGBoost's barriers must not spin: beside one busy process they make it ten times slower
     set_environment({"OMP_WAIT_POLICY": "passive"}, keep=True)
     set_environment(values, unset=("PREFECT_PROFILE",), no_proxy=(server.LOOPBACK, "localhost"))

@@ -102,6 +102,12 @@ def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
     orchestrator.down(settings)
 
 
+def test_what_libraries_keep_is_kept_in_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MPLCONFIGDIR")
+    orchestrator.prepare(settings_.at(home))
+    assert all(os.environ[name].startswith(str(home)) for name in ("PREFECT_HOME", "MPLCONFIGDIR"))
+
+
 class TestFlows:
     def test_a_result_comes_back_as_the_object_that_it_is(self, settings: Settings) -> None:
         from prefect import flow, task
