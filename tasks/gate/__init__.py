@@ -1,0 +1,23 @@
+"""The gate: is the challenger better than the champion on rows that neither has seen?"""
+
+from __future__ import annotations
+
+from tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide, enough
+from tasks.gate.measure import POWER, WORTH, measure
+from tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
+
+__all__ = [
+    "FEWEST_OF_A_CLASS",
+    "FEWEST_ROWS",
+    "LUCK",
+    "POWER",
+    "WORTH",
+    "Decision",
+    "GateSpec",
+    "Judged",
+    "SliceVerdict",
+    "Verdict",
+    "decide",
+    "enough",
+    "measure",
+]

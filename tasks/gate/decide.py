@@ -1,0 +1,187 @@
+"""From measurements to a decision, and from a decision to words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tasks.gate.measure import POWER, RESAMPLES, luck, measure, slice_verdicts
+from tasks.gate.values import Bounds, Decision, GateSpec, Judged, SliceVerdict, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+
+    from tasks.leakage import Leak
+
+UNDEFINED = 0.05
+"""Above this share of draws on which the metric is not defined there is no bound."""
+
+LUCK = 1e-4
+"""A challenger that shuffled labels would match more often than this has shown nothing, whoever is in the chair.
+
+The chair's own error level would let every twentieth model of noise past a dummy.
+"""
+
+FEWEST_ROWS, FEWEST_OF_A_CLASS = 50, 5
+"""On fewer new rows a champion is not compared at all: the bootstrap says too much about too few."""
+
+
+def decide(
+    spec: GateSpec, judged: Judged, *, leaks: Sequence[Leak] = (), broken: Sequence[str] = (), seed: int = 0
+) -> Verdict:
+    """The verdict: refused, else promoted where the gain is sure and worth it, else kept or not comparable.
+
+    Sure and worth it: its lower bound exceeds `min_gain` and a third of `detect`, and labels shuffled at random would
+    hardly ever be matched as well. A challenger that surely gains less is kept out however few the rows. Where too few
+    rows are new to both models nothing is compared, and those rows only say how many it would take. `broken` are
+    sentences on checks that failed or could not be made: each refuses. Slices are judged only against a real champion:
+    nobody loses anything to a dummy's.
+    """
+    bounds = measure(spec, judged, seed)
+    compared = judged.unseen is None
+    by_slice = () if judged.first or not compared else slice_verdicts(spec, judged, seed)
+    refusals = [
+        *_leaking(leaks),
+        *broken,
+        *_immeasurable(judged, bounds),
+        *(_unwatched(spec, judged) if compared else ()),
+        *_worse_slices(by_slice),
+    ]
+    chance = luck(judged, seed)
+    decision: Decision
+    if refusals:
+        decision = "REFUSED"
+    elif not compared:
+        decision = "NOT_COMPARABLE"
+    elif bounds.lower > bounds.margin and chance < LUCK:
+        decision = "PROMOTE"
+    else:
+        decision = "NOT_COMPARABLE" if bounds.power < POWER and bounds.upper >= bounds.margin else "KEEP"
+    if not compared:
+        bounds = _uncompared(bounds)
+    return Verdict(
+        decision=decision,
+        headline=_headline(decision, judged, bounds, refusals),
+        reasons=(*refusals, *(_reasons(judged, bounds, spec, chance) if compared else _apart(judged, bounds))),
+        metric=judged.metric,
+        value=bounds.value,
+        champion_value=bounds.champion_value,
+        gain=bounds.gain,
+        lower=bounds.lower,
+        upper=bounds.upper,
+        power=bounds.power,
+        rows=len(judged.y),
+        rows_needed=bounds.rows_needed,
+        slices=by_slice,
+        margin=bounds.margin,
+        luck=chance,
+    )
+
+
+def enough(task: str, y: np.ndarray) -> bool:
+    """Whether `y` [n] are rows enough to compare two models on: 50, and 5 of every class of a binary task."""
+    import numpy as np
+
+    rarest = min(np.sum(y == 1), np.sum(y == 0)) if task == "binary" else FEWEST_OF_A_CLASS
+    return len(y) >= FEWEST_ROWS and bool(rarest >= FEWEST_OF_A_CLASS)
+
+
+def _uncompared(bounds: Bounds) -> Bounds:
+    """What may be said where the champion knows the rows: the challenger's own value, and how many rows it takes."""
+    nan = float("nan")
+    needed = max(bounds.rows_needed or 0, FEWEST_ROWS)
+    return replace(bounds, champion_value=nan, gain=nan, lower=nan, upper=nan, power=0.0, rows_needed=needed)
+
+
+def _leaking(leaks: Sequence[Leak]) -> Iterator[str]:
+    for leak in leaks:
+        who = " and ".join(repr(name) for name in leak.columns)
+        whole = f"column {who} alone gives" if len(leak.columns) == 1 else f"columns {who} together give"
+        yield (
+            f"leak: {whole} the target ({leak.metric} {leak.score:.4f}); "
+            "if it is known only after the fact, name it in data.drop"
+        )
+
+
+def _immeasurable(judged: Judged, bounds: Bounds) -> Iterator[str]:
+    import numpy as np
+
+    rows = len(judged.y)
+    for who, p in (("the challenger", judged.challenger), (judged.champion_name, judged.champion)):
+        if lost := int((~np.isfinite(p.reshape(rows, -1)).all(axis=1)).sum()):
+            yield f"{who} gave no number for {lost:,} of {rows:,} holdout rows"
+    if judged.task != "regression" and len(np.unique(judged.y)) < 2:
+        yield f"the {len(judged.y):,} holdout rows hold one class only, which nothing can be judged by"
+    elif bounds.undefined > UNDEFINED or not np.isfinite(bounds.value + bounds.champion_value):
+        yield (
+            f"{judged.metric} is not defined on {bounds.undefined:.0%} of the draws from {len(judged.y):,} holdout "
+            "rows: hold out more, or choose another metric"
+        )
+
+
+def _unwatched(spec: GateSpec, judged: Judged) -> Iterator[str]:
+    """A slice column that is not there: a check that cannot be made is a failure, not a check that is off."""
+    for column in spec.slices:
+        if not judged.first and column not in judged.slices:
+            yield f"slices of {column!r} cannot be watched: the holdout has no such column"
+
+
+def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
+    for one in by_slice:
+        if one.upper < 0:
+            yield (
+                f"worse where {one.column} is {one.value!r} ({one.rows:,} rows): {one.metric} gain {one.gain:+.4g}, "
+                f"at most {one.upper:+.4g} after correction for {len(by_slice)} slices"
+            )
+
+
+def _headline(decision: Decision, judged: Judged, bounds: Bounds, refusals: Sequence[str]) -> str:
+    rival = "the dummy predictor" if judged.first else judged.champion_name
+    numbers = f"{judged.metric} {bounds.value:.4g} against {bounds.champion_value:.4g}"
+    rows = f"{len(judged.y):,} holdout rows"
+    stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
+    needed = f"about {bounds.rows_needed:,} would" if bounds.rows_needed else "more would"
+    if decision == "REFUSED":
+        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        return f"{refusals[0]}{more}"
+    if judged.unseen is not None:
+        new = f"only {judged.unseen:,} of {rows} are new to both the challenger and {rival}"
+        return f"{new}, which is too few to compare them; about {bounds.rows_needed:,} would do, and {stays}"
+    if decision == "PROMOTE":
+        return f"better than {rival}: {numbers} on {rows}"
+    if bounds.lower > bounds.margin:
+        return f"no better than guessing may be by luck: {numbers} on {rows}; {stays}"
+    if decision == "KEEP":
+        return f"not better than {rival}: {numbers} on {rows}; {stays}"
+    return f"{rows} cannot tell whether it is better than {rival} ({numbers}); {needed}, and {stays}"
+
+
+def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> Iterator[str]:
+    rival = "the dummy" if judged.first else judged.champion_name
+    sure = f"{1 - spec.alpha:.0%}"
+    yield (
+        f"gain over {rival}: {bounds.gain:+.4g} {judged.metric}, with {sure} confidence at least {bounds.lower:+.4g} "
+        f"(needed: more than {bounds.margin:.4g}) and at most {bounds.upper:+.4g}; paired bootstrap, "
+        f"{RESAMPLES:,} draws"
+    )
+    yield (
+        f"these rows would show a gain of {bounds.detect:.4g} with probability {bounds.power:.0%}"
+        + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
+    )
+    if chance >= LUCK:
+        yield (
+            f"on labels shuffled at random it would score as well with probability {chance:.2g} "
+            f"(needed: less than {LUCK:g})"
+        )
+    yield from judged.why_seen
+
+
+def _apart(judged: Judged, bounds: Bounds) -> Iterator[str]:
+    yield from judged.why_seen
+    yield (
+        f"about {bounds.rows_needed:,} rows new to both would show a gain of {bounds.detect:.4g} with probability "
+        f"{POWER:.0%}, as far as the {len(judged.y):,} tell that are not; label newer rows, or let a person decide: "
+        "treadle promote"
+    )

@@ -1,0 +1,120 @@
+"""How large the gain is, how sure that is, and whether it could be luck."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from tasks import metrics
+from tasks.gate.values import Bounds, GateSpec, Judged, SliceVerdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+POWER = 0.8
+"""Rows that would show the gain `detect` less often than this cannot say that nothing was gained."""
+
+WORTH = 1 / 3
+"""What is less than this share of `detect` is no gain: another seed alone moves a small model's score as much."""
+
+RESAMPLES = 2_000
+SHUFFLES = 100
+SMALLEST_SLICE = 200
+
+
+def measure(spec: GateSpec, judged: Judged, seed: int) -> Bounds:
+    """Values, gain, bootstrap bounds, and the power for `detect`.
+
+    With s the bootstrap's standard error, m the margin and z the normal quantile, a true gain d is shown with
+    probability Phi((d - m) / s - z(1 - alpha)); n rows needed for power 0.8 are
+    n ((z(0.8) + z(1 - alpha)) s / (d - m))² (Chow, Shao & Wang, Sample Size Calculations in Clinical Research, 3.2.2).
+    """
+    import numpy as np
+
+    task, metric, y = judged.task, judged.metric, judged.y
+    value = metrics.score(task, metric, y, judged.challenger)
+    champion_value = metrics.score(task, metric, y, judged.champion)
+    drawn = metrics.bootstrap_gain(metric, task, y, judged.challenger, judged.champion, resamples=RESAMPLES, seed=seed)
+    known = drawn[np.isfinite(drawn)]
+    detect = spec.detect if metrics.greater_is_better(metric) else spec.detect * abs(champion_value)
+    margin = max(spec.min_gain, WORTH * detect)
+    if not len(known):
+        nan = float("nan")
+        return Bounds(value, champion_value, nan, nan, nan, 0.0, detect, margin, None, 1.0)
+    error, z = float(np.std(known)), NormalDist().inv_cdf(1 - spec.alpha)
+    room = spec.min_gain + detect - margin
+    certain = error == 0 or room == 0
+    power = 1.0 if certain else NormalDist().cdf(room / error - z)
+    needed = 0 if certain else int(np.ceil(len(y) * ((NormalDist().inv_cdf(POWER) + z) * error / room) ** 2))
+    return Bounds(
+        value=value,
+        champion_value=champion_value,
+        gain=metrics.gain(metric, value, champion_value),
+        lower=float(np.quantile(known, spec.alpha)),
+        upper=float(np.quantile(known, 1 - spec.alpha)),
+        power=power,
+        detect=detect,
+        margin=margin,
+        rows_needed=needed if power < POWER or judged.unseen is not None else None,
+        undefined=1 - len(known) / len(drawn),
+    )
+
+
+def luck(judged: Judged, seed: int) -> float:
+    """The probability that the challenger's predictions score as well on shuffled labels: 1 if they say nothing.
+
+    The permutation test, exact whatever the metric, with the normal distribution in place of the shuffles' own far
+    tail (Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 3.2).
+    """
+    import numpy as np
+
+    def of(labels: np.ndarray) -> float:
+        return metrics.gain(judged.metric, metrics.score(judged.task, judged.metric, labels, judged.challenger), 0.0)
+
+    draw = np.random.default_rng([seed, 1])  # not the bootstrap's stream
+    shuffled = np.array([of(draw.permutation(judged.y)) for _ in range(SHUFFLES)])
+    spread = float(np.std(shuffled))
+    distance = of(judged.y) - float(np.mean(shuffled))
+    return 1 - NormalDist().cdf(distance / spread) if spread > 0 and np.isfinite(distance) else 1.0
+
+
+def slice_verdicts(spec: GateSpec, judged: Judged, seed: int) -> tuple[SliceVerdict, ...]:
+    """The gain within every slice of 200 rows or more, with bounds corrected for their number (Holm 1979).
+
+    The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (m - k + 1), and from the
+    first one on that may have lost nothing, no slice counts as worse.
+    """
+    found = [
+        one
+        for column, values in judged.slices.items()
+        for one in metrics.slices(
+            judged.metric,
+            judged.task,
+            judged.y,
+            judged.challenger,
+            judged.champion,
+            column=column,
+            values=values,
+            smallest=SMALLEST_SLICE,
+            seed=seed,
+        )
+    ]
+    found.sort(key=lambda one: one.gain / one.error if one.error else float("inf") * (one.gain or 1))
+    verdicts: list[SliceVerdict] = []
+    still_worse = True
+    for rank, one in enumerate(found):
+        z = NormalDist().inv_cdf(1 - spec.alpha / (len(found) - rank))
+        upper = one.gain + z * one.error
+        still_worse = still_worse and upper < 0
+        verdicts.append(
+            SliceVerdict(
+                column=one.column,
+                value=one.value,
+                rows=one.rows,
+                metric=one.metric,
+                gain=one.gain,
+                lower=one.gain - z * one.error,
+                upper=upper if still_worse else max(upper, 0.0),
+            )
+        )
+    return tuple(verdicts)

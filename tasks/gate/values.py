@@ -1,0 +1,113 @@
+"""What the gate is told and what it answers, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+Decision = Literal["PROMOTE", "KEEP", "NOT_COMPARABLE", "REFUSED"]
+
+
+class GateSpec(BaseModel):
+    """What a challenger must show before it is promoted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min_gain: float = Field(0.0, ge=0, description="the gain's lower bound must exceed this, and a third of detect")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided error level of the bound")
+    detect: float = Field(
+        0.02, gt=0, description="a gain that the rows must be able to show (for errors: a share of the champion's)"
+    )
+    slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Two models on the same n holdout rows.
+
+    `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
+    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
+    `unseen` is how many of the n rows are new to both models, None where all are. `why_seen` says what became of
+    the others.
+    """
+
+    task: str
+    metric: str
+    y: np.ndarray
+    challenger: np.ndarray
+    champion: np.ndarray
+    champion_name: str
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    unseen: int | None = None
+    why_seen: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> bool:
+        """Whether the dummy sits in the chair."""
+        return self.champion_name == "dummy"
+
+
+class SliceVerdict(BaseModel):
+    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    value: str
+    rows: int
+    metric: str
+    gain: float
+    lower: float
+    upper: float
+
+
+class Verdict(BaseModel):
+    """What the gate says, in a word, a sentence, reasons and numbers.
+
+    `gain` is positive where the challenger is better, whichever way the metric runs; `lower` and `upper` are its
+    one-sided bounds at alpha; `lower` must exceed `margin`. `power` is the chance that such rows would show a gain
+    of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
+    labels shuffled at random would score as well. A number that could not be computed is NaN.
+    """
+
+    # JSON knows no NaN, and null would not be read back
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    decision: Decision
+    headline: str
+    reasons: tuple[str, ...]
+    metric: str
+    value: float
+    champion_value: float
+    gain: float
+    lower: float
+    upper: float
+    power: float
+    rows: int
+    rows_needed: int | None
+    slices: tuple[SliceVerdict, ...] = ()
+    margin: float = 0.0
+    luck: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The measured gain and what the paired bootstrap says about it; `detect` and `margin` in units of the metric."""
+
+    value: float
+    champion_value: float
+    gain: float
+    lower: float
+    upper: float
+    power: float
+    detect: float
+    margin: float
+    rows_needed: int | None
+    undefined: float
