@@ -174,6 +174,11 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
                 missing=data.missing,
                 max_bad_rows=data.max_bad_rows,
             )
+            if sources.fingerprint(Path(batch.path)) != batch.sha256:
+                raise DataError(
+                    f"{batch.label} was still being written while it was read",
+                    "run the command again; copy files under a name that ends in .part, then rename them",
+                )
             result, document = commit(place, batch, validation), json.dumps(validation.report.document())
     place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document))
     return result

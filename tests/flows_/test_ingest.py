@@ -7,9 +7,9 @@ import duckdb
 import pytest
 
 from flows import ingest
-from infra import stores
+from infra import sources, stores
 from tasks import config as config_
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, DataError
 from tests.projects import inbox, project, tumours
 
 if TYPE_CHECKING:
@@ -153,3 +153,22 @@ def test_a_config_that_names_no_column_of_the_suite_is_refused_with_its_line(cli
     config = rewritten(settings, 'target = "Malignant"', 'target = "malignant"')
     with pytest.raises(ConfigError, match=r"clinic.toml:\d+: data.target: the suite has no column 'malignant'"):
         ingest.run(settings, config)
+
+
+def test_a_file_that_grows_while_it_is_read_is_no_batch_yet(clinic: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, config = clinic
+    file, whole = inbox(settings.home) / "slow.csv", tumours()[469:].to_csv(index=False)
+    file.write_text("\n".join(whole.splitlines()[:60]) + "\n")
+    open_raw = sources.open_raw
+
+    def copied_meanwhile(con: object, path: Path, batch_id: str) -> object:
+        opened = open_raw(con, path, batch_id)
+        file.write_text(whole)
+        return opened
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "open_raw", copied_meanwhile)
+        with pytest.raises(DataError, match="still being written"):
+            ingest.run(settings, config, [file])
+    assert content(settings, "rows") == []
+    assert ingest.run(settings, config, [file]).accepted == 100
