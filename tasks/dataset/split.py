@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pyarrow as pa
-
-    Moment = datetime | date | int | float | str
 
 MANY_VALUES = 100
 """Up to this many distinct labels every one of them is wanted in training and validation rows."""
@@ -63,7 +60,6 @@ def split(
     key: Sequence[str],
     time: str,
     target: str,
-    not_before: Moment | None = None,
 ) -> Parts:
     """Part labelled `rows`; every row is in exactly one part, in the order in which it came.
 
@@ -71,8 +67,8 @@ def split(
     that equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of
     it that is nearest to the border changes sides: the only exception to the hash, and the holdout knows none.
     Group: by hash of the group's value; rows without one are a group. Time: the holdout is the newest share of
-    the rows, after `not_before` (the last row that the champion was trained on); validation is the newest
-    share of what is before. Rows of one time value stay together; rows without a time count as the oldest.
+    the rows, validation the newest share of what is before. Rows of one time value stay together; rows without a
+    time count as the oldest.
 
     `validation` is a share of the rows that are not held out. Raises TargetError where all rows have the same
     label, and DataError where a part would be empty or hold one label only.
@@ -90,7 +86,7 @@ def split(
             "bring rows with other labels, or choose another target",
         )
     if spec.strategy == "time":
-        holdout, validation = _by_time(rows, spec, time, not_before)
+        holdout, validation = _by_time(rows, spec, time)
     else:
         columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
         holdout, validation, draw = _by_hash(rows, spec, columns)
@@ -176,39 +172,32 @@ def _lend(codes: np.ndarray, draw: np.ndarray, holdout: np.ndarray, validation: 
             validation[open_[draw[open_] == highest]] = False
 
 
-def _by_time(rows: pa.Table, spec: SplitSpec, time: str, not_before: Moment | None) -> tuple[np.ndarray, np.ndarray]:
+def _by_time(rows: pa.Table, spec: SplitSpec, time: str) -> tuple[np.ndarray, np.ndarray]:
     """Masks of holdout and validation rows, cut at time values."""
     import numpy as np
 
-    moments, known = _moments(rows, time)
+    when, known = moments(rows, time)
     if not known.any():
         raise DataError(f"no row has a time in {time!r}", "set split.strategy to 'random'")
-    after = known if not_before is None else known & (moments > _as_number(not_before, rows[time].type))
-    if not after.any():
-        raise DataError(
-            f"no row is later than {not_before}, the last one that the champion was trained on: "
-            "no row can judge both models",
-            "ingest newer rows first, or set split.strategy to 'random'",
-        )
-    holdout = after & (moments >= _cut(moments[known], spec.holdout))
+    holdout = known & (when >= _cut(when[known], spec.holdout))
     rest = known & ~holdout
     if not rest.any():
         return holdout, np.zeros(len(rows), dtype=bool)
-    return holdout, rest & (moments >= _cut(moments[rest], spec.validation))
+    return holdout, rest & (when >= _cut(when[rest], spec.validation))
 
 
-def _cut(moments: np.ndarray, share: float) -> float:
+def _cut(times: np.ndarray, share: float) -> float:
     """The time value from which on the rows are nearest to `share` of all, never all if it can be helped."""
     import numpy as np
 
-    values, counts = np.unique(moments, return_counts=True)
+    values, counts = np.unique(times, return_counts=True)
     if len(values) == 1:
         return float(values[0])
     newer = counts[::-1].cumsum()[::-1][1:]
-    return values[1:][np.abs(newer - share * len(moments)).argmin()]  # type: ignore[no-any-return]
+    return values[1:][np.abs(newer - share * len(times)).argmin()]  # type: ignore[no-any-return]
 
 
-def _moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
+def moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
     """Times as numbers in the column's own unit (0 where there is none), and where there is one."""
     import numpy as np
     import pyarrow as pa
@@ -227,27 +216,10 @@ def _moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
             "give it a date or timestamp type in the suite, or set split.strategy to 'random'",
         )
     known = column.is_valid().to_numpy(zero_copy_only=False)
-    moments = column.fill_null(0).to_numpy(zero_copy_only=False)
-    if moments.dtype.kind == "f":
-        known = known & np.isfinite(moments)
-    return moments, known
-
-
-def _as_number(moment: Moment, kind: pa.DataType) -> int | float:
-    """`moment` in the unit of a time column of type `kind`; text is ISO 8601, a naive time is UTC."""
-    import pyarrow as pa
-
-    temporal = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment) if temporal else float(moment)
-    if isinstance(moment, int | float):
-        return moment
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    since = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    if pa.types.is_date(kind):
-        return since.days
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "f":
+        known = known & np.isfinite(values)
+    return values, known
 
 
 def _check(name: str, codes: np.ndarray, target: str, spec: SplitSpec) -> None:

@@ -20,9 +20,9 @@ def table(rows: int, **more: object) -> pa.Table:
     return pa.table(columns)
 
 
-def parted(rows: pa.Table, not_before: object = None, **spec: object) -> Parts:
+def parted(rows: pa.Table, **spec: object) -> Parts:
     key = ["id"] if "id" in rows.column_names else []
-    return split(rows, SplitSpec(**spec), key=key, time="when", target="y", not_before=not_before)  # type: ignore[arg-type]
+    return split(rows, SplitSpec(**spec), key=key, time="when", target="y")  # type: ignore[arg-type]
 
 
 def ids(parts: Parts) -> dict[str, set[int]]:
@@ -134,24 +134,6 @@ def test_equal_times_stay_on_one_side() -> None:
     assert sum(map(len, seen)) == 4
 
 
-BOUNDS = {
-    "a datetime": (times(100), DAY + timedelta(hours=89)),
-    "ISO text": (times(100), "2024-01-04T17:00:00+00:00"),
-    "a naive datetime, read as UTC": (times(100), datetime(2024, 1, 4, 17)),
-    "a date": (pa.array([date(2024, 1, 1) + timedelta(i) for i in range(100)], pa.date32()), date(2024, 3, 30)),
-    "an integer": (pa.array(range(100)), 89),
-    "a number": (pa.array(np.arange(100.0)), 89.0),
-}
-
-
-@pytest.mark.parametrize("case", BOUNDS)
-def test_the_holdout_begins_after_the_champions_last_row(case: str) -> None:
-    when, last = BOUNDS[case]
-    found = ids(parted(table(100, when=when), last, strategy="time"))
-    assert found["holdout"] == set(range(90, 100))
-    assert len(found["train"]) + len(found["validation"]) == 90
-
-
 def test_rows_without_a_time_are_the_oldest() -> None:
     when = pa.array([None if i % 10 == 0 else DAY + timedelta(hours=i) for i in range(200)], pa.timestamp("us", "UTC"))
     found = ids(parted(table(200, when=when), strategy="time"))
@@ -176,12 +158,6 @@ FAILURES = {
         "no row has a time",
     ),
     "no such column": (table(90), {"strategy": "time"}, DataError, "'when'"),
-    "nothing newer": (
-        table(90, when=times(90)),
-        {"strategy": "time", "not_before": DAY + timedelta(days=9)},
-        DataError,
-        "no row is later than",
-    ),
 }
 
 

@@ -1,0 +1,152 @@
+"""Which holdout rows may judge two models: those on which neither was fitted, whatever changed between them.
+
+The challenger's holdout is cut by its own config; the champion may have been trained under another one, on other
+rows, or on an earlier form of the same rows. So both models' training and validation rows are laid beside the holdout
+and whatever they share with it is left out: the row itself, the row that either model's key says it is, the same
+content where there is no key, and the group where either model was split by group. Where either was split by time,
+the judging rows lie after the last row that either was fitted on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.dataset.split import SplitSpec, canonical, moments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+ARRIVAL = ("_batch_id", "_ordinal")
+SKETCH, DIGITS = 22, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The rows that a model was fitted and tuned on, and how it told rows, groups and times apart."""
+
+    rows: pa.Table
+    split: SplitSpec
+    key: tuple[str, ...]
+    time: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Holdout rows that may not judge, and why; a row is counted under the first reason that applies."""
+
+    why: str
+    rows: int
+
+
+def judging(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> tuple[pa.Table, tuple[LeftOut, ...]]:
+    """The rows of `holdout` that are new to both models, in their order, and what was left out.
+
+    A column that a model's rows do not have cannot tell them apart; where neither key is there, the columns that are
+    in common decide.
+    """
+    import numpy as np
+
+    free, left_out = np.ones(len(holdout), dtype=bool), []
+    for why, shared in _shared(holdout, challenger, champion):
+        if hit := int((free & shared).sum()):
+            left_out.append(LeftOut(why, hit))
+        free &= ~shared
+    return holdout.take(np.flatnonzero(free)), tuple(left_out)
+
+
+def sketch(rows: pa.Table) -> str:
+    """A short name for a set of rows that resembles the name of a set which is nearly the same; see `alike`.
+
+    The 22 smallest digests of the rows (Broder 1997, On the resemblance and containment of documents), in hex.
+    """
+    columns = [name for name in ARRIVAL if name in rows.column_names] or rows.column_names
+    return "".join(sorted({digest.hex()[:DIGITS] for digest in _digests(rows, columns)})[:SKETCH])
+
+
+def alike(a: str, b: str) -> bool:
+    """Whether two sketches are of sets that share more than half of their rows, as far as sketches tell."""
+    first, second = ({text[place : place + DIGITS] for place in range(0, len(text), DIGITS)} for text in (a, b))
+    smallest = set(sorted(first | second)[: max(len(first), len(second))])
+    return 2 * len(smallest & first & second) > len(smallest)
+
+
+def _shared(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> Iterator[tuple[str, np.ndarray]]:
+    """Why rows may not judge, and a mask of the rows for which it holds."""
+    both = {"the champion": champion, "the challenger": challenger}
+    for who, fitted in both.items():
+        yield f"{who} was fitted on them", _among(holdout, fitted.rows, ARRIVAL)
+    keys = list(dict.fromkeys(one.key for one in both.values() if one.key))
+    groups = list(dict.fromkeys(one.split.group for one in both.values() if one.split.strategy == "group"))
+    inputs = _inputs(holdout, challenger, champion)
+    for who, fitted in both.items():
+        known = [key for key in keys if set(key) <= set(fitted.rows.column_names) & set(holdout.column_names)]
+        for key in known:
+            yield f"{who} was fitted on a row of the same {_and(key)}", _among(holdout, fitted.rows, key)
+        if not known:
+            yield f"{who} was fitted on a row of the same content", _among(holdout, fitted.rows, inputs)
+        for group in groups:
+            yield f"{who} was fitted on rows of the same {group!r}", _among(holdout, fitted.rows, (group,))
+    for time in dict.fromkeys(one.time for one in both.values() if one.split.strategy == "time"):
+        for who, fitted in both.items():
+            yield f"{who} was fitted on rows as late in {time!r}", _not_after(holdout, fitted.rows, time)
+
+
+def _inputs(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> tuple[str, ...]:
+    """The columns that everyone has, less ours and the targets."""
+    names = (set(holdout.column_names) & set(challenger.rows.column_names)) & set(champion.rows.column_names)
+    out = {challenger.target, champion.target}
+    return tuple(sorted(name for name in names - out if not name.startswith("_")))
+
+
+def _among(holdout: pa.Table, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """Which rows of `holdout` have the values in `columns` of any of `rows`; none where a column is not there."""
+    import numpy as np
+
+    there = set(holdout.column_names) & set(rows.column_names)
+    if not columns or not set(columns) <= there:
+        return np.zeros(len(holdout), dtype=bool)
+    known = set(_digests(rows, columns))
+    return np.array([digest in known for digest in _digests(holdout, columns)], dtype=bool)
+
+
+def _digests(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
+    return [hashlib.md5(text, usedforsecurity=False).digest() for text in canonical(rows, columns)]
+
+
+def _not_after(holdout: pa.Table, rows: pa.Table, time: str) -> np.ndarray:
+    """Which rows of `holdout` are not later than the last of `rows`; those without a time are not.
+
+    Where the column is not there, or is a time on one side and a number on the other, none can be said to be later.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if time not in holdout.column_names:
+        return np.ones(len(holdout), dtype=bool)
+    when, known = moments(_in_microseconds(holdout, time), time)
+    if time not in rows.column_names:
+        return ~known
+    first, second = (pa.types.is_temporal(table.schema.field(time).type) for table in (holdout, rows))
+    if first != second or pa.types.is_string(rows.schema.field(time).type):
+        return np.ones(len(holdout), dtype=bool)
+    fitted, there = moments(_in_microseconds(rows, time), time)
+    return ~known | (when <= fitted[there].max()) if there.any() else ~known
+
+
+def _in_microseconds(rows: pa.Table, time: str) -> pa.Table:
+    """Days as their midnight, so that they compare with timestamps."""
+    import pyarrow as pa
+
+    if not pa.types.is_date(rows.schema.field(time).type):
+        return rows
+    return rows.set_column(rows.column_names.index(time), time, rows[time].cast(pa.timestamp("us")))
+
+
+def _and(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
