@@ -30,9 +30,13 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(console: Console, command: str) -> Iterator[None]:
-    """Show the events and notices of the block on `console`, in the way that fits it."""
-    with _bars(console, command) if console.is_terminal else _lines(console) as watcher:
+def watching(console: Console, command: str, *, bar: bool = True) -> Iterator[None]:
+    """Show the events and notices of the block on `console`, in the way that fits it.
+
+    Without `bar` a terminal gets lines, too: two bars at once, ours and that of a command that we run, erase each
+    other's lines.
+    """
+    with _bars(console, command) if bar and console.is_terminal else _lines(console) as watcher:
         notices = Notices(watcher.line)
         logger = logging.getLogger(NOTICES)
         logger.addHandler(notices)

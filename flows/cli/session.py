@@ -34,11 +34,13 @@ def carry_out(
     *,
     as_json: bool,
     pipeline: str = "",
+    bar: bool = True,
 ) -> int:
     """Run `verb` under its progress display, print its result, and return its exit code.
 
     With `as_json` stdout gets the result's one object and nothing else; otherwise `show` renders it.
-    `pipeline` is what the person gave as -p, and is repeated in the commands that we recommend.
+    `pipeline` is what the person gave as -p, and is repeated in the commands that we recommend. A verb that runs
+    commands, which have bars of their own, wants no `bar`.
     """
     from rich.console import Console
 
@@ -51,7 +53,7 @@ def carry_out(
     inside = (settings.home / "pipelines").is_dir()
     terminal.keep(settings.state / "treadle.log" if inside else None, debug=settings.debug)
     prepare(settings)
-    with watching(Console(file=terminal.err), command):
+    with watching(Console(file=terminal.err), command, bar=bar):
         result = verb()
     try:
         if as_json:

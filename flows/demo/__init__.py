@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from flows import events
 from flows.demo import scene, stage
 from flows.demo.outcome import Outcome, outcome
 
@@ -105,7 +106,10 @@ class Play:
         if self.failed:
             return
         began = time.monotonic()
-        staged = stage.stage(self._scene.home / "data" / "inbox" / stage.PIPELINE, months, kind)
+        inbox = self._scene.home / "data" / "inbox" / stage.PIPELINE
+        if not all(stage.path(inbox, month).exists() for month in months):
+            events.emit("stage", "joining the year's tables")
+        staged = stage.stage(inbox, months, kind)
         rows = sum(one.rows or 0 for one in staged)
         new = sum(one.rows is not None for one in staged)
         what = f"stage {len(staged)} {'month' if len(staged) == 1 else 'months'} of {stage.YEAR}"

@@ -50,6 +50,14 @@ def test_on_a_terminal_finished_steps_stay_and_trials_only_move_the_bar() -> Non
     assert "1:05 left" in shown
 
 
+def test_a_command_that_runs_commands_with_bars_of_their_own_gets_lines_on_a_terminal_too() -> None:
+    out = io.StringIO()
+    with watching(Console(file=out, force_terminal=True, width=100, color_system=None), "demo", bar=False):
+        events.emit("stage", "joining")
+    assert out.getvalue().endswith("stage: joining\n")
+    assert "\x1b" not in out.getvalue()
+
+
 @pytest.mark.parametrize(("seconds", "shown"), [(-1, "0:00"), (5.4, "0:05"), (65, "1:05"), (3725, "1:02:05")])
 def test_clock(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown

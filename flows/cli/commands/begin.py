@@ -39,7 +39,7 @@ def demo(context: typer.Context, *, as_json: Json = False) -> int:
         return demo.run(terminal.err if as_json else terminal.out, terminal.err)
 
     terminal = context.obj
-    return carry_out(terminal, "demo", verb, show.demo, as_json=as_json)
+    return carry_out(terminal, "demo", verb, show.demo, as_json=as_json, bar=False)
 
 
 @commands.command(
