@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,17 @@ LINEAR_ROWS = 50_000
 
 ONE_HOT_LEVELS = 30
 """Codes of so few levels become a column each; codes of more say nothing to a line and are left out."""
+
+AS_GOOD = 0.02
+"""A line is as good where a model wins less than this share of the way that it leads from the dummy."""
+
+
+def as_good(metric: str, model: float, line: float, chance: float) -> bool:
+    """Whether a linear model's value of `metric` is as good as the model's; `chance` is the dummy's. NaN is not."""
+    from tasks.metrics import gain
+
+    lead, way = gain(metric, model, line), gain(metric, model, chance)
+    return lead <= AS_GOOD * (0.0 if math.isnan(way) else max(0.0, way))
 
 
 def dummy(task: str, y: np.ndarray, rows: int, *, classes: int) -> np.ndarray:

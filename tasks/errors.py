@@ -7,11 +7,11 @@ TreadleError                 1  something failed
 │   ├── HomeError               no project here, or no such pipeline
 │   └── NothingPromoted         no champion yet
 ├── DataError                1  a table that cannot be read or does not fit
-│   └── BatchRefused         3  a batch that was named or waited was refused whole
-├── GateBlocked              4  the gate said REFUSED or NOT_COMPARABLE
 ├── BundleError              1  a model artifact is damaged, incomplete or not ours
 ├── Conflict                 1  somebody else moved the champion first
 └── ServiceError             1  a server or database that we need does not answer
+
+A refused batch (3) and a verdict that promotes nobody (4) are results, which know their own exit code.
 
 Every error states what is wrong and, as `way_out`, what to do about it.
 """
@@ -61,14 +61,6 @@ class NothingPromoted(UsageError):
 
 class DataError(TreadleError):
     pass
-
-
-class BatchRefused(DataError):
-    exit_code = 3
-
-
-class GateBlocked(TreadleError):
-    exit_code = 4
 
 
 class BundleError(TreadleError):

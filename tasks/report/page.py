@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.metrics import greater_is_better
+from tasks.baselines import as_good
+from tasks.metrics import gain, greater_is_better
 from tasks.report import gallery, multiclass
 from tasks.report.drawing import themed
 from tasks.report.slices import slice_lines
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from tasks.report.story import Story
 
 WHO = {"challenger": "This model", "champion": "Champion", "linear": "Linear", "dummy": "Dummy"}
-# A linear model counts as good as ours where ours wins less than this share of the way from the dummy.
-AS_GOOD = 0.02
 CLASSES = 30
 SLICES = 60
 
@@ -97,17 +96,12 @@ def pictures(plots: Sequence[Plot]) -> list[tuple[Plot, str]]:
 
 
 def linear_is_as_good(story: Story) -> str:
-    """One sentence where the linear model is as good as the trees, else nothing.
-
-    As good: the trees win less than 2% of the way that they lead from the dummy.
-    """
+    """One sentence where the linear model is as good as the trees, else nothing."""
     values = {who: scores.get(story.metric, math.nan) for who, scores in story.scores.items()}
     ours, linear, dummy = (values.get(who, math.nan) for who in ("challenger", "linear", "dummy"))
-    sign = 1 if greater_is_better(story.metric) else -1
-    lead, way = sign * (ours - linear), sign * (ours - dummy)
-    if math.isnan(lead) or lead > AS_GOOD * (max(0.0, way) if not math.isnan(way) else 0.0):
+    if not as_good(story.metric, ours, linear, dummy):
         return ""
-    better = "better" if lead < 0 else "as good"
+    better = "better" if gain(story.metric, linear, ours) > 0 else "as good"
     return (
         f"A linear model is {better}: {metric_name(story.metric)} {number(linear)} against {number(ours)} "
         "on the same rows. It is easier to explain and to run; consider it, or find columns that say more."

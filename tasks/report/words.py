@@ -8,16 +8,13 @@ import unicodedata
 METRICS = {
     "roc_auc": "ROC AUC",
     "average_precision": "average precision",
-    "pr_auc": "average precision",
     "log_loss": "log loss",
     "brier": "Brier score",
     "rmse": "RMSE",
     "mae": "MAE",
-    "mape": "MAPE",
     "r2": "R²",
     "f1": "F1",
     "f1_macro": "macro F1",
-    "macro_f1": "macro F1",
     "balanced_accuracy": "balanced accuracy",
 }
 

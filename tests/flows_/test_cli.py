@@ -139,7 +139,7 @@ def test_human_output_ends_with_the_next_command(home: Path) -> None:
         ("raise KeyError('x')", 1, "unexpected KeyError"),
         ("raise PermissionError(13, 'denied', '/some/where')", 1, "/some/where: no right"),
         ("raise OSError(28, 'full', '/some/where')", 1, "the disk is full"),
-        ("from tasks.errors import BatchRefused\nraise BatchRefused('two\\nlines', 'mend it')", 3, "two lines"),
+        ("from tasks.errors import TargetError\nraise TargetError('two\\nlines', 'mend it')", 2, "two lines"),
     ],
 )
 def test_every_error_is_a_line_and_an_object_under_json(home: Path, body: str, code: int, said: str) -> None:

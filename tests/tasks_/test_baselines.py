@@ -66,3 +66,21 @@ def test_many_rows_are_sampled_and_many_levels_left_out() -> None:
         "binary", Part(X, y), X[:1000], kinds={"a": "number", "b": "number", "c": "code"}, classes=2, seed=0
     )
     assert roc_auc_score(y[:1000], p) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("metric", "model", "line", "chance", "as_good"),
+    [
+        ("roc_auc", 0.9, 0.95, 0.5, True),
+        ("roc_auc", 0.9, 0.895, 0.5, True),
+        ("roc_auc", 0.9, 0.88, 0.5, False),
+        ("rmse", 2.0, 2.01, 5.0, True),
+        ("rmse", 2.0, 3.0, 5.0, False),
+        ("rmse", 6.0, 6.0, 5.0, True),
+        ("rmse", 2.0, float("nan"), 5.0, False),
+    ],
+)
+def test_a_line_is_as_good_within_a_fiftieth_of_the_way_from_the_dummy(
+    metric: str, model: float, line: float, chance: float, as_good: bool
+) -> None:
+    assert baselines.as_good(metric, model, line, chance) is as_good

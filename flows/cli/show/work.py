@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from flows.cli.screen import Screen, duration, judged, plural
+from tasks.baselines import as_good
 
 if TYPE_CHECKING:
     from flows.ingest import IngestResult
@@ -60,7 +62,8 @@ def train(result: TrainResult, screen: Screen) -> None:
     scores.append((chair, result.champion_value if result.against is not None else None))
     scores += [("linear model", result.linear_value), ("dummy", result.dummy_value)]
     screen.table((f"on the holdout of {result.pipeline}", result.metric), scores)
-    if as_good(result.linear_value, result):
+    values = (result.value, result.linear_value, result.dummy_value)
+    if as_good(result.metric, *(math.nan if value is None else value for value in values)):
         screen.line(("a linear model is as good here: ", "yellow"), "it may be all that these columns hold")
     screen.facts(
         (
@@ -77,15 +80,6 @@ def train(result: TrainResult, screen: Screen) -> None:
             if batch.status != "accepted":
                 screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
     _after_train(result, screen)
-
-
-def as_good(other: float | None, result: TrainResult) -> bool:
-    """Whether another model's score on the same holdout is at least the challenger's."""
-    from tasks.metrics import greater_is_better
-
-    if other is None or result.value is None:
-        return False
-    return other >= result.value if greater_is_better(result.metric) else other <= result.value
 
 
 def _after_train(result: TrainResult, screen: Screen) -> None:
