@@ -17,7 +17,7 @@ from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
 from flows import events
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, transient
 from tasks.errors import DataError
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def run(settings: Settings, config: PipelineConfig, paths: Sequence[Path] = ()) 
 
 
 @flow(name="ingest", flow_run_name="ingest {pipeline}")
+@one_at_a_time("ingest")
 def ingest(home: str, pipeline: str, paths: list[str] | None = None) -> IngestResult:
     """Take new batches through the contract into rows and quarantine; the same content twice does nothing."""
     waiting = look(home, pipeline, paths or [])

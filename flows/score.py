@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from flows import events
 from flows.ingest import IngestResult, ingest
 from flows.promote import settle
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, transient
 from tasks.errors import NothingPromoted
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def run(
 
 
 @flow(name="score", flow_run_name="score {pipeline}")
+@one_at_a_time("score")
 def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
     """Ingest what waits, then give every unlabelled row of a batch without predictions its prediction."""
     champion = resolve(home, pipeline, "rescore" if rescore else "champion")

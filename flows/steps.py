@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from flows import events
 from tasks.errors import Conflict, ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect import Task
     from prefect.client.schemas.objects import State, TaskRun
 
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from infra.stores import Stores
     from tasks.bundle import Model
     from tasks.config import PipelineConfig
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 RETRY_DELAYS: list[float] = [1, 5]
 
@@ -73,6 +80,32 @@ def open_workplace(home: str, pipeline: str) -> Workplace:
     settings = settings_.at(Path(home))
     config = config_.load(settings.home / "pipelines" / f"{pipeline}.toml")
     return Workplace(settings, config, stores.open(settings, pipeline))
+
+
+def one_at_a_time(
+    work: str,
+) -> Callable[[Callable[Concatenate[str, str, P], R]], Callable[Concatenate[str, str, P], R]]:
+    """Let one process of a home at a time do `work` on a pipeline; the others wait for it, and say for whom.
+
+    So of several equal commands the first has the effect, and the others find nothing left to do. For functions
+    whose first two arguments are the home and the pipeline.
+    """
+
+    def decorate(function: Callable[Concatenate[str, str, P], R]) -> Callable[Concatenate[str, str, P], R]:
+        @wraps(function)
+        def in_turn(home: str, pipeline: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            from infra import settings as settings_
+            from infra import turns
+
+            def waiting(line: str) -> None:
+                events.emit(work, line)
+
+            with turns.take(settings_.at(Path(home)), pipeline, work, waiting):
+                return function(home, pipeline, *args, **kwargs)
+
+        return in_turn
+
+    return decorate
 
 
 def transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from infra import sqlite
+from infra import failpoint, sqlite
 from infra.ledger import Ledger
 from infra.tables import Tables
 from tasks.errors import BundleError
@@ -79,7 +79,7 @@ class Stores:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         url, file = self.settings.tuning, sqlite.file_of(self.settings.tuning)
         if file is None:
-            return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+            return _with_failpoint(optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True}))
         options = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
 
         def build(aside: Path) -> None:
@@ -87,7 +87,18 @@ class Stores:
             storage.engine.dispose()
 
         sqlite.make(file, build)
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        return _with_failpoint(optuna.storages.RDBStorage(url, engine_kwargs=options))
+
+
+def _with_failpoint(storage: BaseStorage) -> BaseStorage:
+    storage.set_trial_state_values = failpoint.around("study.trial")(storage.set_trial_state_values)
+    return storage
+
+
+def versions(data_version: str) -> tuple[int, int]:
+    """The versions of rows and labels that a data version names (`rows@12`, `rows@12,labels@3`); -1 for none."""
+    named = dict(part.split("@", 1) for part in data_version.split(","))
+    return int(named["rows"]), int(named.get("labels", -1))
 
 
 def open(settings: Settings, pipeline: str) -> Stores:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from infra import failpoint
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,6 +27,7 @@ class Workbench:
         """Whether the step that makes `name` is done."""
         return (self.folder / name).exists()
 
+    @failpoint.around("workbench.table")
     def put_table(self, name: str, table: pa.Table) -> None:
         """Keep `table` under `name`."""
         import pyarrow as pa
@@ -40,6 +43,7 @@ class Workbench:
         with pa.memory_map(str(self.folder / name)) as source:
             return pa.ipc.open_file(source).read_all()
 
+    @failpoint.around("workbench.value")
     def put(self, name: str, value: T, kind: type[T]) -> None:
         """Keep `value`, a pydantic model or a dataclass of plain values, as JSON under `name`."""
         from pydantic import TypeAdapter
@@ -53,6 +57,7 @@ class Workbench:
 
         return TypeAdapter(kind).validate_json((self.folder / name).read_bytes())
 
+    @failpoint.around("workbench.text")
     def put_text(self, name: str, text: str) -> Path:
         """Keep `text` under `name` (folders are made) and return where."""
         self._aside(name).write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prefect import flow
 
 from flows.ingest import ingest
+from flows.steps import one_at_a_time
 from flows.train.reference import TrainResult
 from flows.train.steps import fit, plan, prepare, tune
 from flows.train.verdict import crown, finished, judge, package, register
@@ -43,6 +44,7 @@ def run(
 
 
 @flow(name="train", flow_run_name="train {pipeline}")
+@one_at_a_time("train")
 def train(
     home: str,
     pipeline: str,

@@ -13,6 +13,7 @@ from flows import events
 from flows.promote import settle
 from flows.steps import open_workplace
 from flows.train.reference import RunRef, code_version, key_of, lock_hash, with_overrides
+from flows.train.rivals import new_to_both
 from tasks.errors import TargetError
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ def plan(
 
 @task(name="part the rows", task_run_name="part the rows")
 def prepare(ref: RunRef) -> None:
-    """Read the rows at their version and part them into training, validation and holdout."""
+    """Read the rows at their version, part them, and find those of the holdout that are new to the champion too."""
     from tasks import training
-    from tasks.bundle import facts
     from tasks.dataset import split
+    from tasks.dataset.judging import Comparison
 
     bench, place = ref.bench, ref.open()
     if bench.has("problem.json"):
@@ -81,8 +82,11 @@ def prepare(ref: RunRef) -> None:
         key=config.data.key,
         time=config.data.time,
         target=config.data.target,
-        not_before=facts(stores.bundle_folder(ref.champion)).trained_until if ref.champion else None,
     )
+    if ref.champion:
+        new, left_out = new_to_both(place, parts, ref.champion)
+        bench.put_table("new.arrow", new)
+        bench.put("comparison.json", Comparison(left_out), Comparison)
     bench.put_table("train.arrow", parts.train)
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
@@ -127,6 +131,7 @@ def tune(ref: RunRef) -> None:
 @task(name="fit", task_run_name="fit")
 def fit(ref: RunRef) -> None:
     """Fit the found parameters on training and validation rows, calibrate, and write the bundle."""
+    from infra import failpoint
     from tasks import bundle, training
     from tasks.booster import Curve
     from tasks.search import Found
@@ -154,8 +159,13 @@ def fit(ref: RunRef) -> None:
         config_digest=ref.config_digest,
         seed=ref.seed,
         trained_until=training.last_time(problem, both),
+        split=place.config.split,
+        judged_from=training.first_time(problem, bench.table("holdout.arrow"))
+        if place.config.split.strategy == "time"
+        else None,
         code_version=code_version(),
         lock_hash=lock_hash(),
     )
-    bundle.write(bench.folder / "bundle", fitted.model, golden=both, reference=both, facts=facts)
+    with failpoint.around("bundle"):
+        bundle.write(bench.folder / "candidate", fitted.model, golden=both, reference=both, facts=facts)
     bench.put("curve.json", fitted.curve, Curve)

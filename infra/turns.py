@@ -1,0 +1,51 @@
+"""One command at a time for one kind of work on one pipeline: the others wait, and are told for whom.
+
+A turn is a file's lock, which the system drops however its process dies; what stands in the file is for people.
+It holds within one home on one machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING
+
+from tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infra.settings import Settings
+
+
+@contextmanager
+def take(settings: Settings, pipeline: str, work: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Do `work` (ingest, train, score, ...) on `pipeline` in the block, alone.
+
+    Where another process is at it, `waiting` is told who, once, and the block begins when that one has ended.
+    Raises UsageError where the home cannot be written.
+    """
+    path = settings.state / "turns" / f"{pipeline}.{work}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise UsageError(f"{path.parent}: no right to write here", "mend the folder's rights") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting(f"waiting for {_holder(file)}, which is at `{work}` of {pipeline}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"{settings.who}, process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read(200) or "another process"
