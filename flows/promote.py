@@ -64,7 +64,8 @@ def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -
 def move(stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str) -> Promotion:
     """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled.
 
-    Raises Conflict unless `expected` is the champion at the moment of the swap.
+    Whoever moves the champion comes by here. Raises BundleError for a bundle that is damaged, does not give its golden
+    rows or has no valid certificate of parity, Conflict unless `expected` is the champion at the moment of the swap.
     """
     from tasks import bundle
 
@@ -74,6 +75,7 @@ def move(stores: Stores, version: int, *, expected: int | None, verdict: str, re
         raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
     folder = stores.bundle_folder(version)
     bundle.check_golden(bundle.load(folder, digest=record.digest), folder)
+    stores.check_scorer(version, bundle.certificate(folder).scorer)
     promotion = stores.ledger.promote(
         stores.pipeline,
         expected=expected,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
 
     from infra.settings import Settings
 
@@ -58,7 +58,7 @@ class Registry:
                 model = self._own_model(run_id, digest) or model
             if model.status != "READY":
                 with _aside(bundle_folder) as folder, failpoint.around("mlflow.artifacts"):
-                    _save(folder, model, run_id, bundle_folder, columns)
+                    _save(folder, _described(model, run_id), bundle_folder, columns)
                     self._client.log_model_artifacts(model.model_id, str(folder))
                 with failpoint.around("mlflow.ready"):
                     self._client.finalize_logged_model(model.model_id, "READY")
@@ -90,6 +90,20 @@ class Registry:
             model = mlflow.pyfunc.load_model(str(fetch(self.settings, location, model_id)))
             answer: pd.DataFrame = model.predict(frame)
             return answer
+
+    def answers(self, bundle_folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
+        """What MLflow's loader answers to raw rows from this bundle, before it is logged anywhere."""
+        with quiet(), _aside(bundle_folder) as folder:
+            import mlflow
+            from mlflow.models import Model
+
+            _save(folder, Model(), bundle_folder, signature(bundle_folder))
+            answer: pd.DataFrame = mlflow.pyfunc.load_model(str(folder)).predict(frame)
+            return answer
+
+    def scorer(self) -> bytes:
+        """The source code that MLflow's loader runs."""
+        return SCORER.read_bytes()
 
     def register(self, run_id: str, model_uri: str, run_key: str, tags: Mapping[str, str], description: str) -> int:
         """Make the model a version and return its number; the same run key again gives the same version."""
@@ -202,19 +216,25 @@ def _aside(bundle_folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _save(path: Path, model: LoggedModel, run_id: str, bundle_folder: Path, columns: ModelSignature) -> None:
+def _described(model: LoggedModel, run_id: str) -> Model:
+    """What the MLmodel file says of a logged model."""
+    from mlflow.models import Model
+
+    return Model(
+        artifact_path=model.artifact_location,
+        model_uuid=model.model_id,
+        run_id=run_id,
+        model_id=model.model_id,
+    )
+
+
+def _save(path: Path, described: Model, bundle_folder: Path, columns: ModelSignature) -> None:
     """Write the MLflow model: our scorer as code, the bundle as its artifact."""
     import mlflow
-    from mlflow.models import Model
 
     mlflow.pyfunc.save_model(
         path,
-        mlflow_model=Model(
-            artifact_path=model.artifact_location,
-            model_uuid=model.model_id,
-            run_id=run_id,
-            model_id=model.model_id,
-        ),
+        mlflow_model=described,
         python_model=str(SCORER),
         artifacts={"bundle": str(bundle_folder)},
         signature=columns,

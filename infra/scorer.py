@@ -30,6 +30,8 @@ SPACE = " \t\r\n"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII)
 WIDTHS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%j": 3, "%H": 2, "%M": 2, "%S": 2}
+MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
+MODEL_FILES |= {Path(__file__).name, "__pycache__"}  # what MLflow keeps of a model, and Python of this file
 FIRST, LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
 
 
@@ -238,8 +240,13 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 def verified(folder: Path) -> dict[str, bytes]:
     """The bundle's files, each as its manifest says, and no other; raises ValueError before anything is parsed."""
+    beside = {path.name for path in folder.parent.iterdir()} - {folder.name}
+    if (model := folder.parents[1] / "MLmodel").exists() and (
+        strange := sorted(beside | ({path.name for path in model.parent.iterdir()} - MODEL_FILES))
+    ):
+        raise ValueError(f"model bundle: {strange[0]!r} does not belong beside it")
     there = {path.name: path for path in folder.iterdir()}
-    if odd := [name for name, path in there.items() if path.is_symlink() or not path.is_file()]:
+    if odd := [name for name, path in there.items() if folder.is_symlink() or path.is_symlink() or not path.is_file()]:
         raise ValueError(f"model bundle: {odd[0]!r} is no plain file")
     if "manifest.json" not in there:
         raise ValueError("model bundle: manifest.json is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from infra.registry import Registry
     from infra.settings import Settings
     from infra.tracking import Tracking
+
+RESTORE = "restore mlruns/artifacts from a backup, or train again: treadle train --again"
+MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
+MODEL_FILES |= {"scorer.py", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,24 @@ class Stores:
         """
         record = self.ledger.version(self.pipeline, version)
         if record is None or "://" in record.bundle or record.bundle.startswith("models:/"):
-            return self.registry.bundle(version)
+            folder = self.registry.bundle(version)
+            alone_in_its_model(folder)
+            return folder
         folder = self.settings.home / record.bundle
         if not folder.is_dir():
             raise BundleError(
                 f"version {version} of {self.pipeline}: its bundle is not at {folder}",
-                "restore mlruns/artifacts from a backup, or train again: treadle train --again",
+                RESTORE,
             )
+        alone_in_its_model(folder)
         return folder
+
+    def check_scorer(self, version: int, sha256: str) -> None:
+        """Raise BundleError unless the scorer that MLflow runs for this version is the one that was certified."""
+        folder = self.bundle_folder(version)
+        scorer = folder.parents[1] / "scorer.py"
+        if not scorer.is_file() or hashlib.sha256(scorer.read_bytes()).hexdigest() != sha256:
+            raise BundleError(f"{scorer}: not the scorer that was compared with the batch path", RESTORE)
 
     def bundle_address(self, version: int) -> str:
         """What the ledger keeps of where a registered version's bundle is; see `Registry.address`."""
@@ -93,6 +108,19 @@ class Stores:
 def _with_failpoint(storage: BaseStorage) -> BaseStorage:
     storage.set_trial_state_values = failpoint.around("study.trial")(storage.set_trial_state_values)
     return storage
+
+
+def alone_in_its_model(bundle: Path) -> None:
+    """Raise BundleError where anything stands beside a bundle that MLflow did not put there, such as a pickle.
+
+    Nothing of ours would read it, but the folder is handed to others whole.
+    """
+    model = bundle.parents[1]
+    known = {model: MODEL_FILES, bundle.parent: {bundle.name}}
+    for folder, names in known.items() if (model / "MLmodel").exists() else ():
+        for path in sorted(folder.iterdir()):
+            if path.name not in names or path.is_symlink():
+                raise BundleError(f"{path}: does not belong beside a model bundle", RESTORE)
 
 
 def versions(data_version: str) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.dataset.judging import sketch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from tasks.booster import Curve
     from tasks.bundle import Model
-    from tasks.dataset.split import SplitSpec
+    from tasks.dataset.judging import LeftOut
     from tasks.gate import Judged, Verdict
     from tasks.leakage import Leak
     from tasks.postprocess import Predictions
@@ -26,10 +28,15 @@ TRAIN_SCORE_ROWS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """Who sits in the chair: a registered model, by its version."""
+    """Who sits in the chair: a registered model, by its version.
+
+    `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
+    """
 
     version: int
     model: Model
+    new: pa.Table
+    left_out: Sequence[LeftOut] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,8 @@ class Evidence:
     """What the gate and the report need to know about a model, all from the same holdout rows.
 
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
-    challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made.
+    challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made;
+    `holdout` is a sketch of the rows, by which it is seen how often (nearly) the same were read.
     """
 
     judged: Judged
@@ -47,6 +55,7 @@ class Evidence:
     train_scores: dict[str, float]
     predictions: Predictions
     y: np.ndarray
+    holdout: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +89,40 @@ def evaluate(
     slices: Sequence[str],
     seed: int,
 ) -> Evidence:
-    """Score challenger, champion, linear model and dummy on the same holdout rows: the one reading of the holdout."""
-    from tasks import baselines, features, leakage, metrics, postprocess, training
-    from tasks.gate import Judged
+    """Score challenger, champion, linear model and dummy on the same rows: the one reading of the holdout.
 
-    fitted_on = training.part(problem, model.features, fitted_rows)
-    judge_on = training.part(problem, model.features, holdout)
+    With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
+    models, the whole holdout tells what the challenger is worth, and the champion, who knows it, has no score.
+    """
+    from tasks import baselines, features, gate, leakage, metrics, postprocess, training
+
+    in_chair, broken = _champion_predictions(problem, champion, holdout)
+    unseen, rows = None, holdout
+    if champion is not None and not broken:
+        new = training.part(problem, model.features, champion.new)
+        unseen = None if gate.enough(problem.task, new.y) else len(new.y)
+        if unseen is None:
+            rows = champion.new
+            in_chair, broken = _champion_predictions(problem, champion, rows)
+    fitted_on, judge_on = (training.part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
     linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
-    in_chair, broken = _champion_predictions(problem, champion, holdout)
-    everyone = {"challenger": predictions.p, "champion": in_chair, "linear": linear, "dummy": chance}
+    fair = in_chair if unseen is None else None
+    everyone = {"challenger": predictions.p, "champion": fair, "linear": linear, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
     return Evidence(
-        judged=Judged(
+        judged=gate.Judged(
             task=problem.task,
             metric=problem.metric,
             y=judge_on.y,
             challenger=predictions.p,
             champion=chance if in_chair is None else in_chair,
             champion_name=f"version {champion.version}" if champion and in_chair is not None else "dummy",
-            slices={name: features.as_text(holdout[name]) for name in slices if name in holdout.column_names},
+            slices={name: features.as_text(rows[name]) for name in slices if name in rows.column_names},
+            unseen=unseen,
+            why_seen=tuple(str(one) for one in champion.left_out) if champion else (),
         ),
         leaks=leakage.find(problem.task, fitted_on, columns=_by_source(model), seed=seed),
         broken=broken,
@@ -109,16 +130,8 @@ def evaluate(
         train_scores=metrics.scores(problem.task, some.y, postprocess.apply(model.post, _raw(model, some.X)).p),
         predictions=predictions,
         y=judge_on.y,
+        holdout=sketch(rows),
     )
-
-
-def holdout_name(holdout: pa.Table, split: SplitSpec, time: str) -> str:
-    """What the reads of a holdout are counted under: for time splits where it begins, else the hash's share."""
-    import pyarrow.compute as pc
-
-    if split.strategy == "time":
-        return f"{time} from {pc.min(holdout[time]).as_py()}"
-    return " ".join(part for part in (split.strategy, split.group, f"{split.holdout:g}") if part)
 
 
 def _raw(model: Model, X: np.ndarray) -> np.ndarray:
@@ -157,6 +170,8 @@ def _champion_predictions(
     who, model = f"the champion (version {champion.version})", champion.model
     if gone := [name for name in model.features.sources if name not in holdout.column_names]:
         return None, (f"{who} cannot be compared: column {gone[0]!r} that it needs is not in the rows any more",)
+    if model.target != problem.target:
+        return None, (f"{who} cannot be compared: it predicts {model.target!r}, not {problem.target!r}",)
     if model.task != problem.task or tuple(model.post.classes) != problem.classes:
         return None, (
             f"{who} cannot be compared: it answers {model.post.classes}, the target now has {problem.classes}",

@@ -78,6 +78,13 @@ def last_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float
     return pc.max(rows[problem.time]).as_py() if problem.time else None
 
 
+def first_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float | None:
+    """The oldest value of the time column, None without one."""
+    import pyarrow.compute as pc
+
+    return pc.min(rows[problem.time]).as_py() if problem.time else None
+
+
 def together(training: pa.Table, validation: pa.Table) -> pa.Table:
     """All rows that the registered model is fitted on."""
     import pyarrow as pa

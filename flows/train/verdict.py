@@ -20,7 +20,7 @@ from flows.train.reference import Packaged, RunRef, TrainResult, flat
 if TYPE_CHECKING:
     from flows.steps import Workplace
     from infra.workbench import Workbench
-    from tasks.evaluation import Scores
+    from tasks.evaluation import Champion, Scores
     from tasks.gate import Verdict
     from tasks.search import Found
 
@@ -52,7 +52,11 @@ def finished(ref: RunRef) -> TrainResult | None:
     retry_condition_fn=transient,
 )
 def package(ref: RunRef) -> None:
-    """Put run, trials and model into MLflow, load the model back as a stranger would, and compare its answers."""
+    """Put run, trials and model into MLflow.
+
+    Before that the model is loaded by MLflow as a stranger would load it; whether its answers to the golden rows are
+    the batch path's is certified in the bundle that is recorded.
+    """
     from tasks import bundle, parity, training
     from tasks.booster import Curve
     from tasks.search import Found
@@ -71,11 +75,12 @@ def package(ref: RunRef) -> None:
     stores.tracking.log_trials(run_id, problem.metric, found.trials)
     stores.tracking.log_dataset(run_id, ref.pipeline, str(place.config.data.source), ref.data_version)
     keep_contract(bench, place)
-    folder = bench.folder / "bundle"
+    candidate, folder = bench.folder / "candidate", bench.folder / "bundle"
+    rows, expected = bundle.golden(candidate)
+    disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
+    digest = bundle.certify(candidate, folder, disagreement=disagreement, scorer=stores.registry.scorer())
     uri = stores.registry.log_model(run_id, folder)
-    rows, expected = bundle.golden(folder)
-    disagreement = parity.disagreement(expected, stores.registry.scores(uri, rows.to_pandas()))
-    packaged = Packaged(run_id=run_id, model_uri=uri, digest=bundle.digest(folder), disagreement=disagreement)
+    packaged = Packaged(run_id=run_id, model_uri=uri, digest=digest, disagreement=disagreement)
     bench.put("packaged.json", packaged, Packaged)
 
 
@@ -85,25 +90,25 @@ def judge(ref: RunRef) -> None:
     from tasks import evaluation, gate, report, training
     from tasks.booster import Curve
     from tasks.bundle import load
+    from tasks.dataset.judging import alike
     from tasks.search import Found
 
     bench, place = ref.bench, ref.open()
     if bench.has("verdict.json"):
         return
     problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
-    holdout = bench.table("holdout.arrow")
-    champion = evaluation.Champion(ref.champion, place.model(ref.champion)) if ref.champion else None
+    holdout, champion = bench.table("holdout.arrow"), in_chair(ref, place)
     chair = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
-    events.emit("train", f"judging on {len(holdout):,} holdout rows against {chair}")
-    reads = place.stores.ledger.read_holdout(
-        ref.pipeline, evaluation.holdout_name(holdout, place.config.split, problem.time), ref.run_key
-    )
+    rows = len(holdout if champion is None else champion.new)
+    events.emit("train", f"judging on {rows:,} holdout rows against {chair}")
     model = load(bench.folder / "bundle", digest=packaged.digest)
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate(problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed)
+    reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
     verdict = gate.decide(place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed)
-    facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {len(holdout):,} held out")
+    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them judge" if champion else "")
+    facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}")
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     for name, svg in report.plots(story).items():
@@ -211,6 +216,17 @@ def crown(ref: RunRef, result: TrainResult) -> TrainResult:
         )
     events.emit("train", f"version {result.version} is the champion of {ref.pipeline}")
     return result.model_copy(update={"promoted": True})
+
+
+def in_chair(ref: RunRef, place: Workplace) -> Champion | None:
+    """The champion of when the run began, with the rows that are new to it; None without one."""
+    from tasks.dataset.judging import Comparison
+    from tasks.evaluation import Champion
+
+    if not ref.champion:
+        return None
+    left_out = ref.bench.get("comparison.json", Comparison).left_out
+    return Champion(ref.champion, place.model(ref.champion), ref.bench.table("new.arrow"), left_out)
 
 
 def keep_contract(bench: Workbench, place: Workplace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from infra.ledger.records import BatchRecord, Promotion, VersionRecord
 from tasks.errors import Conflict, ServiceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BUSY_SECONDS = 60
@@ -162,19 +163,23 @@ class Ledger:
             )
 
     @failpoint.around("ledger.holdout")
-    def read_holdout(self, pipeline: str, holdout: str, run_key: str) -> int:
-        """Note that a run reads a holdout; return how many distinct runs have by now, this one included."""
+    def read_holdout(
+        self, pipeline: str, holdout: str, run_key: str, alike: Callable[[str, str], bool] = operator.eq
+    ) -> int:
+        """Note that a run reads a holdout; return how many distinct runs have by now, this one included.
+
+        `alike` says of two holdouts by their names whether they are as good as the same.
+        """
         mine = {"pipeline": pipeline, "holdout": holdout, "run_key": run_key, "at": datetime.now(UTC)}
         try:
             with self._write() as con:
                 con.execute(sa.insert(records.reads).values(mine))
         except IntegrityError:
             pass  # the same run again
-        count = sa.select(sa.func.count()).where(
-            records.reads.c.pipeline == pipeline, records.reads.c.holdout == holdout
-        )
+        table = records.reads.c
+        every = sa.select(table.holdout, table.run_key).where(table.pipeline == pipeline)
         with self._read() as con:
-            return int(con.execute(count).scalar_one())
+            return len({key for name, key in con.execute(every) if alike(holdout, name)})
 
     def _select(
         self,

@@ -43,6 +43,16 @@ class LeftOut:
     why: str
     rows: int
 
+    def __str__(self) -> str:
+        return f"{self.rows:,} holdout rows do not judge: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What stands between the challenger's holdout and the rows that judge it and the champion."""
+
+    left_out: tuple[LeftOut, ...]
+
 
 def judging(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> tuple[pa.Table, tuple[LeftOut, ...]]:
     """The rows of `holdout` that are new to both models, in their order, and what was left out.
