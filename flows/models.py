@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.errors import UsageError
+
 if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
@@ -45,7 +47,10 @@ class Move(BaseModel):
 
 
 class ModelsResult(BaseModel):
-    """What the ledger knows; `alias` says in words where MLflow's alias disagrees, else it is empty."""
+    """What the ledger knows; `alias` says in words where MLflow's alias disagrees, else it is empty.
+
+    `then` is the move that made the champion of the asked moment `at`; None where nobody asked, or nobody was.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,19 +59,38 @@ class ModelsResult(BaseModel):
     versions: tuple[Version, ...]
     history: tuple[Move, ...]
     alias: str
+    at: datetime | None = None
+    then: Move | None = None
 
     def exit_code(self) -> int:
         """Always 0: looking cannot fail."""
         return 0
 
 
-def run(settings: Settings, config: PipelineConfig) -> ModelsResult:
-    """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted."""
+def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResult:
+    """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted.
+
+    `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? Raises
+    UsageError where it is none, or has not come yet.
+    """
     from infra import stores as stores_
 
+    moment = moment_of(at) if at else None
     stores = stores_.open(settings, config.name)
     champion = stores.ledger.champion(config.name)
     at_top = champion.version_to if champion else None
+    history = tuple(
+        Move(
+            seq=one.seq,
+            at=one.at,
+            from_version=one.version_from,
+            to=one.version_to,
+            verdict=one.verdict,
+            reason=one.reason,
+            who=one.who,
+        )
+        for one in stores.ledger.history(config.name)
+    )
     return ModelsResult(
         pipeline=config.name,
         champion=at_top,
@@ -86,20 +110,24 @@ def run(settings: Settings, config: PipelineConfig) -> ModelsResult:
             )
             for one in stores.ledger.versions(config.name)
         ),
-        history=tuple(
-            Move(
-                seq=one.seq,
-                at=one.at,
-                from_version=one.version_from,
-                to=one.version_to,
-                verdict=one.verdict,
-                reason=one.reason,
-                who=one.who,
-            )
-            for one in stores.ledger.history(config.name)
-        ),
+        history=history,
+        at=moment,
+        then=next((move for move in history if moment and move.at <= moment), None),
         alias=alias_drift(at_top, stores.registry.champion_alias()) if at_top is not None else "",
     )
+
+
+def moment_of(text: str) -> datetime:
+    """`2026-10-12 09:00`, with or without an offset; without one it is read in this machine's time zone."""
+    try:
+        moment = datetime.fromisoformat(text.strip()).astimezone()
+    except ValueError:
+        raise UsageError(
+            f"--at {text!r} is no moment", "write it as '2026-10-12 09:00', with an offset if need be"
+        ) from None
+    if moment > datetime.now().astimezone():
+        raise UsageError(f"--at {text!r} has not come yet", "the champion of today: treadle models")
+    return moment
 
 
 def alias_drift(ledger: int, alias: int | None) -> str:

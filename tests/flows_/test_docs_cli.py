@@ -25,6 +25,7 @@ RESULTS = {
     "models": "flows.models:ModelsResult",
     "promote": "flows.promote:PromoteResult",
     "report": "flows.report:ReportResult",
+    "rollback": "flows.rollback:RollbackResult",
     "doctor": "flows.doctor:DoctorResult",
     "down": "flows.down:DownResult",
 }

@@ -1,4 +1,4 @@
-"""To look and decide: `models`, `promote`, `report`."""
+"""To look and decide: `models`, `promote`, `rollback`, `report`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flows.models import ModelsResult
     from flows.promote import PromoteResult
     from flows.report import ReportResult
+    from flows.rollback import RollbackResult
 
 GROUP = "Look and decide"
 
@@ -22,16 +23,27 @@ commands = typer.Typer()
 
 
 @commands.command(
-    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle models", "treadle models --json | jq .champion")
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples("treadle models", "treadle models --at '2026-10-12 09:00'", "treadle models --json | jq .champion"),
 )
-def models(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
+def models(
+    context: typer.Context,
+    *,
+    at: Annotated[
+        str,
+        typer.Option(metavar="MOMENT", help="Who was champion then? Local time unless it says.", show_default=False),
+    ] = "",
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
     """List versions, verdicts and champions."""
     from flows.cli import show
 
     def verb() -> ModelsResult:
         from flows import models
 
-        return models.run(*opened(pipeline))
+        return models.run(*opened(pipeline), at)
 
     return carry_out(context.obj, "models", verb, show.models, as_json=as_json, pipeline=pipeline)
 
@@ -59,6 +71,38 @@ def promote(
         return promote.run(*opened(pipeline), version, reason)
 
     return carry_out(context.obj, "promote", verb, show.promote, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples("treadle rollback", "treadle rollback --to 2 --reason 'the shop in Lyon complained'"),
+)
+def rollback(
+    context: typer.Context,
+    *,
+    to: Annotated[
+        int | None,
+        typer.Option(metavar="VERSION", help="An earlier champion (default: the one before).", show_default=False),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.", show_default=False)
+    ] = "",
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Step back to the champion before this one.
+
+    Its bundle is checked first; where it is damaged the champion stays. The command that undoes it is printed.
+    """
+    from flows.cli import show
+
+    def verb() -> RollbackResult:
+        from flows import rollback
+
+        return rollback.run(*opened(pipeline), to=to, reason=reason)
+
+    return carry_out(context.obj, "rollback", verb, show.rollback, as_json=as_json, pipeline=pipeline)
 
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle report", "treadle report 4f3c --no-open"))

@@ -1,8 +1,21 @@
 """Each command's result for people, ending with the sensible next command; the files follow the help's groups."""
 
 from flows.cli.show.begin import check, demo, init
-from flows.cli.show.look import models, promote, report
+from flows.cli.show.look import models, promote, report, rollback
 from flows.cli.show.machine import doctor, down
 from flows.cli.show.work import ingest, score, train
 
-__all__ = ["check", "demo", "doctor", "down", "ingest", "init", "models", "promote", "report", "score", "train"]
+__all__ = [
+    "check",
+    "demo",
+    "doctor",
+    "down",
+    "ingest",
+    "init",
+    "models",
+    "promote",
+    "report",
+    "rollback",
+    "score",
+    "train",
+]

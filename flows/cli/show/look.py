@@ -1,4 +1,4 @@
-"""What is known of models: `models`, `promote`, `report`."""
+"""What is known of models: `models`, `promote`, `rollback`, `report`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from flows.models import ModelsResult
     from flows.promote import PromoteResult
     from flows.report import ReportResult
+    from flows.rollback import RollbackResult
 
 
 def models(result: ModelsResult, screen: Screen) -> None:
-    """Versions, newest first, and the champion's history."""
+    """Versions, newest first, and the champion's history; or who was champion at the moment that was asked for."""
+    if result.at is not None:
+        _then(result, screen)
+        return
     ranked = sorted(result.versions, key=lambda one: one.version, reverse=True)
     screen.table(
         ("", "version", "verdict", "metric", "value", "against", "data", "run", "made"),
@@ -27,7 +31,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
                 one.champion_value,
                 one.data_version,
                 one.run_id[:8],
-                f"{one.created_at:%Y-%m-%d %H:%M}",
+                f"{one.created_at.astimezone():%Y-%m-%d %H:%M}",
             )
             for one in ranked
         ],
@@ -36,7 +40,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
     screen.table(
         ("when", "from", "to", "verdict", "who", "reason"),
         [
-            (f"{one.at:%Y-%m-%d %H:%M}", one.from_version, one.to, one.verdict, one.who, one.reason)
+            (f"{one.at.astimezone():%Y-%m-%d %H:%M}", one.from_version, one.to, one.verdict, one.who, one.reason)
             for one in result.history
         ],
         title="Champions",
@@ -50,6 +54,32 @@ def models(result: ModelsResult, screen: Screen) -> None:
         screen.next("nothing is promoted; a better model, or a person's word", "promote", "V", "--reason", "'...'")
     else:
         screen.next("predictions by the champion", "score")
+
+
+def _then(result: ModelsResult, screen: Screen) -> None:
+    asked = f"{result.at:%Y-%m-%d %H:%M %Z}"
+    if result.then is None:
+        screen.line(f"at {asked} {result.pipeline} had no champion")
+    else:
+        since = f"{result.then.at.astimezone():%Y-%m-%d %H:%M}"
+        screen.line(
+            f"at {asked} ",
+            (f"version {result.then.to}", "bold green"),
+            f" was the champion of {result.pipeline} (since {since}: {result.then.verdict}, {result.then.reason})",
+        )
+    screen.next("all versions, and the champion now", "models")
+
+
+def rollback(result: RollbackResult, screen: Screen) -> None:
+    """The step, what was checked before it, and the one command that undoes it."""
+    screen.line(
+        (f"version {result.to}", "bold green"),
+        f" is the champion of {result.pipeline} again (before: version {result.from_version}; move {result.seq} by "
+        f"{result.who}: {result.reason})",
+    )
+    screen.line(f"checked first: every file, the certificate, {result.golden_rows} golden rows; {result.seconds:.1f} s")
+    screen.line(("undo: ", "bold"), (result.undo, "bold cyan"))
+    screen.next("its own predictions for batches that the other one scored", "score", "--rescore")
 
 
 def promote(result: PromoteResult, screen: Screen) -> None:

@@ -1,0 +1,128 @@
+"""`treadle rollback [--to V]`: the champion steps back to an earlier one, which is checked before it takes the chair.
+
+Champions are a pile: whoever is promoted, by the gate or by a person, is laid on top, and a step back takes the top
+away. So a step back after a step back goes further back, never to the one that was just left; that one is named in
+the command that undoes the step.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import NothingPromoted, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.ledger import Promotion
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+VERDICT = "ROLLBACK"
+
+
+class RollbackResult(BaseModel):
+    """One step back: from whom to whom; `golden_rows` came out as they should before; `undo` is one command."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    pipeline: str
+    from_version: int = Field(serialization_alias="from")
+    to: int
+    seq: int
+    reason: str
+    who: str
+    golden_rows: int
+    seconds: float
+    undo: str
+
+    def exit_code(self) -> int:
+        """Always 0: what cannot be stepped back to raises."""
+        return 0
+
+
+def run(settings: Settings, config: PipelineConfig, *, to: int | None = None, reason: str = "") -> RollbackResult:
+    """Put an earlier champion back into the chair: `to`, or the one before today's.
+
+    Its bundle is verified, must reproduce its golden rows and hold its certificate of parity first; else BundleError,
+    and the champion stays. Raises NothingPromoted without a champion, UsageError where there is none before it or
+    `to` was never one, Conflict where somebody else moved first.
+    """
+    from flows.promote import move, settle
+    from infra import stores as stores_
+    from tasks import bundle
+
+    begun = time.monotonic()
+    stores = stores_.open(settings, config.name)
+    settle(stores)
+    history = stores.ledger.history(config.name)[::-1]
+    if not history:
+        raise NothingPromoted(f"{config.name} has no champion yet", f"train one: treadle train -p {config.name}")
+    now = history[-1].version_to
+    target = _checked(history, to) if to is not None else _before(history)
+    promotion = move(
+        stores,
+        target,
+        expected=now,
+        verdict=VERDICT,
+        reason=reason.strip() or f"stepped back from version {now}",
+        who=settings.who,
+    )
+    return RollbackResult(
+        pipeline=config.name,
+        from_version=now,
+        to=target,
+        seq=promotion.seq,
+        reason=promotion.reason,
+        who=promotion.who,
+        golden_rows=bundle.certificate(stores.bundle_folder(target)).rows,
+        seconds=round(time.monotonic() - begun, 2),
+        undo=f"treadle rollback --to {now} -p {config.name}",
+    )
+
+
+def pile(history: Sequence[Promotion]) -> list[int]:
+    """The champions from the bottom to today's, by the moves in their order: who is stepped back to next.
+
+    A step that is undone, by one right after it that goes the other way, leaves the pile as it was before both.
+    """
+    piles: list[list[int]] = [[]]
+    for number, move in enumerate(history):
+        now, last = piles[-1], history[number - 1] if number else None
+        if move.verdict != VERDICT:
+            piles.append([*now, move.version_to])
+        elif (
+            last is not None
+            and last.verdict == VERDICT
+            and (last.version_from, last.version_to) == (move.version_to, move.version_from)
+        ):
+            piles.append(piles[-2])
+        else:
+            below = [place for place, version in enumerate(now[:-1]) if version == move.version_to]
+            piles.append(now[: below[-1] + 1] if below else [*now, move.version_to])
+    return piles[-1]
+
+
+def _before(history: Sequence[Promotion]) -> int:
+    champions = pile(history)
+    if len(champions) > 1:
+        return champions[-2]
+    was = sorted({move.version_to for move in history} - {champions[0]})
+    others = f"name another one that was: --to {was[-1]}" if was else "train and promote a better one first"
+    raise UsageError(f"there is no champion before version {champions[0]}", others)
+
+
+def _checked(history: Sequence[Promotion], to: int) -> int:
+    champions = sorted({move.version_to for move in history})
+    if history[-1].version_to == to:
+        raise UsageError(f"version {to} is the champion already", "see: treadle models")
+    if to not in champions:
+        were = ", ".join(str(version) for version in champions)
+        raise UsageError(
+            f"version {to} was never champion (those who were: {were})",
+            f"a person may promote it: treadle promote {to} --reason '...'",
+        )
+    return to
