@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from flows.score import ScoreResult
     from flows.train import TrainResult
+    from flows.train.reference import RunRef
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
@@ -171,6 +172,20 @@ def test_rows_that_break_the_contract_are_answered_with_a_warning(life: Life, tm
     assert answered.warnings
 
 
+def test_an_answer_never_replaces_what_people_brought(life: Life, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.csv"
+    tumours()[:5].to_csv(asked, index=False)
+    before = asked.read_bytes()
+    among = inbox(life.settings.home) / "answer.csv"
+    for output in (asked, among):
+        with pytest.raises(UsageError, match="--output"):
+            score.run(life.settings, life.config, input=asked, output=output)
+    with pytest.raises(UsageError, match="no such file"):
+        score.run(life.settings, life.config, input=tmp_path / "gone.csv", output=tmp_path / "a.csv")
+    assert asked.read_bytes() == before
+    assert not among.exists()
+
+
 def test_a_file_without_a_needed_column_is_refused_by_name(life: Life, tmp_path: Path) -> None:
     tumours()[:5].rename(columns={"worst area": "Worst Area"}).to_csv(tmp_path / "asked.csv", index=False)
     with pytest.raises(DataError, match="worst area"):
@@ -217,6 +232,29 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
         bundle.digest(opened.bundle_folder(trained.version)) == opened.ledger.version("clinic", trained.version).digest
     )
     assert not list((settings.state / "runs" / "clinic").iterdir())
+
+
+def test_the_holdout_is_out_of_reach_while_the_model_is_made(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, judge = train.prepare, train.judge
+
+    def hide(ref: RunRef) -> None:
+        prepare(ref)
+        for file in ref.bench.folder.glob("*.arrow"):
+            if file.stem not in ("train", "validation"):
+                file.rename(tmp_path / file.name)
+
+    def show(ref: RunRef) -> None:
+        assert (tmp_path / "holdout.arrow").exists()
+        for file in tmp_path.glob("*.arrow"):
+            file.rename(ref.bench.folder / file.name)
+        judge(ref)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "prepare", hide)
+        patch.setattr(train, "judge", show)
+        assert not train.run(life.settings, life.config, trials=1, budget=30).already
 
 
 def test_a_config_changed_under_a_run_ends_it(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
