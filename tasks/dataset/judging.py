@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ARRIVAL = ("_batch_id", "_ordinal")
 SKETCH, DIGITS = 22, 8
+FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,24 @@ def _inputs(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> tuple[st
 def _among(holdout: pa.Table, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
     """Which rows of `holdout` have the values in `columns` of any of `rows`; none where a column is not there."""
     import numpy as np
+    import pyarrow as pa
 
     there = set(holdout.column_names) & set(rows.column_names)
     if not columns or not set(columns) <= there:
         return np.zeros(len(holdout), dtype=bool)
+    if len(columns) > FEW:
+        # most rows differ in a few columns already, and only the rest need be compared whole
+        few = sorted(columns, key=lambda name: not pa.types.is_floating(holdout.schema.field(name).type))[:FEW]
+        ours, theirs = np.flatnonzero(_whole(holdout, rows, few)), np.flatnonzero(_whole(rows, holdout, few))
+        found = np.zeros(len(holdout), dtype=bool)
+        found[ours] = _whole(holdout.take(ours), rows.take(theirs), columns)
+        return found
+    return _whole(holdout, rows, columns)
+
+
+def _whole(holdout: pa.Table, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    import numpy as np
+
     known = set(_digests(rows, columns))
     return np.array([digest in known for digest in _digests(holdout, columns)], dtype=bool)
 
