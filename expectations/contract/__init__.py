@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from expectations.contract.labels import LabelValidation, validate_labels
 from expectations.contract.report import Outcome, ValidationReport
 from expectations.contract.suite import Expectation, Suite, load, parse
 from expectations.contract.validation import Validation, answer, validate
 
 __all__ = [
     "Expectation",
+    "LabelValidation",
     "Outcome",
     "Suite",
     "Validation",
@@ -16,4 +18,5 @@ __all__ = [
     "load",
     "parse",
     "validate",
+    "validate_labels",
 ]

@@ -85,7 +85,8 @@ def validate(
     warnings = _extra(raw, suite)
     rows_in = staging.Staged(con, raw, suite.schema).count(f"SELECT count(*) FROM {quote(raw.view)}")
     blank = ValidationReport(suite.name, suite.digest, rows_in, 0, rows_in, 0, 0, 0, "", warnings, ())
-    if reason := _absent(raw, suite, target) or ("" if rows_in else "it has no rows"):
+    needed = [name for name in suite.schema.names if name != target]
+    if reason := absent(raw, needed, suite.schema.names) or ("" if rows_in else "it has no rows"):
         return Validation(replace(blank, refused=reason), staging.empty(con, raw, suite.schema), ())
     staged = staging.stage(con, raw, suite.schema, missing, timezone)
     duplicates, found = _check(staged, suite, key, target)
@@ -151,16 +152,17 @@ def _extra(raw: RawTable, suite: Suite) -> tuple[str, ...]:
     return tuple(f"column {name!r} is not in the contract and was left out" for name in unknown)
 
 
-def _absent(raw: RawTable, suite: Suite, target: str) -> str:
-    """Why a batch without some of its columns is refused; empty where all are there (the target may be absent)."""
-    absent = [name for name in suite.schema.names if name not in raw.names and name != target]
-    if not absent:
-        return ""
-    strangers = [name for name in raw.names if name not in suite.schema.names]
+def absent(raw: RawTable, needed: Sequence[str], known: Sequence[str]) -> str:
+    """Why a file without some of the columns it needs is refused; empty where all are there.
+
+    A column that nobody `known` has may be one of them under another name.
+    """
+    strangers = [name for name in raw.names if name not in known]
     said = []
-    for name in absent:
-        close = nearest(name, strangers)
-        said.append(f"column {name!r} is missing" + (f" (it has {close!r}: renamed?)" if close else ""))
+    for name in needed:
+        if name not in raw.names:
+            close = nearest(name, strangers)
+            said.append(f"column {name!r} is missing" + (f" (it has {close!r}: renamed?)" if close else ""))
     return "; ".join(said)
 
 

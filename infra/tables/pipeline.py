@@ -48,9 +48,9 @@ class Tables:
         """The newest version's number of the table `name`; -1 while there is none."""
         return self._delta(name).version()
 
-    def columns(self, name: str) -> pa.Schema:
-        """The columns of the newest version of the table `name`; while there is none, those of ours."""
-        return self._delta(name).columns()
+    def columns(self, name: str, version: int | None = None) -> pa.Schema:
+        """The columns of a version of the table `name` (newest unless given); only ours while there is none (-1)."""
+        return _known(name) if version == -1 else self._delta(name).columns(version)
 
     def overwrite_batch(self, name: str, batch_id: str, reader: pa.RecordBatchReader) -> int:
         """Put a batch's rows in the place of what the table has of that batch; return their number.
@@ -175,35 +175,21 @@ class Tables:
     ) -> pa.Table:
         """The rows of a version that have a label, with our own columns, in order of arrival.
 
-        A key's row is its newest one (by `_ingested_at`, then batch and place), its label the newest that was said
-        of it, in a row or later: that is how a corrected file corrects, while a later file without labels takes none
-        away. Without a key every labelled row counts. `labels_version`: the newest, unless given; -1 for none.
+        Of the rows with the same key one counts: the one that brought the newest label, or where that came late the
+        newest of them. So a corrected file corrects, and a later file without labels takes none away. Without a key
+        every labelled row counts. `labels_version`: the newest, unless given; -1 for none.
         """
-        columns = self.columns("rows", rows_version).names
+        columns = self.columns("rows", rows_version)
         rows, labels = self._told(target, rows_version, labels_version)
-        if not (rows or labels) or not set(columns).issuperset(key):
-            return self.columns("rows", rows_version).empty_table()
-        relation, label = self.relation("rows", version=rows_version), quote(target)
-        if not key:
-            query = f"SELECT * FROM {relation} WHERE {label} IS NOT NULL"
-        else:
-            names = ", ".join(quote(name) for name in key)
-            newest = (
-                f"SELECT _batch_id, _ordinal FROM {relation} QUALIFY row_number() OVER "
-                f"(PARTITION BY {names} ORDER BY _ingested_at DESC, _batch_id DESC, _ordinal DESC) = 1"
-            )
-            listed = ", ".join(f"truth.{label}" if name == target else f"own.{quote(name)}" for name in columns)
-            listed += "" if target in columns else f", truth.{label}"
-            query = (
-                f"SELECT {listed} FROM {relation} AS own SEMI JOIN ({newest}) USING (_batch_id, _ordinal) "
-                f"JOIN {truth_.newest(rows, labels, target, key)} AS truth USING ({names})"
-            )
+        if not (rows or (labels and key)) or not set(columns.names).issuperset(key):
+            return columns.empty_table()
+        relation = self.relation("rows", version=rows_version)
+        if key:
+            relation = truth_.labelled(relation, rows, labels, columns.names, target, key)
+        query = f"SELECT * FROM {relation} WHERE {quote(target)} IS NOT NULL ORDER BY _ingested_at, _batch_id, _ordinal"
         with connect(self.scratch) as con:
-            return con.sql(f"{query} ORDER BY _ingested_at, _batch_id, _ordinal").to_arrow_table()
-
-    def columns(self, name: str, version: int | None = None) -> pa.Schema:
-        """The columns of a version of the table `name` (newest unless given); only ours while there is none (-1)."""
-        return _known(name) if version == -1 else self._delta(name).columns(version)
+            found = con.sql(query).to_arrow_table()
+        return found.select([*columns.names, *([] if target in columns.names else [target])])
 
     def _told(self, target: str, rows_version: int | None, labels_version: int | None) -> tuple[str, str]:
         """Where labels stand: what to read of `rows` and of `labels`, empty where there is none."""
