@@ -136,6 +136,8 @@ class TrainResult(BaseModel):
     data_version: str
     device: str
     device_why: str
+    judged_rows: int = 0
+    holdout_reads: int = 0
     ingest: IngestResult | None = None
 
     def exit_code(self) -> int:

@@ -194,6 +194,8 @@ def summarise(
         data_version=ref.data_version,
         device=ref.device,
         device_why=ref.device_why,
+        judged_rows=verdict.rows,
+        holdout_reads=scores.holdout_reads,
     )
 
 

@@ -70,6 +70,7 @@ def train(result: TrainResult, screen: Screen) -> None:
             ("trials", f"{result.trials}" + (f", {result.resumed} from before" if result.resumed else "")),
             ("took", duration(result.seconds)),
             ("data", result.data_version),
+            ("judged on", f"{plural(result.judged_rows, 'row')}, read by {plural(result.holdout_reads, 'run')} so far"),
             ("device", f"{result.device} ({result.device_why})"),
             ("MLflow run", result.run_id),
             ("report", result.report),
