@@ -6,6 +6,7 @@ environment says, so that it never meets a person's pipelines. A second run find
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from flows import events
-from flows.demo import scene, stage
+from flows.demo import life, scene, stage
 from flows.demo.outcome import Outcome, outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import TextIO
+
+    from infra.stores import Stores
 
 __all__ = ["DemoResult", "Step", "run"]
 
@@ -62,8 +66,8 @@ class DemoResult(BaseModel):
         return next((step.exit_code for step in self.steps if step.exit_code), 0)
 
 
-def run(stage_to: TextIO, errors: TextIO) -> DemoResult:
-    """Play the demo; the commands speak to the two given streams.
+def run(stage_to: TextIO, errors: TextIO, *, with_life: bool = False) -> DemoResult:
+    """Play the demo, `with_life` the whole life after it; the commands speak to the two given streams.
 
     A command that fails ends the demo: its own message stands above, its exit code becomes ours. Raises
     DataError where the program is not a clone with its example pipeline, or its data is not installed.
@@ -81,6 +85,8 @@ def run(stage_to: TextIO, errors: TextIO) -> DemoResult:
         play.command("train")
     play.stage([NEXT_MONTH], "plan")
     play.command("score")
+    if with_life:
+        life.live(play, play.stores)
     play.command("models")
     return play.result(time.monotonic() - began)
 
@@ -93,8 +99,21 @@ class Play:
         self._steps: list[Step] = []
 
     @property
+    def home(self) -> Path:
+        """The demo's home."""
+        return self._scene.home
+
+    @property
     def failed(self) -> bool:
+        """Whether a command has ended the demo."""
         return any(step.exit_code for step in self._steps)
+
+    @property
+    def stores(self) -> Stores:
+        """What the demo's pipeline keeps."""
+        from infra import stores
+
+        return stores.open(self._scene.settings, stage.PIPELINE)
 
     def furnish(self) -> None:
         """Copy config and suite into the demo's home, where they are not there yet."""
@@ -116,14 +135,31 @@ class Play:
         told = f"{new} new, {rows:,} rows" if new else ""
         self._note(f"{what} ({kind})", "" if new else "in the inbox already", told, time.monotonic() - began)
 
-    def command(self, *words: str) -> None:
-        """Print a public command, then run it."""
+    def arrive(self, put: Callable[[], Sequence[Path]]) -> None:
+        """Let files arrive in an inbox; `put` writes those that are not there yet and names them all."""
+        if self.failed:
+            return
+        began = time.monotonic()
+        files = put()
+        for file in files:
+            self._scene.say(f"arrives: {file.relative_to(self.home)}")
+        step = f"{len(files)} {'file arrives' if len(files) == 1 else 'files arrive'}"
+        self._steps.append(Step(step=step, seconds=round(time.monotonic() - began, 1), exit_code=0))
+
+    def chapter(self, title: str) -> None:
+        """Say what the next commands are about."""
+        if not self.failed:
+            self._scene.say(f"\n{title}")
+
+    def command(self, *words: str, fine: Sequence[int] = (0,)) -> None:
+        """Print a public command, then run it; an exit code that is not `fine` ends the demo."""
         if self.failed:
             return
         began = time.monotonic()
         code = self._scene.run(*words)
-        step = " ".join(["treadle", *words])
-        self._steps.append(Step(step=step, seconds=round(time.monotonic() - began, 1), exit_code=code))
+        step = shlex.join(["treadle", *words])
+        seconds = round(time.monotonic() - began, 1)
+        self._steps.append(Step(step=step, seconds=seconds, exit_code=0 if code in fine else code))
 
     def skip(self, command: str, why: str) -> None:
         """Leave a command out, and say why."""

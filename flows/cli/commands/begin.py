@@ -23,9 +23,19 @@ commands = typer.Typer()
 
 
 @commands.command(
-    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle demo", "treadle demo --json > summary.json")
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples("treadle demo", "treadle demo --life", "treadle demo --json > summary.json"),
 )
-def demo(context: typer.Context, *, as_json: Json = False) -> int:
+def demo(
+    context: typer.Context,
+    *,
+    life: Annotated[
+        bool,
+        typer.Option("--life", help="Go on with bad files, late labels, a challenger and a step back."),
+    ] = False,
+    as_json: Json = False,
+) -> int:
     """See the whole job on real data, in a home of its own.
 
     It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
@@ -36,7 +46,7 @@ def demo(context: typer.Context, *, as_json: Json = False) -> int:
         from flows import demo
 
         # The commands that the demo runs are part of its output; under --json they must leave stdout alone.
-        return demo.run(terminal.err if as_json else terminal.out, terminal.err)
+        return demo.run(terminal.err if as_json else terminal.out, terminal.err, with_life=life)
 
     terminal = context.obj
     return carry_out(terminal, "demo", verb, show.demo, as_json=as_json, bar=False)
