@@ -1,0 +1,83 @@
+"""What comes after the first month of work: bad data, late labels, a challenger, a verdict, a step back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.demo import mishaps, stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flows.demo import Play
+    from infra.stores import Stores
+
+REFUSED, UNDECIDED = 3, 4
+"""Exit codes that are part of the story: a batch was refused whole; the gate said REFUSED or NOT_COMPARABLE."""
+
+
+def live(play: Play, stores: Stores) -> None:
+    """Play it by the public commands, from whatever an earlier, unfinished play left behind."""
+    inbox = play.home / "data" / "inbox" / stage.PIPELINE
+    _bad_data(play, stores, inbox)
+    _late_labels(play, inbox)
+    _challenger(play, inbox)
+    _step_back(play, stores)
+
+
+def _bad_data(play: Play, stores: Stores, inbox: Path) -> None:
+    """Three files of October's first week go wrong; people look, and the corrected file takes their place."""
+    play.chapter("Three bad files arrive: a column renamed, kilometres for miles, half a file")
+    play.arrive(lambda: mishaps.bad_files(inbox))
+    play.command("ingest", fine=(0, REFUSED))
+    play.command("quarantine", "list")
+    refused = _refused(play, stores)
+    for batch in refused:
+        play.command("quarantine", "show", batch, "--limit", "3")
+    play.chapter("The corrected file arrives and is scored")
+    play.arrive(lambda: (mishaps.corrected_file(inbox),))
+    play.command("score", fine=(0, REFUSED))
+    for batch in refused[:1]:
+        play.command("quarantine", "release", batch, fine=(0, REFUSED))
+    for batch in refused:
+        play.command("quarantine", "drop", batch, "--reason", "the corrected file has come")
+
+
+def _late_labels(play: Play, inbox: Path) -> None:
+    """September is long over; now its labels arrive, and the champion's work can be judged."""
+    play.chapter("September's labels arrive, weeks after its predictions")
+    play.arrive(lambda: (mishaps.late_labels(inbox.with_name(f"{stage.PIPELINE}_labels")),))
+    play.command("monitor", fine=(0, REFUSED))
+
+
+def _challenger(play: Play, inbox: Path) -> None:
+    """October is over: its record brings rows enough to ask for another model."""
+    play.chapter("October arrives, and with it the question whether the champion is still the best")
+    play.stage([10], "record")
+    play.command("monitor", fine=(0, REFUSED))
+    play.command("train", "--if-due", fine=(0, REFUSED, UNDECIDED))
+
+
+def _step_back(play: Play, stores: Stores) -> None:
+    """Whoever is champion now, the step to it is taken back and made again."""
+    if play.failed:
+        return
+    play.chapter("A step back, and forth again")
+    champion = stores.ledger.champion(stores.pipeline)
+    newest = max(one.version for one in stores.ledger.versions(stores.pipeline))
+    if any(move.verdict == "ROLLBACK" for move in stores.ledger.history(stores.pipeline)):
+        play.skip("rollback", "an earlier demo took the step back")
+        return
+    if champion is not None and champion.version_to != newest:
+        play.command("promote", str(newest), "--reason", "the gate kept it out; we want to see it at work")
+    play.command("rollback")
+    play.command("rollback")
+
+
+def _refused(play: Play, stores: Stores) -> list[str]:
+    """The batches of the bad files that nobody has settled yet, in the order in which they came."""
+    if play.failed:
+        return []
+    settled = {decision.batch_id for decision in stores.ledger.decisions(stores.pipeline)}
+    batches = stores.ledger.batches(stores.pipeline)
+    return [one.batch_id for one in batches if one.status != "accepted" and one.batch_id not in settled]
