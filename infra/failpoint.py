@@ -30,7 +30,13 @@ NAMES = (
     "ingest.refused",
     "ingest.quarantine",
     "ingest.rows",
+    "ingest.labels",
     "ledger.batch",
+    # quarantine
+    "ledger.decision",
+    "release.rows",
+    "release.quarantine",
+    "ledger.decided",
     # train
     "study.trial",
     "workbench.table",

@@ -52,9 +52,10 @@ class Stores:
 
         return Registry(self.settings, self.pipeline)
 
-    def data_version(self, rows: int | None = None) -> str:
-        """The data by name, the newest unless given: for example `rows@12`; `rows@-1` before the first batch."""
-        return f"rows@{self.tables.version('rows') if rows is None else rows}"
+    def data_version(self) -> str:
+        """The newest data by name: `rows@12`, with late labels `rows@12,labels@3`; `rows@-1` before the first batch."""
+        rows, labels = self.tables.version("rows"), self.tables.version("labels")
+        return f"rows@{rows}" + (f",labels@{labels}" if labels >= 0 else "")
 
     def bundle_folder(self, version: int) -> Path:
         """The local folder of a version's bundle, by the ledger's address where it is under the home.

@@ -32,6 +32,7 @@ class RunRef(BaseModel):
     run_key: str
     data_version: str
     rows_version: int
+    labels_version: int
     config_digest: str
     seed: int
     trials: int

@@ -30,17 +30,18 @@ def plan(
     again: bool,
 ) -> RunRef:
     """Name the run by data version, config digest and seed; `again` counts on from the finished ones of that name."""
+    from infra.stores import versions
     from tasks import booster
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
     settle(place.stores)
     champion = place.stores.ledger.champion(pipeline)
-    rows_version = place.stores.tables.version("rows")
+    data_version = place.stores.data_version()
+    rows_version, labels_version = versions(data_version)
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
     taken, why = booster.choose_device(config.model.device)
-    data_version = place.stores.data_version(rows_version)
     name = f"{data_version}|{config.digest()}|{config.tune.seed}"
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
@@ -51,6 +52,7 @@ def plan(
         run_key=key_of(name, ordinal),
         data_version=data_version,
         rows_version=rows_version,
+        labels_version=labels_version,
         config_digest=config.digest(),
         seed=config.tune.seed,
         trials=config.tune.trials,
@@ -74,7 +76,7 @@ def prepare(ref: RunRef) -> None:
         return
     config, stores = place.config, place.stores
     events.emit("train", f"reading {ref.data_version}")
-    rows = stores.tables.training(ref.rows_version, config.data.target, config.data.key)
+    rows = stores.tables.training(ref.rows_version, config.data.target, config.data.key, ref.labels_version)
     problem = training.define(config, place.suite().schema, training.labels(rows, config.data.target))
     parts = split(
         rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from infra import failpoint, sqlite
 from infra.ledger import records
-from infra.ledger.records import BatchRecord, Promotion, VersionRecord
+from infra.ledger.records import BatchRecord, Decision, LabelRecord, Promotion, VersionRecord
 from tasks.errors import Conflict, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_SECONDS = 60
-Record = TypeVar("Record", BatchRecord, VersionRecord, Promotion)
+Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, VersionRecord, Promotion)
 
 
 class Ledger:
@@ -42,16 +42,54 @@ class Ledger:
             None,
         )
 
+    def seen_labels(self, pipeline: str, sha256: str) -> LabelRecord | None:
+        """What became of the late labels with this content; None for those never settled."""
+        return next(
+            iter(self._select(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)),
+            None,
+        )
+
     @failpoint.around("ledger.batch")
-    def record_batch(self, record: BatchRecord) -> None:
+    def record_batch(self, record: BatchRecord | LabelRecord) -> None:
         """Note what became of a batch; the same batch again replaces what was noted."""
+        table = records.batches if isinstance(record, BatchRecord) else records.label_batches
+        with self._write() as con:
+            con.execute(sa.delete(table).where(table.c.pipeline == record.pipeline, table.c.sha256 == record.sha256))
+            con.execute(sa.insert(table).values(asdict(record)))
+
+    def label_batches(self, pipeline: str) -> tuple[LabelRecord, ...]:
+        """All files of late labels that were settled, oldest first."""
+        table = records.label_batches
+        return self._select(LabelRecord, table, pipeline, order=(table.c.at, table.c.batch_id))
+
+    def decisions(self, pipeline: str) -> tuple[Decision, ...]:
+        """What people decided about batches in quarantine, oldest first."""
+        return self._select(Decision, records.decisions, pipeline, order=(records.decisions.c.seq,))
+
+    @failpoint.around("ledger.decision")
+    def decide(self, decision: Decision) -> Decision:
+        """Note a decision under the next free `seq`, whatever its own; returns what is noted.
+
+        Raises Conflict where somebody else decided at the same moment.
+        """
+        noted = replace(decision, seq=len(self.decisions(decision.pipeline)) + 1)
+        try:
+            with self._write() as con:
+                con.execute(sa.insert(records.decisions).values(asdict(noted)))
+        except IntegrityError:
+            raise Conflict("somebody else decided about the quarantine just now", "treadle quarantine list") from None
+        return noted
+
+    @failpoint.around("ledger.decided")
+    def decided(self, decision: Decision) -> None:
+        """Note that all of a pending decision is written; of two that say so the first counts."""
+        table = records.decisions
         with self._write() as con:
             con.execute(
-                sa.delete(records.batches).where(
-                    records.batches.c.pipeline == record.pipeline, records.batches.c.sha256 == record.sha256
-                )
+                sa.update(table)
+                .where(table.c.pipeline == decision.pipeline, table.c.seq == decision.seq, table.c.pending)
+                .values(pending=False, rows=decision.rows, left=decision.left)
             )
-            con.execute(sa.insert(records.batches).values(asdict(record)))
 
     def batches(self, pipeline: str) -> tuple[BatchRecord, ...]:
         """All batches that were settled, oldest first."""
@@ -202,7 +240,11 @@ class Ledger:
             records.metadata.create_all(engine)
             return engine
         sqlite.make(file, _build)
-        return _sqlite_engine(file)
+        engine = _sqlite_engine(file)
+        with engine.begin() as con:  # a ledger of an earlier version has fewer tables
+            for table in records.metadata.sorted_tables:
+                con.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        return engine
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:

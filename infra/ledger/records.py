@@ -34,6 +34,52 @@ class BatchRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """What became of one file of late labels; `status`, `contract` as for a batch.
+
+    labels_in = new + revised + repeated + outdated + orphan + empty + quarantined, counted when it arrived.
+    """
+
+    pipeline: str
+    batch_id: str
+    sha256: str
+    label: str
+    status: str
+    contract: str
+    labels_in: int
+    new: int
+    revised: int
+    repeated: int
+    outdated: int
+    orphan: int
+    empty: int
+    quarantined: int
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person made of a batch in quarantine; `seq` counts a pipeline's decisions from 1.
+
+    `action`: release or drop. `rows`: how many were taken in, or given up; `left`: how many stay. `into` is the batch
+    that released rows form. `pending` until all of it is written.
+    """
+
+    pipeline: str
+    seq: int
+    batch_id: str
+    action: str
+    reason: str
+    who: str
+    at: datetime
+    rows: int
+    left: int
+    into: str
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VersionRecord:
     """A registered model version and what the gate said of it.
 
@@ -107,6 +153,29 @@ batches = sa.Table(
         for name in ("rows_in", "accepted", "quarantined", "duplicates", "equal_rows", "labelled")
     ),
     sa.Column("at", Utc, nullable=False),
+)
+label_batches = sa.Table(
+    "label_batches",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("batch_id", sa.String(64), nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("label", "status", "contract", "reason")),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("labels_in", "new", "revised", "repeated", "outdated", "orphan", "empty", "quarantined")
+    ),
+    sa.Column("at", Utc, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("batch_id", "action", "reason", "who", "into")),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("rows", "left")),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("pending", sa.Boolean, nullable=False),
 )
 versions = sa.Table(
     "versions",
