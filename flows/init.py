@@ -177,7 +177,7 @@ def _files(data: Path) -> list[Path]:
     files = sources.find(Path.cwd(), "", [data]) if data.exists() else sources.find(Path.cwd(), str(data))
     if not files:
         what = "holds no CSV or Parquet file" if data.is_dir() else "there is no such file or folder"
-        raise DataError(f"{data}: {what}", "name a table: treadle init DATA --target COLUMN")
+        raise UsageError(f"{data}: {what}", "name a table: treadle init DATA --target COLUMN")
     return files
 
 

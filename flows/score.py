@@ -18,7 +18,7 @@ from flows import events
 from flows.ingest import IngestResult, ingest
 from flows.promote import settle
 from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, transient
-from tasks.errors import NothingPromoted
+from tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,17 +82,32 @@ def run(
 ) -> ScoreResult:
     """Score what waits, or answer for one file.
 
-    Raises NothingPromoted without a champion, DataError for a file that cannot be read.
+    Raises NothingPromoted without a champion, DataError for a file that cannot be read, UsageError where `input` is
+    not there or `output` would replace what people brought.
     """
-    from infra import outbox
     from infra.orchestrator import flow_context
 
-    if output is not None:
-        outbox.check(output)
+    if input is not None and output is not None:
+        _check_apart(settings, config, input, output)
     with flow_context(settings):
         if input is not None and output is not None:
             return score_file(str(settings.home), config.name, str(input.resolve()), str(output.resolve()))
         return score(str(settings.home), config.name, rescore=rescore)
+
+
+def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output: Path) -> None:
+    """Refuse, before any work, an answer that cannot be written or would lie among the pipeline's own data."""
+    from infra import outbox, sources
+
+    if not input.is_file():
+        raise UsageError(f"--input {input}: there is no such file", "name a CSV or Parquet file")
+    outbox.check(output)
+    if output.exists() and output.samefile(input):
+        raise UsageError(f"--output {output} is the input itself", "name another file")
+    if sources.covers(settings.home, config.data.source, output):
+        raise UsageError(
+            f"--output {output} is among the files of data.source: it would be ingested as data", "name another place"
+        )
 
 
 @flow(name="score", flow_run_name="score {pipeline}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import fnmatch
 import glob
 import gzip
 import hashlib
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from tasks.dataset.schema import RESERVED, RawTable, literal, quote, repeated
-from tasks.errors import DataError
+from tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,12 +44,12 @@ def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = ()) 
     A folder stands for the readable files in and under it. Hidden files, `*.part` and `*.sha256` are left out; so are
     files that come twice. Sorted within each entry, so that months arrive in order.
 
-    Raises DataError for one of `paths` that does not exist; a source that finds nothing is an empty list.
+    Raises UsageError for one of `paths` that does not exist; a source that finds nothing is an empty list.
     """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path}: there is no such file or folder")
+            raise UsageError(f"{path}: there is no such file or folder", "name one that exists")
         found += _files(path, named=True)
     if not paths:
         for entry in (source,) if isinstance(source, str) else source:
@@ -60,6 +61,17 @@ def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = ()) 
     for path in found:
         once.setdefault(path.resolve(), path)
     return list(once.values())
+
+
+def covers(home: Path, source: str | tuple[str, ...], path: Path) -> bool:
+    """Whether `path`, there or not, is where `source` looks for files: what is written there would be ingested."""
+    whole = path.resolve()
+    for entry in (source,) if isinstance(source, str) else source:
+        place = (home / Path(entry).expanduser()).resolve()
+        # fnmatch lets * cross folders, and so does find(): a glob's match that is a folder stands for all in it
+        if place == whole or place in whole.parents or fnmatch.fnmatchcase(str(whole), str(place)):
+            return True
+    return False
 
 
 def fingerprint(path: Path) -> str:

@@ -132,14 +132,14 @@ def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
     for one in by_slice:
         if one.upper < 0:
             yield (
-                f"worse where {one.column} is {one.value!r} ({one.rows:,} rows): {one.metric} gain {one.gain:+.4g}, "
-                f"at most {one.upper:+.4g} after correction for {len(by_slice)} slices"
+                f"worse where {one.column} is {one.value!r} ({one.rows:,} rows): {one.metric} gain "
+                f"{_signed(one.gain)}, at most {_signed(one.upper)} after correction for {len(by_slice)} slices"
             )
 
 
 def _headline(decision: Decision, judged: Judged, bounds: Bounds, refusals: Sequence[str]) -> str:
     rival = "the dummy predictor" if judged.first else judged.champion_name
-    numbers = f"{judged.metric} {bounds.value:.4g} against {bounds.champion_value:.4g}"
+    numbers = f"{judged.metric} {_figure(bounds.value)} against {_figure(bounds.champion_value)}"
     rows = f"{len(judged.y):,} holdout rows"
     stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
     needed = f"about {bounds.rows_needed:,} would" if bounds.rows_needed else "more would"
@@ -162,12 +162,12 @@ def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> I
     rival = "the dummy" if judged.first else judged.champion_name
     sure = f"{1 - spec.alpha:.0%}"
     yield (
-        f"gain over {rival}: {bounds.gain:+.4g} {judged.metric}, with {sure} confidence at least {bounds.lower:+.4g} "
-        f"(needed: more than {bounds.margin:.4g}) and at most {bounds.upper:+.4g}; paired bootstrap, "
-        f"{RESAMPLES:,} draws"
+        f"gain over {rival}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
+        f"{_signed(bounds.lower)} (needed: more than {_figure(bounds.margin)}) and at most {_signed(bounds.upper)}; "
+        f"paired bootstrap, {RESAMPLES:,} draws"
     )
     yield (
-        f"these rows would show a gain of {bounds.detect:.4g} with probability {bounds.power:.0%}"
+        f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"
         + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
     )
     if chance >= LUCK:
@@ -181,7 +181,16 @@ def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> I
 def _apart(judged: Judged, bounds: Bounds) -> Iterator[str]:
     yield from judged.why_seen
     yield (
-        f"about {bounds.rows_needed:,} rows new to both would show a gain of {bounds.detect:.4g} with probability "
+        f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
         f"{POWER:.0%}, as far as the {len(judged.y):,} tell that are not; label newer rows, or let a person decide: "
         "treadle promote"
     )
+
+
+def _figure(value: float) -> str:
+    """Four significant digits, or a whole number with commas: a price's error is 21,695 and not 2.17e+04."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _signed(value: float) -> str:
+    return f"+{_figure(value)}" if value >= 0 else _figure(value)

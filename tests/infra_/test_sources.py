@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import sources
-from tasks.errors import DataError
+from tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,8 +185,30 @@ def test_months_arrive_in_order_and_each_file_once(tmp_path: Path) -> None:
 
 def test_a_source_that_finds_nothing_is_empty_and_a_named_path_is_not(tmp_path: Path) -> None:
     assert sources.find(tmp_path, ("gone.csv", "nowhere/*")) == []
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         sources.find(tmp_path, "x", [tmp_path / "gone.csv"])
+
+
+@pytest.mark.parametrize(
+    ("path", "covered"),
+    [
+        ("table.csv", True),
+        ("inbox/new.csv", True),
+        ("inbox/2024/05.csv", True),
+        ("globbed/a.csv", True),
+        ("globbed/deep/a.csv", True),
+        ("globbed/a.parquet", False),
+        ("table.csv.scored.csv", False),
+        ("inbox2/new.csv", False),
+    ],
+)
+def test_what_a_source_covers_is_known_before_it_is_there(tmp_path: Path, path: str, covered: bool) -> None:
+    source = ("table.csv", "inbox", "globbed/*.csv")
+    assert sources.covers(tmp_path, source, tmp_path / path) is covered
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("a\n1\n")
+    if covered and "deep" not in path:
+        assert tmp_path / path in sources.find(tmp_path, source)
 
 
 def test_a_folder_without_rights_is_one_line(tmp_path: Path) -> None:

@@ -110,6 +110,15 @@ def test_detect_is_a_share_of_the_champions_error() -> None:
     assert f"a gain of {0.02 * verdict.champion_value:.4g}" in verdict.reasons[1]
 
 
+def test_figures_of_a_large_target_are_written_out() -> None:
+    draw = np.random.default_rng(7)
+    y = draw.normal(size=3_000) * 50_000
+    close, far = y + draw.normal(size=3_000) * 10_000, y + draw.normal(size=3_000) * 20_000
+    verdict = gate.decide(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
+    assert f"rmse {verdict.value:,.0f} against {verdict.champion_value:,.0f}" in verdict.headline
+    assert not any("e+0" in reason for reason in verdict.reasons)
+
+
 REFUSALS = {
     "a leak names the column": ({"leaks": [Leak(("refund",), 1.0, "AUC")]}, "column 'refund' alone gives the target"),
     "a pair that leaks": ({"leaks": [Leak(("a", "b"), 0.9995, "R²")]}, "columns 'a' and 'b' together give the target"),
