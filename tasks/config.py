@@ -20,6 +20,8 @@ from tasks.booster import BoosterSpec
 from tasks.dataset.schema import nearest
 from tasks.dataset.split import SplitSpec
 from tasks.gate import GateSpec
+from tasks.performance import MonitorSpec
+from tasks.retrain import RetrainSpec
 from tasks.search import TuneSpec
 
 if TYPE_CHECKING:
@@ -56,6 +58,19 @@ class DataSpec(BaseModel):
     max_bad_rows: float = Field(0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole")
 
 
+class LabelsSpec(BaseModel):
+    """Where labels that come after their rows arrive: files with the key, the target and perhaps a time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: str | tuple[Name, ...] = Field(
+        default="", description="file, folder or glob of late labels, or a list of them; empty: none come late"
+    )
+    observed_at: str = Field(
+        default="", description="column that says when a label was observed, the newest counts; empty: by arrival"
+    )
+
+
 class ScoreSpec(BaseModel):
     """Where predictions go besides the table."""
 
@@ -74,11 +89,14 @@ class PipelineConfig(BaseModel):
         description="the file's name without .toml: lower-case letters, digits, - and _",
     )
     data: DataSpec
+    labels: LabelsSpec = LabelsSpec()
     split: SplitSpec = SplitSpec()
     tune: TuneSpec = TuneSpec()
     model: BoosterSpec = BoosterSpec()
     gate: GateSpec = GateSpec()
     score: ScoreSpec = ScoreSpec()
+    monitor: MonitorSpec = MonitorSpec()
+    retrain: RetrainSpec = RetrainSpec()
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
@@ -89,11 +107,12 @@ class PipelineConfig(BaseModel):
     def digest(self) -> str:
         """Sha256 (hex) of what training obeys: the same digest on the same data version is the same run.
 
-        Left out is what cannot change a model or its verdict: the name, where files come from and go to, and
-        how many bad rows a batch may have.
+        Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
+        bad rows a batch may have, and what happens after training.
         """
+        after = {"labels": True, "score": True, "monitor": True, "retrain": True}
         obeyed = self.model_dump(
-            mode="json", exclude={"name": True, "score": True, "data": {"source": True, "max_bad_rows": True}}
+            mode="json", exclude={"name": True, **after, "data": {"source": True, "max_bad_rows": True}}
         )
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -109,6 +128,7 @@ class Clash(NamedTuple):
 
 def _clashes(config: PipelineConfig) -> Iterator[Clash]:
     yield from _column_clashes(config)
+    yield from _label_clashes(config)
     yield from _task_clashes(config)
     yield from _split_clashes(config)
     if config.data.timezone and not _is_timezone(config.data.timezone):
@@ -138,6 +158,17 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
         if name == data.target or name in data.drop:
             what = "the target" if name == data.target else "in data.drop"
             yield Clash(f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features")
+
+
+def _label_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """A late label finds its row by the key."""
+    labels, data = config.labels, config.data
+    if labels.source and not data.key:
+        yield Clash("labels.source", "late labels find their rows by data.key, which names no column", "set data.key")
+    if labels.observed_at == data.target:
+        yield Clash("labels.observed_at", f"is the target {data.target!r}", "a column other than the target")
+    if labels.source and "observed_at" in (name.casefold() for name in (*data.key, data.target)):
+        yield Clash("labels.source", "observed_at is a column of key or target, and our name for a time", "rename it")
 
 
 def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:

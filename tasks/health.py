@@ -7,6 +7,7 @@ which compare the same batches with the same reference.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -14,11 +15,33 @@ from pydantic import BaseModel, ConfigDict
 from tasks import features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
     from tasks.features import FeatureSpec
+
+
+class Freshness(BaseModel):
+    """How old data and champion are.
+
+    `newest_row` is the newest value of the time column (empty without one), `newest_batch` when a batch was accepted
+    last, `newest_label` when a label arrived last (in a row, or late). `champion_made` is when the champion was
+    registered, `champion_since` when it took the chair; `trained_until` the last time value that it has learned from,
+    `days_unseen` how many days of data came after it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    newest_row: str
+    newest_batch: datetime | None
+    batch_age_days: float | None
+    newest_label: datetime | None
+    champion_made: datetime
+    champion_since: datetime
+    champion_age_days: float
+    trained_until: str
+    days_unseen: float | None
 
 
 class ColumnShares(BaseModel):
@@ -43,7 +66,7 @@ class BatchShares(BaseModel):
 
 
 class Change(BaseModel):
-    """How far a column's share moved from the reference in the newest batches; `what` is `missing` or `unseen`."""
+    """How far a column's share moved from the reference in the newest batch; `what` is `missing` or `unseen`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,26 +100,20 @@ def shares(spec: FeatureSpec, rows: Iterable[pa.Table | pa.RecordBatch]) -> tupl
     )
 
 
-def changes(reference: Sequence[ColumnShares], batches: Sequence[BatchShares], newest: int = 1) -> tuple[Change, ...]:
-    """By how much each column's shares differ from the reference in the `newest` batches, the most changed first."""
-    last = batches[-newest:]
-    rows = sum(batch.rows for batch in last) or 1
+def changes(reference: Sequence[ColumnShares], batches: Sequence[BatchShares]) -> tuple[Change, ...]:
+    """Each column's shares in the reference and in the newest batch, the most changed first; none without batches."""
+    if not batches:
+        return ()
     found = []
     for before in reference:
-        for what in ("missing", "unseen"):
-            then = getattr(before, what)
-            if then is None or not last:
-                continue
-            now = sum(share * batch.rows for batch in last for share in [_of(batch, before.column, what)]) / rows
-            found.append(Change(column=before.column, what=what, reference=then, newest=now))
+        found.append(Change(column=before.column, what="missing", reference=before.missing, newest=0.0))
+        if before.unseen is not None:
+            found.append(Change(column=before.column, what="unseen", reference=before.unseen, newest=0.0))
+    found = [one.model_copy(update={"newest": course(batches[-1:], one.column, one.what)[0]}) for one in found]
     return tuple(sorted(found, key=lambda one: (-abs(one.newest - one.reference), one.column, one.what)))
 
 
 def course(batches: Sequence[BatchShares], column: str, what: str) -> list[float]:
-    """One share of one column, batch by batch."""
-    return [_of(batch, column, what) for batch in batches]
-
-
-def _of(batch: BatchShares, column: str, what: str) -> float:
-    by_name: Mapping[str, ColumnShares] = {one.column: one for one in batch.columns}
-    return float(getattr(by_name[column], what) or 0.0)
+    """One share of one column, `missing` or `unseen`, batch by batch."""
+    shares_of = [{one.column: one for one in batch.columns}[column] for batch in batches]
+    return [one.missing if what == "missing" else one.unseen or 0.0 for one in shares_of]

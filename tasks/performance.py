@@ -69,6 +69,38 @@ class Realised(BaseModel):
     actual: float | None
 
 
+class BatchOutcome(BaseModel):
+    """What the predictions for one batch were worth."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    label: str
+    realised: Realised
+
+
+class WindowOutcome(BaseModel):
+    """What the predictions for the rows of some days, the first and the last included, were worth."""
+
+    model_config = ConfigDict(frozen=True)
+
+    first: date
+    last: date
+    realised: Realised
+
+
+class VersionOutcome(BaseModel):
+    """What a model version's predictions were worth: all of them, by batch and by window, in order of time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    champion: bool
+    total: Realised
+    batches: tuple[BatchOutcome, ...]
+    windows: tuple[WindowOutcome, ...]
+
+
 def realised(
     task: str,
     metric: str,

@@ -163,11 +163,17 @@ def _performance(state: State) -> Iterator[Finding]:
     nothing_new = outside and surely and not state.new_rows
     end, side = (expected.lower, "below") if up else (expected.upper, "above")
     sentence = (
-        f"realised {state.metric} {got.value:.4g} ({got.lower:.4g} to {got.upper:.4g}) on {realised.labelled:,} recent "
-        f"labels; due {side} {end:.4g}, where the holdout's interval ends (its value: {expected.value:.4g})"
+        f"realised {state.metric} {figure(got.value)} ({figure(got.lower)} to {figure(got.upper)}) on "
+        f"{realised.labelled:,} recent labels; due {side} {figure(end)}, where the holdout's interval ends "
+        f"(its value: {figure(expected.value)})"
     )
     if not enough:
         sentence += f"; fewer than {LEAST_LABELS} labels say nothing"
     elif nothing_new:
         sentence += "; but no labelled row is new"
     yield Finding(cause="performance", due=outside and surely and enough and not nothing_new, sentence=sentence)
+
+
+def figure(value: float) -> str:
+    """Four significant digits, or a whole number with commas."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

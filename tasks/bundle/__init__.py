@@ -14,7 +14,7 @@ sha256 is the model's digest: whoever pins it has pinned every byte.
 
 from __future__ import annotations
 
-from tasks.bundle.artifact import check_golden, digest, facts, golden, load, write
+from tasks.bundle.artifact import check_golden, digest, facts, golden, load, reference, write
 from tasks.bundle.certificate import Certificate, certificate, certify
 from tasks.bundle.manifest import Facts
 from tasks.bundle.model import Model, predict
@@ -31,5 +31,6 @@ __all__ = [
     "golden",
     "load",
     "predict",
+    "reference",
     "write",
 ]

@@ -99,6 +99,14 @@ def golden(folder: Path) -> tuple[pa.Table, pa.Table]:
     )
 
 
+def reference(folder: Path) -> pa.Table:
+    """The training rows, typed, that later data is compared with; verified like `load`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(verified(folder)[1]["reference.parquet"]))
+
+
 def check_golden(model: Model, folder: Path) -> None:
     """Raise BundleError unless `model` gives the bundle's own predictions on its golden rows, within `TOLERANCE`.
 

@@ -17,6 +17,8 @@ from tasks.report.words import clean, label, metric_name, number, percent, signe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jinja2 import Environment
+
     from tasks.report.drawing import Plot
     from tasks.report.story import Story
 
@@ -52,9 +54,40 @@ class ScoreLine:
 
 def render(story: Story) -> str:
     """The whole page; below 2 MB whatever the number of rows, classes, columns and trials."""
+    heads, lines = scoreboard(story)
+    slices = slice_lines(story)
+    far = reach([(one.lower, one.upper) for one in slices])
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            story=story,
+            verdict=story.verdict,
+            tone=story.verdict.decision.lower().replace("_", "-"),
+            linear=linear_is_as_good(story),
+            heads=heads,
+            lines=lines,
+            gain=number_line(
+                story.verdict.gain,
+                story.verdict.lower,
+                story.verdict.upper,
+                reach([(story.verdict.lower, story.verdict.upper)]),
+            ),
+            judged=pictures(gallery.judged(story)),
+            learned=pictures(gallery.learned(story)),
+            classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
+            most_classes=CLASSES,
+            slices=[(one, number_line(one.gain, one.lower, one.upper, far)) for one in slices[:SLICES]],
+            more_slices=max(0, len(slices) - SLICES),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Templates beside this module: everything is escaped, a name that is not there is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -62,30 +95,8 @@ def render(story: Story) -> str:
         lstrip_blocks=True,
         finalize=lambda value: clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
-    environment.filters.update(number=number, signed=signed, percent=percent, metric=metric_name, label=label)
-    heads, lines = scoreboard(story)
-    slices = slice_lines(story)
-    far = reach([(one.lower, one.upper) for one in slices])
-    return environment.get_template("page.html").render(
-        story=story,
-        verdict=story.verdict,
-        tone=story.verdict.decision.lower().replace("_", "-"),
-        linear=linear_is_as_good(story),
-        heads=heads,
-        lines=lines,
-        gain=number_line(
-            story.verdict.gain,
-            story.verdict.lower,
-            story.verdict.upper,
-            reach([(story.verdict.lower, story.verdict.upper)]),
-        ),
-        judged=pictures(gallery.judged(story)),
-        learned=pictures(gallery.learned(story)),
-        classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
-        most_classes=CLASSES,
-        slices=[(one, number_line(one.gain, one.lower, one.upper, far)) for one in slices[:SLICES]],
-        more_slices=max(0, len(slices) - SLICES),
-    )
+    templates.filters.update(number=number, signed=signed, percent=percent, metric=metric_name, label=label)
+    return templates
 
 
 def pictures(plots: Sequence[Plot]) -> list[tuple[Plot, str]]:

@@ -1,0 +1,165 @@
+"""What became of predictions: every prediction beside the label that its row has by now, and the groups of them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from infra.tables.scratch import connect
+from tasks.dataset import literal, quote
+from tasks.performance import MONDAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from infra.tables.pipeline import Tables
+
+By = Literal["_version", "_batch", "_window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Predictions of one model version: all of them, those of a batch, or those of a window.
+
+    `window` is the window's first day. `rows` predictions, of which `labelled` have a label.
+    """
+
+    version: int
+    rows: int
+    labelled: int
+    batch_id: str | None = None
+    window: date | None = None
+
+
+def relation(tables: Tables, target: str, key: Sequence[str], *, time: str = "", timezone: str = "") -> str:
+    """SQL to stand after FROM: one row for each prediction by a model that was champion, with its row's label.
+
+    The columns of `predictions`, then `_moment` (local wall clock in `timezone`, else UTC): the row's value of
+    `time`, a date or timestamp; without one, when the row arrived; and `_label`: the newest label of the row's key,
+    or without a key the row's own; null where there is none yet. Every prediction counts, also of a row that came
+    again in a later batch.
+    """
+    moment = f"r.{quote(time)}" if time else "r._ingested_at"
+    local = f"CASE WHEN {moment} IS NOT NULL THEN {_local(tables, time, moment, timezone)} END"
+    if key:
+        label = f"t.{quote(target)}"
+        same = " AND ".join(f"p.{quote(name)} = t.{quote(name)}" for name in key)
+        truth = f"LEFT JOIN {tables.truth(target, key)} t ON {same}"
+    else:
+        own = target in tables.columns("rows").names
+        label, truth = (f"r.{quote(target)}" if own else "NULL"), ""
+    return (
+        f"(SELECT p.*, {local} AS _moment, {label} AS _label FROM {tables.relation('predictions')} p "
+        f"LEFT JOIN {tables.relation('rows')} r ON p._batch_id = r._batch_id AND p._ordinal = r._ordinal {truth} "
+        "WHERE p.purpose <> 'shadow')"
+    )
+
+
+def _local(tables: Tables, time: str, moment: str, timezone: str) -> str:
+    """A moment as wall clock: dates at midnight."""
+    import pyarrow as pa
+
+    kind = tables.columns("rows").field(time).type if time else pa.timestamp("us", "UTC")
+    if pa.types.is_timestamp(kind):
+        return f"timezone({literal(timezone or 'UTC')}, {moment})"
+    return f"CAST({moment} AS TIMESTAMP)"
+
+
+class Outcomes:
+    """The outcomes of one moment, kept in a scratch database with the columns that are asked for, and no other."""
+
+    def __init__(self, con: DuckDBPyConnection) -> None:
+        self._con = con
+
+    def groups(self, by: By) -> list[Group]:
+        """Groups by version, or within each version by batch or by window, in order of time."""
+        column = {"_version": "NULL", "_batch": "_batch_id", "_window": "_window"}[by]
+        where = "WHERE _window IS NOT NULL" if by == "_window" else ""
+        found = self._con.sql(
+            f"SELECT model_version, {column} AS part, count(*), count(_label) FROM outcomes {where} "
+            "GROUP BY ALL ORDER BY model_version, min(_moment), part"
+        ).fetchall()
+        return [
+            Group(
+                version=version,
+                rows=rows,
+                labelled=labelled,
+                batch_id=part if by == "_batch" else None,
+                window=part if by == "_window" else None,
+            )
+            for version, part, rows, labelled in found
+        ]
+
+    def recent(self, version: int, days: int) -> Group:
+        """The predictions of a version in the `days` days that end with its newest labelled one."""
+        rows, labelled = self._con.execute(
+            f"SELECT count(*), count(_label) FROM outcomes WHERE {self._recently(version, days)}"
+        ).fetchone() or (0, 0)
+        return Group(version=version, rows=rows, labelled=labelled)
+
+    def read(self, group: Group, columns: Sequence[str], *, recent_days: int | None = None) -> pa.Table:
+        """The labelled predictions of a group: `_label` and the prediction `columns`."""
+        where = [f"model_version = {group.version}", "_label IS NOT NULL"]
+        if group.batch_id is not None:
+            where.append(f"_batch_id = {literal(group.batch_id)}")
+        if group.window is not None:
+            where.append(f"_window = DATE {literal(group.window.isoformat())}")
+        if recent_days is not None:
+            where.append(self._recently(group.version, recent_days))
+        listed = ", ".join(quote(name) for name in columns)
+        return self._con.sql(f"SELECT _label, {listed} FROM outcomes WHERE {' AND '.join(where)}").to_arrow_table()
+
+    def _recently(self, version: int, days: int) -> str:
+        mine = f"model_version = {version}"
+        newest = f"(SELECT max(_moment) FROM outcomes WHERE {mine} AND _label IS NOT NULL)"
+        return f"{mine} AND _moment <= {newest} AND _moment > {newest} - INTERVAL {days} DAY"
+
+
+@contextmanager
+def opened(
+    tables: Tables,
+    target: str,
+    key: Sequence[str],
+    *,
+    time: str = "",
+    timezone: str = "",
+    window_days: int = 7,
+) -> Iterator[Outcomes]:
+    """Join once, in bounded memory, and answer for the block.
+
+    Of the tables only the key, the time, label and prediction columns are read.
+    """
+    names = tables.columns("predictions").names
+    shown = [name for name in names if name in ("prediction", "probability") or name.startswith("probability_")]
+    listed = "".join(f", {quote(name)}" for name in shown)
+    since = f"DATE {literal(MONDAY.isoformat())}"
+    past = f"floor(date_diff('day', {since}, CAST(_moment AS DATE)) / {window_days})"
+    with connect(tables.scratch) as con:
+        con.execute(
+            f"CREATE TABLE outcomes AS SELECT model_version, _batch_id, _moment, _label{listed}, "
+            f"{since} + {window_days} * CAST({past} AS INTEGER) AS _window "
+            f"FROM {relation(tables, target, key, time=time, timezone=timezone)} ORDER BY model_version, _moment"
+        )
+        yield Outcomes(con)
+
+
+def labelled(tables: Tables, target: str, key: Sequence[str], rows_version: int, labels_version: int) -> int:
+    """How many rows have a label at a data version: keys, or rows where there is no key; -1 is no table yet."""
+    if rows_version < 0:
+        return 0
+    rows = tables.relation("rows", version=rows_version)
+    if key:
+        names = ", ".join(quote(name) for name in key)
+        truth = tables.truth(target, key, rows_version=rows_version, labels_version=labels_version)
+        counted = f"(SELECT DISTINCT {names} FROM {rows}) SEMI JOIN {truth} USING ({names})"
+    elif target in tables.columns("rows", rows_version).names:
+        counted = f"{rows} WHERE {quote(target)} IS NOT NULL"
+    else:
+        return 0
+    with connect(tables.scratch) as con:
+        return int((con.sql(f"SELECT count(*) FROM {counted}").fetchone() or (0,))[0])
