@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infra.settings import Settings
+    from tasks.config import PipelineConfig
 
 LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
@@ -99,3 +100,31 @@ def prefect_server(server_home: Settings, monkeypatch: pytest.MonkeyPatch) -> st
     url = orchestrator.state(server_home).url
     monkeypatch.setenv("PREFECT_API_URL", url)
     return url
+
+
+@pytest.fixture(scope="session")
+def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Path:
+    """A home whose pipeline has two versions: the gate promoted the first, a person the second."""
+    from flows import promote, train
+    from infra import orchestrator
+    from tests.projects import project, tumours
+
+    home = tmp_path_factory.mktemp("clinic") / "home"
+    (home / "pipelines").mkdir(parents=True)
+    with environment_restored():
+        os.environ["PREFECT_API_URL"] = orchestrator.state(server_home).url
+        settings, config = project(home, tumours(), "Malignant")
+        train.run(settings, config, trials=1, budget=60)
+        train.run(settings, config, trials=2, budget=60, again=True)
+        promote.run(settings, config, 2, "the clinic asked for it")
+    return home
+
+
+@pytest.fixture
+def clinic(_clinic: Path, tmp_path: Path) -> tuple[Settings, PipelineConfig]:
+    """A copy of that home for the test alone; version 2 of `clinic` is the champion, version 1 was before it."""
+    from infra import settings as settings_
+    from tasks import config as config_
+
+    home = shutil.copytree(_clinic, tmp_path / "clinic")
+    return settings_.at(home), config_.load(home / "pipelines" / "clinic.toml")
