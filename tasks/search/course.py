@@ -140,7 +140,9 @@ def _can_be_dealt(task: str, y: np.ndarray) -> bool:
     """Few rows, and of a binary target enough of both classes that every fold gets one."""
     import numpy as np
 
-    return len(y) < CROSS_VALIDATED and (task != "binary" or np.bincount(y.astype(np.int64)).min() >= FOLDS)
+    if len(y) >= CROSS_VALIDATED:
+        return False
+    return task != "binary" or bool(np.bincount(y.astype(np.int64)).min() >= FOLDS)
 
 
 def _deal(y: np.ndarray, seed: int) -> np.ndarray:
