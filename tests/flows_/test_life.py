@@ -209,6 +209,45 @@ def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
     assert moved.who == newest.who != ""
 
 
+def another(life: Life) -> tuple[int, int]:
+    """The champion, and a version that is not."""
+    shown = models.run(life.settings, life.config)
+    return shown.champion, next(one.version for one in shown.versions if not one.champion)
+
+
+def test_an_alias_that_a_person_moved_is_told_and_put_back_by_a_person(life: Life) -> None:
+    champion, other = another(life)
+    opened = stores.open(life.settings, "clinic")
+    opened.registry.set_champion(other)
+    assert f"points at version {other}" in models.run(life.settings, life.config).alias
+    assert score.run(life.settings, life.config).version == champion
+    assert opened.registry.champion_alias() == other
+    promote.run(life.settings, life.config, champion, "the alias was moved by hand")
+    assert models.run(life.settings, life.config).alias == ""
+    with pytest.raises(UsageError, match="champion already"):
+        promote.run(life.settings, life.config, champion, "once more")
+
+
+def test_a_move_that_was_cut_off_before_the_alias_is_completed_by_the_next_command(life: Life) -> None:
+    champion, other = another(life)
+    opened = stores.open(life.settings, "clinic")
+    version = opened.ledger.version("clinic", other)
+    opened.ledger.promote(
+        "clinic",
+        expected=champion,
+        to=other,
+        verdict="BY HAND",
+        reason="cut off",
+        who="me",
+        bundle=version.bundle,
+        digest=version.digest,
+    )
+    assert opened.registry.champion_alias() == champion
+    assert score.run(life.settings, life.config).version == other
+    assert opened.registry.champion_alias() == other
+    assert opened.ledger.pending("clinic") == ()
+
+
 def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_since(
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
