@@ -60,11 +60,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Holdout metrics of everyone ('challenger', 'champion', 'linear', 'dummy'), training metrics of the challenger."""
+    """Holdout metrics of everyone ('challenger', 'champion', 'linear', 'dummy'), training metrics of the challenger.
+
+    `lower` and `upper` are the ends of the 95% interval of the challenger's deciding metric on the holdout.
+    """
 
     holdout: dict[str, dict[str, float]]
     train: dict[str, float]
     holdout_reads: int
+    lower: float | None = None
+    upper: float | None = None
 
     def of(self, who: str, metric: str) -> float | None:
         """One value, or None where nobody of that name was scored."""

@@ -106,10 +106,13 @@ def interval(
 
     Of more than `MOST_DRAWN` rows that many are drawn from, and the distance of the ends from the value is shrunk by
     the square root of the share (the m out of n bootstrap, Bickel & Sakov 2008): the cost is bounded, whatever the
-    rows. Both ends are NaN where the metric is not defined on the rows, or on more than 5% of the draws.
+    rows. Both ends are NaN where there are no rows, where the metric is not defined on them, or on more than 5% of the
+    draws.
     """
     import numpy as np
 
+    if not len(y):
+        return float("nan"), float("nan")
     rows, value = len(y), score(task, metric, y, p)
     if rows > MOST_DRAWN:
         some = np.sort(np.random.default_rng(seed).choice(rows, MOST_DRAWN, replace=False))

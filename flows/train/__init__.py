@@ -13,15 +13,15 @@ from prefect import flow
 
 from flows.ingest import ingest
 from flows.steps import one_at_a_time
-from flows.train.reference import TrainResult
-from flows.train.steps import fit, plan, prepare, tune
+from flows.train.reference import NotDue, TrainResult
+from flows.train.steps import fit, plan, prepare, tune, weigh
 from flows.train.verdict import crown, finished, judge, package, register
 
 if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
-__all__ = ["TrainResult", "run", "train"]
+__all__ = ["NotDue", "TrainResult", "run", "train"]
 
 
 def run(
@@ -32,15 +32,16 @@ def run(
     budget: float | None = None,
     device: str | None = None,
     again: bool = False,
-) -> TrainResult:
-    """Train a challenger and let the gate decide.
+    if_due: bool = False,
+) -> TrainResult | NotDue:
+    """Train a challenger and let the gate decide; with `if_due` only where a rule of [retrain] calls for it.
 
     Raises TargetError where the target cannot be learned, UsageError for a device that is not there.
     """
     from infra.orchestrator import flow_context
 
     with flow_context(settings):
-        return train(str(settings.home), config.name, trials, budget, device, again)
+        return train(str(settings.home), config.name, trials, budget, device, again, if_due)
 
 
 @flow(name="train", flow_run_name="train {pipeline}")
@@ -52,10 +53,15 @@ def train(
     budget_seconds: float | None = None,
     device: str | None = None,
     again: bool = False,
-) -> TrainResult:
+    if_due: bool = False,
+) -> TrainResult | NotDue:
     """Ingest what waits, train a challenger within trials and budget, judge it, and promote it if it is better."""
     arrived = ingest(home, pipeline)
-    ref = plan(home, pipeline, trials, budget_seconds, device, again)
+    asked = weigh(home, pipeline) if if_due else None
+    if isinstance(asked, NotDue):
+        return asked.model_copy(update={"ingest": arrived})
+    reason = asked.text if asked else ""
+    ref = plan(home, pipeline, trials, budget_seconds, device, again, reason)
     done = finished(ref)
     if done is not None:
         ref.clear_up()

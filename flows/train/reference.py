@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,7 +22,8 @@ class RunRef(BaseModel):
     """One training run: everything that its steps need to find the same rows, parameters and files again.
 
     `champion` is the version in the chair when the run began; its last training row bounds a time split's holdout.
-    `wanted_device` is what the config or the command line says, `device` what it came to.
+    `wanted_device` is what the config or the command line says, `device` what it came to; `reason` why it was due,
+    where somebody asked for that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class RunRef(BaseModel):
     device: str
     device_why: str
     champion: int | None
+    reason: str = ""
 
     def open(self) -> Workplace:
         """The pipeline with this run's trials, budget and device in its config.
@@ -84,6 +86,7 @@ class RunRef(BaseModel):
             "seed": str(self.seed),
             "device": self.device,
             "judged_against": f"version {self.champion}" if self.champion else "dummy",
+            **({"reason": self.reason} if self.reason else {}),
         }
 
     def facts(self, rows: str) -> dict[str, str]:
@@ -111,7 +114,11 @@ class Packaged(BaseModel):
 
 
 class TrainResult(BaseModel):
-    """The run's end, for people and machines; `against` is the champion that it was judged against, if any."""
+    """The run's end, for people and machines; `against` is the champion that it was judged against, if any.
+
+    `value_lower` and `value_upper` are the ends of the 95% interval of `value`, None where it has none. `reason` says
+    why training was due, where it was asked to train only then.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,12 +146,36 @@ class TrainResult(BaseModel):
     device_why: str
     judged_rows: int = 0
     holdout_reads: int = 0
+    value_lower: float | None = None
+    value_upper: float | None = None
+    reason: str = ""
     ingest: IngestResult | None = None
 
     def exit_code(self) -> int:
         """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""
         if self.decision in ("REFUSED", "NOT_COMPARABLE"):
             return 4
+        return self.ingest.exit_code() if self.ingest else 0
+
+
+class NotDue(BaseModel):
+    """The end of a command that was to train only if due, and found nothing due; its fields are some of TrainResult's.
+
+    `against` is the champion, which stays.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    decision: Literal["NOT_DUE"] = "NOT_DUE"
+    headline: str
+    reasons: tuple[str, ...]
+    against: int | None
+    data_version: str
+    ingest: IngestResult | None = None
+
+    def exit_code(self) -> int:
+        """3 when a batch that waited was refused whole, else 0."""
         return self.ingest.exit_code() if self.ingest else 0
 
 

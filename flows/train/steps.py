@@ -8,16 +8,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 
 from flows import events
+from flows.due import outcomes, state
 from flows.promote import settle
 from flows.steps import open_workplace
-from flows.train.reference import RunRef, code_version, key_of, lock_hash, with_overrides
+from flows.train.reference import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
 from flows.train.rivals import new_to_both
 from tasks.errors import TargetError
 
 if TYPE_CHECKING:
+    from tasks.retrain import Reason
     from tasks.search import Trial
+
+
+@task(name="is it due?", task_run_name="is it due?")
+def weigh(home: str, pipeline: str) -> NotDue | Reason:
+    """Ask the rules of [retrain]; a reason stands beside the Prefect run that asked."""
+    from tasks import retrain
+
+    place = open_workplace(home, pipeline)
+    settle(place.stores)
+    with outcomes(place) as found:
+        known = state(place, found)
+    reason, findings = retrain.due(known), retrain.findings(known)
+    if reason is None:
+        return NotDue(
+            pipeline=pipeline,
+            headline="no rule of [retrain] calls for another model",
+            reasons=tuple(one.sentence for one in findings),
+            against=known.champion,
+            data_version=place.stores.data_version(),
+        )
+    events.emit("train", f"due: {reason.text}")
+    create_markdown_artifact(
+        key=f"due-{pipeline}".replace("_", "-"),
+        markdown="\n".join(["## Why it was time to train", *(f"- {one}" for one in reason.sentences)]),
+        description=f"Why {pipeline} was trained again",
+    )
+    return reason
 
 
 @task(name="plan the run", task_run_name="plan the run")
@@ -28,6 +58,7 @@ def plan(
     budget_seconds: float | None,
     device: str | None,
     again: bool,
+    reason: str = "",
 ) -> RunRef:
     """Name the run by data version, config digest and seed; `again` counts on from the finished ones of that name."""
     from infra.stores import versions
@@ -61,6 +92,7 @@ def plan(
         device=taken,
         device_why=why,
         champion=champion.version_to if champion else None,
+        reason=reason,
     )
 
 

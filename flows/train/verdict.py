@@ -87,7 +87,7 @@ def package(ref: RunRef) -> None:
 @task(name="judge", task_run_name="judge")
 def judge(ref: RunRef) -> None:
     """Read the holdout once, let the gate decide, and write the report."""
-    from tasks import evaluation, gate, report, training
+    from tasks import evaluation, gate, metrics, report, training
     from tasks.booster import Curve
     from tasks.bundle import load
     from tasks.dataset.judging import alike
@@ -114,7 +114,8 @@ def judge(ref: RunRef) -> None:
     for name, svg in report.plots(story).items():
         bench.put_text(f"artifacts/plots/{name}.svg", svg)
     bench.put_text("artifacts/report.html", report.render(story))
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads)
+    bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(known, bounds))
     bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
 
@@ -196,6 +197,9 @@ def summarise(
         device_why=ref.device_why,
         judged_rows=verdict.rows,
         holdout_reads=scores.holdout_reads,
+        value_lower=scores.lower,
+        value_upper=scores.upper,
+        reason=ref.reason,
     )
 
 

@@ -16,7 +16,7 @@ from tasks.errors import UsageError
 if TYPE_CHECKING:
     from flows.ingest import IngestResult
     from flows.score import ScoreResult
-    from flows.train import TrainResult
+    from flows.train import NotDue, TrainResult
 
 GROUP = "Every day"
 
@@ -55,7 +55,7 @@ def ingest(
 @commands.command(
     cls=Page,
     rich_help_panel=GROUP,
-    epilog=examples("treadle train", "treadle train --budget 60 --trials 100", "treadle train --again --device cpu"),
+    epilog=examples("treadle train", "treadle train --budget 60 --trials 100", "treadle train --if-due --device cpu"),
 )
 def train(
     context: typer.Context,
@@ -73,6 +73,9 @@ def train(
         typer.Option(help="Where to train (default: the config's).", show_default=False),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew where the same run is finished.")] = False,
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="Only where a rule of [retrain] calls for another model.")
+    ] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
@@ -82,10 +85,10 @@ def train(
     """
     from flows.cli import show
 
-    def verb() -> TrainResult:
+    def verb() -> TrainResult | NotDue:
         from flows import train
 
-        return train.run(*opened(pipeline), trials=trials, budget=budget, device=device, again=again)
+        return train.run(*opened(pipeline), trials=trials, budget=budget, device=device, again=again, if_due=if_due)
 
     return carry_out(context.obj, "train", verb, show.train, as_json=as_json, pipeline=pipeline)
 

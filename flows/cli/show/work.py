@@ -11,7 +11,7 @@ from tasks.baselines import as_good
 if TYPE_CHECKING:
     from flows.ingest import IngestResult
     from flows.score import ScoreResult
-    from flows.train import TrainResult
+    from flows.train import NotDue, TrainResult
 
 
 def ingest(result: IngestResult, screen: Screen) -> None:
@@ -50,8 +50,18 @@ def _after_ingest(result: IngestResult, screen: Screen) -> None:
         screen.next("what there is to score with", "models")
 
 
-def train(result: TrainResult, screen: Screen) -> None:
-    """The verdict in words, the scores side by side, and where the report is."""
+def train(result: TrainResult | NotDue, screen: Screen) -> None:
+    """The verdict in words, the scores side by side, and where the report is; or that nothing was due."""
+    from flows.train import NotDue
+
+    if isinstance(result, NotDue):
+        screen.line(("not due: ", "bold green"), result.headline)
+        for reason in result.reasons:
+            screen.line(f"  - {reason}")
+        screen.next("how the champion does", "monitor")
+        return
+    if result.reason:
+        screen.line(("it was due: ", "yellow"), result.reason)
     if result.already:
         screen.line("this run is finished already (same data, config and seed); --again makes another")
     screen.line(judged(result.decision), ("  ", ""), (result.headline, "bold"))
