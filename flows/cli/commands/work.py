@@ -1,4 +1,4 @@
-"""Every day: `ingest`, `train`, `score`."""
+"""Every day: `ingest`, `train`, `score`, `monitor`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from flows.ingest import IngestResult
+    from flows.monitor import MonitorResult
     from flows.score import ScoreResult
     from flows.train import NotDue, TrainResult
 
@@ -26,28 +27,36 @@ commands = typer.Typer()
 @commands.command(
     cls=Page,
     rich_help_panel=GROUP,
-    epilog=examples("treadle ingest", "treadle ingest inbox/2024-05.csv", "treadle ingest --json | jq .quarantined"),
+    epilog=examples(
+        "treadle ingest",
+        "treadle ingest inbox/2024-05.csv",
+        "treadle ingest --labels churned-in-may.csv",
+        "treadle ingest --json | jq .quarantined",
+    ),
 )
 def ingest(
     context: typer.Context,
     *,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Only these files (default: what waits in the config's source)."),
+        typer.Argument(metavar="PATH", help="Only these files (default: what waits in the config's sources)."),
     ] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="PATH holds late labels (key, target), not rows.")] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
-    """Validate new files into rows or quarantine.
+    """Validate new files into rows, labels or quarantine.
 
     A file whose content was seen before, under whatever name, does nothing.
     """
     from flows.cli import show
 
     def verb() -> IngestResult:
+        if labels and not paths:
+            raise UsageError("--labels says what PATH holds, and names none", "treadle ingest --labels PATH")
         from flows import ingest
 
-        return ingest.run(*opened(pipeline), paths or ())
+        return ingest.run(*opened(pipeline), paths or (), labels=labels)
 
     return carry_out(context.obj, "ingest", verb, show.ingest, as_json=as_json, pipeline=pipeline)
 
@@ -133,3 +142,22 @@ def score(
         return score.run(*opened(pipeline), rescore=rescore, input=input, output=output)
 
     return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle monitor", "treadle monitor --json | jq .due,.reason")
+)
+def monitor(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
+    """See how the champion does, and whether to train again.
+
+    What waits is ingested, predictions are compared with the labels that have come, and new batches with the rows
+    that the champion learned from.
+    """
+    from flows.cli import show
+
+    def verb() -> MonitorResult:
+        from flows import monitor
+
+        return monitor.run(*opened(pipeline))
+
+    return carry_out(context.obj, "monitor", verb, show.monitor, as_json=as_json, pipeline=pipeline)

@@ -3,6 +3,7 @@
 from flows.cli.show.begin import check, demo, init
 from flows.cli.show.look import models, promote, report, rollback
 from flows.cli.show.machine import doctor, down
+from flows.cli.show.watch import monitor
 from flows.cli.show.work import ingest, score, train
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ingest",
     "init",
     "models",
+    "monitor",
     "promote",
     "report",
     "rollback",

@@ -1,0 +1,49 @@
+"""`treadle monitor`: late labels, realised performance, freshness, what the data looks like; is it time to train?
+
+What waits is ingested first. Nothing is changed but what the ingest brings: the same data and champion give the same
+MLflow run again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect import flow
+
+from flows import events
+from flows.ingest import ingest
+from flows.monitor.result import MonitorResult
+from flows.monitor.steps import decide, look, measure, tell
+from flows.score import resolve
+from flows.steps import one_at_a_time
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+__all__ = ["MonitorResult", "monitor", "run"]
+
+
+def run(settings: Settings, config: PipelineConfig) -> MonitorResult:
+    """See how the champion does.
+
+    Raises NothingPromoted without a champion, BundleError where its bundle is damaged.
+    """
+    from infra.orchestrator import flow_context
+
+    with flow_context(settings):
+        return monitor(str(settings.home), config.name)
+
+
+@flow(name="monitor", flow_run_name="monitor {pipeline}")
+@one_at_a_time("monitor")
+def monitor(home: str, pipeline: str) -> MonitorResult:
+    """Ingest what waits, compare predictions with labels and batches with the reference, and weigh retraining."""
+    arrived = ingest(home, pipeline)
+    champion = resolve(home, pipeline, "champion")
+    measured = measure(home, pipeline, champion)
+    seen = look(home, pipeline, champion)
+    result = decide(pipeline, champion, measured, seen)
+    told = tell(home, pipeline, result, measured.predictions_version)
+    events.emit("monitor", "retraining is due" if told.due else "nothing is due")
+    return told.model_copy(update={"ingest": arrived})

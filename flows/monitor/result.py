@@ -1,0 +1,69 @@
+"""What `treadle monitor` ends with, and what its steps hand each other."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from flows.ingest import IngestResult
+from tasks.health import BatchShares, ColumnShares, Freshness
+from tasks.performance import Bounds, Realised, VersionOutcome
+from tasks.retrain import Finding
+
+
+class Measured(BaseModel):
+    """What predictions turned out to be worth, and what the rules of [retrain] make of it, at one data version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    data_version: str
+    predictions_version: int
+    expected: Bounds | None
+    recent: Realised | None
+    versions: tuple[VersionOutcome, ...]
+    findings: tuple[Finding, ...]
+    reason: str
+    warnings: tuple[str, ...]
+
+
+class Seen(BaseModel):
+    """How old data and champion are, and the newest batches beside the champion's reference."""
+
+    model_config = ConfigDict(frozen=True)
+
+    freshness: Freshness
+    reference: tuple[ColumnShares, ...]
+    batches: tuple[BatchShares, ...]
+
+
+class MonitorResult(BaseModel):
+    """How the champion does.
+
+    `expected` is its holdout value with its interval (null where its training told none), `recent` its predictions of
+    the last days before the newest label, by which it is judged. `reason` says why retraining is due; empty where it
+    is not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    champion: int
+    metric: str
+    data_version: str
+    due: bool
+    reason: str
+    findings: tuple[Finding, ...]
+    expected: Bounds | None
+    recent: Realised | None
+    versions: tuple[VersionOutcome, ...]
+    freshness: Freshness
+    reference: tuple[ColumnShares, ...]
+    batches: tuple[BatchShares, ...]
+    page: str
+    run_id: str
+    warnings: tuple[str, ...]
+    ingest: IngestResult | None = None
+
+    def exit_code(self) -> int:
+        """3 when a batch that waited was refused whole, else 0: that retraining is due is no failure."""
+        return self.ingest.exit_code() if self.ingest else 0

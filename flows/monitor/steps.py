@@ -1,0 +1,223 @@
+"""The steps of `treadle monitor`: each loads by `infra`, calls `tasks`, and hands on what it found."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from flows import due, events
+from flows.monitor import telling
+from flows.monitor.result import Measured, MonitorResult, Seen
+from flows.score import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
+from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from tasks.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.tables.outcomes import By, Group, Outcomes
+    from tasks.bundle import Facts, Model
+    from tasks.health import Freshness
+    from tasks.performance import Realised, VersionOutcome
+
+BATCHES = 30
+"""Of so many batches, the newest, the columns are looked at."""
+
+ROWS_AT_ONCE = 50_000
+DAY_SECONDS = 86_400
+
+
+@task(name="measure", task_run_name="measure")
+def measure(home: str, pipeline: str, champion: ModelRef) -> Measured:
+    """Join predictions with labels once, then take each group's realised performance by itself."""
+    from tasks import retrain
+
+    place = open_workplace(home, pipeline)
+    tables, record = place.stores.tables, place.stores.ledger.version(pipeline, champion.version)
+    data_version, predicted = place.stores.data_version(), tables.version("predictions")
+    versions: list[VersionOutcome] = []
+    warnings: list[str] = []
+    with due.outcomes(place) as found:
+        known = due.state(place, found)
+        totals = found.groups("_version")
+        for number, group in enumerate(totals):
+            events.emit("monitor", f"version {group.version}", done=number, total=len(totals))
+            try:
+                model = place.model(group.version)
+            except BundleError as error:
+                warnings.append(f"version {group.version} is left out: {error.message}")
+                continue
+            if model.task != place.config.data.task:
+                warnings.append(f"version {group.version} is left out: it was a {model.task} model")
+                continue
+            versions.append(_outcome(place, found, model, group, known.metric, champion.version))
+        events.emit("monitor", "predictions compared with labels", done=len(totals), total=len(totals))
+    reason = retrain.due(known)
+    return Measured(
+        metric=record.metric if record else known.metric,
+        data_version=data_version,
+        predictions_version=predicted,
+        expected=known.expected,
+        recent=known.realised,
+        versions=tuple(versions),
+        findings=retrain.findings(known),
+        reason=reason.text if reason else "",
+        warnings=tuple(warnings),
+    )
+
+
+def _outcome(
+    place: Workplace, found: Outcomes, model: Model, total: Group, metric: str, champion: int
+) -> VersionOutcome:
+    """One version's groups, each read and scored by itself."""
+    from tasks import performance
+
+    wanted, classes = performance.columns(model.task, model.post.classes), model.post.classes
+    labels = {one.batch_id: one.label for one in place.stores.ledger.batches(place.config.name)}
+
+    def one(group: Group) -> Realised:
+        table = found.read(group, wanted)
+        return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows)
+
+    def groups(by: By) -> Iterator[Group]:
+        return (group for group in found.groups(by) if group.version == total.version)
+
+    windows = []
+    for group in groups("_window"):
+        first, last = performance.window(group.window or date.min, place.config.monitor.window_days)
+        windows.append(performance.WindowOutcome(first=first, last=last, realised=one(group)))
+    return performance.VersionOutcome(
+        version=total.version,
+        champion=total.version == champion,
+        total=one(total),
+        batches=tuple(
+            performance.BatchOutcome(
+                batch_id=group.batch_id or "", label=labels.get(group.batch_id or "", ""), realised=one(group)
+            )
+            for group in groups("_batch")
+        ),
+        windows=tuple(windows),
+    )
+
+
+@task(name="look at the data", task_run_name="look at the data")
+def look(home: str, pipeline: str, champion: ModelRef) -> Seen:
+    """The newest batches, a slice at a time, beside the reference in the champion's bundle; and how old all is."""
+    from infra.tables import connect
+    from tasks import bundle, health
+    from tasks.dataset import quote
+
+    place = open_workplace(home, pipeline)
+    folder = place.stores.bundle_folder(champion.version)
+    model, tables = place.model(champion.version, champion.digest), place.stores.tables
+    spec = model.features
+    labels = {one.batch_id: one.label for one in place.stores.ledger.batches(pipeline)}
+    stored = tables.columns("rows").names
+    listed = ", ".join(quote(name) for name in dict.fromkeys(spec.sources) if name in stored)
+    batches = []
+    with connect(tables.scratch) as con:
+        newest = con.sql(
+            f"SELECT _batch_id FROM {tables.relation('rows')} GROUP BY _batch_id "
+            f"ORDER BY min(_ingested_at) DESC, _batch_id DESC LIMIT {BATCHES}"
+        ).fetchall()
+        for (batch_id,) in reversed(newest):
+            relation = con.sql(f"SELECT {listed} FROM {tables.relation('rows', batches=[batch_id])}")
+            rows, shares = health.shares(spec, relation.to_arrow_reader(ROWS_AT_ONCE))
+            label = labels.get(batch_id, batch_id)
+            batches.append(health.BatchShares(batch_id=batch_id, label=label, rows=rows, columns=shares))
+    events.emit("monitor", f"{len(batches)} batches compared with the rows that version {champion.version} knows")
+    return Seen(
+        freshness=_freshness(place, champion, bundle.facts(folder)),
+        reference=health.shares(spec, [bundle.reference(folder)])[1],
+        batches=tuple(batches),
+    )
+
+
+def _freshness(place: Workplace, champion: ModelRef, facts: Facts) -> Freshness:
+    from infra.tables import connect
+    from tasks.dataset import quote
+    from tasks.health import Freshness
+
+    stores, target, now = place.stores, place.config.data.target, datetime.now(UTC)
+    tables, time = stores.tables, due.time_column(place)
+    rows = tables.relation("rows")
+    newest = f"max({quote(time)})" if time else "NULL"
+    own = (
+        f"max(_ingested_at) FILTER ({quote(target)} IS NOT NULL)" if target in tables.columns("rows").names else "NULL"
+    )
+    with connect(tables.scratch) as con:
+        row, batch, label = con.sql(f"SELECT {newest}, max(_ingested_at), {own} FROM {rows}").fetchone() or (None,) * 3
+        late = con.sql(f"SELECT max(_ingested_at) FROM {tables.relation('labels')}").fetchone()
+    known = [one for one in (label, *(late or ())) if one is not None]
+    record = stores.ledger.version(stores.pipeline, champion.version)
+    chair = stores.ledger.champion(stores.pipeline)
+    assert record is not None
+    assert chair is not None
+    return Freshness(
+        newest_row="" if row is None else str(row),
+        newest_batch=batch,
+        batch_age_days=None if batch is None else (now - batch).total_seconds() / DAY_SECONDS,
+        newest_label=max(known) if known else None,
+        champion_made=record.created_at,
+        champion_since=chair.at,
+        champion_age_days=(now - record.created_at).total_seconds() / DAY_SECONDS,
+        trained_until="" if facts.trained_until is None else str(facts.trained_until),
+        days_unseen=_days_between(facts.trained_until, row),
+    )
+
+
+def _days_between(before: object, after: object) -> float | None:
+    """Days from one date or moment to a later one; None where they are not both the same kind of time."""
+    if isinstance(before, datetime) and isinstance(after, datetime):
+        before, after = (one if one.tzinfo else one.replace(tzinfo=UTC) for one in (before, after))
+        return max(0.0, (after - before).total_seconds() / DAY_SECONDS)
+    both_dates = type(before) is date and type(after) is date
+    return max(0.0, float((after - before).days)) if both_dates else None  # type: ignore[operator]
+
+
+def decide(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) -> MonitorResult:
+    """Everything that was found, before it is told anywhere."""
+    return MonitorResult(
+        pipeline=pipeline,
+        champion=champion.version,
+        due=bool(measured.reason),
+        page="",
+        run_id="",
+        **{name: getattr(measured, name) for name in MonitorResult.model_fields if name in Measured.model_fields},
+        **{name: getattr(seen, name) for name in Seen.model_fields},
+    )
+
+
+@task(
+    name="tell",
+    task_run_name="tell",
+    retries=2,
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_condition_fn=transient,
+)
+def tell(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
+    """Write the page, log metrics and page to MLflow, and leave the summary in Prefect's UI."""
+    from infra.workbench import Workbench
+
+    place = open_workplace(home, pipeline)
+    stores, bench = place.stores, Workbench(place.settings.state / "monitor" / pipeline)
+    page = bench.put_text("monitor.html", telling.page(place.config, result))
+    spec = place.config.monitor.model_dump_json()
+    state = f"{result.data_version}|{predictions_version}|{result.champion}|{spec}"
+    key = f"monitor-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+    tags = {"kind": "monitor", "data_version": result.data_version, "champion": f"version {result.champion}"}
+    run_id = stores.tracking.open_run(key, f"{pipeline} monitor {result.data_version}", tags)
+    stores.tracking.log_metrics(run_id, telling.metrics(result))
+    stores.tracking.log_curves(run_id, telling.curves(result))
+    stores.tracking.log_folder(run_id, bench.folder)
+    stores.tracking.finish(run_id, {"due": result.reason or "no"})
+    create_markdown_artifact(
+        key=f"monitor-{pipeline}".replace("_", "-"),
+        markdown=telling.summary(result),
+        description=f"How {pipeline} does",
+    )
+    return result.model_copy(update={"page": str(page), "run_id": run_id})
