@@ -104,16 +104,17 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
     outbox.check(output)
     if output.exists() and output.samefile(input):
         raise UsageError(f"--output {output} is the input itself", "name another file")
-    if sources.covers(settings.home, config.data.source, output):
-        raise UsageError(
-            f"--output {output} is among the files of data.source: it would be ingested as data", "name another place"
-        )
+    for key, source in (("data.source", config.data.source), ("labels.source", config.labels.source)):
+        if source and sources.covers(settings.home, source, output):
+            raise UsageError(
+                f"--output {output} is among the files of {key}: it would be ingested as data", "name another place"
+            )
 
 
 @flow(name="score", flow_run_name="score {pipeline}")
 @one_at_a_time("score")
 def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
-    """Ingest what waits, then give every unlabelled row of a batch without predictions its prediction."""
+    """Ingest what waits, then predict the rows of every batch without predictions whose label nobody knows yet."""
     champion = resolve(home, pipeline, "rescore" if rescore else "champion")
     arrived = ingest(home, pipeline)
     waiting, skipped = unscored(home, pipeline, champion)
@@ -184,7 +185,7 @@ def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredB
     """
     place = open_workplace(home, pipeline)
     tables = place.stores.tables
-    waiting = tables.unlabelled(place.config.data.target)
+    waiting = tables.unlabelled(place.config.data.target, place.config.data.key)
     scored = tables.scored(champion.digest if champion.purpose == "rescore" else None)
     names = {record.batch_id: record.label for record in place.stores.ledger.batches(pipeline)}
     new = [
@@ -200,16 +201,14 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
     """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
     from infra import failpoint, outbox
     from infra.tables import connect
-    from tasks.dataset import literal, quote
+    from tasks.dataset import quote
 
     place = open_workplace(home, pipeline)
-    model, tables = place.model(champion.version, champion.digest), place.stores.tables
+    model, tables, data = place.model(champion.version, champion.digest), place.stores.tables, place.config.data
     with connect(place.settings.state / "duckdb") as con:
         rows = con.sql(
             f"SELECT {', '.join(quote(name) for name in model.inputs)}, _ordinal, _batch_id "
-            f"FROM {tables.relation('rows', batches=[batch.batch_id])} "
-            f"WHERE {quote(place.config.data.target)} IS NULL AND _batch_id = {literal(batch.batch_id)} "
-            "ORDER BY _ordinal"
+            f"FROM {tables.without_label(data.target, data.key, [batch.batch_id])} ORDER BY _ordinal"
         ).to_arrow_reader(ROWS_AT_ONCE)
         reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
         if place.config.score.output:

@@ -58,6 +58,7 @@ class Workplace:
         """Digest of all that decides what becomes of a batch: the suite, and how the config reads and weighs it."""
         data = self.config.data
         obeyed = [self.suite().digest, data.key, data.target, data.timezone, data.missing, data.max_bad_rows]
+        obeyed.append(self.config.labels.observed_at)
         return hashlib.sha256(json.dumps(obeyed).encode()).hexdigest()
 
     def model(self, version: int, digest: str | None = None) -> Model:

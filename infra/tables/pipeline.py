@@ -123,6 +123,17 @@ class Tables:
         with connect(self.scratch) as con:
             return {str(batch_id): int(count) for batch_id, count in con.sql(query).fetchall()}
 
+    def labels_before(self, batch_id: str, target: str, key: Sequence[str]) -> int:
+        """How many rows of a batch have a late label already, which came before them."""
+        if not key or target not in self.columns("labels").names:
+            return 0
+        query = (
+            f"SELECT count(*) FROM {self.relation('rows', batches=[batch_id])} SEMI JOIN {self.relation('labels')} "
+            f"USING ({', '.join(quote(name) for name in key)})"
+        )
+        with connect(self.scratch) as con:
+            return int((con.sql(query).fetchone() or (0,))[0])
+
     def label_effects(
         self,
         con: DuckDBPyConnection,

@@ -9,7 +9,7 @@ from flows.cli.screen import Screen, duration, judged, plural
 from tasks.baselines import as_good
 
 if TYPE_CHECKING:
-    from flows.ingest import IngestResult
+    from flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
     from flows.score import ScoreResult
     from flows.train import NotDue, TrainResult
 
@@ -25,24 +25,40 @@ def ingest(result: IngestResult, screen: Screen) -> None:
         labelled = sum(one.labelled for one in result.batches)
         rows.append(("all", "", result.rows_in, result.accepted, result.quarantined, result.duplicates, labelled))
     screen.table(columns, rows)
-    for batch in result.batches:
+    _labels(result.labels, screen)
+    batches: list[BatchResult | LabelBatch] = [*result.batches, *result.labels.batches]
+    for batch in batches:
         if batch.reason:
             screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
         for warning in batch.warnings:
             screen.line((f"{batch.label}: ", "bold"), ("warning", "yellow"), f": {warning}")
+    joined = sum(batch.joined for batch in result.batches)
+    if joined:
+        screen.line(f"{plural(joined, 'row')} found a label that had come before")
     for refused in result.refused_before:
         screen.line(("refused before: ", "red"), refused)
     if result.skipped:
         screen.line(f"{plural(result.skipped, 'file')} seen before: nothing to do")
-    if not result.batches and not result.skipped:
+    if not result.batches and not result.labels.batches and not result.skipped:
         screen.line("nothing waits in the source")
     _after_ingest(result, screen)
 
 
+def _labels(result: LabelsResult, screen: Screen) -> None:
+    """What late labels changed, file by file."""
+    counts = ("labels_in", "new", "revised", "repeated", "outdated", "orphan", "empty", "quarantined")
+    rows = [(one.label, one.status, *(getattr(one, name) for name in counts)) for one in result.batches]
+    if len(rows) > 1:
+        rows.append(("all", "", *(getattr(result, name) for name in counts)))
+    screen.table(("labels", "status", "labels in", *counts[1:]), rows)
+    if result.orphan:
+        screen.line(f"{plural(result.orphan, 'label')} of rows that have not come yet: kept, and joined when they do")
+
+
 def _after_ingest(result: IngestResult, screen: Screen) -> None:
     if result.exit_code():
-        screen.hint(f"mend the refused files and ingest them again; they are kept in data/{result.pipeline}/")
-    elif any(batch.labelled for batch in result.batches):
+        screen.next("what is in quarantine and why; mended files are ingested again", "quarantine", "list")
+    elif result.labels.new or result.labels.revised or any(batch.labelled for batch in result.batches):
         screen.next("a model from the labelled rows", "train")
     elif result.accepted:
         screen.next("predictions for rows without a label", "score")

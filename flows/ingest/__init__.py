@@ -1,0 +1,117 @@
+"""`treadle ingest`: source -> validate -> rows | labels | quarantine. Everything enters by this door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from pydantic import BaseModel, ConfigDict
+
+from flows import events
+from flows.ingest.labels import LabelBatch, LabelsResult, take_labels
+from flows.ingest.rows import BatchResult, sentence, take_in
+from flows.ingest.waiting import Waiting, look
+from flows.steps import one_at_a_time, open_workplace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+__all__ = ["BatchResult", "IngestResult", "LabelBatch", "LabelsResult", "ingest", "run"]
+
+
+class IngestResult(BaseModel):
+    """All batches of one run; the totals count this run's batches only, not those seen before."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    rows_in: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    equal_rows: int
+    batches: tuple[BatchResult, ...]
+    labels: LabelsResult
+    skipped: int
+    refused_before: tuple[str, ...]
+    data_version: str
+
+    def exit_code(self) -> int:
+        """3 when a batch that was named or waited was refused whole, else 0."""
+        ends = {batch.status for batch in self.batches} | {batch.status for batch in self.labels.batches}
+        return 3 if self.refused_before or ends - {"accepted"} else 0
+
+
+def run(
+    settings: Settings, config: PipelineConfig, paths: Sequence[Path] = (), *, labels: bool = False
+) -> IngestResult:
+    """Ingest what waits in the pipeline's sources, or only `paths`; with `labels` those hold late labels.
+
+    Raises DataError for a path that does not exist, UsageError for labels without a key by which they find their
+    rows; a batch that is refused is a result, not an error.
+    """
+    from infra.orchestrator import flow_context
+
+    with flow_context(settings):
+        return ingest(str(settings.home), config.name, [str(path.resolve()) for path in paths], labels)
+
+
+@flow(name="ingest", flow_run_name="ingest {pipeline}")
+@one_at_a_time("ingest")
+def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False) -> IngestResult:
+    """Take new batches through the contract into rows, labels and quarantine; the same content twice does nothing."""
+    waiting = look(home, pipeline, paths or [], labels)
+    rows: list[BatchResult] = []
+    late: list[LabelBatch] = []
+    for number, batch in enumerate(waiting.new):
+        events.emit("ingest", batch.label, done=number, total=len(waiting.new))
+        if batch.kind == "rows":
+            rows.append(take_in.with_options(task_run_name=f"take in {batch.label}")(home, pipeline, batch))
+            told = sentence(rows[-1])
+        else:
+            late.append(take_labels.with_options(task_run_name=f"take in labels {batch.label}")(home, pipeline, batch))
+            told = late[-1].sentence()
+        events.emit("ingest", told, done=number + 1, total=len(waiting.new))
+    place = open_workplace(home, pipeline)
+    publish(pipeline, rows, late)
+    return summarise(pipeline, rows, late, waiting, place.stores.data_version())
+
+
+def publish(pipeline: str, rows: list[BatchResult], late: list[LabelBatch]) -> None:
+    """Show the batches of one run in Prefect's pages."""
+    if rows:
+        create_table_artifact(
+            key=f"ingest-{pipeline}".lower().replace("_", "-"),
+            table=[batch.model_dump(mode="json", exclude={"warnings"}) for batch in rows],
+            description=f"Batches of {pipeline}: rows in = accepted + quarantined + duplicates",
+        )
+    if late:
+        create_table_artifact(
+            key=f"labels-{pipeline}".lower().replace("_", "-"),
+            table=[batch.model_dump(mode="json", exclude={"warnings"}) for batch in late],
+            description=f"Late labels of {pipeline}: what each file changed",
+        )
+
+
+def summarise(
+    pipeline: str, rows: list[BatchResult], late: list[LabelBatch], waiting: Waiting, data_version: str
+) -> IngestResult:
+    """Add up the batches of one run."""
+    return IngestResult(
+        pipeline=pipeline,
+        rows_in=sum(batch.rows_in for batch in rows),
+        accepted=sum(batch.accepted for batch in rows),
+        quarantined=sum(batch.quarantined for batch in rows),
+        duplicates=sum(batch.duplicates for batch in rows),
+        equal_rows=sum(batch.equal_rows for batch in rows),
+        batches=tuple(rows),
+        labels=LabelsResult.of(late),
+        skipped=waiting.skipped,
+        refused_before=waiting.refused_before,
+        data_version=data_version,
+    )

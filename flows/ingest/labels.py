@@ -1,0 +1,148 @@
+"""One file of late labels: validate, then commit its quarantine, its labels and the ledger's record, in this order.
+
+Nothing is ever overwritten by newer labels: all are kept, and the newest counts when they are read
+(`infra/tables/truth.py`). So files may come late, twice, out of order, and before the rows that they are about.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
+from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from tasks.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+    from expectations.contract import LabelValidation
+    from tasks.dataset import RawTable
+
+EFFECTS = ("new", "revised", "repeated", "outdated", "orphan")
+
+
+class LabelCounts(BaseModel):
+    """Labels by what they change: labels_in = new + revised + repeated + outdated + orphan + empty + quarantined.
+
+    `new`: the row had no label; `revised`: it had another one; `repeated`: it had the same; `outdated`: it has a newer
+    one; `orphan`: the row has not come yet; `empty`: the file's row has no label, and says nothing.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    labels_in: int
+    new: int = 0
+    revised: int = 0
+    repeated: int = 0
+    outdated: int = 0
+    orphan: int = 0
+    empty: int = 0
+    quarantined: int = 0
+
+
+class LabelBatch(LabelCounts):
+    """What became of one file of labels."""
+
+    label: str
+    batch_id: str
+    status: str
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """The batch in one line for people."""
+        if self.status != "accepted":
+            return f"{self.label}: {self.status}: {self.reason}"
+        counts = self.model_dump(include={*EFFECTS, "empty", "quarantined"})
+        told = [f"{number:,} {name}" for name, number in counts.items() if number]
+        return f"{self.label}: {self.labels_in:,} labels: " + ", ".join(told)
+
+
+class LabelsResult(LabelCounts):
+    """All files of labels of one run."""
+
+    batches: tuple[LabelBatch, ...] = ()
+
+    @classmethod
+    def of(cls, batches: Sequence[LabelBatch]) -> Self:
+        """Add them up."""
+        totals = {name: sum(getattr(batch, name) for batch in batches) for name in LabelCounts.model_fields}
+        return cls(**totals, batches=tuple(batches))
+
+
+@task(name="take in labels", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
+    """Validate one file of labels and commit it: quarantine, labels, ledger, in this order."""
+    from infra import sources, tables
+    from infra.ledger import LabelRecord
+
+    place = open_workplace(home, pipeline)
+    with tables.connect(place.settings.state / "duckdb") as con:
+        try:
+            raw = sources.open_raw(con, Path(batch.path), batch.batch_id)
+        except DataError as error:
+            set_aside(place, batch, error)
+            result = LabelBatch(
+                label=batch.label, batch_id=batch.batch_id, status="unreadable", labels_in=0, reason=error.message
+            )
+        else:
+            validation = check(place, con, raw)
+            check_unchanged(batch)
+            result = commit(place, con, batch.label, validation)
+    counts = result.model_dump(exclude={"warnings"})
+    place.stores.ledger.record_batch(
+        LabelRecord(pipeline=pipeline, sha256=batch.sha256, contract=place.contract(), at=datetime.now(UTC), **counts)
+    )
+    return result
+
+
+def check(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> LabelValidation:
+    """Take a file of labels, or what was kept of one, through today's contract."""
+    from expectations.contract import validate_labels
+
+    data = place.config.data
+    return validate_labels(
+        con,
+        raw,
+        place.suite(),
+        key=data.key,
+        target=data.target,
+        observed_at=place.config.labels.observed_at,
+        timezone=data.timezone,
+        missing=data.missing,
+    )
+
+
+def commit(place: Workplace, con: duckdb.DuckDBPyConnection, label: str, validation: LabelValidation) -> LabelBatch:
+    """Write a validated file: refused rows first, then labels, each in one atomic overwrite."""
+    from infra import failpoint
+
+    tables, data, batch_id = place.stores.tables, place.config.data, validation.staged.raw.batch_id
+    arrived = datetime.now(UTC)
+    with failpoint.around("ingest.quarantine"):
+        tables.overwrite_batch("quarantine", batch_id, validation.quarantine_reader(label, arrived))
+    effects: dict[str, int] = {}
+    if not validation.refused:
+        effects = tables.label_effects(
+            con, validation.fresh, batch_id=batch_id, arrived=arrived, target=data.target, key=data.key
+        )
+        with failpoint.around("ingest.labels"):
+            tables.overwrite_batch("labels", batch_id, validation.accepted_reader(arrived))
+    return LabelBatch(
+        label=label,
+        batch_id=batch_id,
+        status="refused" if validation.refused else "accepted",
+        labels_in=validation.labels_in,
+        **effects,
+        empty=validation.empty,
+        quarantined=validation.quarantined,
+        reason=validation.refused,
+        warnings=validation.warnings,
+    )

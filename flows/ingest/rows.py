@@ -1,0 +1,156 @@
+"""One batch of rows: validate, then commit its quarantine, its rows and the ledger's record, in this order.
+
+Each of the three writes may be repeated at will, so a kill between any two is mended by the next run.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
+from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from tasks.errors import DataError
+
+if TYPE_CHECKING:
+    from expectations.contract import Validation
+    from infra.ledger import BatchRecord
+
+
+class BatchResult(BaseModel):
+    """What became of one batch; rows_in = accepted + quarantined + duplicates.
+
+    `labelled` counts accepted rows that bring a label, `joined` those whose label had come before them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    batch_id: str
+    status: str
+    rows_in: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    equal_rows: int
+    labelled: int
+    joined: int = 0
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@task(name="take in a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
+    """Validate one batch and commit it: quarantine, rows, ledger, in this order."""
+    from expectations.contract import validate
+    from infra import sources, tables
+
+    place = open_workplace(home, pipeline)
+    suite, data = place.suite(), place.config.data
+    with tables.connect(place.settings.state / "duckdb") as con:
+        try:
+            raw = sources.open_raw(con, Path(batch.path), batch.batch_id)
+        except DataError as error:
+            set_aside(place, batch, error)
+            result, document = unreadable(batch, error), ""
+        else:
+            validation = validate(
+                con,
+                raw,
+                suite,
+                key=data.key,
+                target=data.target,
+                timezone=data.timezone,
+                missing=data.missing,
+                max_bad_rows=data.max_bad_rows,
+            )
+            check_unchanged(batch)
+            result, document = commit(place, batch, validation), json.dumps(validation.report.document())
+    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document))
+    return result
+
+
+def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str) -> BatchRecord:
+    """What the ledger keeps of a batch, so that the same content is never taken in twice."""
+    from infra.ledger import BatchRecord
+
+    return BatchRecord(
+        pipeline=pipeline,
+        sha256=sha256,
+        batch_id=result.batch_id,
+        label=result.label,
+        status=result.status,
+        reason=result.reason,
+        contract=contract,
+        rows_in=result.rows_in,
+        accepted=result.accepted,
+        quarantined=result.quarantined,
+        duplicates=result.duplicates,
+        equal_rows=result.equal_rows,
+        labelled=result.labelled,
+        validation=validation,
+        at=datetime.now(UTC),
+    )
+
+
+def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchResult:
+    """Write a validated batch: refused rows first, then accepted ones, each in one atomic overwrite."""
+    from infra import failpoint
+
+    report, tables = validation.report, place.stores.tables
+    arrived = datetime.now(UTC)
+    with failpoint.around("ingest.quarantine"):
+        tables.overwrite_batch("quarantine", batch.batch_id, validation.quarantine_reader(batch.label, arrived))
+    if not report.refused:
+        with failpoint.around("ingest.rows"):
+            tables.overwrite_batch("rows", batch.batch_id, validation.accepted_reader(arrived))
+    data = place.config.data
+    return BatchResult(
+        label=batch.label,
+        batch_id=batch.batch_id,
+        status="refused" if report.refused else "accepted",
+        rows_in=report.rows_in,
+        accepted=report.accepted,
+        quarantined=report.quarantined,
+        duplicates=report.duplicates,
+        equal_rows=report.equal_rows,
+        labelled=report.labelled,
+        joined=0 if report.refused else tables.labels_before(batch.batch_id, data.target, data.key),
+        reason=report.refused,
+        warnings=report.warnings,
+    )
+
+
+def unreadable(batch: BatchRef, error: DataError) -> BatchResult:
+    """The result of a file that could not be read."""
+    return BatchResult(
+        label=batch.label,
+        batch_id=batch.batch_id,
+        status="unreadable",
+        rows_in=0,
+        accepted=0,
+        quarantined=0,
+        duplicates=0,
+        equal_rows=0,
+        labelled=0,
+        reason=error.message,
+    )
+
+
+def sentence(batch: BatchResult) -> str:
+    """One batch in one line for people."""
+    if batch.status != "accepted":
+        return f"{batch.label}: {batch.status}: {batch.reason}"
+    parts = [f"{batch.accepted:,} of {batch.rows_in:,} rows accepted"]
+    if batch.quarantined:
+        parts.append(f"{batch.quarantined:,} quarantined")
+    if batch.duplicates:
+        parts.append(f"{batch.duplicates:,} duplicates")
+    if batch.joined:
+        parts.append(f"{batch.joined:,} find their label waiting")
+    return f"{batch.label}: " + ", ".join(parts)

@@ -1,0 +1,120 @@
+"""What waits to be ingested: files of the source, or those that were named, whose content no run has settled."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from flows.steps import Workplace, open_workplace
+from tasks.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class BatchRef(BaseModel):
+    """A file that waits: where it is, what it holds, and its content's sha256, by which the batch is known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    label: str
+    sha256: str
+    kind: Literal["rows", "labels"] = "rows"
+
+    @property
+    def batch_id(self) -> str:
+        """The batch's name in every table; the same file may bring rows and, as another batch, labels."""
+        return self.sha256[:16] if self.kind == "rows" else f"labels-{self.sha256[:16]}"
+
+
+class Waiting(BaseModel):
+    """What was found: new batches, how many were seen before, and which of those named were refused then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    new: tuple[BatchRef, ...]
+    skipped: int
+    refused_before: tuple[str, ...]
+
+
+@task(name="look for batches", task_run_name="look for batches")
+def look(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> Waiting:
+    """Find files of the sources (or `paths`) whose content no earlier run has settled, rows before labels.
+
+    A batch that was refused is looked at again when the suite, or how the config reads and weighs it, has changed,
+    unless a person has taken it in hand (`treadle quarantine`).
+    """
+    place = open_workplace(home, pipeline)
+    ledger, contract = place.stores.ledger, place.contract()
+    decided = {decision.batch_id: decision for decision in ledger.decisions(pipeline)}
+    new: dict[str, BatchRef] = {}
+    skipped, refused = 0, []
+    for ref in _files(place, [Path(path) for path in paths], as_labels):
+        record = (ledger.seen if ref.kind == "rows" else ledger.seen_labels)(pipeline, ref.sha256)
+        decision = decided.get(ref.batch_id)
+        again = record and record.status != "accepted" and record.contract != contract and not decision
+        if record is None or again:
+            skipped += ref.batch_id in new
+            new.setdefault(ref.batch_id, ref)
+            continue
+        skipped += 1
+        if paths and record.status != "accepted" and (decision is None or decision.action == "drop"):
+            said = f"dropped by {decision.who}: {decision.reason}" if decision else record.reason
+            refused.append(f"{ref.label}: {said}")
+    ordered = sorted(new.values(), key=lambda ref: ref.kind == "labels")
+    return Waiting(new=tuple(ordered), skipped=skipped, refused_before=tuple(refused))
+
+
+def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> list[BatchRef]:
+    """The files that are there; one that both sources find is a file of labels.
+
+    Raises UsageError for labels of a pipeline without a key.
+    """
+    from infra import sources
+
+    home, config = place.settings.home, place.config
+    found = sources.find(home, config.data.source, paths)
+    if config.labels.source and not paths:
+        found += [path for path in sources.find(home, config.labels.source) if path not in found]
+    refs = []
+    for path in found:
+        labels = as_labels or (config.labels.source and sources.covers(home, config.labels.source, path))
+        refs.append(
+            BatchRef(
+                path=str(path),
+                label=path.name,
+                sha256=sources.fingerprint(path),
+                kind="labels" if labels else "rows",
+            )
+        )
+    if as_labels and not config.data.key:
+        raise UsageError("late labels find their rows by data.key, which names no column", "set data.key")
+    return refs
+
+
+def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
+    """Copy a file that cannot be read to the refused folder and give it one quarantine row."""
+    from infra import failpoint
+
+    folder = place.stores.tables.refused_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(batch.path, folder / f"{batch.batch_id}.part")
+    with failpoint.around("ingest.refused"):
+        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{batch.label}")
+    place.stores.tables.quarantine_file(batch.batch_id, batch.label, batch.sha256, error.message)
+
+
+def check_unchanged(batch: BatchRef) -> None:
+    """Raise DataError where the file is not what it was when it was found."""
+    from infra import sources
+
+    if sources.fingerprint(Path(batch.path)) != batch.sha256:
+        raise DataError(
+            f"{batch.label} was still being written while it was read",
+            "run the command again; copy files under a name that ends in .part, then rename them",
+        )
