@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PREFIX = "TREADLE_"
+FAILPOINT = f"{PREFIX}FAILPOINT"
 
 
 class Settings(BaseSettings):
@@ -151,7 +152,7 @@ def at(home: Path) -> Settings:
 
 def failpoint() -> str:
     """Where a test wants the process to die; see `infra.failpoint`."""
-    return os.environ.get(f"{PREFIX}FAILPOINT", "")
+    return os.environ.get(FAILPOINT, "")
 
 
 def child_environment(extra: Mapping[str, str], without: Sequence[str] = ()) -> dict[str, str]:

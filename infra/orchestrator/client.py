@@ -8,7 +8,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from infra.orchestrator import killed, server
+from infra.orchestrator import keeper, killed, server
 from infra.settings import set_environment
 from tasks.errors import ServiceError
 
@@ -54,7 +54,7 @@ def flow_context(settings: Settings) -> Iterator[str]:
     import httpx
 
     try:
-        with _prefect_settings(settings, url), _logs(debug=settings.debug):
+        with _prefect_settings(settings, url), _logs(debug=settings.debug), keeper.kept(settings, url):
             try:
                 with killed.present(server.folder(settings)):
                     yield url
@@ -65,14 +65,17 @@ def flow_context(settings: Settings) -> Iterator[str]:
                 _flush()
     except httpx.HTTPStatusError as error:
         raise ServiceError(
-            f"the Prefect server at {url} refuses us: HTTP {error.response.status_code}",
+            f"the Prefect server at {server.shown(url)} refuses us: HTTP {error.response.status_code}",
             "give the key or password that it wants: PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
             if error.response.status_code in (401, 403)
             else "see that its version is ours: treadle doctor",
         ) from error
     except httpx.TransportError as error:
         raise ServiceError(
-            f"the Prefect server at {url} stopped answering: {error}", "run the same command again"
+            f"the Prefect server at {server.shown(url)} stopped answering: {error}",
+            "run the same command again: it goes on where this one stopped"
+            if not settings.prefect_api_url
+            else "start that server again, then run the same command: it goes on where this one stopped",
         ) from error
 
 

@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager, closing
 from time import time_ns
 from typing import TYPE_CHECKING
 
+from alembic.util import CommandError
 from prefect.server.database import provide_database_interface
 from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.server.database.dependencies import temporary_database_config
 from sqlalchemy.exc import SQLAlchemyError
+
+from infra import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,21 +52,22 @@ def prepare(path: Path) -> None:
     """Make the database, or bring it up to this Prefect's version.
 
     A new one is made aside and renamed, because a kill in the middle leaves one that no migration mends. One that
-    is damaged is kept beside and made anew: it is a record for people, and nothing depends on it.
+    cannot be used is kept beside and made anew: it is a record for people, and nothing depends on it.
     """
     if path.exists():
         try:
             _migrate(path)
             return
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, CommandError) as error:  # damaged, or of a newer Prefect
             kept = path.replace(path.with_name(f"{path.name}.damaged-{time_ns()}"))
-            log.warning("%s is damaged (%s); kept as %s", path, error, kept.name)
+            log.warning("%s cannot be used (%s); kept as %s", path, error, kept.name)
     aside = path.with_name(f"new-{path.name}")
     for left in (*path.parent.glob(f"{path.name}-*"), *path.parent.glob(f"{aside.name}*")):
         left.unlink()
     # it says which blocks the last database knew
     (path.parent / "memo_store.toml").unlink(missing_ok=True)
-    _migrate(aside)
+    with failpoint.around("server.database"):
+        _migrate(aside)
     with closing(sqlite3.connect(aside)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     aside.replace(path)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+NEWBORN_SECONDS = 60.0
 log = logging.getLogger("treadle.orchestrator")
 
 
@@ -29,6 +30,10 @@ def present(folder: Path) -> Iterator[None]:
     place.mkdir(parents=True, exist_ok=True)
     for path in place.glob("process-*"):
         _bury(path)
+    for path in place.glob(".process-*"):  # of a process that was killed before it was seen
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > NEWBORN_SECONDS:
+                path.unlink()
     path = place / f"process-{os.getpid()}-{time.time_ns():x}"
     aside = path.with_name(f".{path.name}")  # never seen unlocked
     with aside.open("w") as file:

@@ -1,8 +1,9 @@
-"""The home's Prefect server as a process: `python -P -m infra.orchestrator.serve FOLDER HOME PORT`.
+"""The home's Prefect server as a process: `python -P -m infra.orchestrator.serve FOLDER HOME PORT [SOCKET]`.
 
 FOLDER (`<home>/.treadle/prefect`) holds everything: database, log, and the two files by which others find it.
 `server.lock` is locked as long as this process lives, whatever ends it, and holds its id; `server.json` is a
 hint that says where to knock. A second process on the same folder ends at once: two commands start one server.
+SOCKET is the descriptor of a listening socket that a command keeps open for a server that died under it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, LOOPBACK
+from infra import failpoint
+from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, LOOPBACK, prefect_version
 
 if TYPE_CHECKING:
     import uvicorn
@@ -26,7 +28,7 @@ WATCH_SECONDS = 2.0
 CLOSE_SECONDS = 3  # browsers keep connections open for ever
 
 
-def main(folder: Path, home: Path, port: int) -> int:
+def main(folder: Path, home: Path, port: int, descriptor: int | None = None) -> int:
     """Serve in a process of its own until told to end, or until the folder is moved or deleted.
 
     Returns at once: BUSY where the folder has its server already.
@@ -40,10 +42,10 @@ def main(folder: Path, home: Path, port: int) -> int:
     lock.flush()
     with suppress(OSError):  # a terminal, where somebody starts us by hand
         os.ftruncate(1, 0)  # the log tells of this start, not of older ones
-    with lock, socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        bind(listener, port)
+    with lock, take_socket(port, descriptor) as listener:
         port = listener.getsockname()[1]
-        write_hint(folder / HINT, home, port)
+        with failpoint.around("server.hint"):
+            write_hint(folder / HINT, home, port)
         serve(listener, port, lock, folder)
     return 0
 
@@ -60,19 +62,26 @@ def take_lock(path: Path) -> IO[str] | None:
     return file
 
 
-def bind(listener: socket.socket, port: int) -> None:
-    """Take the remembered port, or another where it is taken; loopback only, for there is no password."""
+def take_socket(port: int, descriptor: int | None) -> socket.socket:
+    """The socket that we were handed; else the remembered port, or another where it is taken.
+
+    Loopback only, for there is no password.
+    """
+    if descriptor is not None:
+        return socket.socket(fileno=descriptor)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
     except (OSError, OverflowError):
         listener.bind((LOOPBACK, 0))
+    return listener
 
 
 def write_hint(path: Path, home: Path, port: int) -> None:
     """Say where to knock; in place at once, so that nobody reads half of it."""
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({"home": str(home), "port": port, "pid": os.getpid()}))
+    aside.write_text(json.dumps({"home": str(home), "port": port, "pid": os.getpid(), "prefect": prefect_version()}))
     aside.replace(path)
 
 
@@ -110,4 +119,4 @@ def watch(server: uvicorn.Server, lock: IO[str], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(number) for number in sys.argv[3:])))

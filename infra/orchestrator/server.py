@@ -11,20 +11,27 @@ import fcntl
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import metadata
 from typing import TYPE_CHECKING
 
-from infra.settings import child_environment
+from filelock import FileLock
+
+from infra.settings import FAILPOINT, child_environment, failpoint
 from tasks.errors import HomeError, ServiceError
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
     from pathlib import Path
 
     from infra.settings import Settings
@@ -42,6 +49,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 KNOCK_SECONDS = 3.0
 POLL_SECONDS = 0.1
+STARTS = 2
 
 
 class State(StrEnum):
@@ -70,6 +78,7 @@ class Hint:
     home: str
     port: int
     pid: int
+    version: str
 
     @property
     def url(self) -> str:
@@ -85,7 +94,7 @@ def folder(settings: Settings) -> Path:
 def state(settings: Settings) -> ServerState:
     """How the server stands that flows of this home would use; starts nothing."""
     if settings.prefect_api_url:
-        reached = State.UNREACHABLE if _knock(settings.prefect_api_url) else State.RUNNING
+        reached = State.UNREACHABLE if knock(settings.prefect_api_url) else State.RUNNING
         return ServerState(reached, settings.prefect_api_url, None, own=False)
     pid = _holder(folder(settings) / LOCK)
     if pid is None:
@@ -93,7 +102,7 @@ def state(settings: Settings) -> ServerState:
     hint = _hint(folder(settings) / HINT)
     if hint is None or hint.pid != pid or hint.home != str(settings.home):
         return ServerState(State.STARTING, "", pid, own=True)
-    reached = State.STARTING if _knock(hint.url) else State.RUNNING
+    reached = State.STARTING if knock(hint.url) else State.RUNNING
     return ServerState(reached, hint.url, pid, own=True)
 
 
@@ -112,9 +121,9 @@ def api_url(settings: Settings) -> str:
     where the home cannot be written.
     """
     if settings.prefect_api_url:
-        if trouble := _knock(settings.prefect_api_url):
+        if trouble := knock(settings.prefect_api_url):
             raise ServiceError(
-                f"PREFECT_API_URL={settings.prefect_api_url} does not answer: {trouble}",
+                f"PREFECT_API_URL={shown(settings.prefect_api_url)} does not answer: {trouble}",
                 "start that server, or unset PREFECT_API_URL to use the project's own",
             )
         return settings.prefect_api_url
@@ -122,23 +131,31 @@ def api_url(settings: Settings) -> str:
 
 
 def _own(settings: Settings) -> str:
-    """Wait for the home's own server, starting it where nobody else did; its API."""
+    """Wait for the home's own server, starting it where nobody else did; its API.
+
+    One that was killed while it started is started once more. One of another Prefect version is ended first: its
+    answers may not be what our client understands.
+    """
     place = folder(settings)
-    started = False
+    started = 0
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         pid, hint = _holder(place / LOCK), _hint(place / HINT)
         if pid is None:
-            if started:
+            if started == STARTS:
                 why = _last_line(place / LOG)
                 raise ServiceError(
                     f"the Prefect server of {settings.home} did not start: {why}",
                     f"the whole story is in {place / LOG}",
                 )
-            started = _start(settings)
+            started += _start(settings)
         # another home's name: it was moved with its server at work, which is about to notice and end
-        elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not _knock(hint.url):
-            return hint.url
+        elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not knock(hint.url):
+            if hint.version == prefect_version():
+                return hint.url
+            log.info("this project's Prefect server is of another version (%s); it is replaced", hint.version or "old")
+            _end(pid, place / LOCK)
+            started = 0
         time.sleep(POLL_SECONDS)
     raise ServiceError(
         f"the Prefect server of {settings.home} does not answer after {START_SECONDS:.0f} s",
@@ -162,34 +179,66 @@ def homes(settings: Settings) -> tuple[Path, ...]:
     return tuple(sorted((folder(settings), *settings.state.glob("*/.treadle/prefect"))))
 
 
-def _start(settings: Settings) -> bool:
-    """Start the server in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it.
+def alive(settings: Settings) -> bool:
+    """Whether the home's own server lives, answering or not."""
+    return _holder(folder(settings) / LOCK) is not None
 
-    False where somebody else's had the lock first.
-    """
+
+@contextmanager
+def starting(settings: Settings) -> Iterator[None]:
+    """A block for one process of a home at a time: to look whether the server lives, and else to start it."""
     place = folder(settings)
-    hint = _hint(place / HINT)
-    port = hint.port if hint else 0
-    log.info("starting this project's Prefect server in the background (it stays until: treadle down)")
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with (place / LOG).open("ab") as output:
-            launched = subprocess.run(
-                [sys.executable, "-P", "-m", "infra.orchestrator.serve", place, settings.home, str(port)],
-                cwd=place,
-                env=_environment(place),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                check=False,
-            )
+        lock = FileLock(place / "start.lock", thread_local=False)
+        lock.acquire()
     except OSError as error:
         raise HomeError(
             f"{place} cannot be written: {error.strerror}",
             "give yourself the right to write there, or set TREADLE_HOME",
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _start(settings: Settings) -> bool:
+    """Start the server on its remembered port; False where somebody else did meanwhile."""
+    with starting(settings):
+        if alive(settings):
+            return False
+        log.info("starting this project's Prefect server in the background (it stays until: treadle down)")
+        hint = _hint(folder(settings) / HINT)
+        return launch(settings, hint.port if hint else 0)
+
+
+def launch(settings: Settings, port: int, listener: socket.socket | None = None) -> bool:
+    """Run the server in a session of its own, so that neither Ctrl-C nor a closed terminal reaches it.
+
+    It listens on `port`, or on the open socket `listener`. False where the folder has a server already. To be called
+    within `starting`.
+    """
+    place = folder(settings)
+    arguments = [str(place), str(settings.home), str(port), *([str(listener.fileno())] if listener else [])]
+    with (place / LOG).open("ab") as output:
+        launched = subprocess.run(
+            [sys.executable, "-P", "-m", "infra.orchestrator.serve", *arguments],
+            cwd=place,
+            env=_environment(place),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[listener.fileno()] if listener else [],
+            check=False,
+        )
     return launched.returncode != BUSY
+
+
+def prefect_version() -> str:
+    """The version of the Prefect that is installed."""
+    return metadata.version("prefect")
 
 
 def _environment(place: Path) -> dict[str, str]:
@@ -197,6 +246,7 @@ def _environment(place: Path) -> dict[str, str]:
     return child_environment(
         {
             "DO_NOT_TRACK": "1",
+            **({FAILPOINT: failpoint()} if failpoint() else {}),
             "PREFECT_HOME": str(place),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{place / DATABASE}",
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
@@ -244,12 +294,17 @@ def _holder(lock: Path) -> int | None:
 def _hint(path: Path) -> Hint | None:
     try:
         found = json.loads(path.read_text())
-        return Hint(str(found["home"]), int(found["port"]), int(found["pid"]))
+        return Hint(str(found["home"]), int(found["port"]), int(found["pid"]), str(found.get("prefect", "")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _knock(api: str) -> str:
+def shown(url: str) -> str:
+    """An address without the password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
+def knock(api: str) -> str:
     """What is wrong with the API in a few words; empty when it says that it is well."""
     # a proxy of the environment knows nothing of a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
