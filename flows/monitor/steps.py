@@ -150,9 +150,9 @@ def _freshness(place: Workplace, champion: ModelRef, facts: Facts) -> Freshness:
         f"max(_ingested_at) FILTER ({quote(target)} IS NOT NULL)" if target in tables.columns("rows").names else "NULL"
     )
     with connect(tables.scratch) as con:
-        row, batch, label = con.sql(f"SELECT {newest}, max(_ingested_at), {own} FROM {rows}").fetchone() or (None,) * 3
-        late = con.sql(f"SELECT max(_ingested_at) FROM {tables.relation('labels')}").fetchone()
-    known = [one for one in (label, *(late or ())) if one is not None]
+        ((row, batch, label),) = con.sql(f"SELECT {newest}, max(_ingested_at), {own} FROM {rows}").fetchall()
+        ((late,),) = con.sql(f"SELECT max(_ingested_at) FROM {tables.relation('labels')}").fetchall()
+    known = [one for one in (label, late) if one is not None]
     record = stores.ledger.version(stores.pipeline, champion.version)
     chair = stores.ledger.champion(stores.pipeline)
     assert record is not None

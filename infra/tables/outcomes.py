@@ -97,9 +97,8 @@ class Outcomes:
 
     def recent(self, version: int, days: int) -> Group:
         """The predictions of a version in the `days` days that end with its newest labelled one."""
-        rows, labelled = self._con.execute(
-            f"SELECT count(*), count(_label) FROM outcomes WHERE {self._recently(version, days)}"
-        ).fetchone() or (0, 0)
+        counted = f"SELECT count(*), count(_label) FROM outcomes WHERE {self._recently(version, days)}"
+        ((rows, labelled),) = self._con.sql(counted).fetchall()
         return Group(version=version, rows=rows, labelled=labelled)
 
     def read(self, group: Group, columns: Sequence[str], *, recent_days: int | None = None) -> pa.Table:
@@ -162,4 +161,4 @@ def labelled(tables: Tables, target: str, key: Sequence[str], rows_version: int,
     else:
         return 0
     with connect(tables.scratch) as con:
-        return int((con.sql(f"SELECT count(*) FROM {counted}").fetchone() or (0,))[0])
+        return int(con.sql(f"SELECT count(*) FROM {counted}").fetchall()[0][0])
