@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from infra import failpoint, sqlite
+from infra import failpoint, moved, sqlite
 from infra.ledger import Ledger
 from infra.tables import Tables
 from tasks.errors import BundleError
@@ -131,6 +131,10 @@ def versions(data_version: str) -> tuple[int, int]:
 
 
 def open(settings: Settings, pipeline: str) -> Stores:
-    """The stores of `pipeline` as the settings place them; nothing is made or asked before its first use."""
+    """The stores of `pipeline` as the settings place them; nothing is made before its first use.
+
+    Where the home was moved or copied, MLflow's addresses are mended first.
+    """
+    moved.mend(settings)
     tables = Tables(f"{settings.tables_root}/{pipeline}", settings.state / "duckdb")
     return Stores(settings, pipeline, tables, Ledger(settings.ledger))
