@@ -262,18 +262,16 @@ def verified(folder: Path) -> dict[str, bytes]:
 
 def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd.DataFrame:
     """The prediction columns for the booster's raw output; `post` is what tasks/postprocess.py calls Post."""
-    # XGBoost's answer to no rows has a shape that depends on its version
-    shape = (len(index), len(post["classes"])) if post["task"] == "multiclass" else (len(index),)
-    p = raw.astype(np.float64).reshape(shape)
+    p = raw.astype(np.float64).ravel()  # XGBoost's answer to no rows has a shape that depends on its version
     if post["task"] == "regression":
-        half = post["half_width"]
-        return pd.DataFrame({"prediction": p, "lower": p - half, "upper": p + half}, index=index)
+        return pd.DataFrame({"prediction": p, "lower": p - post["half_width"], "upper": p + post["half_width"]}, index)
     labels = pd.Series(post["classes"])
     if post["task"] == "binary":
         p = np.interp(p, post["knots_x"], post["knots_y"]) if post["knots_x"] else p
         chosen, columns = (p >= post["threshold"]).astype(np.int64), {"probability": p}
     else:
         names = [f"probability_{_text(label)}" for label in post["classes"]]
+        p = p.reshape(len(index), len(names))
         chosen, columns = p.argmax(axis=1), dict(zip(names, p.T, strict=True))
     return pd.DataFrame({"prediction": labels.take(chosen).to_numpy(), **columns}, index=index)
 
@@ -283,8 +281,7 @@ def date_part(local: np.ndarray, part: str) -> np.ndarray:
     if part == "days":
         return np.where(np.isnat(local), np.nan, local.astype("datetime64[D]").astype(np.int64).astype(np.float64))
     attribute = {"weekday": "day_of_week", "dayofyear": "day_of_year"}.get(part, part)
-    values: np.ndarray = getattr(pd.DatetimeIndex(local), attribute).to_numpy().astype(np.float64)
-    return values
+    return np.asarray(getattr(pd.DatetimeIndex(local), attribute), dtype=np.float64)
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
