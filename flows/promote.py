@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tasks.config import PipelineConfig
 
 
+BY_HAND = "BY HAND"
+
+
 class PromoteResult(BaseModel):
     """One move of the champion."""
 
@@ -35,7 +38,8 @@ class PromoteResult(BaseModel):
 def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -> PromoteResult:
     """Make `version` the champion because a person says so.
 
-    The bundle is verified and must reproduce its golden rows first. Raises UsageError for an unknown version, an
+    The bundle is verified and must reproduce its golden rows first. The same move by the same person with the same
+    reason, as after a kill, is done already. Raises UsageError for an unknown version, an
     empty reason or the version that is champion already, BundleError for a damaged bundle, Conflict where somebody
     else moved first.
     """
@@ -47,10 +51,11 @@ def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -
     settle(stores)
     champion = stores.ledger.champion(config.name)
     if champion is not None and champion.version_to == version:
-        promotion = hold(stores, champion)
+        said = (champion.verdict, champion.reason, champion.who) == (BY_HAND, reason.strip(), settings.who)
+        promotion = hold(stores, champion, again=said)
     else:
         expected = champion.version_to if champion else None
-        promotion = move(stores, version, expected=expected, verdict="BY HAND", reason=reason.strip(), who=settings.who)
+        promotion = move(stores, version, expected=expected, verdict=BY_HAND, reason=reason.strip(), who=settings.who)
     return PromoteResult(
         pipeline=config.name,
         from_version=promotion.version_from,
@@ -90,9 +95,14 @@ def move(stores: Stores, version: int, *, expected: int | None, verdict: str, re
     return promotion
 
 
-def hold(stores: Stores, champion: Promotion) -> Promotion:
-    """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back."""
+def hold(stores: Stores, champion: Promotion, *, again: bool = False) -> Promotion:
+    """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back.
+
+    With `again` that is no error: the very move was made before.
+    """
     if stores.registry.champion_alias() == champion.version_to:
+        if again:
+            return champion
         raise UsageError(
             f"version {champion.version_to} of {stores.pipeline} is the champion already",
             "see: treadle models",

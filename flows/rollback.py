@@ -57,20 +57,24 @@ def run(settings: Settings, config: PipelineConfig, *, to: int | None = None, re
 
     begun = time.monotonic()
     stores = stores_.open(settings, config.name)
+    halfway = stores.ledger.pending(config.name)
     settle(stores)
     history = stores.ledger.history(config.name)[::-1]
     if not history:
         raise NothingPromoted(f"{config.name} has no champion yet", f"train one: treadle train -p {config.name}")
-    now = history[-1].version_to
-    target = _checked(history, to) if to is not None else _before(history)
-    promotion = move(
-        stores,
-        target,
-        expected=now,
-        verdict=VERDICT,
-        reason=reason.strip() or f"stepped back from version {now}",
-        who=settings.who,
-    )
+    if halfway and halfway[-1].verdict == VERDICT and to in (None, halfway[-1].version_to):
+        promotion = halfway[-1]  # a kill cut this very step short; another one would go too far back
+    else:
+        now = history[-1].version_to
+        promotion = move(
+            stores,
+            _checked(history, to) if to is not None else _before(history),
+            expected=now,
+            verdict=VERDICT,
+            reason=reason.strip() or f"stepped back from version {now}",
+            who=settings.who,
+        )
+    now, target = promotion.version_from or 0, promotion.version_to
     return RollbackResult(
         pipeline=config.name,
         from_version=now,
