@@ -66,3 +66,12 @@ def test_the_one_leak_among_a_hundred_columns_is_found() -> None:
     y = (X[:, 0] > 0).astype(np.float32)
     leaks = leakage.find("binary", Part(X, y), columns={f"c{i}": [i] for i in range(100)}, seed=0)
     assert [leak.columns for leak in leaks] == [("c0",)]
+
+
+def test_what_the_model_found_is_looked_at_although_the_quick_look_did_not_find_it() -> None:
+    X = np.random.default_rng(4).normal(size=(300, 12)).astype(np.float32)
+    X[:, :2] = np.random.default_rng(5).integers(0, 2, (300, 2))
+    y = (X[:, 0] != X[:, 1]).astype(np.float32)
+    columns = {f"c{i}": [i] for i in range(12)}
+    (leak,) = leakage.find("binary", Part(X, y), columns=columns, seed=0, achieved=1.0, used=["c1", "c0"])
+    assert set(leak.columns) == {"c0", "c1"}
