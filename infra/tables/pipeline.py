@@ -132,7 +132,7 @@ class Tables:
             f"USING ({', '.join(quote(name) for name in key)})"
         )
         with connect(self.scratch) as con:
-            return int((con.sql(query).fetchone() or (0,))[0])
+            return int(con.sql(query).fetchall()[0][0])
 
     def label_effects(
         self,
