@@ -262,7 +262,7 @@ def verified(folder: Path) -> dict[str, bytes]:
 
 def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd.DataFrame:
     """The prediction columns for the booster's raw output; `post` is what tasks/postprocess.py calls Post."""
-    p = raw.astype(np.float64).ravel()  # XGBoost's answer to no rows has a shape that depends on its version
+    p: np.ndarray = raw.astype(np.float64).ravel()  # the shape of no rows depends on XGBoost's version
     if post["task"] == "regression":
         return pd.DataFrame({"prediction": p, "lower": p - post["half_width"], "upper": p + post["half_width"]}, index)
     labels = pd.Series(post["classes"])
