@@ -46,12 +46,12 @@ def relation(tables: Tables, target: str, key: Sequence[str], *, time: str = "",
     """
     moment = f"r.{quote(time)}" if time else "r._ingested_at"
     local = f"CASE WHEN {moment} IS NOT NULL THEN {_local(tables, time, moment, timezone)} END"
-    if key:
+    if key and set(key) <= set(tables.columns("predictions").names):
         label = f"t.{quote(target)}"
         same = " AND ".join(f"p.{quote(name)} = t.{quote(name)}" for name in key)
         truth = f"LEFT JOIN {tables.truth(target, key)} t ON {same}"
     else:
-        own = target in tables.columns("rows").names
+        own = not key and target in tables.columns("rows").names
         label, truth = (f"r.{quote(target)}" if own else "NULL"), ""
     return (
         f"(SELECT p.*, {local} AS _moment, {label} AS _label FROM {tables.relation('predictions')} p "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tasks.performance import Bounds, VersionOutcome, WindowOutcome
     from tasks.retrain import Finding, Reason
 
-WIDTH, HEIGHT, WIDE = 250, 150, 560
+WIDTH, HEIGHT, WIDE = 250, 150, 640
 COLUMNS = 12
 """Of so many columns, those that changed most, the course is drawn."""
 
@@ -133,8 +133,8 @@ def column(watch: Watch, change: Change) -> Plot:
 
     what = "has no value" if change.what == "missing" else "holds a category that the model does not know"
     caption = (
-        f"{percent(change.newest, 1)} of the newest batch {what}; {percent(change.reference, 1)} of the rows that the "
-        "model learned from (broken line)."
+        f"{_share(change.newest)} of the newest batch {what}; {_share(change.reference)} of the rows that the model "
+        "learned from (broken line)."
     )
     title = f"{shorten(change.column, 22)}: {change.what}"
     name = f"{change.what}-{change.column}"
@@ -221,7 +221,7 @@ def _name_versions(axes: Axes, watch: Watch) -> None:
         if known:
             ends.append((_at(known[-1]), float(known[-1].realised.metric.value or 0), f"v{version.version}", colour))
     low, high = axes.get_ylim()
-    places = spread([y for _, y, _, _ in ends], 0.1 * (high - low)) if len(ends) > 1 else []
+    places = spread([y for _, y, _, _ in ends], 0.1 * (high - low)) if len(watch.versions) > 1 else []
     for (at, _, text, colour), place in zip(ends, places, strict=False):
         axes.annotate(
             text,
@@ -255,6 +255,10 @@ def _batch_names(axes: Axes, names: Sequence[str]) -> None:
     first, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
+
+
+def _share(share: float) -> str:
+    return percent(share, 1) if share else "none"
 
 
 def _few(count: int) -> MaxNLocator:

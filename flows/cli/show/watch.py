@@ -48,7 +48,7 @@ def monitor(result: MonitorResult, screen: Screen) -> None:
     screen.line((word, style), (telling.headline(result), "bold"))
     for finding in result.findings:
         if not (finding.due and finding.sentence == telling.headline(result)):
-            screen.line(f"  - {finding.sentence}")
+            screen.line(("  ! " if finding.due else "  - ", style if finding.due else ""), finding.sentence)
     screen.facts((("page", result.page), ("MLflow run", result.run_id)))
     why = "a challenger, judged by the gate" if result.due else "predictions for rows without a label"
     screen.next(why, *telling.next_command(result))
