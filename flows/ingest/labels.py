@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
+from flows import timings
 from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
 from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
 from tasks.errors import DataError
@@ -78,6 +79,7 @@ class LabelsResult(LabelCounts):
 
 
 @task(name="take in labels", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@timings.part("ingest")
 def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     """Validate one file of labels and commit it: quarantine, labels, ledger, in this order."""
     from infra import sources, tables

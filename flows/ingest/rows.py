@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
+from flows import timings
 from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
 from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
 from tasks.errors import DataError
@@ -45,6 +46,7 @@ class BatchResult(BaseModel):
 
 
 @task(name="take in a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@timings.part("ingest")
 def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
     """Validate one batch and commit it: quarantine, rows, ledger, in this order."""
     from expectations.contract import validate
@@ -59,16 +61,17 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
             set_aside(place, batch, error)
             result, document = unreadable(batch, error), ""
         else:
-            validation = validate(
-                con,
-                raw,
-                suite,
-                key=data.key,
-                target=data.target,
-                timezone=data.timezone,
-                missing=data.missing,
-                max_bad_rows=data.max_bad_rows,
-            )
+            with timings.part("GX"):
+                validation = validate(
+                    con,
+                    raw,
+                    suite,
+                    key=data.key,
+                    target=data.target,
+                    timezone=data.timezone,
+                    missing=data.missing,
+                    max_bad_rows=data.max_bad_rows,
+                )
             check_unchanged(batch)
             result, document = commit(place, batch, validation), json.dumps(validation.report.document())
     place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document))

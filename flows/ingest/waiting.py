@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
+from flows import timings
 from flows.steps import Workplace, open_workplace
 from tasks.errors import DataError, UsageError
 
@@ -43,6 +44,7 @@ class Waiting(BaseModel):
 
 
 @task(name="look for batches", task_run_name="look for batches")
+@timings.part("ingest")
 def look(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> Waiting:
     """Find files of the sources (or `paths`) whose content no earlier run has settled, rows before labels.
 

@@ -7,10 +7,12 @@ again by its run key.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from prefect import flow
 
+from flows import timings
 from flows.ingest import ingest
 from flows.steps import one_at_a_time
 from flows.train.reference import NotDue, TrainResult
@@ -40,8 +42,12 @@ def run(
     """
     from infra.orchestrator import flow_context
 
-    with flow_context(settings):
-        return train(str(settings.home), config.name, trials, budget, device, again, if_due)
+    with ExitStack() as context:
+        with timings.part("server"):
+            context.enter_context(flow_context(settings))
+        with timings.part("Prefect"):
+            result = train(str(settings.home), config.name, trials, budget, device, again, if_due)
+    return result.model_copy(update={"timings": timings.read()})
 
 
 @flow(name="train", flow_run_name="train {pipeline}")

@@ -117,7 +117,8 @@ class TrainResult(BaseModel):
     """The run's end, for people and machines; `against` is the champion that it was judged against, if any.
 
     `value_lower` and `value_upper` are the ends of the 95% interval of `value`, None where it has none. `reason` says
-    why training was due, where it was asked to train only then.
+    why training was due, where it was asked to train only then. `timings` are the command's seconds by part
+    (`flows.timings.PARTS`), where it was asked for them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -149,6 +150,7 @@ class TrainResult(BaseModel):
     value_lower: float | None = None
     value_upper: float | None = None
     reason: str = ""
+    timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 
     def exit_code(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import events
+from flows import events, timings
 from flows.due import outcomes, state
 from flows.promote import settle
 from flows.steps import open_workplace
@@ -51,6 +51,7 @@ def weigh(home: str, pipeline: str) -> NotDue | Reason:
 
 
 @task(name="plan the run", task_run_name="plan the run")
+@timings.part("prepare")
 def plan(
     home: str,
     pipeline: str,
@@ -97,6 +98,7 @@ def plan(
 
 
 @task(name="part the rows", task_run_name="part the rows")
+@timings.part("prepare")
 def prepare(ref: RunRef) -> None:
     """Read the rows at their version, part them, and find those of the holdout that are new to the champion too."""
     from tasks import training
@@ -130,6 +132,7 @@ def prepare(ref: RunRef) -> None:
 
 
 @task(name="tune", task_run_name="tune")
+@timings.part("tune")
 def tune(ref: RunRef) -> None:
     """Search parameters on training and validation rows; trials and seconds of an interrupted run count."""
     from tasks import search, training
@@ -163,6 +166,7 @@ def tune(ref: RunRef) -> None:
 
 
 @task(name="fit", task_run_name="fit")
+@timings.part("fit")
 def fit(ref: RunRef) -> None:
     """Fit the found parameters on training and validation rows, calibrate, and write the bundle."""
     from infra import failpoint

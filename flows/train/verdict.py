@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from flows import events
+from flows import events, timings
 from flows.promote import move
 from flows.steps import RETRY_DELAYS, transient
 from flows.train.reference import Packaged, RunRef, TrainResult, flat
@@ -51,6 +51,7 @@ def finished(ref: RunRef) -> TrainResult | None:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
+@timings.part("package")
 def package(ref: RunRef) -> None:
     """Put run, trials and model into MLflow.
 
@@ -77,7 +78,8 @@ def package(ref: RunRef) -> None:
     keep_contract(bench, place)
     candidate, folder = bench.folder / "candidate", bench.folder / "bundle"
     rows, expected = bundle.golden(candidate)
-    disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
+    with timings.part("parity"):
+        disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
     digest = bundle.certify(candidate, folder, disagreement=disagreement, scorer=stores.registry.scorer())
     uri = stores.registry.log_model(run_id, folder)
     packaged = Packaged(run_id=run_id, model_uri=uri, digest=digest, disagreement=disagreement)
@@ -85,6 +87,7 @@ def package(ref: RunRef) -> None:
 
 
 @task(name="judge", task_run_name="judge")
+@timings.part("judge")
 def judge(ref: RunRef) -> None:
     """Read the holdout once, let the gate decide, and write the report."""
     from tasks import evaluation, gate, metrics, report, training
@@ -111,9 +114,10 @@ def judge(ref: RunRef) -> None:
     facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}")
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
-    for name, svg in report.plots(story).items():
-        bench.put_text(f"artifacts/plots/{name}.svg", svg)
-    bench.put_text("artifacts/report.html", report.render(story))
+    with timings.part("report"):
+        for name, svg in report.plots(story).items():
+            bench.put_text(f"artifacts/plots/{name}.svg", svg)
+        bench.put_text("artifacts/report.html", report.render(story))
     bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
     scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(known, bounds))
     bench.put("scores.json", scores, evaluation.Scores)
@@ -127,6 +131,7 @@ def judge(ref: RunRef) -> None:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
+@timings.part("register")
 def register(ref: RunRef) -> TrainResult:
     """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
     from infra.ledger import VersionRecord
@@ -204,6 +209,7 @@ def summarise(
 
 
 @task(name="promote", task_run_name="promote version {result.version}")
+@timings.part("promote")
 def crown(ref: RunRef, result: TrainResult) -> TrainResult:
     """Put the better model into the chair that it was judged against; the ledger swaps first, MLflow's alias follows.
 

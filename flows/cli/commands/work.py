@@ -85,6 +85,7 @@ def train(
     if_due: Annotated[
         bool, typer.Option("--if-due", help="Only where a rule of [retrain] calls for another model.")
     ] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Say at the end where each second went.")] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
@@ -93,6 +94,11 @@ def train(
     What waits is ingested first. Interrupted or killed, the same command goes on where it stopped.
     """
     from flows.cli import show
+
+    if timings:
+        from flows import timings as clock
+
+        clock.start()
 
     def verb() -> TrainResult | NotDue:
         from flows import train

@@ -106,6 +106,10 @@ def train(result: TrainResult | NotDue, screen: Screen) -> None:
         for batch in result.ingest.batches:
             if batch.status != "accepted":
                 screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
+    if result.timings:
+        whole = sum(result.timings.values())
+        shares = [(part, f"{spent:6.2f}", f"{spent / whole:4.0%}") for part, spent in result.timings.items()]
+        screen.table(("where the time went", "seconds", "share"), [*shares, ("in all", f"{whole:6.2f}", "")])
     _after_train(result, screen)
 
 
