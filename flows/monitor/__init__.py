@@ -39,8 +39,8 @@ def run(settings: Settings, config: PipelineConfig) -> MonitorResult:
 @one_at_a_time("monitor")
 def monitor(home: str, pipeline: str) -> MonitorResult:
     """Ingest what waits, compare predictions with labels and batches with the reference, and weigh retraining."""
-    arrived = ingest(home, pipeline)
     champion = resolve(home, pipeline, "champion")
+    arrived = ingest(home, pipeline)
     measured = measure(home, pipeline, champion)
     seen = look(home, pipeline, champion)
     result = decide(pipeline, champion, measured, seen)

@@ -1,0 +1,152 @@
+"""Predictions, then their labels, then the question whether to train again: with every real component."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from flows import ingest, monitor, promote, score, train
+from flows.train import NotDue
+from infra import orchestrator, stores
+from tasks import config as config_
+from tasks.errors import NothingPromoted
+from tests.projects import inbox, project, tumours
+
+if TYPE_CHECKING:
+    from flows.monitor import MonitorResult
+    from flows.train import TrainResult
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+KEY, TARGET = "Tumour ID", "Malignant"
+
+
+class Watched(NamedTuple):
+    settings: Settings
+    config: PipelineConfig
+    trained: TrainResult
+    before: MonitorResult
+    idle: TrainResult | NotDue
+    after: MonitorResult
+
+
+def labelled_by(home: Path, name: str, rows: pd.DataFrame) -> None:
+    folder = home / "data" / "inbox" / "clinic_labels"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(folder / name, index=False)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Watched:
+    """369 rows trained on, 200 scored; the labels of 160 come, and the first of them are wrong until corrected."""
+    home = tmp_path_factory.mktemp("watched") / "home"
+    (home / "pipelines").mkdir(parents=True)
+    table = tumours()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", orchestrator.state(server_home).url)
+        settings, config = project(home, table[:369], TARGET)
+        file = home / "pipelines" / "clinic.toml"
+        file.write_text(file.read_text() + '\n[labels]\nsource = "data/inbox/clinic_labels/*.csv"\n')
+        config = config_.load(file)
+        trained = train.run(settings, config, trials=2, budget=60)
+        new = table[369:].drop(columns=TARGET)
+        new.iloc[:100].assign(**{"mean radius": np.nan}).to_csv(inbox(home) / "first.csv", index=False)
+        new.iloc[100:].to_csv(inbox(home) / "second.csv", index=False)
+        score.run(settings, config)
+        before = monitor.run(settings, config)
+        idle = train.run(settings, config, trials=2, budget=60, if_due=True)
+        truth = table[369:529][[KEY, TARGET]]
+        wrong = truth[:40].assign(**{TARGET: np.where(truth[TARGET][:40] == "yes", "no", "yes")})
+        labelled_by(home, "1-wrong.csv", wrong)
+        ingest.run(settings, config)
+        labelled_by(home, "2-right.csv", pd.concat([truth, truth[:30]]).sample(frac=1, random_state=0))
+        return Watched(settings, config, trained, before, idle, monitor.run(settings, config))
+
+
+def test_before_the_labels_come_everything_waits(watched: Watched) -> None:
+    (champion,) = watched.before.versions
+    assert (champion.version, champion.champion, champion.total.rows, champion.total.labelled) == (1, True, 200, 0)
+    assert [one.realised.rows for one in champion.batches] == [100, 100]
+    assert watched.before.recent is None
+    assert not watched.before.due
+    assert watched.before.exit_code() == 0
+
+
+def test_training_that_is_not_due_does_nothing_and_says_so(watched: Watched) -> None:
+    assert isinstance(watched.idle, NotDue)
+    assert (watched.idle.decision, watched.idle.against, watched.idle.exit_code()) == ("NOT_DUE", 1, 0)
+    assert any("0 new labelled rows" in reason for reason in watched.idle.reasons)
+    assert len(stores.open(watched.settings, "clinic").ledger.versions("clinic")) == 1
+
+
+def test_realised_performance_is_that_of_the_newest_labels(watched: Watched) -> None:
+    (champion,) = watched.after.versions
+    assert (champion.total.rows, champion.total.labelled, champion.total.coverage) == (200, 160, 0.8)
+    relation = stores.open(watched.settings, "clinic").tables.relation("predictions")
+    with duckdb.connect() as con:
+        made = con.sql(f"SELECT * FROM {relation}").to_arrow_table().to_pandas()
+    known = made.merge(tumours()[369:529][[KEY, TARGET]], on=KEY)
+    assert champion.total.metric.value == pytest.approx(roc_auc_score(known[TARGET] == "yes", known["probability"]))
+    assert sum(one.realised.labelled for one in champion.windows) == 160
+    assert {one.label: one.realised.labelled for one in champion.batches} == {"first.csv": 100, "second.csv": 60}
+
+
+def test_columns_are_seen_beside_the_rows_that_the_champion_learned_from(watched: Watched) -> None:
+    assert [batch.label for batch in watched.after.batches] == ["clinic.csv", "first.csv", "second.csv"]
+    radius = [
+        next(one.missing for one in batch.columns if one.column == "mean radius") for batch in watched.after.batches
+    ]
+    assert radius == [0.0, 1.0, 0.0]
+    assert watched.after.freshness.newest_label is not None
+
+
+def test_new_labels_make_retraining_due_with_the_champions_interval_kept(watched: Watched) -> None:
+    assert watched.after.due
+    assert "160 new labelled rows since version 1 was trained, 43.4% of the 369 before" in watched.after.reason
+    expected = watched.after.expected
+    assert expected is not None
+    assert expected.value == pytest.approx(watched.trained.value)
+    assert (expected.lower, expected.upper) == (watched.trained.value_lower, watched.trained.value_upper)
+    assert expected.lower <= expected.value <= expected.upper
+
+
+def test_the_same_state_is_one_run_in_mlflow_with_page_and_metrics(watched: Watched) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(watched.settings.tracking)
+    again = monitor.run(watched.settings, watched.config)
+    assert again.run_id == watched.after.run_id != watched.before.run_id
+    run = client.get_run(again.run_id)
+    assert (run.data.tags["kind"], run.data.tags["due"], run.info.status) == ("monitor", again.reason, "FINISHED")
+    assert run.data.metrics["realised_roc_auc"] == pytest.approx(watched.after.versions[0].total.metric.value)
+    assert run.data.metrics["missing/mean radius"] == 0.0
+    assert len(client.get_metric_history(again.run_id, "realised_roc_auc")) == 1
+    assert [file.path for file in client.list_artifacts(again.run_id)] == ["monitor.html"]
+    assert "RETRAINING IS DUE" in Path(again.page).read_text()
+
+
+def test_training_that_is_due_carries_its_reason_and_is_not_due_again(watched: Watched) -> None:
+    from mlflow import MlflowClient
+
+    trained = train.run(watched.settings, watched.config, trials=2, budget=60, if_due=True)
+    assert not isinstance(trained, NotDue)
+    assert "160 new labelled rows" in trained.reason
+    run = MlflowClient(watched.settings.tracking).get_run(trained.run_id)
+    assert run.data.tags["reason"] == trained.reason
+    assert isinstance(train.run(watched.settings, watched.config, trials=2, budget=60, if_due=True), NotDue)
+    if not trained.promoted:
+        promote.run(watched.settings, watched.config, trained.version, "to see how it does")
+    assert monitor.run(watched.settings, watched.config).champion == trained.version
+
+
+def test_there_is_nothing_to_watch_without_a_champion(home: Path) -> None:
+    settings, config = project(home, tumours()[:50], TARGET)
+    with pytest.raises(NothingPromoted, match="no champion yet"):
+        monitor.run(settings, config)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from tasks import metrics
+from tasks.health import BatchShares, ColumnShares
+from tasks.performance import BatchOutcome, Bounds, Realised, VersionOutcome, WindowOutcome
+from tasks.report import monitor
+from tasks.retrain import Finding, Reason
+from tests.tasks_.stories import draw
+from tests.tasks_.test_report import NASTY, Page
+
+SENTENCE = "2,500 new labelled rows since version 1 was trained, 41.7% of the 6,000 before (due from 20% on)"
+
+
+def realised(task: str, seed: int, labelled: bool = True) -> Realised:
+    y, p = draw(task, 120, 3, seed)
+    scores = metrics.scores(task, y, p) if labelled else {}
+    value = scores.get(metrics.default_metric(task))
+    bounds = Bounds(value=value, lower=value and value * 0.95, upper=value and value * 1.05)
+    mean = float(np.mean(p)) if labelled and task != "multiclass" else None
+    return Realised(
+        rows=150,
+        labelled=120 if labelled else 0,
+        unknown=0,
+        coverage=0.8 if labelled else 0.0,
+        metric=bounds,
+        scores=scores,
+        predicted=mean,
+        actual=mean,
+    )
+
+
+def watch(task: str = "binary", *, windows: int = 5, labelled: bool = True, due: bool = True) -> monitor.Watch:
+    def version(number: int, champion: bool) -> VersionOutcome:
+        start = date(2024, 1, 1)
+        return VersionOutcome(
+            version=number,
+            champion=champion,
+            total=realised(task, 0, labelled),
+            batches=(BatchOutcome(batch_id="b1", label=f"{NASTY}.csv", realised=realised(task, 1, labelled)),),
+            windows=tuple(
+                WindowOutcome(
+                    first=start + timedelta(days=7 * one),
+                    last=start + timedelta(days=7 * one + 6),
+                    realised=realised(task, one, labelled and one != 2),
+                )
+                for one in range(windows)
+            ),
+        )
+
+    def shares(missing: float) -> tuple[ColumnShares, ...]:
+        return (
+            ColumnShares(column=NASTY, missing=missing, unseen=missing / 2),
+            ColumnShares(column="still", missing=0.0, unseen=None),
+        )
+
+    finding = Finding(cause="new_share", due=due, sentence=SENTENCE)
+    return monitor.Watch(
+        pipeline="orders",
+        target=NASTY,
+        task=task,
+        metric=metrics.default_metric(task),
+        champion=2,
+        expected=Bounds(value=0.8, lower=0.78, upper=0.82),
+        reason=Reason(causes=("new_share",), sentences=(SENTENCE,)) if due else None,
+        findings=(finding, Finding(cause="age", due=False, sentence="version 2 is 3.0 days old (due after 90)")),
+        versions=(version(1, False), version(2, True)) if windows else (),
+        reference=shares(0.1),
+        batches=tuple(BatchShares(batch_id=f"b{n}", label=NASTY, rows=9, columns=shares(n / 10)) for n in range(3)),
+        facts={"data version": "rows@3,labels@1"},
+        headline=SENTENCE,
+        next_command="treadle train --if-due",
+        window_days=7,
+    )
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_page_stands_alone_and_says_first_whether_to_train(task: str) -> None:
+    html = monitor.render(watch(task))
+    parsed = Page(html)
+    assert not parsed.open, "every tag is closed"
+    assert all(link.startswith("#") for link in parsed.links)
+    assert not {"script", "link", "iframe", "img"} & set(parsed.tags)
+    assert "url(http" not in html
+    assert parsed.text.index("RETRAINING IS DUE") < parsed.text.index("treadle train --if-due")
+    assert parsed.text.index("treadle train --if-due") < parsed.text.index("Predictions and what happened")
+    assert parsed.text.count(SENTENCE) == 1, "the headline is not said again"
+    assert len(html) < 500_000
+    assert html == monitor.render(watch(task))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_every_metric_of_the_task_has_its_picture_over_the_same_time(task: str) -> None:
+    told = watch(task)
+    pictures = {monitor.timeline(told).name, *(plot.name for plot in monitor.multiples(told))}
+    others = set(metrics.METRICS[task]) - {told.metric}
+    assert pictures == {"realised", "coverage", *others, *(set() if task == "multiclass" else {"means"})}
+    assert all(plot.caption.endswith(".") for plot in monitor.multiples(told))
+
+
+def test_without_labels_the_page_shows_what_waits_and_no_score() -> None:
+    html = monitor.render(watch(labelled=False, due=False))
+    assert "NOTHING IS DUE" in html
+    assert 'id="coverage"' in html
+    assert 'id="realised"' not in html
+    assert 'id="brier"' not in html
+
+
+def test_without_predictions_the_page_says_what_to_do() -> None:
+    html = monitor.render(watch(windows=0))
+    assert "treadle score" in html
+    assert "and were zero everywhere" in html
