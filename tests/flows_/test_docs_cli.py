@@ -29,6 +29,7 @@ RESULTS = {
     "doctor": "flows.doctor:DoctorResult",
     "down": "flows.down:DownResult",
 }
+    "monitor": "flows.monitor:MonitorResult",
 
 
 def section(page: str, command: str) -> str:
