@@ -21,7 +21,7 @@ import os, subprocess, sys, time, warnings, logging
 import flows.models
 from flows import events
 
-def run(settings, config):
+def run(settings, config, at=""):
 {body}
     return flows.models.ModelsResult(pipeline=config.name, champion=None, versions=(), history=(), alias="")
 
