@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 
-.PHONY: help install demo life test faults check lock clean
+.PHONY: help install demo life test faults bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -43,6 +43,9 @@ test: install  ## all tests but the slow proofs (minutes on 2 cores)
 
 faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundreds of planted models (an hour or more)
 	@$(BIN)/python -m pytest -m slow --timeout 3600
+
+bench: install  ## what Prefect costs a command, and where the seconds of a small training go
+	@$(BIN)/python -m tests.bench.prefect_cost
 
 check: install  ## lint, format, types, arrows
 	@$(BIN)/ruff check .

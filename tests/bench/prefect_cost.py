@@ -1,0 +1,108 @@
+"""What Prefect adds to a command: the same flow function with and without it, side by side (`make bench`).
+
+Each measurement is a process of its own, imports included, on a fresh copy of the same home, against a server that
+runs. Without Prefect, a stand-in of twenty lines takes its place: `@flow` and `@task` leave functions as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from infra import orchestrator
+from infra import settings as settings_
+from tests.faults import harness
+
+ROUNDS = 5
+MOST_SECONDS = 3.0
+FLOWS = ("ingest", "score")
+
+PROGRAM = """
+import sys, types
+from pathlib import Path
+
+class Step:
+    def __init__(self, function):
+        self.function = function
+    def __call__(self, *args, **kwargs):
+        return self.function(*args, **kwargs)
+    def with_options(self, **_):
+        return self
+
+def decorator(function=None, **_):
+    return Step(function) if function else Step
+
+if sys.argv[1] == "without":
+    prefect, artifacts = types.ModuleType("prefect"), types.ModuleType("prefect.artifacts")
+    prefect.flow = prefect.task = decorator
+    prefect.runtime = types.SimpleNamespace(flow_run=types.SimpleNamespace(id=None))
+    for kind in ("table", "markdown", "link"):
+        setattr(artifacts, f"create_{kind}_artifact", lambda **_: None)
+    sys.modules |= {"prefect": prefect, "prefect.artifacts": artifacts}
+from infra import settings as settings_, orchestrator
+settings = settings_.at(Path(sys.argv[2]))
+orchestrator.prepare(settings)
+from importlib import import_module
+module = import_module(f"flows.{sys.argv[3]}")
+if sys.argv[1] == "without":
+    getattr(module, sys.argv[3])(sys.argv[2], sys.argv[4])
+else:
+    from tasks import config
+    module.run(settings, config.load(settings.home / "pipelines" / f"{sys.argv[4]}.toml"))
+"""
+
+
+def seconds(home: Path, flow: str, how: str, aside: Path) -> float:
+    """Wall time of one run on a copy of `home`."""
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(home, aside)
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, how, str(aside), flow, harness.NAME]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def measure(folder: Path, homes: dict[str, Path]) -> int:
+    """Print the table; 1 where Prefect costs more than it may."""
+    print(f"{'flow':8} {'without':>9} {'with':>9} {'Prefect adds':>13} {'ratio':>7}   (medians of {ROUNDS}, seconds)")
+    worst = 0.0
+    for flow in FLOWS:
+        found: dict[str, list[float]] = {"without": [], "with": []}
+        for how in found:  # compiled, cached, warm
+            seconds(homes[flow], flow, how, folder / "copy")
+        for _ in range(ROUNDS):
+            for how, values in found.items():
+                values.append(seconds(homes[flow], flow, how, folder / "copy"))
+        without, whole = statistics.median(found["without"]), statistics.median(found["with"])
+        worst = max(worst, whole - without)
+        print(f"{flow:8} {without:9.2f} {whole:9.2f} {whole - without:13.2f} {whole / without:7.2f}")
+    print(f"Prefect may add {MOST_SECONDS:g} s to a command: {'yes' if worst < MOST_SECONDS else 'NO'}, {worst:.2f} s")
+    return int(worst >= MOST_SECONDS)
+
+
+def main() -> int:
+    """Prepare a home with a champion and files that wait, and measure."""
+    with tempfile.TemporaryDirectory(prefix="treadle-bench-") as place:
+        folder = Path(place)
+        server = settings_.at(folder / "server")
+        (server.home / "pipelines").mkdir(parents=True)
+        with orchestrator.flow_context(server) as url:
+            pass
+        try:
+            with harness.Workshop(folder / "workshop", url) as workshop:
+                homes = harness.Stages(workshop, folder, until="score").before
+            os.environ["PREFECT_API_URL"] = url
+            return measure(folder, homes)
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
+            orchestrator.down(server)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
