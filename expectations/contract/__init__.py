@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from expectations.contract.labels import LabelValidation, validate_labels
 from expectations.contract.report import Outcome, ValidationReport
+from expectations.contract.staging import reopen
 from expectations.contract.suite import Expectation, Suite, load, parse
 from expectations.contract.validation import Validation, answer, validate
 
@@ -17,6 +18,7 @@ __all__ = [
     "answer",
     "load",
     "parse",
+    "reopen",
     "validate",
     "validate_labels",
 ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.contract.suite import UNIQUE, UNIQUE_TOGETHER, Expectation
 from tasks.dataset.schema import quote
-from tasks.errors import DataError
+from tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ def evaluate(
 ) -> list[Verdict]:
     """Evaluate `expectations` on `table`, which has their columns and `_ordinal`; verdicts in the same order.
 
-    Raises DataError where GX does not know an expectation, refuses its arguments or fails in evaluating it: what
+    Raises ConfigError where GX does not know an expectation, refuses its arguments or fails in evaluating it: what
     cannot be evaluated has not passed.
     """
     if not expectations:
@@ -201,10 +201,10 @@ def _exception(info: Any) -> str:
     return ""
 
 
-def _cannot(expectation: Expectation, where: str, reason: str) -> DataError:
+def _cannot(expectation: Expectation, where: str, reason: str) -> ConfigError:
     about = f" about {', '.join(repr(name) for name in expectation.columns)}" if expectation.columns else ""
     line = " ".join(reason.split())[:200]
-    return DataError(
+    return ConfigError(
         f"suite {where!r}: {expectation.type}{about} cannot be evaluated: {line}",
         "mend this expectation in the suite file, or take it out",
     )

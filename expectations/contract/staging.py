@@ -7,11 +7,13 @@ Python holds counts and one slice of rows at a time.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from tasks.dataset.schema import literal, quarantine_schema, quote
+from tasks.dataset.schema import RawTable, literal, quarantine_schema, quote
 from tasks.dataset.typing import cast
 from tasks.errors import DataError
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from tasks.dataset.schema import RawTable, Schema
+    from tasks.dataset.schema import Schema
 
 FATE = quote("treadle:fate")
 ROWS_AT_ONCE = 50_000
@@ -243,6 +245,7 @@ def quarantined(
     """
     critical = {number: rule for number, rule in enumerate(rules) if rule.critical}
     cells = ", ".join(f"{literal(name)}, {_json(name, kind)}" for name, kind in staged.raw.columns)
+    types = literal(json.dumps(dict(staged.raw.columns), ensure_ascii=False))
     reason = f"concat_ws('; ', nullif({literal(refused)}, ''), own.reason)"
     scope = "batch" if refused else "row"
     empty_list = "CAST([] AS VARCHAR[])"
@@ -250,17 +253,35 @@ def quarantined(
         f"SELECT {literal(staged.raw.batch_id)} AS _batch_id, {literal(label)} AS file, {literal(scope)} AS scope, "
         f"raw._ordinal, coalesce(own.rules, {empty_list}) AS rules, coalesce(own.columns, {empty_list}) AS columns, "
         f"coalesce(own.values, {empty_list}) AS values, {reason} AS reason, "
-        f"CAST(json_object({cells}) AS VARCHAR) AS row, {moment(arrived)} AS quarantined_at "
+        f"CAST(json_object({cells}) AS VARCHAR) AS row, {types} AS types, {moment(arrived)} AS quarantined_at "
         f"FROM {quote(staged.raw.view)} AS raw {'LEFT' if refused else 'INNER'} JOIN ({_own(staged, critical)}) AS own "
         f"USING (_ordinal)"
     )
     if refused:
         query += (
             f" UNION ALL SELECT {literal(staged.raw.batch_id)}, {literal(label)}, 'batch', NULL, {empty_list}, "
-            f"{empty_list}, {empty_list}, {literal(refused)}, NULL, {moment(arrived)} "
+            f"{empty_list}, {empty_list}, {literal(refused)}, NULL, NULL, {moment(arrived)} "
             f"WHERE NOT EXISTS (SELECT 1 FROM {quote(staged.raw.view)})"
         )
     return stream(staged.con, query, quarantine_schema())
+
+
+def reopen(con: duckdb.DuckDBPyConnection, kept: str, batch_id: str) -> RawTable:
+    """The rows of one batch that quarantine keeps, as they came: their columns, types and ordinals.
+
+    `kept` is SQL to stand after FROM, with the columns of `quarantine_schema()`; `batch_id` is what the rows are to be
+    known by. Without rows there are no columns either.
+    """
+    view = "kept_" + re.sub(r"\W", "_", batch_id)
+    told = con.sql(f"SELECT types FROM {kept} WHERE types IS NOT NULL LIMIT 1").fetchall()
+    types: dict[str, str] = json.loads(told[0][0]) if told else {}
+    texts = literal(json.dumps(dict.fromkeys(types, "VARCHAR"), ensure_ascii=False))
+    cells = "".join(f", CAST(cells[{literal(name)}] AS {kind}) AS {quote(name)}" for name, kind in types.items())
+    con.execute(
+        f"CREATE OR REPLACE TABLE {quote(view)} AS SELECT _ordinal{cells} FROM "
+        f"(SELECT _ordinal, json_transform(row, {texts}) AS cells FROM {kept} WHERE types IS NOT NULL)"
+    )
+    return RawTable(view=view, columns=tuple(types.items()), batch_id=batch_id)
 
 
 def answered(staged: Staged, rules: Sequence[Rule]) -> pa.RecordBatchReader:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from tasks.dataset.schema import Column, Kind, Schema, nearest
-from tasks.errors import DataError
+from tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,35 +87,38 @@ class Suite:
 def load(path: Path) -> Suite:
     """Read a suite file.
 
-    Raises DataError for a file that is missing, is no JSON, is no suite, or contradicts itself; whether GX knows an
+    Raises ConfigError for a file that is missing, is no JSON, is no suite, or contradicts itself; whether GX knows an
     expectation shows when it is evaluated.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: there is no such suite", "write one with: treadle init DATA --target COLUMN"
+        raise ConfigError(
+            f"{path}: there is no such suite",
+            "take it back from where you keep it, or write another pipeline: treadle init DATA --target COLUMN --name NEW",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})", "mend the line") from error
+        raise ConfigError(f"{path}:{error.lineno}: not JSON ({error.msg})", "mend the line") from error
     return parse(document, str(path))
 
 
 def parse(document: JsonValue, where: str = "suite") -> Suite:
-    """The suite that `document` describes; `where` is named in errors (DataError)."""
+    """The suite that `document` describes; `where` is named in errors (ConfigError)."""
     if not isinstance(document, dict) or not isinstance(listed := document.get("expectations"), list) or not listed:
-        raise DataError(f"{where}: no suite: it has no list of expectations", "see docs of Great Expectations' suites")
+        raise ConfigError(
+            f"{where}: no suite: it has no list of expectations", "see docs of Great Expectations' suites"
+        )
     expectations = tuple(_expectation(item, f"{where}: expectation {number}") for number, item in enumerate(listed, 1))
     schema = _schema(expectations, where)
     for number, expectation in enumerate(expectations, 1):
         for name in expectation.columns:
             if name not in schema.names:
                 close = nearest(name, schema.names)
-                raise DataError(
+                raise ConfigError(
                     f"{where}: expectation {number} is about column {name!r}, which has no {TYPE}",
                     f"did you mean {close!r}?" if close else "say its type first",
                 )
@@ -134,26 +137,26 @@ def _expectation(item: JsonValue, where: str) -> Expectation:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}: {place or 'it'}: {first['msg']}", "mend it in the suite file") from error
+        raise ConfigError(f"{where}: {place or 'it'}: {first['msg']}", "mend it in the suite file") from error
 
 
 def _schema(expectations: tuple[Expectation, ...], where: str) -> Schema:
     columns = [_column(expectation, where) for expectation in expectations if expectation.type == TYPE]
     if not columns:
-        raise DataError(f"{where}: no column has a type", f"every column needs an {TYPE}")
+        raise ConfigError(f"{where}: no column has a type", f"every column needs an {TYPE}")
     try:
         return Schema(columns=tuple(columns))
     except ValidationError as error:
-        raise DataError(f"{where}: {error.errors()[0]['msg']}", f"one {TYPE} for each column") from error
+        raise ConfigError(f"{where}: {error.errors()[0]['msg']}", f"one {TYPE} for each column") from error
 
 
 def _column(expectation: Expectation, where: str) -> Column:
     name = str(expectation.arguments.get("type_", "")).upper().split("(")[0].strip()
     if not expectation.columns:
-        raise DataError(f"{where}: an {TYPE} names no column")
+        raise ConfigError(f"{where}: an {TYPE} names no column")
     for kind, names in _KINDS.items():
         if name in names:
             form = (expectation.meta or {}).get("format", "")
             return Column(name=expectation.columns[0], kind=kind, format=str(form or ""))
     allowed = ", ".join(names[0] for names in _KINDS.values())
-    raise DataError(f"{where}: column {expectation.columns[0]!r}: unknown type {name!r}", f"allowed: {allowed}")
+    raise ConfigError(f"{where}: column {expectation.columns[0]!r}: unknown type {name!r}", f"allowed: {allowed}")

@@ -40,6 +40,16 @@ class Validation:
     staged: Staged
     rules: tuple[Rule, ...]
 
+    @property
+    def accepted(self) -> int:
+        """How many rows were accepted."""
+        return self.report.accepted
+
+    @property
+    def refused(self) -> str:
+        """Why the whole batch was refused; empty where it was not."""
+        return self.report.refused
+
     def accepted_reader(self, arrived: datetime) -> pa.RecordBatchReader:
         """Accepted rows: schema columns typed, `_batch_id`, `_ordinal`, `_ingested_at`, `_row_hash`.
 
@@ -72,10 +82,12 @@ def validate(
     timezone: str,
     missing: Sequence[str],
     max_bad_rows: float,
+    rows_only: bool = False,
 ) -> Validation:
     """Take a batch through its contract; nothing is written outside `con`'s own database.
 
-    `max_bad_rows` is the share of rows in quarantine above which the whole batch is refused.
+    `max_bad_rows` is the share of rows in quarantine above which the whole batch is refused. With `rows_only` these
+    are some rows of a batch, so that what the contract says of batches as a whole is not asked of them.
 
     Raises DataError where the suite cannot be evaluated or does not know a key column; a batch that is refused is a
     result.
@@ -94,7 +106,8 @@ def validate(
     empty = [name for name, held in staging.present(staged).items() if not held and name != target]
     warnings += tuple(f"column {name!r} has no value at all: nothing of it was checked" for name in empty)
     report = replace(blank, outcomes=found.outcomes, warnings=warnings)
-    if reason := _refusal(staged, suite, found, target, quarantined, max_bad_rows):
+    whole = "" if rows_only else _refusal(staged, suite, found, target, quarantined, max_bad_rows)
+    if reason := whole:
         return Validation(replace(report, refused=reason), staged, found.rules)
     accepted = f"FROM {quote(staged.typed)} WHERE {staging.FATE} = {staging.Fate.ACCEPTED}"
     held = rows_in - duplicates - quarantined

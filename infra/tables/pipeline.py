@@ -85,11 +85,16 @@ class Tables:
             "values": [],
             "reason": message,
             "row": json.dumps({"file": label, "sha256": sha256}, ensure_ascii=False),
+            "types": None,
             "quarantined_at": datetime.now(UTC),
         }
         schema = quarantine_schema()
         batch = pa.RecordBatch.from_pylist([{name: row[name] for name in schema.names}], schema=schema)
         self.overwrite_batch("quarantine", batch_id, pa.RecordBatchReader.from_batches(schema, [batch]))
+
+    def batches(self, name: str) -> set[str]:
+        """The batches of which the table `name` has rows."""
+        return {part["_batch_id"] for part in self._delta(name).partitions()}
 
     def truth(
         self,

@@ -117,7 +117,8 @@ def quarantine_schema() -> pa.Schema:
 
     `scope`: `row` (refused on its own account), `batch` (taken along by its batch) or `file` (cannot be read; one row
     for all of it). `rules`, `columns` and `values` run in parallel: what was broken, where, by which value as text.
-    `row` is a JSON object with the row as it came; null for a file.
+    `row` is a JSON object with the row as it came, `types` one with its columns' DuckDB types, so that it can be read
+    again as it was; both null for a file.
     """
     import pyarrow as pa
 
@@ -132,6 +133,7 @@ def quarantine_schema() -> pa.Schema:
             pa.field("values", pa.list_(pa.string())),
             pa.field("reason", pa.string()),
             pa.field("row", pa.string()),
+            pa.field("types", pa.string()),
             pa.field("quarantined_at", pa.timestamp("us", tz="UTC")),
         ]
     )

@@ -14,7 +14,14 @@ from pydantic import BaseModel
 from flows.cli.app import app
 
 DOCS = Path(__file__).parents[2] / "docs"
-COMMANDS = typer.main.get_group(app).commands
+COMMANDS = {
+    f"{group} {name}".strip(): command
+    for group, commands in {
+        "": {name: one for name, one in typer.main.get_group(app).commands.items() if not hasattr(one, "commands")},
+        **{name: one.commands for name, one in typer.main.get_group(app).commands.items() if hasattr(one, "commands")},
+    }.items()
+    for name, command in commands.items()
+}
 RESULTS = {
     "demo": "flows.demo:DemoResult",
     "init": "flows.init:InitResult",
@@ -22,14 +29,18 @@ RESULTS = {
     "ingest": "flows.ingest:IngestResult",
     "train": "flows.train:TrainResult",
     "score": "flows.score:ScoreResult",
+    "monitor": "flows.monitor:MonitorResult",
     "models": "flows.models:ModelsResult",
     "promote": "flows.promote:PromoteResult",
     "report": "flows.report:ReportResult",
     "rollback": "flows.rollback:RollbackResult",
+    "quarantine list": "flows.quarantine:ListResult",
+    "quarantine show": "flows.quarantine:ShowResult",
+    "quarantine release": "flows.quarantine:ReleaseResult",
+    "quarantine drop": "flows.quarantine:DropResult",
     "doctor": "flows.doctor:DoctorResult",
     "down": "flows.down:DownResult",
 }
-    "monitor": "flows.monitor:MonitorResult",
 
 
 def section(page: str, command: str) -> str:

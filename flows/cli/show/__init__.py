@@ -3,6 +3,7 @@
 from flows.cli.show.begin import check, demo, init
 from flows.cli.show.look import models, promote, report, rollback
 from flows.cli.show.machine import doctor, down
+from flows.cli.show.quarantine import quarantine_drop, quarantine_list, quarantine_release, quarantine_show
 from flows.cli.show.watch import monitor
 from flows.cli.show.work import ingest, score, train
 
@@ -16,6 +17,10 @@ __all__ = [
     "models",
     "monitor",
     "promote",
+    "quarantine_drop",
+    "quarantine_list",
+    "quarantine_release",
+    "quarantine_show",
     "report",
     "rollback",
     "score",
