@@ -150,10 +150,12 @@ def window(day: date, days: int) -> tuple[date, date]:
 
 
 def _known(labels: pa.ChunkedArray, task: str, classes: Sequence[Label]) -> pa.ChunkedArray:
-    """Which labels the model can be right about."""
+    """Which labels the model can be right about; where there is none yet, nobody knows their type either."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not len(labels):
+        return pa.chunked_array([], pa.bool_())
     if task == "regression":
         return pc.is_finite(labels.cast(pa.float64()))
     return pc.is_in(labels, value_set=pa.array(list(classes)).cast(labels.type))
@@ -164,6 +166,8 @@ def _y(task: str, classes: Sequence[Label], labels: pa.ChunkedArray) -> np.ndarr
     import numpy as np
     import pyarrow as pa
 
+    if not len(labels):
+        return np.empty(0)
     if task == "regression":
         values: np.ndarray = labels.cast(pa.float64()).to_numpy()
         return values

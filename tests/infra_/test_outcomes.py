@@ -44,7 +44,7 @@ def world(seed: int, *, orders: int = 60, said: int = 150) -> World:
     rows["placed"] = [NOON + timedelta(hours=int(hours)) for hours in draw.integers(0, 24 * 20, orders)]
     rows["paid"] = np.where(draw.random(orders) < 0.2, draw.choice(["yes", "no"], orders), None)
     rows["_batch_id"] = draw.choice(["b1", "b2", "b3"], orders)
-    again = rows.sample(8, random_state=seed).assign(_batch_id="b4", paid=None)
+    again = rows.sample(12, random_state=seed).assign(_batch_id="b4", paid=draw.choice(["yes", "no", None], 12))
     rows = pd.concat([rows, again], ignore_index=True)
     rows["_ordinal"] = rows.groupby("_batch_id").cumcount()
     rows["_ingested_at"] = rows["_batch_id"].map({f"b{n}": NOON + timedelta(days=20 + n) for n in range(1, 5)})

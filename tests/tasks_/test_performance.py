@@ -40,9 +40,10 @@ def test_one_class_leaves_the_metric_open_and_the_others_told() -> None:
     assert told.scores["accuracy"] == 0.5
 
 
-def test_no_label_is_no_performance() -> None:
+@pytest.mark.parametrize("kind", [pa.string(), pa.int32(), pa.null()])
+def test_no_label_is_no_performance(kind: pa.DataType) -> None:
     table = pa.table({"probability": pa.array([], pa.float64())})
-    told = performance.realised("binary", "roc_auc", BINARY, pa.chunked_array([[]], pa.string()), table, rows=5)
+    told = performance.realised("binary", "roc_auc", BINARY, pa.chunked_array([[]], kind), table, rows=5)
     assert (told.rows, told.labelled, told.coverage, told.metric.value, told.actual) == (5, 0, 0.0, None, None)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.cli.screen import Screen, duration, judged, plural
 from tasks.baselines import as_good
+from tasks.metrics import gain
 
 if TYPE_CHECKING:
     from flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
@@ -88,9 +89,11 @@ def train(result: TrainResult | NotDue, screen: Screen) -> None:
     scores.append((chair, result.champion_value if result.against is not None else None))
     scores += [("linear model", result.linear_value), ("dummy", result.dummy_value)]
     screen.table((f"on the holdout of {result.pipeline}", result.metric), scores)
-    values = (result.value, result.linear_value, result.dummy_value)
-    if as_good(result.metric, *(math.nan if value is None else value for value in values)):
-        screen.line(("a linear model is as good here: ", "yellow"), "it may be all that these columns hold")
+    shown = (result.value, result.linear_value, result.dummy_value)
+    ours, linear, dummy = (math.nan if value is None else value for value in shown)
+    if as_good(result.metric, ours, linear, dummy):
+        said = "better" if gain(result.metric, linear, ours) > 0 else "as good"
+        screen.line((f"a linear model is {said} here: ", "yellow"), "it may be all that these columns hold")
     screen.facts(
         (
             ("trials", f"{result.trials}" + (f", {result.resumed} from before" if result.resumed else "")),
@@ -147,6 +150,6 @@ def score(result: ScoreResult, screen: Screen) -> None:
         return
     screen.facts((("table", f"data/{result.pipeline}/predictions"), ("files", result.output or "")))
     if result.rows:
-        screen.next("when labels arrive, ingest them and train anew", "train")
+        screen.next("when labels have come, what the predictions were worth", "monitor")
     else:
         screen.next("nothing waits; after the next file", "score")
