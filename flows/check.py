@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import DataError
+from tasks.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +63,13 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
     suite: Suite | None = None
     try:
         suite = load(path)
-    except DataError as error:
+    except ConfigError as error:
         findings.append(Finding(level="problem", where=path.name, message=error.message, way_out=error.way_out))
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if suite is not None:
         findings += [_problem(*misfit) for misfit in misfits(config, suite.schema)]
+        if not any(finding.where == "data.positive" for finding in findings):
+            findings += _classes(config, suite)
         findings += _suite_and_data(settings, config, suite.schema, newest)
     return CheckResult(
         pipeline=config.name,
@@ -83,6 +85,21 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
 
 def _problem(where: str, message: str, way_out: str) -> Finding:
     return Finding(level="problem", where=where, message=message, way_out=way_out)
+
+
+def _classes(config: PipelineConfig, suite: Suite) -> Iterator[Finding]:
+    """Where the suite knows the target's classes, the positive one must be among them."""
+    positive = config.data.positive
+    for expectation in suite.expectations:
+        classes = expectation.arguments.get("value_set")
+        about = expectation.type == "expect_column_values_to_be_in_set" and expectation.columns == (config.data.target,)
+        if about and isinstance(classes, list) and positive is not None and positive not in classes:
+            shown = ", ".join(repr(one) for one in classes)
+            yield _problem(
+                "data.positive",
+                f"the suite does not allow {positive!r} in {config.data.target!r}",
+                f"its classes: {shown}",
+            )
 
 
 def _suite_and_data(

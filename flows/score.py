@@ -173,6 +173,12 @@ def resolve(home: str, pipeline: str, purpose: str) -> ModelRef:
     settle(stores)
     champion = stores.ledger.champion(pipeline)
     if champion is None:
+        if made := stores.ledger.versions(pipeline):
+            newest = made[0]
+            raise NothingPromoted(
+                f"{pipeline} has no champion: its newest version, {newest.version}, is {newest.decision}",
+                f"see why: treadle report {newest.version} -p {pipeline}",
+            )
         raise NothingPromoted(f"{pipeline} has no champion yet", f"train one: treadle train -p {pipeline}")
     return ModelRef(version=champion.version_to, digest=champion.digest, purpose=purpose)
 

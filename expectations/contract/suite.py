@@ -95,7 +95,7 @@ def load(path: Path) -> Suite:
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: there is no such suite",
-            "take it back from where you keep it, or write another pipeline: treadle init DATA --target COLUMN --name NEW",
+            "take it back from where you keep it, or begin another: treadle init DATA --target COLUMN --name NEW",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from expectations.contract import answer
 from infra import sources
 from tasks.dataset import quarantine_schema
-from tasks.errors import DataError
+from tasks.errors import ConfigError, DataError
 from tests.expectations_.batches import ARRIVED, MISSING, accepted, expect, quarantined, run, suite
 
 if TYPE_CHECKING:
@@ -396,7 +396,7 @@ def test_what_cannot_be_evaluated_is_an_error_not_a_pass(
     con: duckdb.DuckDBPyConnection, file: Path, expectation: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text(HEADER + GOOD)
-    with pytest.raises(DataError, match="cannot be evaluated") as error:
+    with pytest.raises(ConfigError, match="cannot be evaluated") as error:
         run(con, file, suite(expectation))
     assert "\n" not in error.value.message
     assert capfd.readouterr() == ("", "")

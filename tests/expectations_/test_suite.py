@@ -9,7 +9,7 @@ import pytest
 
 from expectations.contract import load, parse
 from tasks.dataset import Column
-from tasks.errors import DataError
+from tasks.errors import ConfigError
 from tests.expectations_.batches import expect, suite
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ def test_an_expectation_about_the_table_is_about_no_column_of_it() -> None:
 def test_a_file_that_is_no_suite_is_refused_with_its_place(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "suite.json"
     path.write_text(text)
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(ConfigError) as refused:
         load(path)
     assert reason in str(refused.value)
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="treadle init"):
+    with pytest.raises(ConfigError, match="treadle init"):
         load(tmp_path / "gone.json")
 
 

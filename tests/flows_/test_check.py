@@ -47,6 +47,7 @@ def test_what_init_wrote_fits(home: Path) -> None:
     [
         (('target = "Left?"', 'target = "left"'), "data.target", "no column 'left'"),
         (('positive = "Yes"', "positive = true"), "data.positive", "is no text"),
+        (('positive = "Yes"', 'positive = "Maybe"'), "data.positive", "does not allow 'Maybe'"),
         (('time = "Signed Up"', 'time = "Signed-Up"'), "data.time", "no column 'Signed-Up'"),
         (('time = "Signed Up"', 'time = "Gender"'), "data.time", "holds text"),
         (('  "Plan Type",', '  "Balance",'), "data.categories", "holds number"),
