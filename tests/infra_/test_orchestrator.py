@@ -384,7 +384,7 @@ class TestOwnServer:
         assert orchestrator.ui_url(settings) == ""
         assert not settings.state.exists(), "asking leaves no trace"
 
-    def test_commands_at_once_start_one_server_that_neither_ctrl_c_nor_a_copied_home_reaches(
+    def test_commands_at_once_start_one_server_and_after_a_kill_another_takes_its_port(
         self, migrated: Settings, tmp_path: Path
     ) -> None:
         urls: list[str] = []
@@ -396,40 +396,35 @@ class TestOwnServer:
         assert len(set(urls)) == 1
         first = orchestrator.state(migrated)
         assert server.api_url(migrated) == first.url, "the next command uses it"
-        assert os.getsid(first.pid or 0) != os.getsid(0)
+        assert first.pid is not None
+        assert os.getsid(first.pid) != os.getsid(0), "Ctrl-C does not reach it"
         copied = settings_.at(shutil.copytree(migrated.home, tmp_path / "copy"))
         assert orchestrator.state(copied).state is orchestrator.State.STOPPED
         assert orchestrator.ui_url(copied) == ""
         assert orchestrator.down(copied) == ()
         assert orchestrator.state(migrated) == first
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: orchestrator.state(migrated).state is orchestrator.State.STOPPED)
+        assert server.api_url(migrated) == first.url
+        assert orchestrator.state(migrated).pid != first.pid
 
-    def test_down_ends_the_servers_of_homes_under_the_state_folder_too(self, migrated: Settings) -> None:
+    def test_a_home_under_the_state_folder_takes_another_port_than_a_taken_one_and_ends_by_down(
+        self, migrated: Settings
+    ) -> None:
         demo = settings_.at(migrated.state / "demo")
         (demo.home / "pipelines").mkdir(parents=True)
         server.folder(demo).parent.mkdir()
         server.folder(migrated).rename(server.folder(demo))
-        server.api_url(demo)
-        assert orchestrator.down(migrated) == (str(demo.home),)
-        assert orchestrator.state(demo).state is orchestrator.State.STOPPED
-        assert orchestrator.down(migrated) == ()
-
-    def test_after_a_kill_another_server_takes_the_same_port(self, migrated: Settings) -> None:
-        url = server.api_url(migrated)
-        pid = orchestrator.state(migrated).pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: orchestrator.state(migrated).state is orchestrator.State.STOPPED)
-        assert server.api_url(migrated) == url
-        assert orchestrator.state(migrated).pid != pid
-
-    def test_another_port_is_taken_where_somebody_has_ours(self, migrated: Settings) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            hint = {"home": str(migrated.home), "port": port, "pid": 1}
-            (server.folder(migrated) / server.HINT).write_text(json.dumps(hint))
-            assert str(port) not in server.api_url(migrated)
+            hint = {"home": str(demo.home), "port": port, "pid": 1}
+            (server.folder(demo) / server.HINT).write_text(json.dumps(hint))
+            assert str(port) not in server.api_url(demo)
+        assert orchestrator.down(migrated) == (str(demo.home),)
+        assert orchestrator.state(demo).state is orchestrator.State.STOPPED
+        assert orchestrator.down(migrated) == ()
 
     def test_a_damaged_database_is_kept_aside_and_a_moved_homes_server_ends(
         self, migrated: Settings, tmp_path: Path

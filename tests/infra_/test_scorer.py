@@ -326,44 +326,46 @@ STRANGER = """
 import json, sys
 import pandas as pd
 import mlflow
-frame = pd.read_csv(sys.argv[2])
-answer = mlflow.pyfunc.load_model(sys.argv[1]).predict(frame)
-answer.to_parquet(sys.argv[3])
+for folder in sys.argv[1:]:
+    frame = pd.read_csv(f"{folder}/rows.csv")
+    mlflow.pyfunc.load_model(f"{folder}/model").predict(frame).to_parquet(f"{folder}/out.parquet")
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"tasks", "infra", "flows", "treadle"})))
 """
 
 
-def test_a_process_without_treadle_loads_and_scores_it(made, tmp_path, duck):
+def save_as_mlflow_model(folder: Path, to: Path) -> None:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec
     from mlflow.types.schema import Schema as Signature
 
-    model, folder = made
     inputs = json.loads((folder / "schema.json").read_text())["inputs"]
     signature = ModelSignature(
         inputs=Signature([ColSpec(AnyType(), one["name"], required=one["required"]) for one in inputs])
     )
-    target = tmp_path / "model"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for an input example, which would be a person's row
         mlflow.pyfunc.save_model(
-            str(target),
+            str(to),
             python_model=str(SCORER),
             artifacts={"bundle": str(folder)},
             signature=signature,
             pip_requirements=["mlflow", "numpy", "pandas", "xgboost"],
         )
+
+
+def test_a_process_without_treadle_loads_and_scores_every_kind(tmp_path, duck):
     text = as_people_write(shop.rows(NEW_ROWS, seed=11))
-    text.to_csv(tmp_path / "rows.csv", index=False)
+    models = {tmp_path / task: shop.model(task) for task in shop.LABELS}
+    for place, model in models.items():
+        shop.write(place / "bundle", model)
+        save_as_mlflow_model(place / "bundle", place / "model")
+        text.to_csv(place / "rows.csv", index=False)
     ran = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER, str(target), str(tmp_path / "rows.csv"), str(tmp_path / "out.parquet")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-I", "-c", STRANGER, *models], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1]) == []
-    rows = typed(duck, pa.Table.from_pandas(text, preserve_index=False), model.schema.without("y"))
-    assert parity.disagreement(bundle.predict(model, rows), pd.read_parquet(tmp_path / "out.parquet")) == ""
+    for place, model in models.items():
+        rows = typed(duck, pa.Table.from_pandas(text, preserve_index=False), model.schema.without("y"))
+        assert parity.disagreement(bundle.predict(model, rows), pd.read_parquet(place / "out.parquet")) == ""
