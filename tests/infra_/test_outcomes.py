@@ -195,3 +195,13 @@ def test_without_a_time_column_a_prediction_belongs_to_the_day_on_which_its_row_
         for version, batch in made.predictions[["model_version", "_batch_id"]].drop_duplicates().itertuples(index=False)
     }
     assert arrived == expected
+
+
+def test_without_a_key_a_label_can_only_stand_in_its_row(tmp_path: Path) -> None:
+    made = world(7)
+    tables = store(tmp_path, made, 7)
+    with opened(tables, "paid", (), time="placed") as found:
+        groups = found.groups("_version")
+        assert [group.labelled for group in groups] == [0, 0]
+        table = found.read(groups[0], ["probability"])
+        assert realised(table, groups[0].rows).metric.value is None
