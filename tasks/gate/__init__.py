@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide, enough
-from tasks.gate.measure import POWER, WORTH, measure
+from tasks.gate.measure import POWER, SURE, WORTH, measure
 from tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "FEWEST_ROWS",
     "LUCK",
     "POWER",
+    "SURE",
     "WORTH",
     "Decision",
     "GateSpec",

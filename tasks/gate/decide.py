@@ -33,11 +33,11 @@ def decide(
 ) -> Verdict:
     """The verdict: refused, else promoted where the gain is sure and worth it, else kept or not comparable.
 
-    Sure and worth it: its lower bound exceeds `min_gain` and a third of `detect`, and labels shuffled at random would
-    hardly ever be matched as well. A challenger that surely gains less is kept out however few the rows. Where too few
-    rows are new to both models nothing is compared, and those rows only say how many it would take. `broken` are
-    sentences on checks that failed or could not be made: each refuses. Slices are judged only against a real champion:
-    nobody loses anything to a dummy's.
+    Sure and worth it: its lower bound exceeds `min_gain` and a quarter of `detect`, it is itself at least half of
+    `detect`, and labels shuffled at random would hardly ever be matched as well. A challenger that surely gains less
+    is kept out however few the rows. Where too few rows are new to both models nothing is compared, and those rows
+    only say how many it would take. `broken` are sentences on checks that failed or could not be made: each refuses.
+    Slices are judged only against a real champion: nobody loses anything to a dummy's.
     """
     bounds = measure(spec, judged, seed)
     compared = judged.unseen is None
@@ -55,7 +55,7 @@ def decide(
         decision = "REFUSED"
     elif not compared:
         decision = "NOT_COMPARABLE"
-    elif bounds.lower > bounds.margin and chance < LUCK:
+    elif bounds.lower > bounds.margin and bounds.gain >= bounds.least and chance < LUCK:
         decision = "PROMOTE"
     else:
         decision = "NOT_COMPARABLE" if bounds.power < POWER and bounds.upper >= bounds.margin else "KEEP"
@@ -76,6 +76,7 @@ def decide(
         rows_needed=bounds.rows_needed,
         slices=by_slice,
         margin=bounds.margin,
+        least=bounds.least,
         luck=chance,
     )
 
@@ -151,7 +152,7 @@ def _headline(decision: Decision, judged: Judged, bounds: Bounds, refusals: Sequ
         return f"{new}, which is too few to compare them; about {bounds.rows_needed:,} would do, and {stays}"
     if decision == "PROMOTE":
         return f"better than {rival}: {numbers} on {rows}"
-    if bounds.lower > bounds.margin:
+    if bounds.lower > bounds.margin and bounds.gain >= bounds.least:
         return f"no better than guessing may be by luck: {numbers} on {rows}; {stays}"
     if decision == "KEEP":
         return f"not better than {rival}: {numbers} on {rows}; {stays}"
@@ -163,8 +164,8 @@ def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> I
     sure = f"{1 - spec.alpha:.0%}"
     yield (
         f"gain over {rival}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
-        f"{_signed(bounds.lower)} (needed: more than {_figure(bounds.margin)}) and at most {_signed(bounds.upper)}; "
-        f"paired bootstrap, {RESAMPLES:,} draws"
+        f"{_signed(bounds.lower)} and at most {_signed(bounds.upper)} (needed: at least {_figure(bounds.least)}, and "
+        f"with that confidence more than {_figure(bounds.margin)}); paired bootstrap, {RESAMPLES:,} draws"
     )
     yield (
         f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"

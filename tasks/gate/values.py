@@ -20,10 +20,13 @@ class GateSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    min_gain: float = Field(0.0, ge=0, description="the gain's lower bound must exceed this, and a third of detect")
+    min_gain: float = Field(0.0, ge=0, description="the gain's lower bound must exceed this, and a quarter of detect")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided error level of the bound")
     detect: float = Field(
-        0.02, gt=0, description="a gain that the rows must be able to show (for errors: a share of the champion's)"
+        0.02,
+        gt=0,
+        description="a gain that the rows must be able to show; half of it is the least that promotes "
+        "(for errors: a share of the champion's)",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
 
@@ -72,7 +75,8 @@ class Verdict(BaseModel):
     """What the gate says, in a word, a sentence, reasons and numbers.
 
     `gain` is positive where the challenger is better, whichever way the metric runs; `lower` and `upper` are its
-    one-sided bounds at alpha; `lower` must exceed `margin`. `power` is the chance that such rows would show a gain
+    one-sided bounds at alpha; `lower` must exceed `margin`, and
+    `gain` reach `least`. `power` is the chance that such rows would show a gain
     of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
     labels shuffled at random would score as well. A number that could not be computed is NaN.
     """
@@ -94,12 +98,13 @@ class Verdict(BaseModel):
     rows_needed: int | None
     slices: tuple[SliceVerdict, ...] = ()
     margin: float = 0.0
+    least: float = 0.0
     luck: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The measured gain and what the paired bootstrap says about it; `detect` and `margin` in units of the metric."""
+    """The measured gain and what the paired bootstrap says about it, all in units of the metric."""
 
     value: float
     champion_value: float
@@ -109,5 +114,6 @@ class Bounds:
     power: float
     detect: float
     margin: float
+    least: float
     rows_needed: int | None
     undefined: float
