@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
-REVALIDATED = "they meet today's contract"
+REVALIDATED = "asked today's contract again"
 
 
 class ReleaseResult(BaseModel):

@@ -87,7 +87,10 @@ class ListResult(BaseModel):
 
 
 class Row(BaseModel):
-    """A refused row: its place in the file (from 0), what it broke, and the row as it came (JSON)."""
+    """A refused row: its place in the file (from 0), what it broke, and the row as it came (JSON).
+
+    `rules`, `columns`, `values` and `words` (what the rule wants) run in parallel.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -95,12 +98,13 @@ class Row(BaseModel):
     rules: tuple[str, ...]
     columns: tuple[str, ...]
     values: tuple[str | None, ...]
+    words: tuple[str, ...]
     reason: str
     row: str | None
 
 
 class ShowResult(BaseModel):
-    """Rows of one batch in quarantine, the first in the file's order."""
+    """Rows of one batch in quarantine in the file's order, those first that broke a rule themselves."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -108,6 +112,7 @@ class ShowResult(BaseModel):
     batch_id: str
     file: str
     scope: str
+    reason: str
     total: int
     rows: tuple[Row, ...]
     settled: str
@@ -145,23 +150,34 @@ def show(settings: Settings, config: PipelineConfig, batch: str, limit: int) -> 
         one = choose(kept(place, con), batch)
         relation = place.stores.tables.relation("quarantine", batches=[one.batch_id])
         rows = con.sql(
-            f"SELECT _ordinal, rules, columns, values, reason, row FROM {relation} ORDER BY _ordinal LIMIT {limit}"
+            f"SELECT _ordinal, rules, columns, values, reason, row FROM {relation} "
+            f"ORDER BY len(rules) = 0, _ordinal LIMIT {limit}"
         ).fetchall()
-        again = came_again(place, con, one)
+        again, reason = came_again(place, con, one), _reason(place, con, one)
     settled = one.dropped
     return ShowResult(
         pipeline=config.name,
         batch_id=one.batch_id,
         file=one.file,
         scope=one.scope,
+        reason=reason,
         total=one.rows,
-        rows=tuple(
-            Row(ordinal=ordinal, rules=rules, columns=columns, values=values, reason=reason, row=row)
-            for ordinal, rules, columns, values, reason, row in rows
-        ),
+        rows=tuple(_row(*row) for row in rows),
         settled=f"dropped by {settled.who} on {settled.at:%Y-%m-%d %H:%M}: {settled.reason}" if settled else "",
         advice="" if settled else advice(place, one, again),
     )
+
+
+def _row(
+    ordinal: int | None,
+    rules: list[str],
+    columns: list[str],
+    values: list[str | None],
+    reason: str,
+    row: str | None,
+) -> Row:
+    words = [_contract(reason, columns, values, nth) for nth in range(len(columns))]
+    return Row(ordinal=ordinal, rules=rules, columns=columns, values=values, words=words, reason=reason, row=row)
 
 
 def _open(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> OpenBatch:
@@ -207,9 +223,11 @@ def _rules(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> tuple
 def _contract(reason: str, columns: list[str], values: list[str | None], nth: int) -> str:
     """What the nth rule of a row wants, out of the sentence that was written for the row: `x is 3 (contract: >= 5)`."""
     heads = [
-        f"{name} is {(value or '').strip() or 'missing'} (contract: "
+        f"{name} is {(value or '').strip(' ') or 'missing'} (contract: "
         for name, value in zip(columns, values, strict=True)
     ]
+    if heads[nth] not in reason:
+        return ""
     start = reason.find(heads[nth]) + len(heads[nth])
     end = reason.find(f"); {heads[nth + 1]}", start) if nth + 1 < len(heads) else len(reason) - 1
     return reason[start:end]
@@ -249,16 +267,18 @@ def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> i
 
 def advice(place: Workplace, one: Kept, again: int | None) -> str:
     """What a person may do about a batch, in a line."""
-    name, drop = place.config.name, f"treadle quarantine drop {one.batch_id} --reason '...'"
+    home, name = place.settings.home, place.config.name
+    which = f" -p {name}" if len([*home.glob("pipelines/*.toml")]) > 1 else ""
+    drop = f"treadle quarantine drop {one.batch_id} --reason '...'{which}"
+    release = f"treadle quarantine release {one.batch_id}{which}"
     if one.interrupted:
-        return f"a release was cut off; finish it: treadle quarantine release {one.batch_id}"
+        return f"a release was cut off; finish it: {release}"
     if _followed(place, one) or (again and again == one.rows):
         return f"it seems to have come again, and well; if so: {drop}"
     if again:
-        return f"{again:,} of its rows have come again since; look at the rest: treadle quarantine show {one.batch_id}"
+        return f"{again:,} of its rows have come again since; look at the rest, then: {drop}"
     if one.scope == "file":
         return f"have the file sent again, ingest it, then: {drop}"
-    release = f"treadle quarantine release {one.batch_id}"
     return (
         f"ingest a corrected file, then: {drop}; or if they are right, mend expectations/{name}.json, then: {release}"
     )

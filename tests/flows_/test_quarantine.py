@@ -125,6 +125,7 @@ def test_show_prints_rows_with_rule_column_and_value(clinic: Project) -> None:
     assert (shown.total, [row.ordinal for row in shown.rows]) == (3, [0, 1])
     first = shown.rows[0]
     assert (first.columns, first.rules) == (("mean radius",), ("expect_column_values_to_be_between",))
+    assert first.words == (">= 0",)
     assert first.row is not None
     assert json.loads(first.row)["Tumour ID"] == "T0400"
     assert quarantine.show(settings, config, "some.csv", 20).batch_id == batch
@@ -156,7 +157,7 @@ def test_release_takes_in_what_meets_todays_contract_and_the_rest_stays(clinic: 
     assert left[3] == batch
     made = quarantine.list_open(settings, config).decisions
     assert [(one.action, one.rows, one.left, one.reason) for one in made] == [
-        ("release", 0, 4, "they meet today's contract"),
+        ("release", 0, 4, "asked today's contract again"),
         ("release", 3, 1, "they measure from the other side"),
     ]
     assert all(one.who == settings.who for one in made)
@@ -251,6 +252,8 @@ def test_a_file_that_could_not_be_read_can_only_be_dropped(clinic: Project) -> N
     file = inbox(settings.home) / "broken.parquet"
     file.write_bytes(b"PAR1 and no more")
     ingested(settings, file)
+    shown = quarantine.show(settings, config, "broken.parquet", 5)
+    assert (shown.total, shown.rows[0].words) == (0, ())
     with pytest.raises(UsageError, match="could not be read"):
         quarantine.release(settings, config, "broken.parquet")
     measures()[400:410].to_parquet(file)

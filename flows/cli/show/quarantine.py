@@ -58,17 +58,18 @@ def quarantine_list(result: ListResult, screen: Screen) -> None:
 def quarantine_show(result: ShowResult, screen: Screen) -> None:
     """One line for every rule that a row broke."""
     lines: list[tuple[str | int | None, ...]] = []
-    for row in result.rows:
-        broken = list(zip(row.rules, row.columns, row.values, strict=True))
+    for row in result.rows if result.scope != "file" else ():
         place = row.ordinal + 1 if row.ordinal is not None else None
-        if not broken:
-            lines.append((place, "-", "-", None, "taken along by its batch" if result.scope == "batch" else row.reason))
-        for nth, (rule, columns, value) in enumerate(broken):
+        if not row.rules:
+            lines.append((place, "none of its own", "-", None, "-"))
+        for nth, (rule, columns, value, words) in enumerate(
+            zip(row.rules, row.columns, row.values, row.words, strict=True)
+        ):
             said = "missing" if value is None or not value.strip() else _short(value)
-            lines.append((place if nth == 0 else "", rule.removeprefix("expect_"), columns, said, ""))
-    screen.table(("row", "rule", "column", "value", ""), lines, title=f"{result.file} ({result.batch_id})")
-    if result.scope != "row" and result.rows:
-        screen.line(result.rows[0].reason if result.scope == "file" else "the batch was refused whole")
+            lines.append((place if nth == 0 else "", rule.removeprefix("expect_"), columns, said, _short(words)))
+    screen.table(("row", "rule", "column", "value", "must be"), lines, title=f"{result.file} ({result.batch_id})")
+    if result.reason:
+        screen.line(result.reason)
     if result.total > len(result.rows):
         screen.line(f"the first {len(result.rows):,} of {plural(result.total, 'row')}; more with --limit N")
     if result.settled:
