@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.demo import Play
+    from infra.ledger import BatchRecord
     from infra.stores import Stores
 
 REFUSED, UNDECIDED = 3, 4
@@ -33,14 +34,16 @@ def _bad_data(play: Play, stores: Stores, inbox: Path) -> None:
     play.command("quarantine", "list")
     refused = _refused(play, stores)
     for batch in refused:
-        play.command("quarantine", "show", batch, "--limit", "3")
+        play.command("quarantine", "show", batch.batch_id, "--limit", "3")
     play.chapter("The corrected file arrives and is scored")
     play.arrive(lambda: (mishaps.corrected_file(inbox),))
     play.command("score", fine=(0, REFUSED))
-    for batch in refused[:1]:
-        play.command("quarantine", "release", batch, fine=(0, REFUSED))
     for batch in refused:
-        play.command("quarantine", "drop", batch, "--reason", "the corrected file has come")
+        if batch.status == "refused":  # rows that are right after all can be let in; these are not
+            play.command("quarantine", "release", batch.batch_id, fine=(0, REFUSED))
+            break
+    for batch in refused:
+        play.command("quarantine", "drop", batch.batch_id, "--reason", "the corrected file has come")
 
 
 def _late_labels(play: Play, inbox: Path) -> None:
@@ -74,10 +77,10 @@ def _step_back(play: Play, stores: Stores) -> None:
     play.command("rollback")
 
 
-def _refused(play: Play, stores: Stores) -> list[str]:
+def _refused(play: Play, stores: Stores) -> list[BatchRecord]:
     """The batches of the bad files that nobody has settled yet, in the order in which they came."""
     if play.failed:
         return []
     settled = {decision.batch_id for decision in stores.ledger.decisions(stores.pipeline)}
     batches = stores.ledger.batches(stores.pipeline)
-    return [one.batch_id for one in batches if one.status != "accepted" and one.batch_id not in settled]
+    return [one for one in batches if one.status != "accepted" and one.batch_id not in settled]
