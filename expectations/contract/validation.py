@@ -143,10 +143,8 @@ def answer(
 
     Raises DataError where one of the `needed` columns is not in the file.
     """
-    for name in needed:
-        if name not in raw.names:
-            close = nearest(name, raw.names)
-            raise DataError(f"column {name!r} is missing", f"rename {close!r}?" if close else "add it to the file")
+    if reason := absent(raw, needed, suite.schema.names):
+        raise DataError(reason, "send a file with all the columns that the model needs")
     staged = staging.stage(con, raw, suite.schema, missing, timezone)
     alone = [item for item in _applicable(staged, suite, ()) if item.type not in (UNIQUE, UNIQUE_TOGETHER)]
     asked = [item for item in alone if target not in item.columns]

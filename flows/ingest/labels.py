@@ -91,8 +91,9 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
             raw = sources.open_raw(con, Path(batch.path), batch.batch_id)
         except DataError as error:
             set_aside(place, batch, error)
+            reason = error.message.removeprefix(f"{Path(batch.path).name}: ")
             result = LabelBatch(
-                label=batch.label, batch_id=batch.batch_id, status="unreadable", labels_in=0, reason=error.message
+                label=batch.label, batch_id=batch.batch_id, status="unreadable", labels_in=0, reason=reason
             )
         else:
             validation = check(place, con, raw)

@@ -141,7 +141,7 @@ def unreadable(batch: BatchRef, error: DataError) -> BatchResult:
         duplicates=0,
         equal_rows=0,
         labelled=0,
-        reason=error.message,
+        reason=error.message.removeprefix(f"{Path(batch.path).name}: "),
     )
 
 

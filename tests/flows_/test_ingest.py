@@ -104,6 +104,7 @@ def test_a_file_that_cannot_be_a_batch_is_set_aside_with_its_reason(clinic: Proj
     (batch,) = result.batches
     assert result.exit_code() == 3
     assert batch.reason
+    assert not batch.reason.startswith(f"{name}:")
     assert content(settings, "rows") == []
     named_again = ingest.run(settings, config, [bad])
     assert named_again.exit_code() == 3
