@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,89 +14,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from flows import ingest as ingest_
-from flows.ingest.labels import LabelBatch, take_labels
 from flows.ingest.rows import take_in
 from flows.ingest.waiting import look
 from infra import settings as settings_
-from infra import stores
 from tasks import config as config_
 from tasks.errors import ConfigError, UsageError
+from tests.corner_shop import Shop, shop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.stores import Stores
-
-CONFIG = """
-name = "shop"
-[data]
-source = "in/*"
-target = "Came Back"
-task = "binary"
-key = ["Shop", "Order No"]
-timezone = "Europe/Berlin"
-[labels]
-source = "in/labels/*"
-observed_at = "{observed_at}"
-"""
-COLUMNS = {"Shop": "VARCHAR", "Order No": "BIGINT", "amount": "DOUBLE", "Came Back": "VARCHAR"}
-CLASSES = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "Came Back", "value_set": ["no", "yes"]}}
-
-
-@dataclass
-class Shop:
-    """A pipeline of two key columns and late labels, fed file by file, without a server."""
-
-    home: Path
-    numbers: count[int] = field(default_factory=count)
-
-    @property
-    def stores(self) -> Stores:
-        return stores.open(settings_.at(self.home), "shop")
-
-    def put(self, text: str, folder: str = "in/labels") -> None:
-        path = self.home / folder / f"{next(self.numbers):04d}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def ingest(self) -> list[LabelBatch]:
-        taken = []
-        for ref in look.fn(str(self.home), "shop", []).new:
-            if ref.kind == "rows":
-                take_in.fn(str(self.home), "shop", ref)
-            else:
-                taken.append(take_labels.fn(str(self.home), "shop", ref))
-        return taken
-
-    def truth(self) -> dict[tuple[str, int], str]:
-        with duckdb.connect() as con:
-            found = con.sql(f"FROM {self.stores.tables.truth('Came Back', ['Shop', 'Order No'])}").fetchall()
-        assert len(found) == len({(shop, order) for shop, order, _ in found})
-        return {(shop, order): label for shop, order, label in found}
-
-    def training(self) -> dict[tuple[str, int], tuple[float, str]]:
-        tables = self.stores.tables
-        rows = tables.training(tables.version("rows"), "Came Back", ["Shop", "Order No"]).to_pylist()
-        assert len(rows) == len({(row["Shop"], row["Order No"]) for row in rows})
-        return {(row["Shop"], row["Order No"]): (row["amount"], row["Came Back"]) for row in rows}
-
-    def quarantine(self) -> list[tuple[int, list[str], list[str], str]]:
-        relation = self.stores.tables.relation("quarantine")
-        with duckdb.connect() as con:
-            query = f"SELECT _ordinal, columns, values, reason FROM {relation} ORDER BY file, _ordinal"
-            return con.sql(query).fetchall()
-
-
-def shop(home: Path, observed_at: str = "seen") -> Shop:
-    (home / "pipelines").mkdir(parents=True, exist_ok=True)
-    (home / "expectations").mkdir(exist_ok=True)
-    (home / "pipelines" / "shop.toml").write_text(CONFIG.format(observed_at=observed_at))
-    typed = [
-        {"type": "expect_column_values_to_be_of_type", "kwargs": {"column": name, "type_": kind}}
-        for name, kind in COLUMNS.items()
-    ]
-    (home / "expectations" / "shop.json").write_text(json.dumps({"name": "shop", "expectations": [*typed, CLASSES]}))
-    return Shop(home)
+    from flows.ingest import LabelBatch
 
 
 @pytest.fixture
