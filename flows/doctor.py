@@ -206,17 +206,18 @@ def ports(_settings: Settings) -> Check:
 def prefect(settings: Settings) -> Check:
     """How does the Prefect server stand that flows would use?"""
     from infra.orchestrator import State, state
+    from infra.settings import shown
 
     server = state(settings)
     if server.state is State.RUNNING:
-        return _ok("Prefect server", server.url.removesuffix("/api"))
+        return _ok("Prefect server", shown(server.url).removesuffix("/api"))
     if server.state is State.STOPPED:
         return _ok("Prefect server", "none at work: the next command that needs one starts it")
     if server.state is State.STARTING:
         found = f"process {server.pid} is there but does not answer (yet)"
         return Check(name="Prefect server", status="warning", found=found, remedy="wait a little, else: treadle down")
     remedy = "start that server, or unset PREFECT_API_URL to use the project's own"
-    return _broken("Prefect server", f"PREFECT_API_URL={server.url} does not answer", remedy)
+    return _broken("Prefect server", f"PREFECT_API_URL={shown(server.url)} does not answer", remedy)
 
 
 def databases(settings: Settings) -> Check:

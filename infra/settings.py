@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,6 +149,11 @@ def at(home: Path) -> Settings:
         raise ConfigError(
             f"{variable}={first['input']!r}: {first['msg']}", f"mend the variable {variable} or unset it"
         ) from error
+
+
+def shown(text: str) -> str:
+    """A text, or an address, without the names and passwords of the addresses in it."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def failpoint() -> str:

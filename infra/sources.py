@@ -14,6 +14,7 @@ import glob
 import gzip
 import hashlib
 import io
+import logging
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
 
     import duckdb
 
+log = logging.getLogger("treadle.sources")
+
 TEXT = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET = (".parquet", ".pq")
 READABLE = TEXT + PARQUET
 DELIMITERS = ",;\t|"
 CHUNK = 1 << 20
 LONGEST_HEADER = 1 << 20
+MOST_UNPACKED, MOST_RATIO = 64 << 20, 250
+"""A gzip file that is larger than both unpacked, in bytes and in times its size, is no table but a bomb."""
 NO_NULL = "\x1f\x1f\x1f"
 """What a CSV would have to say for DuckDB to read NULL: nothing that anybody writes; an empty cell stays empty text."""
 NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")
@@ -42,7 +47,8 @@ def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = ()) 
     """The files of `source` (files, folders or globs, relative to `home`), or of `paths` where some are named.
 
     A folder stands for the readable files in and under it. Hidden files, `*.part` and `*.sha256` are left out; so are
-    files that come twice. Sorted within each entry, so that months arrive in order.
+    files that come twice, and, in a source, symbolic links that lead out of both the home and the source's folder:
+    whoever may drop files there must not choose what we read. Sorted within each entry, so that months arrive in order.
 
     Raises UsageError for one of `paths` that does not exist; a source that finds nothing is an empty list.
     """
@@ -56,11 +62,30 @@ def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = ()) 
             whole = home / Path(entry).expanduser()
             matches = [whole] if whole.exists() else [Path(match) for match in glob.glob(str(whole), recursive=True)]
             for match in sorted(matches):
-                found += _files(match, named=False)
+                found += _inside(_files(match, named=False), home, whole)
     once: dict[Path, Path] = {}
     for path in found:
         once.setdefault(path.resolve(), path)
     return list(once.values())
+
+
+def _inside(files: list[Path], home: Path, source: Path) -> list[Path]:
+    """Those of a source's files to which no link leads out of the home and the source; the others are said.
+
+    The source itself, up to its first wildcard, may be a link.
+    """
+    parts = source.parts
+    fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    places = (home.resolve(), Path(*parts[:fixed]).resolve())
+    kept = [file for file in files if any(file.resolve().is_relative_to(place) for place in places)]
+    if len(kept) < len(files):
+        first = next(file for file in files if file not in kept)
+        log.warning(
+            "%s: a link leads out of the project; %d file(s) left alone, name one to ingest it",
+            first,
+            len(files) - len(kept),
+        )
+    return kept
 
 
 def covers(home: Path, source: str | tuple[str, ...], path: Path) -> bool:
@@ -217,10 +242,16 @@ def _open_bytes(path: Path) -> Iterator[IO[bytes]]:
 def _check_text(path: Path) -> None:
     """Refuse what is not UTF-8 or holds NUL bytes, naming the line."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
+    line, read, size = 1, 0, _size(path)
     with _open_bytes(path) as file:
         first = True
         while chunk := file.read(CHUNK):
+            read += len(chunk)
+            if read > max(MOST_UNPACKED, MOST_RATIO * size):
+                raise DataError(
+                    f"{path.name}: unpacks to more than {MOST_RATIO} times its size",
+                    "send it unpacked",
+                )
             if first and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 raise DataError(f"{path.name} is UTF-16, not UTF-8", "save it as UTF-8")
             if (at := chunk.find(b"\0")) >= 0:

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from infra import failpoint, sqlite
-from infra.settings import set_environment
+from infra.settings import set_environment, shown
 from tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def quiet() -> Iterator[None]:
 
 def _in_one_line(error: Exception) -> str:
     """What an error says; of a long story the end, where MLflow comes to the point."""
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = shown(" ".join(str(error).split())) or type(error).__name__
     return line if len(line) <= LONGEST_ERROR else f"... {line[-LONGEST_ERROR:]}"
 
 
@@ -251,7 +251,7 @@ class Tracking:
         """Where MLflow's UI shows the run; an embedded store's UI is taken to be on its default port."""
         base = self.settings.tracking if self.settings.tracking.startswith("http") else "http://127.0.0.1:5000"
         with quiet():
-            return f"{base.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
+            return f"{shown(base).rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     @cached_property
     def experiment_id(self) -> str:

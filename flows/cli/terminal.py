@@ -72,9 +72,19 @@ def configure_logging(*, debug: bool) -> None:
     if not debug:
         warnings.simplefilter("ignore")
     noise = logging.StreamHandler(sys.stderr)
-    noise.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    noise.setFormatter(Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[noise], force=True)
     logging.getLogger(NOTICES).setLevel(logging.INFO)
+
+
+class Discreet(logging.Formatter):
+    """Leaves out the passwords of addresses, which libraries do not mind printing."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as text."""
+        from infra.settings import shown
+
+        return shown(super().format(record))
 
 
 class Notices(logging.Handler):

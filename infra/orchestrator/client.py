@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from infra.orchestrator import keeper, killed, server
-from infra.settings import set_environment
+from infra.settings import set_environment, shown
 from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ def flow_context(settings: Settings) -> Iterator[str]:
                 _flush()
     except httpx.HTTPStatusError as error:
         raise ServiceError(
-            f"the Prefect server at {server.shown(url)} refuses us: HTTP {error.response.status_code}",
+            f"the Prefect server at {shown(url)} refuses us: HTTP {error.response.status_code}",
             "give the key or password that it wants: PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
             if error.response.status_code in (401, 403)
             else "see that its version is ours: treadle doctor",
         ) from error
     except httpx.TransportError as error:
         raise ServiceError(
-            f"the Prefect server at {server.shown(url)} stopped answering: {error}",
+            f"the Prefect server at {shown(url)} stopped answering: {error}",
             "run the same command again: it goes on where this one stopped"
             if not settings.prefect_api_url
             else "start that server again, then run the same command: it goes on where this one stopped",

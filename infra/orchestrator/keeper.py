@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.orchestrator import server
+from infra.settings import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ def _wait_for(_settings: Settings, url: str, over: threading.Event) -> None:
         if trouble and not away and not over.is_set():
             log.warning(
                 "the Prefect server at %s does not answer (%s); waiting for it, about two minutes at most",
-                server.shown(url),
+                shown(url),
                 trouble,
             )
         elif away and not trouble:

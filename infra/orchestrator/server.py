@@ -11,22 +11,23 @@ import fcntl
 import json
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from infra.settings import FAILPOINT, child_environment, failpoint
+from infra.settings import FAILPOINT, child_environment, failpoint, shown
 from tasks.errors import HomeError, ServiceError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def state(settings: Settings) -> ServerState:
 def ui_url(settings: Settings) -> str:
     """Where a browser finds the server of this home, running or not; empty where none was ever started."""
     if settings.prefect_api_url:
-        return settings.prefect_api_url.removesuffix("/").removesuffix("/api")
+        return shown(settings.prefect_api_url).removesuffix("/").removesuffix("/api")
     hint = _hint(folder(settings) / HINT)
     return hint.url.removesuffix("/api") if hint and hint.home == str(settings.home) else ""
 
@@ -299,23 +300,24 @@ def _hint(path: Path) -> Hint | None:
         return None
 
 
-def shown(url: str) -> str:
-    """An address without the password that it may hold."""
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
 def knock(api: str) -> str:
     """What is wrong with the API in a few words; empty when it says that it is well."""
     # a proxy of the environment knows nothing of a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
     try:
-        request = urllib.request.Request(f"{api.rstrip('/')}/health")  # noqa: S310
+        request = urllib.request.Request(f"{shown(api).rstrip('/')}/health", headers=_login(api))  # noqa: S310
         with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
             return "" if answer.read(64).strip() == b"true" else "what answers there is not a Prefect API"
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code}"
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+def _login(api: str) -> dict[str, str]:
+    """The header for the name and password that an address holds."""
+    login = urlsplit(api).netloc.rpartition("@")[0]
+    return {"Authorization": f"Basic {b64encode(unquote(login).encode()).decode()}"} if login else {}
 
 
 def _last_line(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Every flow may be killed at any moment, and the same command then ends as if nothing had been."""
+"""FAULTS 1: every flow may be killed at any moment; the same command then ends as if nothing had been."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import failpoint, orchestrator
+from infra import failpoint
 from tests.faults import harness
-from tests.faults.harness import INIT, LIFE, Stages, Workshop
+from tests.faults.harness import INIT, LIFE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from infra.settings import Settings
+    from tests.faults.harness import Stages
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("flows", "tasks", "expectations", "infra")
@@ -46,13 +44,6 @@ ONE_OF_EACH_FLOW = (
     ("ledger.promotion:after", "promote"),
     ("ledger.promotion:after", "rollback"),
 )
-
-
-@pytest.fixture(scope="module")
-def stages(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Iterator[Stages]:
-    folder = tmp_path_factory.mktemp("kills")
-    with Workshop(folder / "workshop", orchestrator.state(server_home).url) as workshop:
-        yield Stages(workshop, folder)
 
 
 def test_the_list_of_failpoints_is_that_of_the_code() -> None:

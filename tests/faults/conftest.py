@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra import orchestrator
+from tests.faults.harness import Stages, Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Iterator[Stages]:
+    """A home that was left alone, as it was before and after each command of its life."""
+    folder = tmp_path_factory.mktemp("kills")
+    with Workshop(folder / "workshop", orchestrator.state(server_home).url) as workshop:
+        yield Stages(workshop, folder)
