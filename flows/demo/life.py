@@ -73,8 +73,10 @@ def _step_back(play: Play, stores: Stores) -> None:
         return
     if champion is not None and champion.version_to != newest:
         play.command("promote", str(newest), "--reason", "the gate kept it out; we want to see it at work")
+    at_work = stores.ledger.champion(stores.pipeline)
     play.command("rollback")
-    play.command("rollback")
+    if at_work is not None:
+        play.command("rollback", "--to", str(at_work.version_to))
 
 
 def _refused(play: Play, stores: Stores) -> list[BatchRecord]:
