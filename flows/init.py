@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows import events
 from tasks.config import MISSING, PipelineConfig, schema_text
-from tasks.errors import DataError, UsageError
+from tasks.errors import DataError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,7 +100,10 @@ def run(
         if facts.rows == 0:
             raise DataError(f"{_shown(files)} has a header but no rows", "bring a table with rows")
         proposal = infer(con, facts, target, Wanted(task=task or "", key=tuple(key), time=time))
-    text = draft(place.name, _shown(files), place.sources(data), facts, proposal)
+    if not proposal.tellers:
+        said = "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
+        raise TargetError(f"no column can tell {target!r} ({said})", "bring a table with more columns")
+    text = draft(place.name, _shown(files), place.sources(data), facts, proposal, f"{INBOX}/{place.labels.name}/*")
     PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
     suite = starter.starter(place.name, facts, proposal)
     parse(suite, str(place.suite))
@@ -116,6 +119,7 @@ class Place:
         self.config = home / "pipelines" / f"{name}.toml"
         self.suite = home / "expectations" / f"{name}.json"
         self.inbox = home / INBOX / name
+        self.labels = home / INBOX / f"{name}_labels"
 
     def sources(self, data: Path) -> list[str]:
         """What `[data].source` says: the table, as seen from the home where it is inside, and the inbox."""
@@ -128,7 +132,7 @@ class Place:
         return [table.relative_to(home).as_posix() if table.is_relative_to(home) else str(table), inbox]
 
     def write(self, config: str, suite: str) -> None:
-        """Inbox, schema and suite first, the config last: without it there is no pipeline.
+        """Inboxes, schema and suite first, the config last: without it there is no pipeline.
 
         A suite of the same words is one that a kill left; raises UsageError where it says anything else.
         """
@@ -138,6 +142,8 @@ class Place:
             raise _taken(self.suite, self.name)
         try:
             self.inbox.mkdir(parents=True, exist_ok=True)
+            if "\n[labels]\n" in config:
+                self.labels.mkdir(exist_ok=True)
             with failpoint.around("init.schema"):
                 _replace(self.config.with_name("pipeline.schema.json"), schema_text())
             with failpoint.around("init.suite"):

@@ -29,8 +29,11 @@ METRICS = {
 }
 
 
-def draft(name: str, table: str, sources: Sequence[str], profile: Profile, proposal: Proposal) -> str:
-    """The text of `pipelines/<name>.toml` for the table called `table`; it loads as it stands."""
+def draft(name: str, table: str, sources: Sequence[str], profile: Profile, proposal: Proposal, labels: str = "") -> str:
+    """The text of `pipelines/<name>.toml` for the table called `table`; it loads as it stands.
+
+    `labels` is where late labels will arrive; without a key none can.
+    """
     rows = f"{profile.rows:,} rows, {len(profile.columns)} columns"
     lines = [
         "#:schema ./pipeline.schema.json",
@@ -42,6 +45,7 @@ def draft(name: str, table: str, sources: Sequence[str], profile: Profile, propo
         "[data]",
         *_data(sources, profile, proposal),
         "",
+        *_labels(labels, proposal),
         "[split]",
         *_split(proposal),
         "",
@@ -51,6 +55,14 @@ def draft(name: str, table: str, sources: Sequence[str], profile: Profile, propo
     if proposal.remarks:
         lines += ["", "# Worth a look:", *(_note(remark) for remark in proposal.remarks)]
     return "\n".join(lines) + "\n"
+
+
+def _labels(source: str, proposal: Proposal) -> Iterable[str]:
+    named = {name.casefold() for name in (*proposal.key, proposal.aim.target)}
+    if source and proposal.key and "observed_at" not in named:
+        yield "[labels]"
+        yield from _said("source", source, "labels that come later: files with key and target")
+        yield ""
 
 
 def value(item: object) -> str:

@@ -33,7 +33,10 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     roles += [("data.drop", name) for name in data.drop]
     roles += [("model.monotone", name) for name in config.model.monotone]
     roles += [("gate.slices", name) for name in config.gate.slices]
+    if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
+        roles.append(("labels.observed_at", config.labels.observed_at))
     wanted: dict[str, tuple[Kind, ...]] = {
+        "labels.observed_at": TEMPORAL,
         "data.time": (*TEMPORAL, *NUMERIC),
         "data.categories": ("integer", "text"),
         "model.monotone": (*NUMERIC, *TEMPORAL, "boolean"),

@@ -16,6 +16,7 @@ from tasks.errors import DataError, TargetError, TreadleError, UsageError
 from tests.customers import customers, rides, visits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -44,6 +45,7 @@ def test_a_folder_becomes_a_home_with_config_suite_schema_and_inbox(home: Settin
         "pipelines/pipeline.schema.json",
         "expectations/customer_churn_2021.json",
         "data/inbox/customer_churn_2021",
+        "data/inbox/customer_churn_2021_labels",
     }
     assert result.pipeline == "customer_churn_2021"
     assert (result.task, result.positive, result.key) == ("binary", "Yes", ("Customer ID",))
@@ -81,7 +83,7 @@ def test_csv_and_parquet_of_one_table_give_the_same_config_and_types(home: Setti
     for path in (tmp_path / "a.csv", tmp_path / "b.parquet"):
         result = init.run(home, path, "readmitted")
         text = (home.home / "pipelines" / f"{result.pipeline}.toml").read_text()
-        texts.append(text.split("target =")[1])
+        texts.append(text.split("target =")[1].replace(f"inbox/{result.pipeline}_labels", "inbox/x_labels"))
         kinds.append(load_suite(home.home / "expectations" / f"{result.pipeline}.json").schema)
     assert texts[0] == texts[1]
     assert kinds[0] == kinds[1]
@@ -157,7 +159,17 @@ def test_half_written_leftovers_of_a_kill_do_not_stand_in_the_way(home: Settings
 
 
 def test_words_for_missing_go_into_the_config(home: Settings, tmp_path: Path) -> None:
-    frame = pd.DataFrame({"a": ["1", "-", "3"] * 50, "y": ["yes", "no", "yes"] * 50})
+    frame = pd.DataFrame({"a": ["1", "-", "3"] * 50, "y": ["yes", "no"] * 75})
     frame.to_csv(tmp_path / "t.csv", index=False)
     init.run(home, tmp_path / "t.csv", "y")
     assert config.load(home.home / "pipelines" / "t.toml").data.missing == (*config.MISSING, "-")
+
+
+@pytest.mark.parametrize("columns", [{}, {"review_id": range(100)}, {"text": [f"word {n} " * 9 for n in range(100)]}])
+def test_a_table_that_tells_nothing_of_its_target_is_refused(
+    home: Settings, tmp_path: Path, columns: dict[str, Iterable[object]]
+) -> None:
+    pd.DataFrame({**columns, "y": ["yes", "no"] * 50}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(TargetError, match="no column can tell 'y'"):
+        init.run(home, tmp_path / "t.csv", "y")
+    assert everything(home.home) == set()

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from tasks.config import MISSING, PipelineConfig
 from tasks.config_draft import draft, value
 from tasks.dataset.infer import Wanted
+from tasks.dataset.kinds import STRAYS
 from tests.customers import customers, look, rides, visits
 
 
 def written(frame: pd.DataFrame, target: str, table: str = "table.csv") -> tuple[str, PipelineConfig]:
     with duckdb.connect() as con:
         facts, proposal = look(con, frame, target)
-    text = draft("sales", table, [table, "data/inbox/sales/*"], facts, proposal)
+    text = draft("sales", table, [table, "data/inbox/sales/*"], facts, proposal, "data/inbox/sales_labels/*")
     return text, PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
 
 
@@ -28,10 +29,12 @@ def test_each_choice_stands_in_the_file() -> None:
     assert config.data.source == ("table.csv", "data/inbox/sales/*")
     assert (config.data.target, config.data.task, config.data.positive) == ("Left?", "binary", "Yes")
     assert (config.data.key, config.data.time, config.split.strategy) == (("Customer ID",), "Signed Up", "time")
+    assert config.labels.source == "data/inbox/sales_labels/*"
     _, config = written(visits(), "readmitted")
     assert (config.split.strategy, config.split.group, config.tune.metric) == ("group", "patient_nbr", "log_loss")
     _, config = written(rides(), "cnt")
     assert config.data.positive is None
+    assert bool(config.labels.source) == bool(config.data.key)
     assert config.tune.metric == "rmse"
 
 
@@ -47,7 +50,7 @@ def test_every_setting_has_its_reason_and_no_line_is_absurdly_long() -> None:
 
 PRINTABLE = st.text(min_size=1, max_size=12).filter(lambda name: name.isprintable() and not name.startswith("_"))
 LABELS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=9).filter(
-    lambda label: label.strip() not in MISSING
+    lambda label: label.strip() not in MISSING and label.strip().lower() not in STRAYS
 )
 
 
