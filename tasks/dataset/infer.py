@@ -64,6 +64,12 @@ class Proposal:
     why: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def tellers(self) -> tuple[str, ...]:
+        """The columns that may tell the target: what is dropped may not, nor what only names rows."""
+        out = {self.aim.target, self.group, *self.drop, *(self.key if len(self.key) == 1 else ())}
+        return tuple(name for name in self.schema.names if name not in out)
+
 
 def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted: Wanted) -> Proposal:
     """Decide target, key, time, split, drop and categories, in this order.
