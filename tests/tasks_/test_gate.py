@@ -35,14 +35,59 @@ def test_the_first_model_need_only_beat_the_dummy() -> None:
     assert verdict.champion_value == 0.5
 
 
-def test_shuffled_labels_are_never_promoted() -> None:
+def test_shuffled_labels_are_never_promoted_whoever_is_in_the_chair() -> None:
     for seed in range(25):
-        y, odds = world(1_000, seed)
+        y, odds = world(100 + 40 * seed, seed)
         shuffled = np.random.default_rng(seed).permutation(y)
-        verdict = gate.decide(
-            GateSpec(alpha=0.001), judged(shuffled, model(odds, 1, seed), np.full(len(y), 0.5), champion_name="dummy")
-        )
-        assert verdict.decision != "PROMOTE"
+        for champion, name in ((np.full(len(y), 0.5), "dummy"), (model(odds, 1, seed + 1_000), "version 1")):
+            verdict = gate.decide(SPEC, judged(shuffled, model(odds, 1, seed), champion, champion_name=name))
+            assert verdict.decision != "PROMOTE"
+
+
+def test_what_may_be_luck_is_not_promoted_and_says_so() -> None:
+    y, odds = world(60, 2)
+    verdict = gate.decide(SPEC, judged(y, model(odds, 2.5, 1), np.full(60, 0.5), champion_name="dummy"))
+    assert verdict.lower > verdict.margin
+    assert verdict.luck > gate.LUCK
+    assert verdict.decision == "NOT_COMPARABLE"
+    assert "labels shuffled at random" in verdict.reasons[2]
+    assert "by luck" in verdict.headline
+
+
+def test_a_gain_that_is_sure_but_small_is_no_reason_for_another_champion() -> None:
+    y, odds = world(40_000, 3)
+    verdict = gate.decide(SPEC, judged(y, model(odds, 0.95, 1), model(odds, 1.04, 2)))
+    assert 0 < verdict.lower < verdict.gain < verdict.least == SPEC.detect / 2
+    assert verdict.decision == "KEEP"
+
+
+def test_rows_that_the_champion_knows_only_say_how_many_new_ones_it_takes() -> None:
+    y, odds = world(1_000, 4)
+    of = judged(y, model(odds, 0.1, 1), model(odds, 2, 2), unseen=12, why_seen=("988 holdout rows do not judge: ...",))
+    verdict = gate.decide(GateSpec(slices=("shop",)), of)
+    assert verdict.decision == "NOT_COMPARABLE"
+    assert verdict.headline.startswith("only 12 of 1,000 holdout rows are new to both the challenger and version 1")
+    assert verdict.rows_needed is not None
+    assert f"about {verdict.rows_needed:,} would do" in verdict.headline
+    assert np.isfinite(verdict.value)
+    assert np.isnan([verdict.champion_value, verdict.gain, verdict.lower, verdict.upper]).all()
+    assert verdict.reasons[0].startswith("988 holdout rows")
+    assert gate.decide(SPEC, of, leaks=[Leak(("refund",), 1.0, "AUC")]).decision == "REFUSED"
+
+
+ENOUGH = {
+    "fifty rows": ("binary", np.arange(50) % 2, True),
+    "one less": ("binary", np.arange(49) % 2, False),
+    "four of a class": ("binary", (np.arange(500) < 4).astype(int), False),
+    "regression": ("regression", np.arange(50.0), True),
+    "none": ("multiclass", np.array([]), False),
+}
+
+
+@pytest.mark.parametrize("case", ENOUGH)
+def test_a_champion_is_compared_on_enough_rows_only(case: str) -> None:
+    task, y, enough = ENOUGH[case]
+    assert gate.enough(task, y) is enough
 
 
 def test_challengers_that_differ_by_chance_are_rarely_promoted() -> None:
