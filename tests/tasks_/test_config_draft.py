@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tasks.config import MISSING, PipelineConfig
 from tasks.config_draft import draft, value
 from tasks.dataset.infer import Wanted
-from tasks.dataset.kinds import STRAYS
+from tasks.dataset.kinds import ALWAYS_MISSING, STRAYS
 from tests.customers import customers, look, rides, visits
 
 
@@ -50,7 +50,7 @@ def test_every_setting_has_its_reason_and_no_line_is_absurdly_long() -> None:
 
 PRINTABLE = st.text(min_size=1, max_size=12).filter(lambda name: name.isprintable() and not name.startswith("_"))
 LABELS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=9).filter(
-    lambda label: label.strip() not in MISSING and label.strip().lower() not in STRAYS
+    lambda label: label.strip() not in (*MISSING, *ALWAYS_MISSING) and label.strip().lower() not in STRAYS
 )
 
 
