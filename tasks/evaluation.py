@@ -222,7 +222,7 @@ def story(
         p=evidence.predictions.p,
         threshold=model.post.threshold if problem.task == "binary" else None,
         importance=importance(model),
-        trials=found.trials,
+        trials=found.finished,
         facts=facts,
         holdout_reads=reads,
         lower=table["lower"].to_numpy() if regression else None,

@@ -73,7 +73,7 @@ def package(ref: RunRef) -> None:
     stores.tracking.log_curves(
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
     )
-    stores.tracking.log_trials(run_id, problem.metric, found.trials)
+    stores.tracking.log_trials(run_id, problem.metric, found.finished)
     stores.tracking.log_dataset(run_id, ref.pipeline, str(place.config.data.source), ref.data_version)
     keep_contract(bench, place)
     candidate, folder = bench.folder / "candidate", bench.folder / "bundle"
@@ -193,7 +193,7 @@ def summarise(
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
-        trials=len(found.trials),
+        trials=len(found.finished),
         resumed=found.resumed,
         seconds=found.seconds,
         report=report,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -90,6 +90,12 @@ class Found:
     trials: tuple[Trial, ...]
     resumed: int
     seconds: float
+
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that were not interrupted, numbered by their slots: the same whether anything was or not."""
+        whole = [trial for trial in self.trials if trial.state != "failed"]
+        return tuple(replace(trial, number=slot) for slot, trial in enumerate(whole))
 
 
 def run(
