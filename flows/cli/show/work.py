@@ -105,15 +105,25 @@ def train(result: TrainResult | NotDue, screen: Screen) -> None:
             ("report", result.report),
         )
     )
-    if result.ingest is not None and result.ingest.exit_code():
-        for batch in result.ingest.batches:
-            if batch.status != "accepted":
-                screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
+    _arrived(result.ingest, screen)
     if result.timings:
         whole = sum(result.timings.values())
         shares = [(part, f"{spent:6.2f}", f"{spent / whole:4.0%}") for part, spent in result.timings.items()]
         screen.table(("where the time went", "seconds", "share"), [*shares, ("in all", f"{whole:6.2f}", "")])
     _after_train(result, screen)
+
+
+def _arrived(result: IngestResult | None, screen: Screen) -> None:
+    """What a command ingested before it did its own work, and what of it was refused."""
+    if result is None or not (result.batches or result.labels.batches):
+        return
+    told = f"{plural(result.accepted, 'row')} of {plural(len(result.batches), 'batch')}"
+    late = f", {plural(result.labels.labels_in, 'late label')}" if result.labels.batches else ""
+    screen.line(f"ingested first: {told}{late}")
+    batches: list[BatchResult | LabelBatch] = [*result.batches, *result.labels.batches]
+    for batch in batches:
+        if batch.status != "accepted":
+            screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
 
 
 def _after_train(result: TrainResult, screen: Screen) -> None:
@@ -129,12 +139,7 @@ def _after_train(result: TrainResult, screen: Screen) -> None:
 
 def score(result: ScoreResult, screen: Screen) -> None:
     """What was scored, by which version, and where it stands."""
-    if result.ingest is not None and result.ingest.batches:
-        ingested = result.ingest
-        screen.line(f"ingested first: {plural(ingested.accepted, 'row')} of {plural(len(ingested.batches), 'batch')}")
-        for batch in ingested.batches:
-            if batch.status != "accepted":
-                screen.line((f"{batch.label}: ", "bold"), judged(batch.status), f": {batch.reason}")
+    _arrived(result.ingest, screen)
     screen.table(("batch", "rows scored"), [(one.label, one.rows) for one in result.batches])
     screen.line(
         (f"{plural(result.rows, 'row')}", "bold"),
