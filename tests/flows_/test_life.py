@@ -310,6 +310,31 @@ def test_a_config_changed_under_a_run_ends_it(life: Life, monkeypatch: pytest.Mo
     file.write_text(before)
 
 
+def test_a_month_that_was_scored_is_trained_on_when_its_labels_come_and_known_labels_wait_for_no_prediction(
+    life: Life,
+) -> None:
+    settings, config, inboxes = life.settings, life.config, life.settings.home / "data" / "inbox"
+    late = tumours()[469:][["Tumour ID", "Malignant"]]
+    known = pd.DataFrame({"Tumour ID": [f"N{number}" for number in range(10)], "Malignant": "no"})
+    pd.concat([late, known]).to_csv(inboxes / "clinic_labels" / "late.csv", index=False)
+    arrived = ingest.run(settings, config).labels
+    assert (arrived.labels_in, arrived.new, arrived.orphan) == (110, 100, 10)
+    trained = train.run(settings, config, trials=1, budget=60)
+    assert trained.data_version == "rows@2,labels@1"
+    opened = stores.open(settings, "clinic")
+    assert len(opened.tables.training(2, "Malignant", config.data.key, 1)) == 569
+    assert len(opened.tables.training(2, "Malignant", config.data.key, -1)) == 469
+    more = tumours()[:15].drop(columns="Malignant")
+    more["Tumour ID"] = [f"N{number}" for number in range(15)]
+    more.to_csv(inboxes / "clinic" / "more.csv", index=False)
+    scored = score.run(settings, config)
+    assert (scored.ingest.batches[0].joined, scored.rows) == (10, 5)
+    assert set(predictions(settings).query("`Tumour ID` in @more['Tumour ID']")["Tumour ID"]) == {
+        f"N{number}" for number in range(10, 15)
+    }
+    assert score.run(settings, config, rescore=True).rows <= 5
+
+
 def test_scoring_needs_a_champion(home: Path) -> None:
     settings, config = project(home, tumours()[:50], "Malignant")
     with pytest.raises(NothingPromoted, match="no champion yet"):
