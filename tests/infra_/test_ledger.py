@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.ledger import BatchRecord, Ledger, Promotion, VersionRecord
+from infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord
 from tasks.errors import Conflict, ServiceError, TreadleError
 
 if TYPE_CHECKING:
@@ -51,6 +51,39 @@ VERSION = VersionRecord(
 )
 
 
+LABELS = LabelRecord(
+    pipeline="shop",
+    batch_id="labels-" + "a" * 16,
+    sha256="a" * 64,
+    label="labels.csv",
+    status="accepted",
+    contract="c1",
+    labels_in=6,
+    new=1,
+    revised=1,
+    repeated=1,
+    outdated=1,
+    orphan=1,
+    empty=0,
+    quarantined=1,
+    reason="",
+    at=NOON,
+)
+DECISION = Decision(
+    pipeline="shop",
+    seq=0,
+    batch_id="a" * 16,
+    action="release",
+    reason="they are right",
+    who="me@here",
+    at=NOON,
+    rows=0,
+    left=0,
+    into="b",
+    pending=True,
+)
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(f"sqlite:///{tmp_path / 'mlruns' / 'treadle.db'}")
@@ -60,6 +93,38 @@ def promote(ledger: Ledger, expected: int | None, to: int, pipeline: str = "shop
     return ledger.promote(
         pipeline, expected=expected, to=to, verdict="PROMOTE", reason="better", who="me@here", bundle="b", digest="d"
     )
+
+
+def test_one_content_may_be_rows_and_labels(ledger: Ledger) -> None:
+    ledger.record_batch(LABELS)
+    assert ledger.seen("shop", "a" * 64) is None
+    ledger.record_batch(BATCH)
+    ledger.record_batch(replace(LABELS, new=2))
+    assert ledger.seen_labels("shop", "a" * 64) == replace(LABELS, new=2)
+    assert (ledger.batches("shop"), ledger.label_batches("shop")) == ((BATCH,), (replace(LABELS, new=2),))
+
+
+def test_decisions_are_numbered_and_a_pending_one_is_completed_once(ledger: Ledger) -> None:
+    first = ledger.decide(DECISION)
+    second = ledger.decide(replace(DECISION, action="drop", pending=False, rows=3))
+    assert (first.seq, second.seq) == (1, 2)
+    ledger.decided(replace(first, rows=7, left=2))
+    ledger.decided(replace(first, rows=0, left=9))
+    ledger.decided(replace(second, rows=0))
+    assert ledger.decisions("shop") == (replace(first, rows=7, left=2, pending=False), second)
+    assert ledger.decisions("other") == ()
+
+
+def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record_batch(BATCH)
+    with sqlite3.connect(tmp_path / "mlruns" / "treadle.db") as con:
+        con.execute("DROP TABLE decisions")
+        con.execute("DROP TABLE label_batches")
+    con.close()
+    again = Ledger(ledger.url)
+    assert again.decide(DECISION).seq == 1
+    assert again.label_batches("shop") == ()
+    assert again.batches("shop") == (BATCH,)
 
 
 def test_an_empty_ledger_answers(ledger: Ledger) -> None:
