@@ -23,7 +23,7 @@ desk = typer.Typer(
     help="Look at what was refused; release or drop it.",
     epilog=examples(
         "treadle quarantine list",
-        "treadle quarantine show flights-2013-10.parquet",
+        "treadle quarantine show 2013-10.parquet",
         "treadle quarantine release 3f9c1a",
         "treadle quarantine drop 3f9c1a --reason 'sent again as 10b'",
     ),
