@@ -70,7 +70,7 @@ class ModelsResult(BaseModel):
 def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResult:
     """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted.
 
-    `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? Raises
+    `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? (MLflow is not asked.) Raises
     UsageError where it is none, or has not come yet.
     """
     from infra import stores as stores_
@@ -113,7 +113,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
         history=history,
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
-        alias=alias_drift(at_top, stores.registry.champion_alias()) if at_top is not None else "",
+        alias=alias_drift(at_top, stores.registry.champion_alias()) if at_top is not None and moment is None else "",
     )
 
 
