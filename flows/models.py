@@ -70,8 +70,8 @@ class ModelsResult(BaseModel):
 def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResult:
     """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted.
 
-    `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? (MLflow is not asked.) Raises
-    UsageError where it is none, or has not come yet.
+    `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? That is the
+    ledger's to say alone. Raises UsageError where it is no moment, or has not come yet.
     """
     from infra import stores as stores_
 
