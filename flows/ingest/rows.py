@@ -124,9 +124,18 @@ def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchRe
         equal_rows=report.equal_rows,
         labelled=report.labelled,
         joined=0 if report.refused else tables.labels_before(batch.batch_id, data.target, data.key),
-        reason=report.refused,
+        reason=report.refused + _labels_perhaps(place, validation),
         warnings=report.warnings,
     )
+
+
+def _labels_perhaps(place: Workplace, validation: Validation) -> str:
+    """A word for whoever sends late labels where rows are expected; empty where that cannot be it."""
+    data, there = place.config.data, set(validation.staged.raw.names)
+    labels = {*data.key, data.target}
+    if not validation.refused or not data.key or not labels <= there <= labels | {place.config.labels.observed_at}:
+        return ""
+    return "; it looks like late labels: they go to labels.source, or treadle ingest --labels FILE"
 
 
 def unreadable(batch: BatchRef, error: DataError) -> BatchResult:

@@ -190,6 +190,7 @@ def test_ingest_says_what_became_of_labels_and_a_named_file_may_hold_some(
     opened.put("Shop,Order No,Came Back,seen\nb,2,maybe,2013-10-01\n")
     again = ingest_.run(settings, config, [file])
     assert (again.exit_code(), again.batches[0].status) == (3, "refused")  # as rows, it is another batch
+    assert "treadle ingest --labels" in again.batches[0].reason
     assert ingest_.run(settings, config).exit_code() == 3
     assert ingest_.run(settings, config).exit_code() == 0
 
@@ -254,7 +255,21 @@ class Plain:
 def test_whatever_the_order_the_repetitions_and_the_revisions_the_truth_is_that_of_plain_python(
     tmp_path_factory: pytest.TempPathFactory, timed: bool, arriving: list[tuple[str, list[Said]]]
 ) -> None:
-    opened = shop(tmp_path_factory.mktemp("shop"), "seen" if timed else "")
+    recompute(shop(tmp_path_factory.mktemp("shop"), "seen" if timed else ""), timed, arriving)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("timed", [True, False], ids=["by time", "by arrival"])
+@hypothesis_settings(max_examples=300)
+@given(arriving=files)
+def test_and_so_it_is_in_hundreds_of_lives(
+    tmp_path_factory: pytest.TempPathFactory, timed: bool, arriving: list[tuple[str, list[Said]]]
+) -> None:
+    recompute(shop(tmp_path_factory.mktemp("shop"), "seen" if timed else ""), timed, arriving)
+
+
+def recompute(opened: Shop, timed: bool, arriving: list[tuple[str, list[Said]]]) -> None:
+    """Let the files arrive one by one, and hold every count and the truth at the end to plain Python."""
     plain = Plain(timed)
     for kind, lines_ in arriving:
         said = list({line.order: line for line in lines_}.values()) if kind == "rows" else lines_
