@@ -27,11 +27,9 @@ if TYPE_CHECKING:
 
     from tests.faults.harness import Stages
 
-RESET = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger: on, 0 seconds
-
 
 class Forgetful:
-    """Forwards to a server; of the connections that carry a wanted request, the first `losses` lose the reply."""
+    """Forwards to a server; the first `losses` wanted requests lose their replies, and their connections."""
 
     def __init__(self, url: str, losses: int, wanted: tuple[bytes, ...]) -> None:
         parts = urlsplit(url)
@@ -68,11 +66,9 @@ class Forgetful:
                     server.shutdown(socket.SHUT_WR)
 
             threading.Thread(target=there, daemon=True).start()
-            while data := server.recv(65_536):
-                if doomed.is_set():  # the server has done it
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                    return
+            while (data := server.recv(65_536)) and not doomed.is_set():  # else the server has done it
                 client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)  # a close would wait for the thread that reads
 
 
 @contextlib.contextmanager
