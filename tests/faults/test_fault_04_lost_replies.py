@@ -80,6 +80,7 @@ def forgetful(url: str, losses: int, *wanted: bytes) -> Iterator[Forgetful]:
         proxy.close()
 
 
+@pytest.mark.slow  # a reset at each request that matters, and Prefect's client waits before it asks again
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("stage", "wanted"),
