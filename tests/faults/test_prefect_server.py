@@ -18,6 +18,7 @@ import pytest
 from infra import orchestrator
 from infra import settings as settings_
 from infra.orchestrator import server
+from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,3 +159,19 @@ def test_a_named_server_that_goes_away_is_waited_for_and_the_person_is_told(
     assert server.api_url(migrated) == url
     _, err = process.communicate("go on\n", timeout=DEADLINE_SECONDS)
     assert process.returncode == 0, err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place", ["server.hint:before", "server.hint:after", "server.database:before", "server.database:after"]
+)
+def test_a_server_that_is_killed_at_birth_is_in_nobodys_way(
+    home: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    settings = settings_.at(home)
+    monkeypatch.setenv("TREADLE_FAILPOINT", place)
+    with pytest.raises(ServiceError, match="did not start"):
+        server.api_url(settings)
+    monkeypatch.delenv("TREADLE_FAILPOINT")
+    assert server.knock(server.api_url(settings)) == ""
+    orchestrator.down(settings)
