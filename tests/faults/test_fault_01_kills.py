@@ -118,7 +118,7 @@ def test_a_kill_at_any_failpoint_changes_nothing(stages: Stages, place: str) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_three_hundred_random_kills_change_nothing(stages: Stages) -> None:
-    assert random_kills(stages, 300, int(os.environ.get("KILLS_SEED", time.time_ns() % 1_000_000))) > 0
+    assert random_kills(stages, int(os.environ.get("KILLS", 300)), int(os.environ.get("KILLS_SEED", time.time_ns() % 1_000_000))) > 0
 
 
 def test_the_home_that_was_left_alone_had_a_life(stages: Stages) -> None:
