@@ -60,6 +60,11 @@ def test_the_list_of_failpoints_is_that_of_the_code() -> None:
     assert sorted(set(used)) == sorted(failpoint.NAMES)
 
 
+def seed() -> int:
+    """Another one every time, unless KILLS_SEED repeats a failure."""
+    return int(os.environ.get("KILLS_SEED", str(time.time_ns() % 1_000_000)))
+
+
 def random_kills(stages: Stages, wanted: int, seed: int) -> int:
     """Kill until `wanted` kills have hit commands at work; the number of homes that were hurt and came to the same."""
     print(f"seed {seed}")
@@ -76,7 +81,7 @@ def random_kills(stages: Stages, wanted: int, seed: int) -> int:
 
 @pytest.mark.timeout(600)
 def test_twenty_random_kills_change_nothing(stages: Stages) -> None:
-    assert random_kills(stages, 20, int(os.environ.get("KILLS_SEED", time.time_ns() % 1_000_000))) > 0
+    assert random_kills(stages, 20, seed()) > 0
 
 
 def killed_at(stages: Stages, place: str, stage: str) -> None:
@@ -118,7 +123,7 @@ def test_a_kill_at_any_failpoint_changes_nothing(stages: Stages, place: str) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_three_hundred_random_kills_change_nothing(stages: Stages) -> None:
-    assert random_kills(stages, int(os.environ.get("KILLS", 300)), int(os.environ.get("KILLS_SEED", time.time_ns() % 1_000_000))) > 0
+    assert random_kills(stages, int(os.environ.get("KILLS", "300")), seed()) > 0
 
 
 def test_the_home_that_was_left_alone_had_a_life(stages: Stages) -> None:
