@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     ("place", "champion", "pending", "alias"),
     [
         ("ledger.version:after", None, None, None),
-        ("ledger.promotion:before", None, None, None),
+        pytest.param("ledger.promotion:before", None, None, None, marks=pytest.mark.slow),
         ("ledger.promotion:after", 1, True, None),
-        ("mlflow.alias:after", 1, True, 1),
+        pytest.param("mlflow.alias:after", 1, True, 1, marks=pytest.mark.slow),
     ],
 )
 def test_the_move_is_made_once_and_the_alias_follows(

@@ -84,7 +84,11 @@ def forgetful(url: str, losses: int, *wanted: bytes) -> Iterator[Forgetful]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("stage", "wanted"),
-    [("score", b"POST /api/task_runs/"), ("ingest", b"/set_state"), ("score", b"POST /api/artifacts/")],
+    [
+        ("score", b"POST /api/task_runs/"),
+        pytest.param("ingest", b"/set_state", marks=pytest.mark.slow),
+        pytest.param("score", b"POST /api/artifacts/", marks=pytest.mark.slow),
+    ],
 )
 def test_replies_of_prefect_that_are_lost_change_nothing(
     stages: Stages, prefect_server: str, stage: str, wanted: bytes

@@ -40,7 +40,9 @@ def test_of_concurrent_retrains_one_runs_and_the_others_find_it_finished(stages:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("stage", ["ingest", "score", "labels", "monitor"])
+@pytest.mark.parametrize(
+    "stage", ["ingest", "score", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("labels", "monitor"))]
+)
 def test_two_of_one_command_have_one_effect(stages: Stages, stage: str) -> None:
     home = stages.home(stage)
     ended = together(stages, home, [LIFE[stage]] * 2)

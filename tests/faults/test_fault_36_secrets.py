@@ -68,7 +68,9 @@ def test_a_whole_life_leaves_no_trace_of_a_secret(
     [
         ("PREFECT_API_URL", f"http://someone:{CANARY}@127.0.0.1:1/api"),
         ("TREADLE_LEDGER_URL", f"postgresql://someone:{CANARY}@127.0.0.1:1/ledger"),
-        ("TREADLE_TUNING_URL", f"postgresql://someone:{CANARY}@127.0.0.1:1/studies"),
+        pytest.param(
+            "TREADLE_TUNING_URL", f"postgresql://someone:{CANARY}@127.0.0.1:1/studies", marks=pytest.mark.slow
+        ),
         ("TREADLE_TRACKING_URI", f"http://someone:{CANARY}@127.0.0.1:1"),
         ("TREADLE_STORAGE_URL", f"s3://someone:{CANARY}@bucket/tables"),
     ],

@@ -43,7 +43,7 @@ def stranger(home: Path) -> str:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("command", [("models",), LIFE["score"]])
+@pytest.mark.parametrize("command", [("models",), pytest.param(LIFE["score"], marks=pytest.mark.slow)])
 def test_after_one_command_any_mlflow_client_finds_champion_and_artifacts(
     stages: Stages, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -55,7 +55,7 @@ def test_after_one_command_any_mlflow_client_finds_champion_and_artifacts(
     assert "moved or copied" not in stages.workshop.run(home, command).said()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_a_kill_while_addresses_are_mended_changes_nothing(stages: Stages, side: str) -> None:
     home = stages.home("score")
