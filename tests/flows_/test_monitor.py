@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from flows import ingest, monitor, promote, score, train
 from flows.train import NotDue
 from infra import orchestrator, stores
-from tasks import config as config_
 from tasks.errors import NothingPromoted
 from tests.projects import inbox, project, tumours
 
@@ -52,9 +51,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", orchestrator.state(server_home).url)
         settings, config = project(home, table[:369], TARGET)
-        file = home / "pipelines" / "clinic.toml"
-        file.write_text(file.read_text() + '\n[labels]\nsource = "data/inbox/clinic_labels/*.csv"\n')
-        config = config_.load(file)
         trained = train.run(settings, config, trials=2, budget=60)
         new = table[369:].drop(columns=TARGET)
         new.iloc[:100].assign(**{"mean radius": np.nan}).to_csv(inbox(home) / "first.csv", index=False)
