@@ -39,7 +39,7 @@ life: install  ## the demo and what comes after it: bad data, late labels, a cha
 	@$(BIN)/treadle demo --life
 
 test: install  ## all tests but the slow proofs (minutes on 2 cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundreds of planted models (an hour or more)
 	@$(BIN)/python -m pytest -m slow --timeout 3600

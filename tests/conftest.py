@@ -16,11 +16,24 @@ from hypothesis import settings as hypothesis_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
+
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
 LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
+
+STAGED = (
+    "test_fault_01_kills.py",
+    "test_fault_02_kill_between_register_and_promote.py",
+    "test_fault_03_kill_while_scoring.py",
+    "test_fault_04_lost_replies.py",
+    "test_fault_13_concurrent_retrains.py",
+    "test_home_moved.py",
+)
+"""They use the homes of `stages`, which take half a minute to make."""
 
 # Warnings are errors. These come out of libraries as they are imported, and say nothing about our own calls.
 IMPORT_WARNINGS = (
@@ -44,6 +57,24 @@ def pytest_configure(config: pytest.Config) -> None:
     # two cores are shared with servers that the tests start: a slow example is no failure
     hypothesis_settings.register_profile("treadle", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     hypothesis_settings.load_profile("treadle")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Among several processes a file's tests stay together, and so do the files that share the homes of `stages`."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "stages" if file.endswith(STAGED) else file
+
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no process is left with it at the end."""
+    items.sort(key=lambda item: not item.path.name.endswith((*STAGED, "test_docs.py")))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -88,6 +119,19 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = settings_.at(folder)
     with environment_restored(), orchestrator.flow_context(settings):
         pass
+    yield settings
+    orchestrator.down(settings)
+
+
+@pytest.fixture
+def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
+    """A home with a Prefect database (so that its server starts in seconds), and no server left afterwards."""
+    from infra import orchestrator
+    from infra import settings as settings_
+    from tests.projects import prefect_database
+
+    prefect_database(home, server_home)
+    settings = settings_.at(home)
     yield settings
     orchestrator.down(settings)
 

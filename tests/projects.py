@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from flows import init
 from infra import settings as settings_
+from infra.orchestrator import server
 from tasks import config as config_
 
 if TYPE_CHECKING:
@@ -40,3 +43,14 @@ def project(home: Path, table: pd.DataFrame, target: str, name: str = "clinic") 
 def inbox(home: Path, name: str = "clinic") -> Path:
     """Where the pipeline's new files arrive."""
     return home / "data" / "inbox" / name
+
+
+def prefect_database(home: Path, server_home: Settings) -> None:
+    """Give `home` a copy of that server's database, so that its own server starts in seconds."""
+    place = home / ".treadle" / "prefect"
+    place.mkdir(parents=True)
+    with (
+        closing(sqlite3.connect(server.folder(server_home) / server.DATABASE)) as source,
+        closing(sqlite3.connect(place / server.DATABASE)) as target,
+    ):
+        source.backup(target)

@@ -22,13 +22,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from infra import orchestrator, stores
 from infra import settings as settings_
-from infra import stores
+from infra.orchestrator import server
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
     from types import TracebackType
+
+    from infra.settings import Settings
 
 NAME = "parcels"
 LABELS = "parcels_labels"
@@ -136,14 +139,13 @@ class Stages:
         self.cases += 1
         return Path(shutil.copytree(self.before[stage], self.folder / f"case-{self.cases}" / "home"))
 
-    def check(self, home: Path, stage: str, told: str) -> None:
+    def check(self, home: Path, stage: str, told: str, **environment: str) -> None:
         """Run the command to its end: the home must be as the one that was left alone, without litter."""
-        done = self.workshop.run(home, LIFE[stage])
+        done = self.workshop.run(home, LIFE[stage], **environment)
         assert done.status in FINE, f"{told}\n{done.said()}"
         hurt = snapshot(home)
         assert hurt == self.after[stage], f"{told}\n{difference(self.after[stage], hurt)}"
         assert litter(home) == [], told
-        shutil.rmtree(home)
 
 
 @dataclass
@@ -249,15 +251,41 @@ def killed_at_random(
 ) -> bool:
     """Run the command and kill it within `spread` seconds of its first event; whether that hit it at work."""
     command = workshop.start(home, arguments)
-    while not command.at_work() and not command.ended():
-        time.sleep(0.005)
-    until = time.monotonic() + draw.uniform(0, spread)
-    while time.monotonic() < until and not command.ended():
-        time.sleep(0.002)
-    if command.ended():
+    if not _at_work_for(command, draw.uniform(0, spread)):
         return False
     command.kill()
     return command.wait() == -signal.SIGKILL
+
+
+def server_killed_at_random(
+    workshop: Workshop, home: Path, arguments: Sequence[str], draw: random.Random, spread: float
+) -> bool:
+    """The same with the home's own server: it dies alone, just before its command, or just after."""
+    victims = draw.choice(("server", "server and command", "command and server"))
+    command = workshop.start(home, arguments, PREFECT_API_URL="")
+    if not _at_work_for(command, draw.uniform(0, spread)):
+        return False
+    served = orchestrator.state(settings_.at(home)).pid
+    if served is None:  # it has not come back from the kill before
+        return False
+    deaths = [command.kill, lambda: os.kill(served, signal.SIGKILL)]
+    if victims == "server":
+        os.kill(served, signal.SIGKILL)
+        assert command.wait() in FINE, f"without its server\n{command.said()}"
+        return True
+    for kill in deaths if victims == "command and server" else reversed(deaths):
+        kill()
+    return command.wait() == -signal.SIGKILL
+
+
+def _at_work_for(command: Command, seconds: float) -> bool:
+    """Wait for the first event and then that long; whether the command is still there."""
+    while not command.at_work() and not command.ended():
+        time.sleep(0.005)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not command.ended():
+        time.sleep(0.002)
+    return not command.ended()
 
 
 def snapshot(home: Path) -> dict[str, object]:
@@ -292,6 +320,15 @@ def litter(home: Path) -> list[str]:
     left += [*(state / "prefect" / "commands").glob("*")]
     left += _unknown_files(home)
     return sorted(str(path.relative_to(home)) for path in left)
+
+
+def open_runs(settings: Settings) -> list[tuple[str, str]]:
+    """Name and state of the runs that the home's own Prefect server believes to be at work."""
+    with closing(sqlite3.connect(server.folder(settings) / server.DATABASE)) as con:
+        return con.execute(
+            "SELECT f.name, r.state_type FROM flow_run r JOIN flow f ON f.id = r.flow_id "
+            "WHERE r.state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')"
+        ).fetchall()
 
 
 def _table(home: Path, name: str) -> list[tuple[object, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import failpoint
+from infra import failpoint, orchestrator
+from infra import settings as settings_
 from tests.faults import harness
 from tests.faults.harness import INIT, LIFE
+from tests.projects import prefect_database
 
 if TYPE_CHECKING:
+    from infra.settings import Settings
     from tests.faults.harness import Stages
 
 REPOSITORY = Path(__file__).parents[2]
@@ -76,6 +80,30 @@ def random_kills(stages: Stages, wanted: int, seed: int) -> int:
             hits += harness.killed_at_random(stages.workshop, home, LIFE[stage], draw, share * stages.seconds[stage])
         homes += 1
         stages.check(home, stage, f"seed {seed}, home {homes}, {hits} kills so far: {stage}")
+        shutil.rmtree(home)
+    return homes
+
+
+def random_kills_of_servers(stages: Stages, wanted: int, seed: int, server_home: Settings) -> int:
+    """The same in homes with servers of their own, which die alone or with their commands."""
+    print(f"seed {seed}")
+    draw, hits, homes = random.Random(seed), 0, 0
+    while hits < wanted:
+        stage = draw.choice(("ingest", "train", "score", "labels", "monitor", "train again"))
+        home = stages.home(stage)
+        settings = settings_.at(home)
+        prefect_database(home, server_home)
+        try:
+            for share in (0.9, 0.6, 0.3):
+                spread = share * stages.seconds[stage]
+                hits += harness.server_killed_at_random(stages.workshop, home, LIFE[stage], draw, spread)
+            homes += 1
+            told = f"seed {seed}, home {homes}, {hits} kills so far: {stage}"
+            stages.check(home, stage, told, PREFECT_API_URL="")
+            assert harness.open_runs(settings) == [], told
+        finally:
+            orchestrator.down(settings)
+        shutil.rmtree(home)
     return homes
 
 
@@ -90,6 +118,7 @@ def killed_at(stages: Stages, place: str, stage: str) -> None:
     killed = stages.workshop.run(home, LIFE[stage], TREADLE_FAILPOINT=place)
     assert killed.status == -signal.SIGKILL, f"{place} was not reached\n{killed.said()}"
     stages.check(home, stage, f"{place} in {stage}")
+    shutil.rmtree(home)
 
 
 @pytest.mark.timeout(300)
@@ -124,6 +153,14 @@ def test_a_kill_at_any_failpoint_changes_nothing(stages: Stages, place: str) -> 
 @pytest.mark.timeout(7200)
 def test_three_hundred_random_kills_change_nothing(stages: Stages) -> None:
     assert random_kills(stages, int(os.environ.get("KILLS", "300")), seed()) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_hundred_random_kills_of_servers_and_their_commands_change_nothing(
+    stages: Stages, server_home: Settings
+) -> None:
+    assert random_kills_of_servers(stages, int(os.environ.get("KILLS", "100")), seed(), server_home) > 0
 
 
 def test_the_home_that_was_left_alone_had_a_life(stages: Stages) -> None:

@@ -21,7 +21,7 @@ from infra.orchestrator import server
 from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from infra.settings import Settings
@@ -86,21 +86,6 @@ def at_work(home: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "at work\n"
     return process
-
-
-@pytest.fixture
-def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
-    """A home with a Prefect database, so that its server starts in seconds."""
-    place = home / ".treadle" / "prefect"
-    place.mkdir(parents=True)
-    with (
-        closing(sqlite3.connect(server.folder(server_home) / server.DATABASE)) as source,
-        closing(sqlite3.connect(place / server.DATABASE)) as target,
-    ):
-        source.backup(target)
-    settings = settings_.at(home)
-    yield settings
-    orchestrator.down(settings)
 
 
 def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Settings) -> None:

@@ -7,13 +7,11 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +23,7 @@ from infra.orchestrator import server
 from tasks.errors import DataError, HomeError, ServiceError, TreadleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from prefect.client.schemas.objects import FlowRun
@@ -85,21 +83,6 @@ def runs(url: str, name: str) -> list[FlowRun]:
 def settings(home: Path, prefect_server: str) -> Settings:
     """A home whose flows report to the session's server."""
     return settings_.at(home)
-
-
-@pytest.fixture
-def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
-    """A home with a Prefect database (so that its server starts in seconds), and no server left afterwards."""
-    place = home / ".treadle" / "prefect"
-    place.mkdir(parents=True)
-    with (
-        closing(sqlite3.connect(server.folder(server_home) / server.DATABASE)) as source,
-        closing(sqlite3.connect(place / server.DATABASE)) as target,
-    ):
-        source.backup(target)
-    settings = settings_.at(home)
-    yield settings
-    orchestrator.down(settings)
 
 
 def test_what_libraries_keep_is_kept_in_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
