@@ -137,7 +137,8 @@ def prefect_address(scene: Scene) -> str:
 def tables_command(scene: Scene, pipeline: str) -> str:
     """A command that prints the newest predictions."""
     folder = Path(scene.settings.tables_root) / pipeline / "predictions"
-    code = f"import deltalake; print(deltalake.DeltaTable({json.dumps(str(folder))}).to_pandas().head())"
+    files = f"deltalake.DeltaTable({json.dumps(str(folder))}).file_uris()"
+    code = f"import deltalake, duckdb; print(duckdb.read_parquet({files}, hive_partitioning=True))"
     return shlex.join([_typed(Path(sys.executable)), "-c", code])
 
 
