@@ -48,7 +48,7 @@ def inbox(home: Path, name: str = "clinic") -> Path:
 def prefect_database(home: Path, server_home: Settings) -> None:
     """Give `home` a copy of that server's database, so that its own server starts in seconds."""
     place = home / ".treadle" / "prefect"
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     with (
         closing(sqlite3.connect(server.folder(server_home) / server.DATABASE)) as source,
         closing(sqlite3.connect(place / server.DATABASE)) as target,
