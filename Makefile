@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo life test faults bench check lock clean
 .DEFAULT_GOAL := help
@@ -39,10 +40,10 @@ life: install  ## the demo and what comes after it: bad data, late labels, a cha
 	@$(BIN)/treadle demo --life
 
 test: install  ## all tests but the slow proofs (minutes on 2 cores)
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST)
 
 faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundreds of planted models (an hour or more)
-	@$(BIN)/python -m pytest -m slow --timeout 3600
+	@$(PYTEST) -m slow --timeout 3600
 
 bench: install  ## what Prefect costs a command, and where the seconds of a small training go
 	@$(BIN)/python -m tests.bench.prefect_cost
