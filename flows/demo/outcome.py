@@ -38,7 +38,7 @@ class Outcome(BaseModel):
     metric: str
     value: float | None
     champion_value: float | None
-    headline: str
+    reason: str
     report: str
 
 
@@ -69,7 +69,7 @@ def outcome(settings: Settings, pipeline: str) -> Outcome:
         metric=version.metric if version else "",
         value=version.value if version else None,
         champion_value=version.champion_value if version else None,
-        headline=version.headline if version else "",
+        reason=champion.reason if champion else "",
         report=str(report or ""),
     )
 

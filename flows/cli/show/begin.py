@@ -47,7 +47,7 @@ def demo(result: DemoResult, screen: Screen) -> None:
         title="What came of it",
     )
     if result.outcome.champion is not None:
-        screen.line((f"champion: version {result.outcome.champion}", "bold green"), f"  {result.outcome.headline}")
+        screen.line((f"champion: version {result.outcome.champion}", "bold green"), f"  {result.outcome.reason}")
     screen.line(("\nWhere to look", "bold"))
     screen.facts(
         (
