@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from infra.ledger import Promotion
     from infra.settings import Settings
@@ -44,10 +45,25 @@ class RollbackResult(BaseModel):
         return 0
 
 
-def run(settings: Settings, config: PipelineConfig, *, to: int | None = None, reason: str = "") -> RollbackResult:
+class Note(BaseModel):
+    """What a command was asked for, and the newest move before it: whoever finds it was killed before the end."""
+
+    model_config = ConfigDict(frozen=True)
+
+    to: int | None
+    reason: str
+    who: str
+    newest: int
+
+
+def run(
+    settings: Settings, config: PipelineConfig, *, to: int | None = None, reason: str = "", resume: bool = False
+) -> RollbackResult:
     """Put an earlier champion back into the chair: `to`, or the one before today's.
 
-    Its bundle is verified, must reproduce its golden rows and hold its certificate of parity first; else BundleError,
+    With `resume` the same call again, until `told`, is the same step and not another one, as after a kill.
+
+    The bundle is verified, must reproduce its golden rows and hold its certificate of parity first; else BundleError,
     and the champion stays. Raises NothingPromoted without a champion, UsageError where there is none before it or
     `to` was never one, Conflict where somebody else moved first.
     """
@@ -57,22 +73,26 @@ def run(settings: Settings, config: PipelineConfig, *, to: int | None = None, re
 
     begun = time.monotonic()
     stores = stores_.open(settings, config.name)
-    halfway = stores.ledger.pending(config.name)
     settle(stores)
     history = stores.ledger.history(config.name)[::-1]
     if not history:
         raise NothingPromoted(f"{config.name} has no champion yet", f"train one: treadle train -p {config.name}")
-    if halfway and halfway[-1].verdict == VERDICT and to in (None, halfway[-1].version_to):
-        promotion = halfway[-1]  # a kill cut this very step short; another one would go too far back
+    newest = history[-1]
+    now = newest.version_to
+    note = Note(to=to, reason=reason.strip(), who=settings.who, newest=newest.seq)
+    if resume and newest.verdict == VERDICT and _noted(settings, config.name) == _before_it(note):
+        promotion = newest
     else:
-        now = history[-1].version_to
+        target = _checked(history, to) if to is not None else _before(history)
+        if resume:
+            _write(settings, config.name, note)
         promotion = move(
             stores,
-            _checked(history, to) if to is not None else _before(history),
+            target,
             expected=now,
             verdict=VERDICT,
-            reason=reason.strip() or f"stepped back from version {now}",
-            who=settings.who,
+            reason=note.reason or f"stepped back from version {now}",
+            who=note.who,
         )
     now, target = promotion.version_from or 0, promotion.version_to
     return RollbackResult(
@@ -86,6 +106,33 @@ def run(settings: Settings, config: PipelineConfig, *, to: int | None = None, re
         seconds=round(time.monotonic() - begun, 2),
         undo=f"treadle rollback --to {now} -p {config.name}",
     )
+
+
+def told(settings: Settings, config: PipelineConfig) -> None:
+    """The person knows: the next call is another step."""
+    _place(settings, config.name).unlink(missing_ok=True)
+
+
+def _place(settings: Settings, pipeline: str) -> Path:
+    return settings.state / "rollback" / f"{pipeline}.json"
+
+
+def _noted(settings: Settings, pipeline: str) -> Note | None:
+    try:
+        return Note.model_validate_json(_place(settings, pipeline).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _before_it(note: Note) -> Note:
+    """The note of the same command, given before the newest move."""
+    return note.model_copy(update={"newest": note.newest - 1})
+
+
+def _write(settings: Settings, pipeline: str, note: Note) -> None:
+    path = _place(settings, pipeline)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(note.model_dump_json())  # half a note is none, and the move comes after it
 
 
 def pile(history: Sequence[Promotion]) -> list[int]:

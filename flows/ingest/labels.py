@@ -132,7 +132,9 @@ def commit(place: Workplace, con: duckdb.DuckDBPyConnection, label: str, validat
     with failpoint.around("ingest.quarantine"):
         tables.overwrite_batch("quarantine", batch_id, validation.quarantine_reader(label, arrived))
     effects: dict[str, int] = {}
-    if not validation.refused:
+    if validation.refused:
+        tables.clear_batch("labels", batch_id)
+    else:
         effects = tables.label_effects(
             con, validation.fresh, batch_id=batch_id, arrived=arrived, target=data.target, key=data.key
         )

@@ -109,8 +109,10 @@ def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchRe
     arrived = datetime.now(UTC)
     with failpoint.around("ingest.quarantine"):
         tables.overwrite_batch("quarantine", batch.batch_id, validation.quarantine_reader(batch.label, arrived))
-    if not report.refused:
-        with failpoint.around("ingest.rows"):
+    with failpoint.around("ingest.rows"):
+        if report.refused:  # by a suite that was changed since a run was killed that had taken rows in
+            tables.clear_batch("rows", batch.batch_id)
+        else:
             tables.overwrite_batch("rows", batch.batch_id, validation.accepted_reader(arrived))
     data = place.config.data
     return BatchResult(

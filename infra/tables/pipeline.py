@@ -59,6 +59,13 @@ class Tables:
         """
         return self.overwrite(name, {"_batch_id": batch_id}, reader)
 
+    def clear_batch(self, name: str, batch_id: str) -> None:
+        """Take away what the table has of a batch, if anything; raises as `overwrite_batch` does."""
+        import pyarrow as pa
+
+        if batch_id in self.batches(name):
+            self.overwrite_batch(name, batch_id, pa.RecordBatchReader.from_batches(self.columns(name), []))
+
     def overwrite(self, name: str, where: dict[str, str], reader: pa.RecordBatchReader) -> int:
         """The same for the rows with the values `where`, for example of one batch, purpose and model."""
         return self._delta(name).overwrite(where, reader)

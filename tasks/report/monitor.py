@@ -247,11 +247,12 @@ def _calendar(axes: Axes, watch: Watch) -> None:
 
 
 def _batch_names(axes: Axes, names: Sequence[str]) -> None:
-    """The first batch and the last by name: what lies between has no room."""
-    if len(names) == 1:
-        axes.set_xticks([0], [shorten(names[0], 30)])
+    """The first batch and the last by name, less the files' endings: what lies between has no room."""
+    known = [name.rsplit(".", 1)[0] or name for name in names]
+    if len(known) == 1:
+        axes.set_xticks([0], [shorten(known[0], 30)])
         return
-    axes.set_xticks([0, len(names) - 1], [shorten(names[0], 18), shorten(names[-1], 18)])
+    axes.set_xticks([0, len(known) - 1], [shorten(known[0], 18), shorten(known[-1], 18)])
     first, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")

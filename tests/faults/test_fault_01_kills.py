@@ -46,7 +46,7 @@ ONE_OF_EACH_FLOW = (
     ("score.output:after", "score"),
     ("mlflow.run:after", "monitor"),
     ("ledger.promotion:after", "promote"),
-    ("ledger.promotion:after", "rollback"),
+    ("ledger.complete:after", "rollback"),
 )
 
 

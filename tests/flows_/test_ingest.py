@@ -79,6 +79,22 @@ def test_a_batch_that_the_ledger_lost_is_taken_in_again_with_the_same_end(clinic
     assert content(settings, "rows") == before
 
 
+def test_rows_of_a_run_that_was_killed_go_where_a_suite_that_was_changed_since_sends_them(clinic: Project) -> None:
+    settings, config = clinic
+    ingest.run(settings, config)
+    (settings.home / "mlruns" / "treadle.db").unlink()  # a kill after the rows and before the ledger
+    suite = settings.home / "expectations" / "clinic.json"
+    document = json.loads(suite.read_text())
+    document["expectations"].append(
+        {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1000}, "severity": "critical"}
+    )
+    suite.write_text(json.dumps(document))
+    result = ingest.run(settings, config)
+    assert (result.rows_in, result.accepted, result.quarantined) == (469, 0, 469)
+    assert content(settings, "rows") == []
+    assert len(refused(settings)) == 469
+
+
 def test_rows_without_a_target_are_welcome(clinic: Project) -> None:
     settings, config = clinic
     tumours()[469:].drop(columns="Malignant").to_parquet(inbox(settings.home) / "june.parquet")

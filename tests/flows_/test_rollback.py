@@ -80,6 +80,25 @@ def test_a_second_step_back_goes_no_further_than_the_first_champion(clinic: Clin
     assert models.run(settings, config).champion == 1
 
 
+def test_the_same_command_after_a_kill_is_the_same_step_until_the_person_was_told(clinic: Clinic) -> None:
+    settings, config = clinic
+    first = rollback.run(settings, config, resume=True)
+    again = rollback.run(settings, config, resume=True)
+    assert (again.seq, again.from_version, again.to, again.reason) == (first.seq, 2, 1, first.reason)
+    assert len(models.run(settings, config).history) == 3
+    rollback.told(settings, config)
+    with pytest.raises(UsageError, match="no champion before version 1"):
+        rollback.run(settings, config, resume=True)
+
+
+def test_a_note_of_another_command_is_no_step_of_this_one(clinic: Clinic) -> None:
+    settings, config = clinic
+    rollback.run(settings, config, reason="Lyon complained", resume=True)
+    with pytest.raises(UsageError, match="champion already"):
+        rollback.run(settings, config, to=1, resume=True)
+    assert rollback.run(settings, config, to=2, resume=True).to == 2
+
+
 def test_nobody_steps_back_to_themselves_or_to_a_stranger(clinic: Clinic) -> None:
     settings, config = clinic
     with pytest.raises(UsageError, match="version 2 is the champion already"):

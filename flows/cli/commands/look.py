@@ -100,9 +100,13 @@ def rollback(
     def verb() -> RollbackResult:
         from flows import rollback
 
-        return rollback.run(*opened(pipeline), to=to, reason=reason)
+        return rollback.run(*opened(pipeline), to=to, reason=reason, resume=True)
 
-    return carry_out(context.obj, "rollback", verb, show.rollback, as_json=as_json, pipeline=pipeline)
+    code = carry_out(context.obj, "rollback", verb, show.rollback, as_json=as_json, pipeline=pipeline)
+    from flows.rollback import told
+
+    told(*opened(pipeline))
+    return code
 
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle report", "treadle report 4f3c --no-open"))

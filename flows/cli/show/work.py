@@ -146,7 +146,7 @@ def score(result: ScoreResult, screen: Screen) -> None:
         f" scored by version {result.version} ({result.digest[:12]})",
     )
     if result.skipped:
-        screen.line(f"{plural(result.skipped, 'batch')} scored before: left as they are")
+        screen.line(f"{plural(result.skipped, 'batch')} scored before: nothing to do")
     for warning in result.warnings:
         screen.line(("warning: ", "yellow"), warning)
     if result.ingest is None:
