@@ -102,7 +102,7 @@ def state(settings: Settings) -> ServerState:
         return ServerState(State.STOPPED, "", None, own=True)
     hint = _hint(folder(settings) / HINT)
     if hint is None or hint.pid != pid or hint.home != str(settings.home):
-        return ServerState(State.STARTING, "", pid, own=True)
+        return ServerState(State.STARTING, "", pid or None, own=True)
     reached = State.STARTING if knock(hint.url) else State.RUNNING
     return ServerState(reached, hint.url, pid, own=True)
 
@@ -264,6 +264,12 @@ def _environment(place: Path) -> dict[str, str]:
 
 def _end(pid: int, lock: Path) -> None:
     """Ask the server to end, and make it end where it does not listen."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while not pid and time.monotonic() < deadline:  # just born, and without a name yet
+        time.sleep(POLL_SECONDS)
+        pid = _holder(lock) or 0
+    if not pid:  # gone; as an address of a signal 0 would be our own process group
+        return
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, number)
@@ -279,7 +285,7 @@ def _end(pid: int, lock: Path) -> None:
 
 
 def _holder(lock: Path) -> int | None:
-    """The process that holds the lock; None where nobody does."""
+    """The process that holds the lock, 0 until it has written who it is; None where nobody does."""
     try:
         with lock.open("r") as file:
             try:

@@ -74,10 +74,11 @@ def _own_folder(folder: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    for leftover in folder.glob("*/.held"):
+    """Remove the folders of dead processes: also those that had no lock yet, or no longer, when theirs died."""
+    for leftover in folder.glob("*/"):
         try:
-            with FileLock(leftover, timeout=0):
-                shutil.rmtree(leftover.parent, ignore_errors=True)
+            with FileLock(leftover / ".held", timeout=0):
+                shutil.rmtree(leftover, ignore_errors=True)
         except (Timeout, FileNotFoundError):
             continue
 

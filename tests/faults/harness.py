@@ -267,6 +267,8 @@ def server_killed_at_random(
         return False
     served = orchestrator.state(settings_.at(home)).pid
     if served is None:  # it has not come back from the kill before
+        command.kill()
+        command.wait()
         return False
     deaths = [command.kill, lambda: os.kill(served, signal.SIGKILL)]
     if victims == "server":

@@ -91,7 +91,8 @@ def at_work(home: Path) -> subprocess.Popen[str]:
 def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Settings) -> None:
     process = at_work(migrated.home)
     url, pid = orchestrator.state(migrated).url, orchestrator.state(migrated).pid
-    os.kill(pid or 0, signal.SIGKILL)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     out, err = process.communicate("go on\n", timeout=DEADLINE_SECONDS)
     assert (process.returncode, out) == (0, "done\n"), err
@@ -106,7 +107,9 @@ def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Setting
 def test_process_and_server_killed_leave_nothing_in_the_way(migrated: Settings) -> None:
     process = at_work(migrated.home)
     process.kill()
-    os.kill(orchestrator.state(migrated).pid or 0, signal.SIGKILL)
+    served = orchestrator.state(migrated).pid
+    assert served
+    os.kill(served, signal.SIGKILL)
     process.communicate()
     again = at_work(migrated.home)
     again.communicate("go on\n", timeout=DEADLINE_SECONDS)

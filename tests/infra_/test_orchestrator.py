@@ -424,10 +424,27 @@ class TestOwnServer:
         settings = settings_.at(home)
         starting = Background(server.api_url, settings)
         until((server.folder(settings) / "new-prefect.db").exists)
-        os.kill(orchestrator.state(settings).pid or 0, signal.SIGKILL)
+        served = orchestrator.state(settings).pid
+        assert served
+        os.kill(served, signal.SIGKILL)
         assert starting.error() is None, "a server that was killed as it started is started once more"
         assert runs(orchestrator.ui_url(settings) + "/api", "any") == []
         orchestrator.down(settings)
+
+    def test_a_server_that_has_not_said_who_it_is_ends_by_down_and_we_do_not(self, home: Path) -> None:
+        lock = server.folder(settings_.at(home)) / server.LOCK
+        lock.parent.mkdir(parents=True)
+        born = "import fcntl, os, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+        named = "; print('held', flush=True); time.sleep(0.5); f.write(str(os.getpid())); f.flush(); time.sleep(60)"
+        ending = "import sys; from pathlib import Path; from infra import orchestrator, settings"
+        ending += "; print(orchestrator.down(settings.at(Path(sys.argv[1]))))"
+        with subprocess.Popen([sys.executable, "-c", born + named, lock], stdout=subprocess.PIPE, text=True) as newborn:
+            assert newborn.stdout is not None
+            assert newborn.stdout.readline() == "held\n"
+            command = [sys.executable, "-W", "ignore", "-c", ending, home]
+            ended = subprocess.run(command, start_new_session=True, capture_output=True, text=True, check=False)
+            assert (ended.returncode, ended.stdout) == (0, f"('{home}',)\n"), ended.stderr
+            assert newborn.wait(10) == -signal.SIGTERM
 
     def test_a_home_without_rights_is_an_error_of_ours(self, home: Path) -> None:
         (home / ".treadle").write_text("a file where the folder should be")

@@ -316,6 +316,17 @@ def test_a_file_that_cannot_be_read_has_one_quarantine_row_however_often_it_come
 # other writers, and kills
 
 
+def test_scratch_folders_of_the_dead_go_whenever_they_died_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    (tmp_path / "before its lock").mkdir()
+    (tmp_path / "while it cleared up").mkdir()
+    (tmp_path / "while it cleared up" / "scratch.duckdb").touch()
+    with connect(tmp_path):
+        (living,) = tmp_path.glob("*/")
+        with connect(tmp_path):
+            assert living in tmp_path.glob("*/")
+    assert list(tmp_path.glob("*/")) == []
+
+
 def write_in_another_process(root: str, scratch: str, batch: str, column: str) -> int:
     more = {column: pa.array(range(50))} if column else {}
     return put(Tables(root, Path(scratch)), batch, list(range(50)), **more)
