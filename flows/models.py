@@ -49,6 +49,7 @@ class Move(BaseModel):
 class ModelsResult(BaseModel):
     """What the ledger knows; `alias` says in words where MLflow's alias disagrees, else it is empty.
 
+    `waiting` is the version that is better than the champion and waits for a person's word; None where there is none.
     `then` is the move that made the champion of the asked moment `at`; None where nobody asked, or nobody was.
     """
 
@@ -59,6 +60,7 @@ class ModelsResult(BaseModel):
     versions: tuple[Version, ...]
     history: tuple[Move, ...]
     alias: str
+    waiting: int | None = None
     at: datetime | None = None
     then: Move | None = None
 
@@ -73,12 +75,14 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
     `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? That is the
     ledger's to say alone. Raises UsageError where it is no moment, or has not come yet.
     """
+    from flows.promote import waiting
     from infra import stores as stores_
 
     moment = moment_of(at) if at else None
     stores = stores_.open(settings, config.name)
     champion = stores.ledger.champion(config.name)
     at_top = champion.version_to if champion else None
+    waits = waiting(stores.ledger, config.name)
     history = tuple(
         Move(
             seq=one.seq,
@@ -111,6 +115,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
             for one in stores.ledger.versions(config.name)
         ),
         history=history,
+        waiting=waits.version if waits else None,
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
         alias=alias_drift(at_top, stores.registry.champion_alias()) if at_top is not None and moment is None else "",

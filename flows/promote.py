@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from infra.ledger import Promotion
+    from infra.ledger import Ledger, Promotion, VersionRecord
     from infra.settings import Settings
     from infra.stores import Stores
     from tasks.config import PipelineConfig
@@ -63,6 +64,23 @@ def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -
         seq=promotion.seq,
         reason=promotion.reason,
         who=promotion.who,
+    )
+
+
+def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
+    """The newest version that the gate found better than today's champion and that never took the chair; else None.
+
+    Another champion settles it: then its verdict is about somebody who has left.
+    """
+    moves = ledger.history(pipeline)
+    now, been = (moves[0].version_to if moves else None), {one.version_to for one in moves}
+    return next(
+        (
+            one
+            for one in ledger.versions(pipeline)
+            if one.decision == "PROMOTE" and one.version not in been and json.loads(one.result)["against"] == now
+        ),
+        None,
     )
 
 

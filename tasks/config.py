@@ -110,10 +110,9 @@ class PipelineConfig(BaseModel):
         Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
         bad rows a batch may have, and what happens after training.
         """
-        after = {"labels": True, "score": True, "monitor": True, "retrain": True}
-        obeyed = self.model_dump(
-            mode="json", exclude={"name": True, **after, "data": {"source": True, "max_bad_rows": True}}
-        )
+        after = dict.fromkeys(("labels", "score", "monitor", "retrain"), True)
+        partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
+        obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

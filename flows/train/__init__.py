@@ -17,7 +17,7 @@ from flows.ingest import ingest
 from flows.steps import one_at_a_time
 from flows.train.reference import NotDue, TrainResult
 from flows.train.steps import fit, plan, prepare, tune, weigh
-from flows.train.verdict import crown, finished, judge, package, register
+from flows.train.verdict import finished, judge, package, register, seat
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -80,5 +80,5 @@ def train(
     result = register(ref)
     ref.clear_up()
     if result.decision == "PROMOTE":
-        result = crown(ref, result)
+        result = seat(ref, result)
     return result.model_copy(update={"ingest": arrived})

@@ -116,9 +116,9 @@ class Packaged(BaseModel):
 class TrainResult(BaseModel):
     """The run's end, for people and machines; `against` is the champion that it was judged against, if any.
 
-    `value_lower` and `value_upper` are the ends of the 95% interval of `value`, None where it has none. `reason` says
-    why training was due, where it was asked to train only then. `timings` are the command's seconds by part
-    (`flows.timings.PARTS`), where it was asked for them.
+    `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
+    the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
+    asked to train only then. `timings` are the command's seconds by part (`flows.timings.PARTS`), where it was asked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -149,6 +149,7 @@ class TrainResult(BaseModel):
     holdout_reads: int = 0
     value_lower: float | None = None
     value_upper: float | None = None
+    waits: bool = False
     reason: str = ""
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None

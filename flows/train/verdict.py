@@ -40,7 +40,7 @@ def finished(ref: RunRef) -> TrainResult | None:
     result = TrainResult.model_validate_json(record.result)
     promoted = any(move.version_to == record.version for move in ledger.history(ref.pipeline))
     if result.decision == "PROMOTE" and not promoted and ref.champion == result.against:
-        return crown(ref, result)
+        return seat(ref, result)
     return result.model_copy(update={"promoted": promoted})
 
 
@@ -108,10 +108,12 @@ def judge(ref: RunRef) -> None:
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate(problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed)
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
+    cost = evaluation.cost(model, holdout, (bench.folder / "bundle" / "model.ubj").stat().st_size)
     broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
+    broken = (*broken, *gate.over_limits(place.config.gate, cost))
     verdict = gate.decide(place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed)
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them judge" if champion else "")
-    facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}")
+    facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.part("report"):
@@ -206,6 +208,15 @@ def summarise(
         value_upper=scores.upper,
         reason=ref.reason,
     )
+
+
+def seat(ref: RunRef, result: TrainResult) -> TrainResult:
+    """A better model takes the chair; or it waits for a person, where [gate].promote says so."""
+    if ref.open().config.gate.promote == "automatic":
+        return crown(ref, result)
+    said = f"treadle promote {result.version} --reason '...' -p {ref.pipeline}"
+    events.emit("train", f"version {result.version} is better, and waits for a person: {said}")
+    return result.model_copy(update={"waits": True})
 
 
 @task(name="promote", task_run_name="promote version {result.version}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide, enough
+from tasks.gate.limits import Cost, over_limits
 from tasks.gate.measure import POWER, SURE, WORTH, measure
 from tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
 
@@ -13,6 +14,7 @@ __all__ = [
     "POWER",
     "SURE",
     "WORTH",
+    "Cost",
     "Decision",
     "GateSpec",
     "Judged",
@@ -21,4 +23,5 @@ __all__ = [
     "decide",
     "enough",
     "measure",
+    "over_limits",
 ]

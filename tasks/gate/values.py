@@ -29,6 +29,13 @@ class GateSpec(BaseModel):
         "(for errors: a share of the champion's)",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
+    max_model_mb: float | None = Field(None, gt=0, description="a model whose file is larger, in MB, is refused")
+    max_ms_per_1000_rows: float | None = Field(
+        None, gt=0, description="a model that takes longer to predict 1,000 rows, in ms, is refused"
+    )
+    promote: Literal["automatic", "manual"] = Field(
+        "automatic", description="manual: a better model waits until a person promotes it"
+    )
 
 
 @dataclass(frozen=True, slots=True)

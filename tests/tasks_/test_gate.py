@@ -243,3 +243,18 @@ def test_missing_answers_refuse_and_the_verdict_survives_json() -> None:
     assert verdict.decision == "REFUSED"
     assert verdict.headline.startswith("the challenger gave no number for 3 of 300 holdout rows")
     assert np.isnan(gate.Verdict.model_validate_json(verdict.model_dump_json()).gain)
+
+
+@pytest.mark.parametrize(
+    ("limits", "broken"),
+    [
+        ({}, []),
+        ({"max_model_mb": 2.0, "max_ms_per_1000_rows": 30.0}, []),
+        ({"max_model_mb": 1.9}, ["2 MB"]),
+        ({"max_model_mb": 1.9, "max_ms_per_1000_rows": 12.5}, ["2 MB", "30 ms"]),
+    ],
+)
+def test_limits_are_broken_only_beyond_what_they_name(limits: dict[str, float], broken: list[str]) -> None:
+    said = list(gate.over_limits(GateSpec(**limits), gate.Cost(model_mb=2.0, ms_per_1000_rows=30.0)))
+    assert len(said) == len(broken)
+    assert all(figure in sentence for figure, sentence in zip(broken, said, strict=True))

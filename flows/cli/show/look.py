@@ -50,6 +50,11 @@ def models(result: ModelsResult, screen: Screen) -> None:
     if not result.versions:
         screen.line(f"{result.pipeline} has no versions yet")
         screen.next("the first one", "train")
+    elif result.waiting is not None:
+        screen.line(
+            (f"version {result.waiting} is better and waits: ", "bold yellow"), "a person confirms, or leaves it"
+        )
+        screen.next("it takes the chair", "promote", str(result.waiting), "--reason", "'...'")
     elif result.champion is None:
         screen.next("nothing is promoted; a better model, or a person's word", "promote", "V", "--reason", "'...'")
     else:

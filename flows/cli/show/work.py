@@ -131,8 +131,14 @@ def _after_train(result: TrainResult, screen: Screen) -> None:
         screen.next("predictions for rows without a label", "score")
     elif result.decision == "NOT_COMPARABLE":
         screen.next("more labelled rows settle it; put files into the source, then", "train")
-    elif result.decision == "PROMOTE":
+    elif result.waits:
+        screen.line((f"version {result.version} waits: ", "bold yellow"), "[gate].promote is manual")
         screen.next("a person confirms", "promote", str(result.version), "--reason", "'...'")
+    elif result.decision == "PROMOTE":
+        screen.line(
+            (f"version {result.version} is not promoted: ", "bold yellow"), "another model took the chair since"
+        )
+        screen.next("a challenger that is judged against today's champion", "train", "--again")
     else:
         screen.next("why", "report", result.run_id[:8])
 
