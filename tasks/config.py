@@ -22,6 +22,7 @@ from tasks.dataset.split import SplitSpec
 from tasks.gate import GateSpec
 from tasks.performance import MonitorSpec
 from tasks.retrain import RetrainSpec
+from tasks.schedule import Cron
 from tasks.search import TuneSpec
 
 if TYPE_CHECKING:
@@ -72,11 +73,12 @@ class LabelsSpec(BaseModel):
 
 
 class ScoreSpec(BaseModel):
-    """Where predictions go besides the table."""
+    """Where predictions go besides the table, and when they are made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     output: str = Field(default="", description="folder for prediction files besides the table; empty: none")
+    schedule: Cron = Field(default="", description="when the server scores by itself, as cron has it; empty: never")
 
 
 class PipelineConfig(BaseModel):

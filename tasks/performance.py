@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import metrics, postprocess
+from tasks.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class MonitorSpec(BaseModel):
     recent_days: int = Field(
         28, ge=1, description="the champion is judged by its predictions of so many days before the newest label"
     )
+    schedule: Cron = Field(default="", description="when the server monitors by itself, as cron has it; empty: never")
 
 
 class Bounds(BaseModel):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.metrics import greater_is_better
+from tasks.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ class RetrainSpec(BaseModel):
     on_performance: bool = Field(
         default=True, description="due when realised performance lies below the champion's holdout interval"
     )
+    schedule: Cron = Field(default="", description="when the server asks by itself whether to train, as cron has it")
 
 
 @dataclass(frozen=True, slots=True)

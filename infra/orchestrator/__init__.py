@@ -10,7 +10,18 @@ our process, and `killed` closes the runs of commands that were killed.
 
 from __future__ import annotations
 
-from infra.orchestrator.client import flow_context, prepare
+from infra.orchestrator.client import connected, flow_context, prepare, run_environment
 from infra.orchestrator.server import ServerState, State, down, homes, state, ui_url
 
-__all__ = ["ServerState", "State", "down", "flow_context", "homes", "prepare", "state", "ui_url"]
+__all__ = [
+    "ServerState",
+    "State",
+    "connected",
+    "down",
+    "flow_context",
+    "homes",
+    "prepare",
+    "run_environment",
+    "state",
+    "ui_url",
+]

@@ -14,6 +14,9 @@ from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from prefect.client.orchestration import SyncPrefectClient
 
     from infra.settings import Settings
 
@@ -145,3 +148,30 @@ def _flush() -> None:
     deadline = time.monotonic() + FLUSH_SECONDS
     for worker in (EventsWorker, APILogWorker):
         worker.drain_all(timeout=max(0.1, deadline - time.monotonic()))
+
+
+@contextmanager
+def connected() -> Iterator[SyncPrefectClient]:
+    """A client of the server that Prefect was told of; for within `flow_context`."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def run_environment(home: Path, heartbeat_seconds: int) -> dict[str, str]:
+    """What a process is told that a worker starts for a run: as `flow_context` does for a command.
+
+    Our log lines go to the run's page, and a process that dies is known by its missing heartbeats.
+    """
+    return {
+        "TREADLE_HOME": str(home),
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_WAIT_POLICY": "passive",
+        "MPLCONFIGDIR": str(home / ".treadle" / "matplotlib"),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeat_seconds),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "treadle",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_LOCAL_STORAGE_PATH": str(home / ".treadle" / "prefect" / "storage"),
+    }

@@ -253,6 +253,8 @@ def _environment(place: Path) -> dict[str, str]:
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
             "PREFECT_SERVER_API_HOST": LOOPBACK,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # how long a run waits before it asks again whether its deployment's other run has ended
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             # the second version asks an outside host when it opens, whatever the analytics setting says
@@ -308,16 +310,23 @@ def _hint(path: Path) -> Hint | None:
 
 def knock(api: str) -> str:
     """What is wrong with the API in a few words; empty when it says that it is well."""
-    # a proxy of the environment knows nothing of a server on this machine
-    handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
     try:
-        request = urllib.request.Request(f"{shown(api).rstrip('/')}/health", headers=_login(api))  # noqa: S310
-        with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
-            return "" if answer.read(64).strip() == b"true" else "what answers there is not a Prefect API"
+        return "" if ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code}"
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+def ask(api: str, path: str, question: object = None) -> bytes:
+    """The API's answer; a `question` is posted as JSON. Raises OSError or ValueError where there is none."""
+    # a proxy of the environment knows nothing of a server on this machine
+    handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
+    body = None if question is None else json.dumps(question).encode()
+    headers = {"Content-Type": "application/json", **_login(api)}
+    request = urllib.request.Request(f"{shown(api).rstrip('/')}{path}", body, headers)  # noqa: S310
+    with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
+        return bytes(answer.read())
 
 
 def _login(api: str) -> dict[str, str]:
