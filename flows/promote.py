@@ -84,7 +84,9 @@ def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
     )
 
 
-def move(stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str) -> Promotion:
+def move(
+    stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str, token: int | None = None
+) -> Promotion:
     """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled.
 
     Whoever moves the champion comes by here. Raises BundleError for a bundle that is damaged, does not give its golden
@@ -108,6 +110,7 @@ def move(stores: Stores, version: int, *, expected: int | None, verdict: str, re
         who=who,
         bundle=record.bundle,
         digest=record.digest,
+        token=token,
     )
     settle(stores)
     return promotion

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -13,7 +14,7 @@ from flows import events
 from tasks.errors import Conflict, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from prefect import Task
     from prefect.client.schemas.objects import State, TaskRun
@@ -107,6 +108,24 @@ def one_at_a_time(
         return in_turn
 
     return decorate
+
+
+@contextmanager
+def leased(home: str, pipeline: str, work: str) -> Iterator[int]:
+    """Do `work` in the block under its lease in the ledger; yields the token that has to be shown with every write.
+
+    As `one_at_a_time`, but on whatever machine, and a holder that stands still is passed by.
+    """
+    from infra import lease
+    from infra import settings as settings_
+    from infra.ledger import Ledger
+
+    def waiting(line: str) -> None:
+        events.emit(work, line)
+
+    settings = settings_.at(Path(home))
+    with lease.hold(Ledger(settings.ledger), pipeline, work, settings.who, waiting) as token:
+        yield token
 
 
 def transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

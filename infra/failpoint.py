@@ -38,6 +38,7 @@ NAMES = (
     "release.quarantine",
     "ledger.decided",
     # train
+    "ledger.lease",
     "study.trial",
     "workbench.table",
     "workbench.value",

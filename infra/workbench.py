@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from infra import failpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pyarrow as pa
@@ -20,8 +21,10 @@ class Workbench:
     A kill leaves a step's file either absent or finished, so that the same command does again just what is missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, may_write: Callable[[], None] = lambda: None) -> None:
+        """Keep things in `folder`; `may_write` raises where they are another process's by now."""
         self.folder = folder
+        self.may_write = may_write
 
     def has(self, name: str) -> bool:
         """Whether the step that makes `name` is done."""
@@ -34,6 +37,7 @@ class Workbench:
 
         with pa.OSFile(str(self._aside(name)), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
+        self.may_write()
         self._reveal(name)
 
     def table(self, name: str) -> pa.Table:
@@ -49,6 +53,7 @@ class Workbench:
         from pydantic import TypeAdapter
 
         self._aside(name).write_bytes(TypeAdapter(kind).dump_json(value, indent=1))
+        self.may_write()
         self._reveal(name)
 
     def get(self, name: str, kind: type[T]) -> T:

@@ -9,6 +9,7 @@ TreadleError                 1  something failed
 ├── DataError                1  a table that cannot be read or does not fit
 ├── BundleError              1  a model artifact is damaged, incomplete or not ours
 ├── Conflict                 1  somebody else moved the champion first
+├── Fenced                   1  this process stood still, and another took its work over
 └── ServiceError             1  a server or database that we need does not answer
 
 A refused batch (3) and a verdict that promotes nobody (4) are results, which know their own exit code.
@@ -68,6 +69,10 @@ class BundleError(TreadleError):
 
 
 class Conflict(TreadleError):
+    pass
+
+
+class Fenced(TreadleError):
     pass
 
 

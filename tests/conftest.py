@@ -30,6 +30,7 @@ STAGED = (
     "test_fault_02_kill_between_register_and_promote.py",
     "test_fault_03_kill_while_scoring.py",
     "test_fault_04_lost_replies.py",
+    "test_fault_06_zombie.py",
     "test_fault_13_concurrent_retrains.py",
     "test_home_moved.py",
 )

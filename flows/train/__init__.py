@@ -14,7 +14,7 @@ from prefect import flow
 
 from flows import timings
 from flows.ingest import ingest
-from flows.steps import one_at_a_time
+from flows.steps import leased
 from flows.train.reference import NotDue, TrainResult
 from flows.train.steps import fit, plan, prepare, tune, weigh
 from flows.train.verdict import finished, judge, package, register, seat
@@ -51,7 +51,6 @@ def run(
 
 
 @flow(name="train", flow_run_name="train {pipeline}")
-@one_at_a_time("train")
 def train(
     home: str,
     pipeline: str,
@@ -62,12 +61,26 @@ def train(
     if_due: bool = False,
 ) -> TrainResult | NotDue:
     """Ingest what waits, train a challenger within trials and budget, judge it, and promote it if it is better."""
+    with leased(home, pipeline, "train") as token:
+        return _run(token, home, pipeline, trials, budget_seconds, device, again, if_due)
+
+
+def _run(
+    token: int,
+    home: str,
+    pipeline: str,
+    trials: int | None,
+    budget_seconds: float | None,
+    device: str | None,
+    again: bool,
+    if_due: bool,
+) -> TrainResult | NotDue:
     arrived = ingest(home, pipeline)
     asked = weigh(home, pipeline) if if_due else None
     if isinstance(asked, NotDue):
         return asked.model_copy(update={"ingest": arrived})
     reason = asked.text if asked else ""
-    ref = plan(home, pipeline, trials, budget_seconds, device, again, reason)
+    ref = plan(home, pipeline, trials, budget_seconds, device, again, reason, token)
     done = finished(ref)
     if done is not None:
         ref.clear_up()

@@ -23,7 +23,7 @@ class RunRef(BaseModel):
 
     `champion` is the version in the chair when the run began; its last training row bounds a time split's holdout.
     `wanted_device` is what the config or the command line says, `device` what it came to; `reason` why it was due,
-    where somebody asked for that.
+    where somebody asked for that. `token` is that of the run's lease: who has an outdated one writes nothing more.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,12 +43,15 @@ class RunRef(BaseModel):
     device_why: str
     champion: int | None
     reason: str = ""
+    token: int | None = None
 
     def open(self) -> Workplace:
         """The pipeline with this run's trials, budget and device in its config.
 
-        Raises UsageError where the file was changed under the run: it would obey one config and bear another's name.
+        Raises UsageError where the file was changed under the run: it would obey one config and bear another's name;
+        Fenced where another process has the run's lease by now.
         """
+        self._show_token()
         place = open_workplace(self.home, self.pipeline)
         config = with_overrides(place.config, self.trials, self.budget_seconds, self.wanted_device)
         if config.digest() != self.config_digest:
@@ -65,11 +68,19 @@ class RunRef(BaseModel):
         """Where the run keeps what it makes before it is registered."""
         from infra.workbench import Workbench
 
-        return Workbench(self._folder / self.work)
+        return Workbench(self._folder / self.work, self._show_token)
 
     def clear_up(self) -> None:
         """Remove what the run kept on its way, also against a champion that has left the chair since."""
+        self._show_token()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _show_token(self) -> None:
+        if self.token is not None:
+            from infra import settings
+            from infra.ledger import Ledger
+
+            Ledger(settings.at(Path(self.home)).ledger).sign(self.pipeline, "train", self.token)
 
     @property
     def _folder(self) -> Path:

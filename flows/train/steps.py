@@ -60,6 +60,7 @@ def plan(
     device: str | None,
     again: bool,
     reason: str = "",
+    token: int | None = None,
 ) -> RunRef:
     """Name the run by data version, config digest and seed; `again` counts on from the finished ones of that name."""
     from infra.stores import versions
@@ -94,6 +95,7 @@ def plan(
         device_why=why,
         champion=champion.version_to if champion else None,
         reason=reason,
+        token=token,
     )
 
 

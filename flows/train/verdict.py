@@ -224,7 +224,7 @@ def seat(ref: RunRef, result: TrainResult) -> TrainResult:
 def crown(ref: RunRef, result: TrainResult) -> TrainResult:
     """Put the better model into the chair that it was judged against; the ledger swaps first, MLflow's alias follows.
 
-    Raises Conflict where the chair was taken by another model since.
+    Raises Conflict where the chair was taken by another model since, Fenced where another process has the lease.
     """
     stores = ref.open().stores
     champion = stores.ledger.champion(ref.pipeline)
@@ -236,6 +236,7 @@ def crown(ref: RunRef, result: TrainResult) -> TrainResult:
             verdict=result.decision,
             reason=result.headline,
             who=stores.settings.who,
+            token=ref.token,
         )
     events.emit("train", f"version {result.version} is the champion of {ref.pipeline}")
     return result.model_copy(update={"promoted": True})

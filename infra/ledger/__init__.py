@@ -1,4 +1,5 @@
-"""The ledger: batches seen and decided about, versions, who is champion since when, and who read which holdout.
+"""The ledger: batches seen and decided about, versions, who is champion since when, who read
+which holdout, and who is at work.
 
 Every write is one transaction and may be repeated; promotions are compare-and-swap. One database for all
 pipelines of a home: SQLite (`mlruns/treadle.db`), or PostgreSQL by its URL.
@@ -7,6 +8,6 @@ pipelines of a home: SQLite (`mlruns/treadle.db`), or PostgreSQL by its URL.
 from __future__ import annotations
 
 from infra.ledger.book import Ledger
-from infra.ledger.records import BatchRecord, Decision, LabelRecord, Promotion, VersionRecord
+from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
 
-__all__ = ["BatchRecord", "Decision", "LabelRecord", "Ledger", "Promotion", "VersionRecord"]
+__all__ = ["BatchRecord", "Decision", "LabelRecord", "Lease", "Ledger", "Promotion", "VersionRecord"]

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from infra import failpoint, sqlite
-from infra.ledger import records
-from infra.ledger.records import BatchRecord, Decision, LabelRecord, Promotion, VersionRecord
+from infra.ledger import leases, records
+from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
 from tasks.errors import Conflict, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -151,10 +151,12 @@ class Ledger:
         who: str,
         bundle: str,
         digest: str,
+        token: int | None = None,
     ) -> Promotion:
         """Make `to` the champion if today's is still `expected` (None: nobody): compare and swap.
 
-        The move is pending until `complete`. Raises Conflict where somebody else moved first.
+        The move is pending until `complete`. Raises Conflict where somebody else moved first, Fenced where `token`
+        is given and no longer the one of who trains this pipeline.
         """
         last = self.champion(pipeline)
         now = last.version_to if last else None
@@ -174,6 +176,8 @@ class Ledger:
         if now == expected:
             try:
                 with self._write() as con:  # of two that counted to the same seq the primary key lets one in
+                    if token is not None:
+                        leases.sign(con, pipeline, "train", token)
                     con.execute(sa.insert(records.promotions).values(asdict(move)))
             except IntegrityError:
                 last = self.champion(pipeline)
@@ -218,6 +222,25 @@ class Ledger:
         every = sa.select(table.holdout, table.run_key).where(table.pipeline == pipeline)
         with self._read() as con:
             return len({key for name, key in con.execute(every) if alike(holdout, name)})
+
+    def lease(self, pipeline: str, work: str) -> Lease | None:
+        """Who is at `work`, or was last; None before the first."""
+        with self._read() as con:
+            return leases.read(con, pipeline, work)
+
+    @failpoint.around("ledger.lease")
+    def take(self, mine: Lease, seen: Lease | None) -> bool:
+        """Make `mine` the lease if it is still as it was `seen`; whether it was."""
+        try:
+            with self._write() as con:
+                return leases.take(con, mine, seen)
+        except IntegrityError:
+            return False
+
+    def sign(self, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
+        """Say that the holder with this token lives, or with `last` that it is done; raises Fenced for an old one."""
+        with self._write() as con:
+            leases.sign(con, pipeline, work, token, last=last)
 
     def _select(
         self,

@@ -124,6 +124,21 @@ class Promotion:
     pending: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may do one kind of work on a pipeline; `token` counts its holders from 1, `beats` a holder's signs of life.
+
+    `holder` is for people, `process` tells whether it is still there: empty once the lease was given back.
+    """
+
+    pipeline: str
+    work: str
+    token: int
+    beats: int
+    holder: str
+    process: str
+
+
 class Utc(sa.types.TypeDecorator[datetime]):
     """A moment in UTC, as ISO 8601 text: sorted by time, the same in every database."""
 
@@ -207,4 +222,11 @@ reads = sa.Table(
     metadata,
     *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "holdout", "run_key")),
     sa.Column("at", Utc, nullable=False),
+)
+leases = sa.Table(
+    "leases",
+    metadata,
+    *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "work")),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("token", "beats")),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("holder", "process")),
 )
