@@ -145,6 +145,7 @@ def apply(settings: Settings) -> tuple[Change, ...]:
     file cannot be read keeps the deployments that it has. Raises ServiceError where the server does not answer, or has
     a deployment by one of our names that is another home's.
     """
+    from flows import automations
     from infra.orchestrator import connected, flow_context
 
     found = plans(settings)
@@ -165,6 +166,7 @@ def apply(settings: Settings) -> tuple[Change, ...]:
                 client.delete_deployment(left.id)
                 why = f"pipelines/{left.name}.toml is gone"
                 changes.append(Change(name=name, what="retired", why=why))
+        automations.apply(client, settings, identities)
     _remember(settings, found)
     changes += [Change(name=name, what="refused", why=error.message) for name, error in found.refused.items()]
     return tuple(changes)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict
 
 from flows import events
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
-__all__ = ["BatchResult", "IngestResult", "LabelBatch", "LabelsResult", "ingest", "run"]
+__all__ = ["ACCEPTED", "BatchResult", "IngestResult", "LabelBatch", "LabelsResult", "ingest", "resource", "run"]
+
+ACCEPTED = "treadle.data.accepted"
+"""The event that tells the server of new rows or labels; its automations score, train where it is due and monitor."""
 
 
 class IngestResult(BaseModel):
@@ -79,7 +83,9 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
         events.emit("ingest", told, done=number + 1, total=len(waiting.new))
     place = open_workplace(home, pipeline)
     publish(pipeline, rows, late)
-    return summarise(pipeline, rows, late, waiting, place.stores.data_version())
+    result = summarise(pipeline, rows, late, waiting, place.stores.data_version())
+    announce(result)
+    return result
 
 
 def publish(pipeline: str, rows: list[BatchResult], late: list[LabelBatch]) -> None:
@@ -96,6 +102,19 @@ def publish(pipeline: str, rows: list[BatchResult], late: list[LabelBatch]) -> N
             table=[batch.model_dump(mode="json", exclude={"warnings"}) for batch in late],
             description=f"Late labels of {pipeline}: what each file changed",
         )
+
+
+def announce(result: IngestResult) -> None:
+    """Tell the server what a run brought, if it brought any rows or labels."""
+    labels = result.labels.new + result.labels.revised + result.labels.orphan
+    if result.accepted or labels:
+        payload = {"rows": result.accepted, "labels": labels, "data_version": result.data_version}
+        emit_event(ACCEPTED, {**resource(result.pipeline), "prefect.resource.name": result.pipeline}, payload=payload)
+
+
+def resource(pipeline: str) -> dict[str, str]:
+    """What the events about a pipeline's data are about."""
+    return {"prefect.resource.id": f"treadle.pipeline.{pipeline}"}
 
 
 def summarise(

@@ -1,0 +1,132 @@
+"""What a server does on events: new data is scored, trained on where that is due, and monitored; the dead are found.
+
+A pipeline's automations are named after it, and those of a home after its folder. `apply` makes the server's what they
+should be.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+
+from flows.ingest import ACCEPTED, resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from infra.settings import Settings
+
+TOGETHER_SECONDS = 10
+"""Events that come so soon after one another make one run, which begins when the last of them may have come."""
+
+DEAD_SECONDS = 90
+"""A run that gives no sign for so long has no process any more."""
+
+TAG = "treadle"
+FLOW_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+HEARTBEAT = "prefect.flow-run.heartbeat"
+FINAL = frozenset(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed", "Cancelled"))
+
+
+def apply(client: SyncPrefectClient, settings: Settings, deployments: Mapping[str, UUID]) -> None:
+    """Create, update and take away this home's automations; `deployments` are its identities by full name."""
+    mark = f"of the project at {settings.home}"
+    wanted = {one.name: one for one in _wanted(deployments, mark)}
+    for there in client.read_automations():
+        if TAG not in there.tags or (settings.prefect_api_url and not there.description.endswith(mark)):
+            continue
+        if there.name not in wanted:
+            client.delete_automation(there.id)
+        elif _same(there, one := wanted.pop(there.name)):
+            continue
+        else:
+            client.update_automation(there.id, one)
+    for one in wanted.values():
+        client.create_automation(one)
+
+
+def _same(there: AutomationCore, wanted: AutomationCore) -> bool:
+    """Whether the server has it already; a person may have switched it off, and that stays."""
+    keep = {"name", "description", "tags", "trigger", "actions"}
+    return there.model_dump(include=keep) == wanted.model_dump(include=keep)
+
+
+def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCore]:
+    together = timedelta(seconds=TOGETHER_SECONDS)
+    for name, train in deployments.items():
+        work, _, pipeline = name.partition("/")
+        if work != "train":
+            continue
+        yield AutomationCore(
+            name=f"treadle: new data of {pipeline}",
+            description=f"Scores what came, and trains where it is due; {mark}",
+            tags=[TAG, pipeline],
+            trigger=_on(ACCEPTED, resource(pipeline)),
+            actions=[
+                RunDeployment(
+                    source="selected", deployment_id=deployments[f"score/{pipeline}"], schedule_after=together
+                ),
+                RunDeployment(
+                    source="selected",
+                    deployment_id=train,
+                    schedule_after=together,
+                    parameters={"options": {"if_due": True}},
+                ),
+            ],
+        )
+        yield AutomationCore(
+            name=f"treadle: after training {pipeline}",
+            description=f"Monitors once it was trained, or was not due; {mark}",
+            tags=[TAG, pipeline],
+            trigger=_on("prefect.flow-run.Completed", FLOW_RUNS, [train]),
+            actions=[RunDeployment(source="selected", deployment_id=deployments[f"monitor/{pipeline}"])],
+        )
+    yield AutomationCore(
+        name="treadle: a run whose process is gone",
+        description=f"Marks it as crashed; {mark}",
+        tags=[TAG],
+        trigger=EventTrigger(
+            match=ResourceSpecification(FLOW_RUNS),
+            match_related=_deployed(deployments.values()),
+            for_each={"prefect.resource.id"},
+            after={HEARTBEAT},
+            expect={HEARTBEAT, *FINAL},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=DEAD_SECONDS),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process gave no sign any more.")],
+    )
+    yield AutomationCore(
+        name="treadle: a run that crashed goes on",
+        description=f"Lets a worker take it up again; {mark}",
+        tags=[TAG],
+        trigger=_on("prefect.flow-run.Crashed", FLOW_RUNS, deployments.values(), each=True),
+        actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")],
+    )
+
+
+def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = (), *, each: bool = False) -> EventTrigger:
+    """When `event` comes, of runs of `deployments`; with `each` for every run that it is about."""
+    return EventTrigger(
+        match=ResourceSpecification(dict(match)),
+        match_related=_deployed(deployments),
+        for_each={"prefect.resource.id"} if each else set(),
+        expect={event},
+        posture=Posture.Reactive,
+        threshold=1,
+        within=timedelta(seconds=TOGETHER_SECONDS),
+    )
+
+
+def _deployed(deployments: Iterable[UUID]) -> ResourceSpecification:
+    names = [f"prefect.deployment.{one}" for one in deployments]
+    return ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.id": names} if names else {})
