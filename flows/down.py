@@ -1,4 +1,4 @@
-"""`treadle down`: end the Prefect servers that this home started."""
+"""`treadle down`: end what `treadle up` keeps alive, and the Prefect servers that this home started."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 
 class DownResult(BaseModel):
-    """The homes whose server was ended: this one, and homes under its `.treadle/` (the demo's)."""
+    """The homes whose Prefect server was ended, and those that were up: this one, and homes under its `.treadle/`."""
 
     model_config = ConfigDict(frozen=True)
 
     home: str
     ended: tuple[str, ...]
+    no_longer_up: tuple[str, ...]
 
     def exit_code(self) -> int:
         """0, also when nothing was at work."""
@@ -24,10 +25,13 @@ class DownResult(BaseModel):
 
 
 def run(settings: Settings) -> DownResult:
-    """End the servers; what flows recorded stays, and the next command starts a server again.
+    """End `up`, its worker with its runs, MLflow's server, then Prefect's; what flows recorded stays.
 
-    Raises ServiceError where a server belongs to another user.
+    Raises ServiceError where a process belongs to another user.
     """
-    from infra import orchestrator
+    from infra import orchestrator, supervisor
+    from infra import settings as settings_
 
-    return DownResult(home=str(settings.home), ended=orchestrator.down(settings))
+    homes = [place.parent.parent for place in orchestrator.homes(settings)]
+    up = tuple(str(home) for home in homes if supervisor.down(settings_.at(home)))
+    return DownResult(home=str(settings.home), ended=orchestrator.down(settings), no_longer_up=up)

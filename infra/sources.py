@@ -43,12 +43,13 @@ NO_NULL = "\x1f\x1f\x1f"
 NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")
 
 
-def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = ()) -> list[Path]:
+def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = (), *, told: bool = True) -> list[Path]:
     """The files of `source` (files, folders or globs, relative to `home`), or of `paths` where some are named.
 
     A folder stands for the readable files in and under it. Hidden files, `*.part` and `*.sha256` are left out; so are
     files that come twice, and, in a source, symbolic links that lead out of both the home and the source's folder:
-    whoever may drop files there must not choose what we read. Sorted within each entry, so that months arrive in order.
+    whoever may drop files there must not choose what we read (with `told` we say so). Sorted within each entry, so that
+    months arrive in order.
 
     Raises UsageError for one of `paths` that does not exist; a source that finds nothing is an empty list.
     """
@@ -62,15 +63,15 @@ def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = ()) 
             whole = home / Path(entry).expanduser()
             matches = [whole] if whole.exists() else [Path(match) for match in glob.glob(str(whole), recursive=True)]
             for match in sorted(matches):
-                found += _inside(_files(match, named=False), home, whole)
+                found += _inside(_files(match, named=False), home, whole, told)
     once: dict[Path, Path] = {}
     for path in found:
         once.setdefault(path.resolve(), path)
     return list(once.values())
 
 
-def _inside(files: list[Path], home: Path, source: Path) -> list[Path]:
-    """Those of a source's files to which no link leads out of the home and the source; the others are said.
+def _inside(files: list[Path], home: Path, source: Path, told: bool) -> list[Path]:
+    """Those of a source's files to which no link leads out of the home and the source; the others are `told`.
 
     The source itself, up to its first wildcard, may be a link.
     """
@@ -78,7 +79,7 @@ def _inside(files: list[Path], home: Path, source: Path) -> list[Path]:
     fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     places = (home.resolve(), Path(*parts[:fixed]).resolve())
     kept = [file for file in files if any(file.resolve().is_relative_to(place) for place in places)]
-    if len(kept) < len(files):
+    if told and len(kept) < len(files):
         first = next(file for file in files if file not in kept)
         log.warning(
             "%s: a link leads out of the project; %d file(s) left alone, name one to ingest it",

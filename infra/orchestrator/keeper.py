@@ -45,17 +45,23 @@ def kept(settings: Settings, url: str) -> Iterator[None]:
 
 
 def _restart(settings: Settings, url: str, over: threading.Event) -> None:
-    port, restarts = urlsplit(url).port or 0, 0
+    restarts = 0
     while not over.wait(LOOK_SECONDS) and restarts < RESTARTS:
         if server.alive(settings):
             continue
         restarts += 1
-        with server.starting(settings):
-            if server.alive(settings) or over.is_set():  # another command was quicker
-                continue
-            log.warning("this project's Prefect server has ended; it is started again, and the run goes on")
-            with closing(_listen(port)) as listener:
-                server.launch(settings, port, listener)
+        revive(settings, url, over)
+
+
+def revive(settings: Settings, url: str, over: threading.Event | None = None) -> None:
+    """Start the home's server again on the port that `url` names, unless it lives, or is `over` meanwhile."""
+    port = urlsplit(url).port or 0
+    with server.starting(settings):
+        if server.alive(settings) or (over is not None and over.is_set()):  # another command was quicker
+            return
+        log.warning("this project's Prefect server has ended; it is started again, and the run goes on")
+        with closing(_listen(port)) as listener:
+            server.launch(settings, port, listener)
 
 
 def _listen(port: int) -> socket.socket:

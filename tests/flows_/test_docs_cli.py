@@ -40,6 +40,7 @@ RESULTS = {
     "quarantine drop": "flows.quarantine:DropResult",
     "doctor": "flows.doctor:DoctorResult",
     "down": "flows.down:DownResult",
+    "up": "flows.up:UpResult",
 }
 
 

@@ -1,8 +1,8 @@
-"""The machine: `doctor`, `down`."""
+"""The machine: `up`, `down`, `doctor`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from flows.cli.session import carry_out
 if TYPE_CHECKING:
     from flows.doctor import DoctorResult
     from flows.down import DownResult
+    from flows.up import UpResult
 
 GROUP = "This machine"
 
@@ -33,9 +34,32 @@ def doctor(context: typer.Context, *, as_json: Json = False) -> int:
     return carry_out(context.obj, "doctor", verb, show.doctor, as_json=as_json)
 
 
+@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle up", "treadle up --detach"))
+def up(
+    context: typer.Context,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is up, and leave it at work.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Run the project: servers, a worker, and what each pipeline's file says of when.
+
+    Files that arrive are taken in and scored; what is killed is started again. Where it is up already, the
+    deployments are brought up to date.
+    """
+    from flows.cli import show
+
+    def verb() -> UpResult:
+        from flows import up
+        from infra.settings import find
+
+        return up.run(find(), detach=detach)
+
+    return carry_out(context.obj, "up", verb, show.up, as_json=as_json, bar=False)
+
+
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle down"))
 def down(context: typer.Context, *, as_json: Json = False) -> int:
-    """End the Prefect servers that this home started.
+    """End what `treadle up` keeps alive, and the Prefect servers that this home started.
 
     Those of homes under its .treadle/ end too. The next command starts what it needs.
     """

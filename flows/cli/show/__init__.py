@@ -2,7 +2,7 @@
 
 from flows.cli.show.begin import check, demo, init
 from flows.cli.show.look import models, promote, report, rollback
-from flows.cli.show.machine import doctor, down
+from flows.cli.show.machine import doctor, down, up
 from flows.cli.show.quarantine import quarantine_drop, quarantine_list, quarantine_release, quarantine_show
 from flows.cli.show.watch import monitor
 from flows.cli.show.work import ingest, score, train
@@ -25,4 +25,5 @@ __all__ = [
     "rollback",
     "score",
     "train",
+    "up",
 ]

@@ -1,4 +1,4 @@
-"""The machine: `doctor`, `down`."""
+"""The machine: `up`, `down`, `doctor`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flows.cli.screen import Screen, plural
 if TYPE_CHECKING:
     from flows.doctor import DoctorResult
     from flows.down import DownResult
+    from flows.up import UpResult
 
 
 def doctor(result: DoctorResult, screen: Screen) -> None:
@@ -27,10 +28,24 @@ def doctor(result: DoctorResult, screen: Screen) -> None:
         screen.next("whether config, suite and data fit together", "check")
 
 
+def up(result: UpResult, screen: Screen) -> None:
+    """What is up and where; of an `up` that was told to end, that it has."""
+    if not result.already and not result.detached:
+        screen.next("Prefect's server stays for other commands; to end it too", "down")
+        return
+    screen.line("already up; deployments brought up to date" if result.already else "up")
+    screen.facts((("Prefect", result.prefect), ("MLflow", result.mlflow)))
+    for change in result.changes:
+        screen.line("  ", change)
+    screen.next("how it goes, and what needs you", "status")
+
+
 def down(result: DownResult, screen: Screen) -> None:
     """Whose servers were ended."""
+    for home in result.no_longer_up:
+        screen.line("ended what treadle up kept alive in ", (home, "bold"))
     for home in result.ended:
         screen.line("ended the Prefect server of ", (home, "bold"))
-    if not result.ended:
+    if not result.ended and not result.no_longer_up:
         screen.line("no Prefect server of this home was at work")
     screen.next("nothing: a command that needs a server starts it, for example", "ingest")

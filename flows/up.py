@@ -1,0 +1,211 @@
+"""`treadle up`: servers, a worker and deployments of a home, kept alive; new files start a run by themselves."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from flows import events
+from tasks.errors import ServiceError, TreadleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flows.deployments import Change
+    from flows.inbox import Inboxes
+    from infra.settings import Settings
+    from infra.supervisor import Keeper
+
+TICK_SECONDS = 1.0
+INBOX_SECONDS = 3.0
+LOST_SECONDS = 10.0
+REST = 50
+"""Looking at a large inbox costs at most one part in so many of the time."""
+DETACH_SECONDS = 120.0
+
+
+class UpResult(BaseModel):
+    """What is up: `already` where it was before, `changes` of deployments, a sentence each."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    already: bool
+    detached: bool
+    prefect: str
+    mlflow: str
+    changes: tuple[str, ...]
+
+    def exit_code(self) -> int:
+        """0: also of one that was told to end."""
+        return 0
+
+
+def run(settings: Settings, *, detach: bool = False) -> UpResult:
+    """Bring the home up and keep it so until told to end (SIGINT, SIGTERM); where it is up, renew its deployments.
+
+    With `detach` a process of its own does so, and this one returns when that is ready. Raises ServiceError where a
+    server does not start.
+    """
+    from infra import supervisor
+
+    lock = supervisor.folder(settings) / "up.lock"
+    _wait_for_the_moved(settings)
+    if detach and supervisor.holder(lock) is None:
+        return _detached(settings)
+    with supervisor.held(lock, settings.home) as ours:
+        if not ours:
+            return _renew(settings)
+        with _told_to_end() as over:
+            return _stay(settings, over)
+
+
+def _wait_for_the_moved(settings: Settings) -> None:
+    """A home that was moved brings its old processes along, which notice and end."""
+    from infra import supervisor
+
+    lock = supervisor.folder(settings) / "up.lock"
+    deadline = time.monotonic() + DETACH_SECONDS
+    while (known := supervisor.holder(lock)) and known.home not in ("", str(settings.home)):
+        if time.monotonic() > deadline:
+            supervisor.end(lock)
+        time.sleep(0.1)
+
+
+def _renew(settings: Settings) -> UpResult:
+    """What a second `up` does: the deployments are made what the files say."""
+    from flows import deployments
+    from infra import supervisor
+
+    changes = deployments.apply(settings)
+    keeper = supervisor.Keeper(settings)
+    return _result(settings, keeper, changes, already=True, detached=False)
+
+
+def _detached(settings: Settings) -> UpResult:
+    """Start `treadle up` in a session of its own, and wait until it is ready."""
+    from infra import supervisor
+    from infra.settings import child_environment
+
+    lock, log = supervisor.folder(settings) / "up.lock", supervisor.logs(settings) / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    begun = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "flows.cli", "up"],
+            cwd=settings.home,
+            env=child_environment({"TREADLE_HOME": str(settings.home)}),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + DETACH_SECONDS
+    while not ((known := supervisor.holder(lock)) and known.pid == process.pid and known.url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = log.read_bytes()[begun:].decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise ServiceError(f"treadle up has not come up: {said[-1]}", f"the whole story is in {log}")
+        time.sleep(0.1)
+    return _result(settings, supervisor.Keeper(settings), (), already=False, detached=True)
+
+
+@contextmanager
+def _told_to_end() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    over = threading.Event()
+    before = {number: signal.signal(number, lambda *_: over.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield over
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stay(settings: Settings, over: threading.Event) -> UpResult:
+    """Be what keeps the home up."""
+    from flows import deployments
+    from infra import supervisor
+    from infra.orchestrator import server
+    from infra.settings import shown
+
+    keeper = supervisor.Keeper(settings)
+    try:
+        keeper.look_at_pages()  # it starts while we look for the other
+        events.emit("up", f"Prefect: {shown(server.api_url(settings)).removesuffix('/api')}")
+        changes = deployments.apply(settings)
+        for change in changes:
+            events.emit("up", change.sentence())
+        keeper.look(keeper.api())
+        keeper.wait_for_pages()
+        result = _result(settings, keeper, changes, already=False, detached=False)
+        events.emit("up", f"MLflow: {result.mlflow}")
+        events.emit("up", "ready: files that arrive are taken in; Ctrl-C ends it, and so does treadle down")
+        supervisor.ready(settings, result.prefect)
+        _watch(settings, keeper, over)
+    finally:
+        events.emit("up", "ending the worker and MLflow's server")
+        keeper.stop()
+    return result
+
+
+def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
+    """Look after everything, until told to end or the home has gone from where it was."""
+    from flows.deployments import TAG
+    from flows.inbox import Inboxes
+    from infra import supervisor
+
+    inboxes, lost = Inboxes(settings), supervisor.Lost(settings.home, TAG)
+    files_at = lost_at = 0.0
+    trouble = ""
+    while not over.wait(TICK_SECONDS):
+        if not supervisor.is_holder(settings):
+            events.emit("up", "the project was moved or deleted; treadle up brings it up where it is now")
+            return
+        keeper.look(keeper.api())
+        now = time.monotonic()
+        try:
+            if now >= lost_at and not settings.prefect_api_url:
+                lost_at = now + LOST_SECONDS
+                lost.close(keeper.api())
+            if now >= files_at:
+                files_at = now + INBOX_SECONDS
+                new = inboxes.look()
+                files_at = max(files_at, now + REST * (time.monotonic() - now))
+                _take(settings, inboxes, new)
+            trouble = ""
+        except (TreadleError, OSError, ValueError) as error:  # the server is away, or a disk: another look may help
+            if str(error) != trouble:
+                trouble = str(error)
+                events.emit("up", f"{trouble}; trying again")
+
+
+def _take(settings: Settings, inboxes: Inboxes, pipelines: Sequence[str]) -> None:
+    """Start an ingest of each pipeline that has new files."""
+    from flows import deployments
+
+    for pipeline in pipelines:
+        deployments.start(settings, pipeline, "ingest")
+        inboxes.taken(pipeline)
+        events.emit("up", f"{pipeline}: new files, being taken in")
+
+
+def _result(
+    settings: Settings, keeper: Keeper, changes: Sequence[Change], *, already: bool, detached: bool
+) -> UpResult:
+    from infra import orchestrator
+
+    return UpResult(
+        home=str(settings.home),
+        already=already,
+        detached=detached,
+        prefect=orchestrator.ui_url(settings),
+        mlflow=keeper.pages(),
+        changes=tuple(change.sentence() for change in changes),
+    )

@@ -1,0 +1,26 @@
+"""The processes that `treadle up` keeps alive, and how they are found again whoever started them.
+
+`process` is one such process, known by the lock of a file; `child` is what the worker and MLflow's pages run in;
+`keep` starts them, and starts them again; `lost` closes runs whose process has gone.
+"""
+
+from __future__ import annotations
+
+from infra.supervisor.keep import Keeper, Service, down, folder, is_holder, logs, ready
+from infra.supervisor.lost import Lost
+from infra.supervisor.process import Known, end, held, holder
+
+__all__ = [
+    "Keeper",
+    "Known",
+    "Lost",
+    "Service",
+    "down",
+    "end",
+    "folder",
+    "held",
+    "holder",
+    "is_holder",
+    "logs",
+    "ready",
+]
