@@ -30,10 +30,14 @@ TOGETHER_SECONDS = 10
 DEAD_SECONDS = 90
 """A run that gives no sign for so long has no process any more."""
 
+SETTLED_SECONDS = 10
+"""So long a run stays crashed before it is taken up again."""
+
 TAG = "treadle"
 FLOW_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
-HEARTBEAT = "prefect.flow-run.heartbeat"
-FINAL = frozenset(f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Crashed", "Cancelled"))
+EVENT = "prefect.flow-run"
+HEARTBEAT, CRASHED = f"{EVENT}.heartbeat", f"{EVENT}.Crashed"
+FINAL = (f"{EVENT}.Completed", f"{EVENT}.Failed", CRASHED, f"{EVENT}.Cancelled")
 
 
 def apply(client: SyncPrefectClient, settings: Settings, deployments: Mapping[str, UUID]) -> None:
@@ -86,44 +90,49 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             name=f"treadle: after training {pipeline}",
             description=f"Monitors once it was trained, or was not due; {mark}",
             tags=[TAG, pipeline],
-            trigger=_on("prefect.flow-run.Completed", FLOW_RUNS, [train]),
+            trigger=_on(f"{EVENT}.Completed", FLOW_RUNS, [train]),
             actions=[RunDeployment(source="selected", deployment_id=deployments[f"monitor/{pipeline}"])],
         )
     yield AutomationCore(
         name="treadle: a run whose process is gone",
         description=f"Marks it as crashed; {mark}",
         tags=[TAG],
-        trigger=EventTrigger(
-            match=ResourceSpecification(FLOW_RUNS),
-            match_related=_deployed(deployments.values()),
-            for_each={"prefect.resource.id"},
-            after={HEARTBEAT},
-            expect={HEARTBEAT, *FINAL},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=DEAD_SECONDS),
-        ),
+        trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, DEAD_SECONDS, deployments.values()),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process gave no sign any more.")],
     )
     yield AutomationCore(
         name="treadle: a run that crashed goes on",
         description=f"Lets a worker take it up again; {mark}",
         tags=[TAG],
-        trigger=_on("prefect.flow-run.Crashed", FLOW_RUNS, deployments.values(), each=True),
+        # not at once: a worker tells of a killed process twice, seconds apart
+        trigger=_silent({CRASHED}, {f"{EVENT}.Pending", f"{EVENT}.Running"}, SETTLED_SECONDS, deployments.values()),
         actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")],
     )
 
 
-def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = (), *, each: bool = False) -> EventTrigger:
-    """When `event` comes, of runs of `deployments`; with `each` for every run that it is about."""
+def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = ()) -> EventTrigger:
+    """When `event` comes, of runs of `deployments`."""
     return EventTrigger(
         match=ResourceSpecification(dict(match)),
         match_related=_deployed(deployments),
-        for_each={"prefect.resource.id"} if each else set(),
         expect={event},
         posture=Posture.Reactive,
         threshold=1,
         within=timedelta(seconds=TOGETHER_SECONDS),
+    )
+
+
+def _silent(after: set[str], expect: set[str], seconds: int, deployments: Iterable[UUID]) -> EventTrigger:
+    """When nothing of what is expected came for so many seconds after one of the events `after` of the same run."""
+    return EventTrigger(
+        match=ResourceSpecification(FLOW_RUNS),
+        match_related=_deployed(deployments),
+        for_each={"prefect.resource.id"},
+        after=after,
+        expect=expect,
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=seconds),
     )
 
 
