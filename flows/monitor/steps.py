@@ -220,4 +220,6 @@ def tell(home: str, pipeline: str, result: MonitorResult, predictions_version: i
         markdown=telling.summary(result),
         description=f"How {pipeline} does",
     )
-    return result.model_copy(update={"page": str(page), "run_id": run_id})
+    told = result.model_copy(update={"page": str(page), "run_id": run_id})
+    Workbench(place.settings.state / "monitor").put(f"{pipeline}.json", told, MonitorResult)
+    return told

@@ -34,6 +34,7 @@ RESULTS = {
     "promote": "flows.promote:PromoteResult",
     "report": "flows.report:ReportResult",
     "rollback": "flows.rollback:RollbackResult",
+    "status": "flows.status:StatusResult",
     "quarantine list": "flows.quarantine:ListResult",
     "quarantine show": "flows.quarantine:ShowResult",
     "quarantine release": "flows.quarantine:ReleaseResult",

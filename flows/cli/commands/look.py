@@ -1,4 +1,4 @@
-"""To look and decide: `models`, `promote`, `rollback`, `report`."""
+"""To look and decide: `status`, `models`, `promote`, `rollback`, `report`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,31 @@ if TYPE_CHECKING:
     from flows.promote import PromoteResult
     from flows.report import ReportResult
     from flows.rollback import RollbackResult
+    from flows.status import StatusResult
 
 GROUP = "Look and decide"
 
 commands = typer.Typer()
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle status", "treadle status --json | jq '.needs[].command'")
+)
+def status(context: typer.Context, *, as_json: Json = False) -> int:
+    """See how everything stands, and what needs you.
+
+    Servers, the newest and the next runs, champions, quarantine, what waits; at the end what a person must do, each
+    with its command. Nothing is started or changed.
+    """
+    from flows.cli import show
+
+    def verb() -> StatusResult:
+        from flows import status
+        from infra.settings import find
+
+        return status.run(find())
+
+    return carry_out(context.obj, "status", verb, show.status, as_json=as_json)
 
 
 @commands.command(

@@ -5,6 +5,7 @@ from flows.cli.show.look import models, promote, report, rollback
 from flows.cli.show.machine import doctor, down, up
 from flows.cli.show.quarantine import quarantine_drop, quarantine_list, quarantine_release, quarantine_show
 from flows.cli.show.watch import monitor
+from flows.cli.show.status import status
 from flows.cli.show.work import ingest, score, train
 
 __all__ = [
@@ -27,3 +28,4 @@ __all__ = [
     "train",
     "up",
 ]
+    "status",

@@ -1,0 +1,83 @@
+"""How everything stands: `status`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from flows.cli.screen import Screen, plural
+
+if TYPE_CHECKING:
+    from flows.status import Standing, StatusResult
+    from flows.status.standing import Champion
+
+
+def status(result: StatusResult, screen: Screen) -> None:
+    """Servers, pipelines, their work, and at the end what needs a person."""
+    screen.table(("server", "", "address"), [(one.name, one.state, one.address) for one in result.servers])
+    for one in result.pipelines:
+        _pipeline(one, screen)
+    for sentence in result.differs:
+        screen.line(("differs: ", "yellow"), sentence)
+    if not result.pipelines:
+        screen.line(f"{result.home} has no pipeline yet")
+        screen.next("one from your own table", "init", "DATA", "--target", "COLUMN")
+        return
+    if not result.needs:
+        screen.line(("\nnothing needs you", "bold green"))
+    for need in result.needs:
+        whose = f"{need.pipeline}: " if need.pipeline else ""
+        screen.line(("\n! ", "bold yellow"), (f"{whose}{need.what}", "bold"))
+        screen.line("  ", (need.command, "bold cyan"))
+    if not result.up:
+        screen.next("schedules, triggers and new files by themselves", "up")
+
+
+def _pipeline(one: Standing, screen: Screen) -> None:
+    screen.line((f"\n{one.pipeline}", "bold"))
+    if one.trouble:
+        screen.line("  ", ("cannot be obeyed: ", "red"), one.trouble)
+        return
+    waits = [plural(len(one.files), "file")] if one.files else []
+    waits += [f"{plural(one.unscored.rows, 'row')} without a prediction"] if one.unscored.rows else []
+    kept = f"{plural(one.quarantine.batches, 'batch')}, {plural(one.quarantine.rows, 'row')}"
+    screen.facts(
+        (
+            ("champion", _champion(one.champion) if one.champion else "none yet"),
+            ("realised", _realised(one.champion) if one.champion else ""),
+            ("retraining", f"due: {one.champion.due}" if one.champion and one.champion.due else ""),
+            ("waits for you", f"version {one.waiting}" if one.waiting is not None else ""),
+            ("waiting", ", ".join(waits)),
+            ("quarantine", kept if one.quarantine.batches else ""),
+        )
+    )
+    screen.table(
+        ("work", "last", "", "", "next"),
+        [(work.work, _moment(work.at), work.state.lower(), work.message, _moment(work.next)) for work in one.work],
+    )
+
+
+def _champion(one: Champion) -> str:
+    from flows.cli.screen import figure
+
+    since = f"champion since {one.since.astimezone():%Y-%m-%d %H:%M}"
+    return f"version {one.version}, {one.age_days:,.1f} days old, {since}; holdout {one.metric} {figure(one.value)}"
+
+
+def _realised(one: Champion) -> str:
+    from flows.cli.screen import figure
+
+    if one.monitored_at is None:
+        return "not known: nobody has looked at this champion yet (treadle monitor)"
+    looked = f"looked at {one.monitored_at.astimezone():%Y-%m-%d %H:%M}"
+    if one.realised is None:
+        return f"not known: no labels have come ({looked})"
+    bounds = f"{figure(one.realised.lower)} to {figure(one.realised.upper)}"
+    return f"{one.metric} {figure(one.realised.value)} ({bounds}) on {plural(one.labels, 'label')}, {looked}"
+
+
+def _moment(at: datetime | None) -> str | None:
+    if at is None:
+        return None
+    local = at.astimezone()
+    return f"{local:%H:%M:%S}" if local.date() == datetime.now(UTC).astimezone().date() else f"{local:%Y-%m-%d %H:%M}"

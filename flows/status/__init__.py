@@ -1,0 +1,100 @@
+"""`treadle status`: what is at work, how every pipeline stands, and what needs a person, with the command for it.
+
+Looks and starts nothing. Quick, because it asks ledger, tables and servers directly: Prefect, MLflow and Great
+Expectations, which take seconds to import, are not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from flows.status import needs, servers
+from flows.status.needs import Need
+from flows.status.servers import Server, Work
+from flows.status.standing import Champion, Quarantine, Unscored
+from tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+
+class Standing(BaseModel):
+    """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
+
+    `files` wait in the sources, `waiting` is the version that waits for a person, `alias` what is wrong with MLflow's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    trouble: str = ""
+    champion: Champion | None = None
+    versions: int = 0
+    waiting: int | None = None
+    alias: str = ""
+    quarantine: Quarantine = Quarantine(batches=0, rows=0)
+    files: tuple[str, ...] = ()
+    unscored: Unscored = Unscored(batches=0, rows=0)
+    work: tuple[Work, ...] = ()
+
+
+class StatusResult(BaseModel):
+    """The home as it stands; `differs`: deployments that are not what the files say, `needs`: what a person must do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    up: bool
+    servers: tuple[Server, ...]
+    pipelines: tuple[Standing, ...]
+    differs: tuple[str, ...]
+    needs: tuple[Need, ...]
+
+    def exit_code(self) -> int:
+        """Always 0: looking cannot fail."""
+        return 0
+
+
+def run(settings: Settings) -> StatusResult:
+    """Look at everything once."""
+    from flows import deployments
+
+    found, runs = servers.look(settings), servers.runs(settings)
+    names = sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml"))
+    pipelines = tuple(_standing(settings, name, runs) for name in names)
+    differs, up = deployments.differs(settings), servers.is_up(settings)
+    return StatusResult(
+        home=str(settings.home),
+        up=up,
+        servers=found,
+        pipelines=pipelines,
+        differs=differs,
+        needs=tuple(needs.of(pipelines, differs, up=up)),
+    )
+
+
+def _standing(settings: Settings, name: str, runs: tuple[Work, ...]) -> Standing:
+    from flows.models import alias_drift
+    from flows.promote import waiting
+    from flows.status import standing
+    from flows.steps import open_workplace
+
+    try:
+        place = open_workplace(str(settings.home), name)
+    except ConfigError as error:
+        return Standing(pipeline=name, trouble=error.message)
+    stores = place.stores
+    champion, waits = standing.champion(place), waiting(stores.ledger, name)
+    return Standing(
+        pipeline=name,
+        champion=champion,
+        versions=len(stores.ledger.versions(name)),
+        waiting=waits.version if waits else None,
+        alias=alias_drift(champion.version, stores.registry.champion_alias()) if champion else "",
+        quarantine=standing.quarantine(place),
+        files=standing.waiting(place),
+        unscored=standing.unscored(place),
+        work=tuple(one for one in runs if one.pipeline == name),
+    )

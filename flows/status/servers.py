@@ -1,0 +1,86 @@
+"""The servers and processes of a home, and what Prefect knows of its runs; nothing is started."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from infra.orchestrator.runs import Run
+    from infra.settings import Settings
+
+
+class Server(BaseModel):
+    """A server or process: `state` is running, starting, stopped or unreachable, `address` where a browser finds it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    state: str
+    address: str
+
+
+class Work(BaseModel):
+    """One kind of work on one pipeline: its newest run, and the next that is scheduled.
+
+    `state` and `message` are Prefect's; empty, and the moments None, where there is no run. `page` shows the newest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    work: str
+    state: str = ""
+    message: str = ""
+    at: datetime | None = None
+    page: str = ""
+    next: datetime | None = None
+
+
+def look(settings: Settings) -> tuple[Server, ...]:
+    """Prefect's server, MLflow's pages, and the worker."""
+    from infra import orchestrator, supervisor
+
+    prefect = orchestrator.state(settings)
+    found = [Server(name="Prefect", state=str(prefect.state), address=orchestrator.ui_url(settings))]
+    for name, title in (("mlflow", "MLflow"), ("worker", "worker")):
+        known = supervisor.holder(supervisor.folder(settings) / f"{name}.lock")
+        address = known.url if known and name == "mlflow" else ""
+        found.append(Server(name=title, state="stopped" if known is None else "running", address=address))
+    return tuple(found)
+
+
+def is_up(settings: Settings) -> bool:
+    """Whether `treadle up` is at work here."""
+    from infra import supervisor
+
+    return supervisor.holder(supervisor.folder(settings) / "up.lock") is not None
+
+
+def runs(settings: Settings) -> tuple[Work, ...]:
+    """Newest and next runs by pipeline and work; none where no server answers."""
+    from flows.deployments import TAG, WORKS
+    from infra import orchestrator
+    from infra.orchestrator.runs import Runs
+
+    server = orchestrator.state(settings)
+    if server.state != orchestrator.State.RUNNING:
+        return ()
+    known = Runs(server.url, None if server.own else settings.home, TAG)
+    try:
+        last, following = by_work(known.last(WORKS)), by_work(known.next(WORKS))
+    except (OSError, ValueError):
+        return ()
+    return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))
+
+
+def by_work(found: list[Run]) -> dict[tuple[str, str], Run]:
+    """Runs by pipeline and work."""
+    return {(run.pipeline, run.work): run for run in found}
+
+
+def _work(key: tuple[str, str], last: Run | None, following: Run | None) -> Work:
+    known = {"state": last.state, "message": last.message, "at": last.at, "page": last.page} if last else {}
+    return Work(pipeline=key[0], work=key[1], next=following.at if following else None, **known)

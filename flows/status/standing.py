@@ -1,0 +1,160 @@
+"""How one pipeline stands, from its ledger, its tables and its inbox: what is quick to read, and starts nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.performance import Bounds, Realised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flows.steps import Workplace
+    from infra.ledger import BatchRecord, LabelRecord
+
+DAY_SECONDS = 86_400
+
+
+class Told(BaseModel):
+    """What `treadle monitor` found last, as far as it matters here; see `flows.monitor.MonitorResult`."""
+
+    champion: int
+    due: bool
+    reason: str
+    recent: Realised | None
+
+
+class Champion(BaseModel):
+    """Who predicts: since when, how many days after it was registered, and what it is worth in `metric`.
+
+    `value` is its holdout's. `realised` is what its recent predictions turned out to be worth, on so many `labels`,
+    when `treadle monitor` looked last; None where it has not yet, or there were no labels.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    since: datetime
+    age_days: float
+    metric: str
+    value: float | None
+    realised: Bounds | None
+    labels: int
+    monitored_at: datetime | None
+    due: str
+
+
+class Quarantine(BaseModel):
+    """Batches in quarantine that nobody has settled, and their rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batches: int
+    rows: int
+
+
+class Unscored(BaseModel):
+    """Accepted batches with rows that have neither a label nor a prediction, and those rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batches: int
+    rows: int
+
+
+def champion(place: Workplace) -> Champion | None:
+    """Today's champion by the ledger; None before the first."""
+    ledger, pipeline = place.stores.ledger, place.config.name
+    move = ledger.champion(pipeline)
+    record = ledger.version(pipeline, move.version_to) if move else None
+    if move is None or record is None:
+        return None
+    path = monitored(place)
+    told, at = _told(path)
+    mine = told if told and told.champion == record.version else None
+    return Champion(
+        version=record.version,
+        since=move.at,
+        age_days=(datetime.now(UTC) - record.created_at).total_seconds() / DAY_SECONDS,
+        metric=record.metric,
+        value=record.value,
+        realised=mine.recent.metric if mine and mine.recent else None,
+        labels=mine.recent.labelled if mine and mine.recent else 0,
+        monitored_at=at if mine else None,
+        due=mine.reason if mine else "",
+    )
+
+
+def monitored(place: Workplace) -> Path:
+    """Where `treadle monitor` keeps what it found last."""
+    return place.settings.state / "monitor" / f"{place.config.name}.json"
+
+
+def _told(path: Path) -> tuple[Told | None, datetime | None]:
+    try:
+        return Told.model_validate_json(path.read_bytes()), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, ValidationError):
+        return None, None
+
+
+def quarantine(place: Workplace) -> Quarantine:
+    """What `treadle quarantine list` lists, counted from the ledger alone."""
+    ledger, pipeline = place.stores.ledger, place.config.name
+    left: dict[str, int] = {}
+    records: list[BatchRecord | LabelRecord] = [*ledger.batches(pipeline), *ledger.label_batches(pipeline)]
+    for record in records:
+        if record.status != "accepted" or record.quarantined:
+            left[record.batch_id] = record.quarantined
+    for decision in ledger.decisions(pipeline):
+        if decision.action == "drop" or (not decision.pending and not decision.left):
+            left.pop(decision.batch_id, None)
+        elif not decision.pending:
+            left[decision.batch_id] = decision.left
+    return Quarantine(batches=len(left), rows=sum(left.values()))
+
+
+def waiting(place: Workplace) -> tuple[str, ...]:
+    """Names of files in the sources that no run has settled.
+
+    One that was not touched since a file of its name was settled counts as settled; of the others the content is read.
+    """
+    from infra import sources
+
+    home, config, ledger = place.settings.home, place.config, place.stores.ledger
+    rows = {record.label: record.at for record in ledger.batches(config.name)}
+    labels = {record.label: record.at for record in ledger.label_batches(config.name)}
+    late = sources.find(home, config.labels.source) if config.labels.source else []
+    found = [path for path in sources.find(home, config.data.source) if path not in late]
+
+    def unsettled() -> Iterator[str]:
+        for paths, known, seen in ((found, rows, ledger.seen), (late, labels, ledger.seen_labels)):
+            for path in paths:
+                at = known.get(path.name)
+                old = at is not None and path.stat().st_mtime < at.timestamp()
+                if not old and seen(config.name, sources.fingerprint(path)) is None:
+                    yield path.name
+
+    return tuple(unsettled())
+
+
+def unscored(place: Workplace) -> Unscored:
+    """What `treadle score` would take next of what is accepted; tables are read only where something may wait."""
+    from infra.tables import connect
+
+    tables, data = place.stores.tables, place.config.data
+    records = {record.batch_id: record for record in place.stores.ledger.batches(place.config.name)}
+    candidates = [
+        batch
+        for batch in tables.batches("rows") - tables.scored(None)
+        if batch not in records or records[batch].labelled < records[batch].accepted
+    ]
+    if not candidates:
+        return Unscored(batches=0, rows=0)
+    with connect(tables.scratch) as con:
+        waits = tables.without_label(data.target, data.key, candidates)
+        ((batches, rows),) = con.sql(f"SELECT count(DISTINCT _batch_id), count(*) FROM {waits}").fetchall()
+    return Unscored(batches=batches, rows=rows)

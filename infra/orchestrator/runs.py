@@ -1,0 +1,125 @@
+"""What a Prefect server knows of a home's runs, asked over its API: `import prefect` alone takes a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, TypeAdapter
+
+from infra.orchestrator import server
+from infra.settings import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+PAGE = 200  # the most that the API answers at once
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of `work` on a pipeline: how it stands (COMPLETED, FAILED, ...), in the server's words, since when.
+
+    `at` is when it began, or is to begin.
+    """
+
+    pipeline: str
+    work: str
+    state: str
+    message: str
+    at: datetime
+    page: str
+
+
+class _State(BaseModel):
+    message: str | None = None
+
+
+class _FlowRun(BaseModel):
+    id: str
+    deployment_id: str | None
+    parameters: dict[str, object]
+    state_type: str | None
+    state: _State | None
+    start_time: datetime | None
+    next_scheduled_start_time: datetime | None
+    expected_start_time: datetime | None
+
+
+class _Job(BaseModel):
+    env: dict[str, str] = {}
+
+
+class _Deployment(BaseModel):
+    id: str
+    name: str
+    job_variables: _Job | None
+
+
+class Runs:
+    """The runs of one home on the server behind `api`: those of its commands, and of its deployments, tagged `tag`.
+
+    Every question raises OSError or ValueError where the server does not answer as it should.
+    """
+
+    def __init__(self, api: str, home: Path | None, tag: str) -> None:
+        """`home` is None on the home's own server, where all runs are its own."""
+        self.api = api
+        self.home = "" if home is None else str(home)
+        self.tag = tag
+        self._page = f"{shown(api).removesuffix('/').removesuffix('/api')}/runs/flow-run"
+
+    def last(self, works: Sequence[str]) -> list[Run]:
+        """The newest run of each work on each pipeline, at work or over; what is further back than 200 is not seen."""
+        states = {"any_": ["RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", "PAUSED"]}
+        asked = {"parent_task_run_id": {"is_null_": True}, "state": {"type": states}}
+        newest: dict[tuple[str, str], Run] = {}
+        for work in works:
+            for run in self._runs(work, asked, "START_TIME_DESC"):
+                newest.setdefault((run.pipeline, run.work), run)
+        return list(newest.values())
+
+    def next(self, works: Sequence[str]) -> list[Run]:
+        """The next run that is scheduled of each work on each pipeline."""
+        asked = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+        soonest: dict[tuple[str, str], Run] = {}
+        for work in works:
+            for run in self._runs(work, asked, "NEXT_SCHEDULED_START_TIME_ASC"):
+                soonest.setdefault((run.pipeline, run.work), run)
+        return list(soonest.values())
+
+    def _runs(self, work: str, asked: Mapping[str, object], sort: str) -> list[Run]:
+        question = {"flows": {"name": {"any_": [work]}}, "flow_runs": asked, "sort": sort, "limit": PAGE}
+        found = TypeAdapter(list[_FlowRun]).validate_json(server.ask(self.api, "/flow_runs/filter", question))
+        runs = []
+        for one in found:
+            at = one.start_time or one.next_scheduled_start_time or one.expected_start_time
+            pipeline = self._pipeline(one)
+            if at is not None and pipeline:
+                message = (one.state.message if one.state else "") or ""
+                page = f"{self._page}/{one.id}"
+                runs.append(Run(pipeline, work, one.state_type or "", message, at, page))
+        return runs
+
+    @cached_property
+    def _deployments(self) -> dict[str, str]:
+        """The home's deployments: by id the name, which is the pipeline's."""
+        found: list[_Deployment] = []
+        while True:
+            question = {"deployments": {"tags": {"all_": [self.tag]}}, "limit": PAGE, "offset": len(found)}
+            page = TypeAdapter(list[_Deployment]).validate_json(server.ask(self.api, "/deployments/filter", question))
+            found += page
+            if len(page) < PAGE:
+                break
+        ours = {"TREADLE_HOME": self.home}.items() if self.home else {}.items()
+        return {one.id: one.name for one in found if one.job_variables and ours <= one.job_variables.env.items()}
+
+    def _pipeline(self, run: _FlowRun) -> str:
+        """The pipeline of a run of ours; empty for another home's."""
+        if run.deployment_id is not None:
+            return self._deployments.get(run.deployment_id, "")
+        ours = not self.home or run.parameters.get("home") == self.home
+        return str(run.parameters.get("pipeline", "")) if ours else ""

@@ -1,0 +1,92 @@
+"""`treadle status` says what is so, starts nothing, and names for every need the command that settles it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from flows import ingest, quarantine, status
+from infra import orchestrator, stores
+from tests.projects import inbox, tumours
+
+if TYPE_CHECKING:
+    import pytest
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+    Clinic = tuple[Settings, PipelineConfig]
+
+HEAVY = {"prefect", "mlflow", "great_expectations", "pandas", "xgboost", "sklearn", "optuna"}
+
+
+def commands(result: status.StatusResult) -> list[str]:
+    return [need.command for need in result.needs]
+
+
+def test_a_home_at_rest_needs_nothing_and_nothing_is_started(clinic: Clinic) -> None:
+    settings, _ = clinic
+    result = status.run(settings)
+    (one,) = result.pipelines
+    assert one.champion is not None
+    assert (one.champion.version, one.champion.metric, one.champion.realised, one.versions) == (2, "roc_auc", None, 2)
+    assert (one.trouble, one.waiting, one.alias, one.files, one.work) == ("", None, "", (), ())
+    assert [server.state for server in result.servers] == ["stopped"] * 3
+    assert result.needs == ()
+    assert orchestrator.state(settings).state == orchestrator.State.STOPPED
+
+
+def test_it_imports_nothing_that_takes_seconds(clinic: Clinic) -> None:
+    settings, _ = clinic
+    code = (
+        "import sys; from pathlib import Path; from flows import status; from infra import settings; "
+        f"status.run(settings.at(Path({str(settings.home)!r}))); print(*{HEAVY!r} & sys.modules.keys())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []
+
+
+def test_what_waits_is_counted_as_those_count_it_who_settle_it(prefect_server: str, clinic: Clinic) -> None:
+    settings, config = clinic
+    rows = tumours()[:20].drop(columns="Malignant").assign(**{"Tumour ID": [f"N{number}" for number in range(20)]})
+    rows.loc[3, "mean radius"] = -1
+    rows.to_csv(inbox(settings.home) / "new.csv", index=False)
+    assert status.run(settings).pipelines[0].files == ("new.csv",)
+    assert commands(status.run(settings)) == ["treadle score -p clinic"]
+    ingest.run(settings, config)
+    (one,) = status.run(settings).pipelines
+    (kept,) = quarantine.list_open(settings, config).batches
+    assert (one.files, one.unscored.rows) == ((), 20 - kept.rows)
+    assert one.quarantine == status.Quarantine(batches=1, rows=kept.rows)
+    assert [(work.work, work.state) for work in one.work] == [("ingest", "COMPLETED")]
+    assert one.work[0].page.startswith(prefect_server.removesuffix("/api"))
+    assert commands(status.run(settings)) == ["treadle quarantine list -p clinic", "treadle score -p clinic"]
+    quarantine.drop(settings, config, kept.batch_id, "a slip of the pen")
+    assert status.run(settings).pipelines[0].quarantine.batches == 0
+
+
+def test_an_alias_that_a_person_moved_is_told_with_the_command(clinic: Clinic) -> None:
+    settings, config = clinic
+    stores.open(settings, config.name).registry.set_champion(1)
+    (need,) = status.run(settings).needs
+    assert "points at version 1" in need.what
+    assert need.command.startswith("treadle promote 2 --reason")
+
+
+def test_a_file_that_cannot_be_obeyed_hides_nothing_else(clinic: Clinic) -> None:
+    settings, _ = clinic
+    (settings.home / "pipelines" / "bakery.toml").write_text('name = "bakery"\n')
+    bakery, kept = status.run(settings).pipelines
+    assert "bakery.toml" in bakery.trouble
+    assert kept.champion is not None
+    assert commands(status.run(settings)) == ["treadle check -p bakery"]
+
+
+def test_a_server_that_is_away_is_said(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    from infra import settings as settings_
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    result = status.run(settings_.at(clinic[0].home))
+    assert result.servers[0].state == "unreachable"
+    assert result.pipelines[0].work == ()
