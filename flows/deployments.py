@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
 
     from infra.settings import Settings
@@ -267,8 +269,8 @@ def _flow(work: Work) -> Flow[Any, Any]:
 def start(settings: Settings, pipeline: str, work: Work, **options: object) -> str:
     """Make a run of a deployment, for a worker to take up; the run's id.
 
-    `options` are those of the run form. Raises ServiceError where there is no such deployment, or it refuses the
-    options.
+    One that waits to begin with the same options is as good as another. `options` are those of the run form. Raises
+    ServiceError where there is no such deployment, or it refuses the options.
     """
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
@@ -278,6 +280,9 @@ def start(settings: Settings, pipeline: str, work: Work, **options: object) -> s
         try:
             deployment = client.read_deployment_by_name(f"{work}/{pipeline}")
             parameters = {"options": dict(options)} if options else {}
+            for run in _waiting(client, deployment.id):
+                if run.parameters == parameters:
+                    return str(run.id)
             return str(client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id)
         except ObjectNotFound as error:
             raise ServiceError(f"no deployment {work}/{pipeline} on the server", "make it: treadle up") from error
@@ -288,6 +293,31 @@ def start(settings: Settings, pipeline: str, work: Work, **options: object) -> s
                 f"{work}/{pipeline} refuses these options: {error.response.json().get('detail')}",
                 "the deployment's run form says what it takes",
             ) from error
+
+
+def _waiting(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
+    """Runs that nobody has begun yet although it is time."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    due = {
+        "deployment_id": {"any_": [deployment]},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+        "next_scheduled_start_time": {"before_": datetime.now(UTC)},
+    }
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(due))
+
+
+def attended(settings: Settings) -> bool:
+    """Whether a worker is there that takes runs up."""
+    from prefect.exceptions import ObjectNotFound
+
+    from infra.orchestrator import connected, flow_context
+
+    with flow_context(settings), connected() as client:
+        try:
+            return any(worker.status == "ONLINE" for worker in client.read_workers_for_work_pool(POOL))
+        except ObjectNotFound:
+            return False
 
 
 def differs(settings: Settings) -> tuple[str, ...]:

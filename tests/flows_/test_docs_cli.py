@@ -30,6 +30,7 @@ RESULTS = {
     "train": "flows.train:TrainResult",
     "score": "flows.score:ScoreResult",
     "monitor": "flows.monitor:MonitorResult",
+    "notify": "flows.notify:NotifyResult",
     "models": "flows.models:ModelsResult",
     "promote": "flows.promote:PromoteResult",
     "report": "flows.report:ReportResult",

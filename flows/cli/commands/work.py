@@ -1,4 +1,4 @@
-"""Every day: `ingest`, `train`, `score`, `monitor`."""
+"""Every day: `ingest`, `train`, `score`, `monitor`, `notify`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tasks.errors import UsageError
 if TYPE_CHECKING:
     from flows.ingest import IngestResult
     from flows.monitor import MonitorResult
+    from flows.notify import NotifyResult
     from flows.score import ScoreResult
     from flows.train import NotDue, TrainResult
 
@@ -167,3 +168,19 @@ def monitor(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = 
         return monitor.run(*opened(pipeline))
 
     return carry_out(context.obj, "monitor", verb, show.monitor, as_json=as_json, pipeline=pipeline)
+
+
+@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle notify", "treadle notify -p customers"))
+def notify(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
+    """Tell the server that there is data.
+
+    For upstream systems: what `treadle up` keeps at work takes it in, scores it, and trains where that is due.
+    """
+    from flows.cli import show
+
+    def verb() -> NotifyResult:
+        from flows import notify
+
+        return notify.run(*opened(pipeline))
+
+    return carry_out(context.obj, "notify", verb, show.notify, as_json=as_json, pipeline=pipeline)

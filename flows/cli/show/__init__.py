@@ -6,7 +6,7 @@ from flows.cli.show.machine import doctor, down, up
 from flows.cli.show.quarantine import quarantine_drop, quarantine_list, quarantine_release, quarantine_show
 from flows.cli.show.watch import monitor
 from flows.cli.show.status import status
-from flows.cli.show.work import ingest, score, train
+from flows.cli.show.work import ingest, notify, score, train
 
 __all__ = [
     "check",
@@ -17,6 +17,7 @@ __all__ = [
     "init",
     "models",
     "monitor",
+    "notify",
     "promote",
     "quarantine_drop",
     "quarantine_list",

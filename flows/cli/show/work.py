@@ -1,4 +1,4 @@
-"""Data, training and predictions: `ingest`, `train`, `score`."""
+"""Data, training and predictions: `ingest`, `train`, `score`, `notify`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tasks.metrics import gain
 
 if TYPE_CHECKING:
     from flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
+    from flows.notify import NotifyResult
     from flows.score import ScoreResult
     from flows.train import NotDue, TrainResult
 
@@ -164,3 +165,12 @@ def score(result: ScoreResult, screen: Screen) -> None:
         screen.next("when labels have come, what the predictions were worth", "monitor")
     else:
         screen.next("nothing waits; after the next file", "score")
+
+
+def notify(result: NotifyResult, screen: Screen) -> None:
+    """Which run takes the data in, and whether anybody is there to do it."""
+    screen.line(f"{result.pipeline}: what waits will be taken in")
+    screen.facts((("run", result.page),))
+    if not result.worker:
+        screen.line(("warning: ", "yellow"), "no worker is at work; the run is kept until one is")
+        screen.next("servers and a worker", "up")
