@@ -70,6 +70,8 @@ NAMES = (
     "init.schema",
     "init.suite",
     "init.config",
+    # backup
+    "backup.manifest",
     # home moved
     "moved.mlflow",
 )

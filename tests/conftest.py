@@ -32,6 +32,7 @@ STAGED = (
     "test_fault_04_lost_replies.py",
     "test_fault_06_zombie.py",
     "test_fault_13_concurrent_retrains.py",
+    "test_backup.py",
     "test_home_moved.py",
 )
 """They use the homes of `stages`, which take half a minute to make."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.commands import begin, look, machine, quarantine, work
+from flows.cli.commands import begin, keep, look, machine, quarantine, work
 from flows.cli.options import examples
 from flows.cli.pages import Front
 
@@ -48,5 +48,5 @@ def root(
     """Hold the options that need no command."""
 
 
-for group in (begin, work, look, quarantine, machine):
+for group in (begin, work, look, quarantine, machine, keep):
     app.add_typer(group.commands)

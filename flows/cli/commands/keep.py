@@ -1,0 +1,59 @@
+"""Keeping: `backup`, `restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import Json, examples
+from flows.cli.pages import Page
+from flows.cli.session import carry_out
+
+if TYPE_CHECKING:
+    from flows.backup import BackupResult
+
+GROUP = "This machine"
+
+commands = typer.Typer()
+
+
+@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle backup /mnt/backup/2026-11-25"))
+def backup(
+    context: typer.Context,
+    *,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty folder, or one to be made.")],
+    as_json: Json = False,
+) -> int:
+    """Back up the project to a folder, with a hash of every file, while everything goes on."""
+    from flows.cli import show
+
+    def verb() -> BackupResult:
+        from flows import backup
+        from infra.settings import find
+
+        return backup.run(find(), folder)
+
+    return carry_out(context.obj, "backup", verb, show.backup, as_json=as_json)
+
+
+@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle restore /mnt/backup/2026-11-25 shop"))
+def restore(
+    context: typer.Context,
+    *,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A backup.")],
+    into: Annotated[
+        Path, typer.Argument(metavar="HOME", help="An empty folder, or one to be made.", show_default="the current one")
+    ] = Path(),
+    as_json: Json = False,
+) -> int:
+    """Make a project of a backup, in an empty folder; every file is compared with its hash."""
+    from flows.cli import show
+
+    def verb() -> BackupResult:
+        from flows import backup
+
+        return backup.restore(folder, into)
+
+    return carry_out(context.obj, "restore", verb, show.restore, as_json=as_json)
