@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 TOGETHER_SECONDS = 10
 """Events that come so soon after one another make one run, which begins when the last of them may have come."""
 
+SCORED_SECONDS = 30
+"""Whether to train is asked when what came has been scored: on two cores the two would make one another late."""
+
 DEAD_SECONDS = 90
 """A run that gives no sign for so long has no process any more."""
 
@@ -81,7 +84,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
                 RunDeployment(
                     source="selected",
                     deployment_id=train,
-                    schedule_after=together,
+                    schedule_after=timedelta(seconds=SCORED_SECONDS),
                     parameters={"options": {"if_due": True}},
                 ),
             ],

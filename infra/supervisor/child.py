@@ -13,17 +13,19 @@ from typing import IO
 from infra import settings as settings_
 from infra.orchestrator.serve import take_socket
 from infra.orchestrator.server import LOOPBACK
-from infra.settings import Settings, child_environment, set_environment
+from infra.settings import Settings, child_environment, set_environment, shown
 from infra.supervisor import process
 
 POOL = "treadle"
+"""The work pool (type process) whose runs our worker takes up."""
 
 
 def worker(settings: Settings, lock: IO[str]) -> None:
     """Become Prefect's process worker; the lock stays with the process."""
-    process.write(lock, process.Known(os.getpid(), str(settings.home), settings.prefect_api_url))
+    process.write(lock, process.Known(os.getpid(), str(settings.home), shown(settings.prefect_api_url)))
     os.set_inheritable(lock.fileno(), True)
     command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--type", "process", "--pool", POOL]
+    command += ["--name", "treadle"]  # one line on the page of workers, however often it is started
     os.execve(sys.executable, command, child_environment({}))  # noqa: S606
 
 
@@ -37,7 +39,7 @@ def mlflow(settings: Settings, lock: IO[str]) -> None:
 
     from infra import moved, tracking
 
-    with take_socket(process.said(settings.state / "up" / "mlflow.lock").port, None) as listener:
+    with take_socket(process.said(Path(lock.name)).port, None) as listener:
         port = listener.getsockname()[1]
         process.write(lock, process.Known(os.getpid(), str(settings.home), f"http://{LOOPBACK}:{port}", port))
         artifacts = (settings.mlruns / "artifacts").as_uri()
