@@ -42,6 +42,8 @@ RESULTS = {
     "quarantine drop": "flows.quarantine:DropResult",
     "doctor": "flows.doctor:DoctorResult",
     "down": "flows.down:DownResult",
+    "backup": "flows.backup:BackupResult",
+    "restore": "flows.backup:BackupResult",
     "up": "flows.up:UpResult",
 }
 

@@ -1,14 +1,16 @@
 """Each command's result for people, ending with the sensible next command; the files follow the help's groups."""
 
 from flows.cli.show.begin import check, demo, init
+from flows.cli.show.keep import backup, restore
 from flows.cli.show.look import models, promote, report, rollback
 from flows.cli.show.machine import doctor, down, up
 from flows.cli.show.quarantine import quarantine_drop, quarantine_list, quarantine_release, quarantine_show
-from flows.cli.show.watch import monitor
 from flows.cli.show.status import status
+from flows.cli.show.watch import monitor
 from flows.cli.show.work import ingest, notify, score, train
 
 __all__ = [
+    "backup",
     "check",
     "demo",
     "doctor",
@@ -24,9 +26,10 @@ __all__ = [
     "quarantine_release",
     "quarantine_show",
     "report",
+    "restore",
     "rollback",
     "score",
+    "status",
     "train",
     "up",
 ]
-    "status",
