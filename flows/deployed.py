@@ -7,6 +7,7 @@ because Prefect would pass it by.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.errors import NothingPromoted, TreadleError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infra.settings import Settings
 
 LIVES = 3
@@ -77,14 +80,14 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
     """Take what waits in the pipeline's sources through its contract."""
     from flows import ingest as work
 
-    settings, pipeline = _place()
-    paths = [str(Path(settings.home, path)) for path in options.paths]
-    result = work.ingest.fn(str(settings.home), pipeline, paths, options.labels)
-    files = len(result.batches) + len(result.labels.batches)
-    return Completed(
-        message=f"{files} new files: {result.accepted:,} rows accepted, {result.quarantined:,} quarantined, "
-        f"{result.labels.new + result.labels.revised:,} labels new or revised"
-    )
+    with _place() as (settings, pipeline):
+        paths = [str(Path(settings.home, path)) for path in options.paths]
+        result = work.ingest.fn(str(settings.home), pipeline, paths, options.labels)
+        files = len(result.batches) + len(result.labels.batches)
+        return Completed(
+            message=f"{files} new files: {result.accepted:,} rows accepted, {result.quarantined:,} quarantined, "
+            f"{result.labels.new + result.labels.revised:,} labels new or revised"
+        )
 
 
 @flow(name="train", flow_run_name=_name)
@@ -92,17 +95,17 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
     """Train a challenger on what is there, judge it, and promote it where it is better."""
     from flows import train as work
 
-    settings, pipeline = _place()
-    result = work.train.fn(
-        str(settings.home),
-        pipeline,
-        options.trials,
-        options.budget_seconds,
-        options.device,
-        options.again,
-        options.if_due,
-    )
-    return Completed(message=f"{result.decision}: {result.headline}")
+    with _place() as (settings, pipeline):
+        result = work.train.fn(
+            str(settings.home),
+            pipeline,
+            options.trials,
+            options.budget_seconds,
+            options.device,
+            options.again,
+            options.if_due,
+        )
+        return Completed(message=f"{result.decision}: {result.headline}")
 
 
 @flow(name="score", flow_run_name=_name)
@@ -110,12 +113,12 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     """Predict the rows that have no label and no prediction yet."""
     from flows import score as work
 
-    settings, pipeline = _place()
-    try:
-        result = work.score.fn(str(settings.home), pipeline, options.rescore)
-    except NothingPromoted as error:
-        return Completed(message=f"nothing was scored: {error.message}")
-    return Completed(message=f"{result.rows:,} rows scored by version {result.version}")
+    with _place() as (settings, pipeline):
+        try:
+            result = work.score.fn(str(settings.home), pipeline, options.rescore)
+        except NothingPromoted as error:
+            return Completed(message=f"nothing was scored: {error.message}")
+        return Completed(message=f"{result.rows:,} rows scored by version {result.version}")
 
 
 @flow(name="monitor", flow_run_name=_name)
@@ -123,24 +126,29 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
     from flows import monitor as work
 
-    settings, pipeline = _place()
-    try:
-        result = work.monitor.fn(str(settings.home), pipeline)
-    except NothingPromoted as error:
-        return Completed(message=f"nothing was measured: {error.message}")
-    return Completed(message=f"retraining is due: {result.reason}" if result.due else "nothing is due")
+    with _place() as (settings, pipeline):
+        try:
+            result = work.monitor.fn(str(settings.home), pipeline)
+        except NothingPromoted as error:
+            return Completed(message=f"nothing was measured: {error.message}")
+        return Completed(message=f"retraining is due: {result.reason}" if result.due else "nothing is due")
 
 
-def _place() -> tuple[Settings, str]:
+@contextmanager
+def _place() -> Iterator[tuple[Settings, str]]:
     """The home of TREADLE_HOME, and the pipeline after which the run's deployment is named.
 
-    Raises TreadleError for a run that was killed too often.
+    Where the process is killed in the block, the next one closes the runs within this run. Raises TreadleError for a
+    run that was killed too often.
     """
-    from infra import settings
+    from infra import orchestrator
+    from infra import settings as settings_
 
     if runtime.flow_run.run_count > LIVES:
         raise TreadleError(
             f"this run was killed {LIVES} times, and is not taken up again",
             "see in its logs where it ended; make room or mend what kills it, then run the deployment anew",
         )
-    return settings.find(), str(runtime.deployment.name)
+    settings = settings_.find()
+    with orchestrator.present(settings):
+        yield settings, str(runtime.deployment.name)

@@ -10,7 +10,7 @@ our process, and `killed` closes the runs of commands that were killed.
 
 from __future__ import annotations
 
-from infra.orchestrator.client import connected, flow_context, prepare, run_environment
+from infra.orchestrator.client import connected, flow_context, prepare, present, run_environment
 from infra.orchestrator.server import ServerState, State, down, homes, state, ui_url
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "flow_context",
     "homes",
     "prepare",
+    "present",
     "run_environment",
     "state",
     "ui_url",

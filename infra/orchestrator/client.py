@@ -14,6 +14,7 @@ from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from prefect.client.orchestration import SyncPrefectClient
@@ -59,7 +60,7 @@ def flow_context(settings: Settings) -> Iterator[str]:
     try:
         with _prefect_settings(settings, url), _logs(debug=settings.debug), keeper.kept(settings, url):
             try:
-                with killed.present(server.folder(settings)):
+                with present(settings):
                     yield url
             except Exception as error:
                 _let_go(error)
@@ -80,6 +81,11 @@ def flow_context(settings: Settings) -> Iterator[str]:
             if not settings.prefect_api_url
             else "start that server again, then run the same command: it goes on where this one stopped",
         ) from error
+
+
+def present(settings: Settings) -> AbstractContextManager[None]:
+    """A block whose runs the home's next command closes, should this process be killed in it."""
+    return killed.present(server.folder(settings))
 
 
 def _let_go(error: BaseException | None) -> None:

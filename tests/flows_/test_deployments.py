@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.events import emit_event
+
+from flows import deployments, notify, score
+from flows.ingest import ACCEPTED, resource
+from infra import orchestrator, stores
+from infra import settings as settings_
+from infra.orchestrator import connected, flow_context
+from tasks.errors import NothingPromoted, ServiceError
+from tests.projects import inbox, prefect_database, project, tumours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}"]
+
+
+def add(settings: Settings, name: str, sections: str = "") -> Path:
+    """A pipeline's file with nothing in it but what must be."""
+    file = settings.home / "pipelines" / f"{name}.toml"
+    file.write_text(f'name = "{name}"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n{sections}')
+    return file
+
+
+def read(settings: Settings, name: str) -> DeploymentResponse:
+    with flow_context(settings), connected() as client:
+        return client.read_deployment_by_name(name)
+
+
+def told(changes: tuple[deployments.Change, ...]) -> list[tuple[str, str]]:
+    return [(change.name, change.what) for change in changes]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
+    settings = settings_.at(home)
+    file = add(settings, "shop", "[score]\nschedule = '0 6 * * mon'\n[retrain]\nschedule = '0 7 * * *'\n")
+    assert deployments.differs(settings) == ()
+    assert told(deployments.apply(settings)) == [(name.format("shop"), "created") for name in NAMES]
+    assert deployments.apply(settings) == ()
+    assert deployments.differs(settings) == ()
+    found = read(settings, "train/shop")
+    (schedule,) = found.schedules
+    assert schedule.schedule.model_dump(include={"cron", "timezone"}) == {"cron": "0 7 * * *", "timezone": "UTC"}
+    assert schedule.parameters == {"options": {"if_due": True}}
+    assert found.global_concurrency_limit is not None
+    assert found.global_concurrency_limit.limit == 1
+    assert read(settings, "ingest/shop").schedules == []
+
+    file.write_text(file.read_text().replace("'0 6 * * mon'", "'0 5 * * mon'"))
+    assert deployments.differs(settings) == ("score/shop is not yet what its file says",)
+    assert told(deployments.apply(settings)) == [("score/shop", "updated")]
+    (schedule,) = read(settings, "score/shop").schedules
+    assert schedule.schedule.model_dump(include={"cron"}) == {"cron": "0 5 * * mon"}
+
+    sound = file.read_text()
+    file.write_text(sound.replace("[score]", "[scoer]"))
+    assert told(deployments.apply(settings)) == [("shop", "refused")]
+    assert [line.partition(":")[0] for line in deployments.differs(settings)] == ["shop cannot be deployed"]
+    file.write_text(sound)
+    assert deployments.apply(settings) == ()
+
+    file.unlink()
+    assert len(deployments.differs(settings)) == len(NAMES)
+    assert sorted(told(deployments.apply(settings))) == sorted((name.format("shop"), "retired") for name in NAMES)
+    assert deployments.differs(settings) == ()
+    with flow_context(settings), connected() as client:
+        assert not [one.name for one in client.read_automations() if "shop" in one.tags]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_name_that_another_home_has_on_the_same_server_is_refused(tmp_path: Path) -> None:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for place in homes:
+        (place / "pipelines").mkdir(parents=True)
+        add(settings_.at(place), "twice")
+    assert len(deployments.apply(settings_.at(homes[0]))) == len(NAMES)
+    with pytest.raises(ServiceError, match="ingest/twice already"):
+        deployments.apply(settings_.at(homes[1]))
+    (homes[1] / "pipelines" / "twice.toml").unlink()
+    assert deployments.apply(settings_.at(homes[1])) == ()
+    assert deployments.apply(settings_.at(homes[0])) == ()
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_form_has_bounds_and_defaults_and_refuses_what_it_does_not_know(home: Path) -> None:
+    settings = settings_.at(home)
+    add(settings, "form")
+    with pytest.raises(ServiceError, match="no deployment ingest/form"):
+        deployments.start(settings, "form", "ingest")
+    deployments.apply(settings)
+    for work, options in (("train", {"trials": 0}), ("train", {"trails": 3}), ("monitor", {"x": 1})):
+        with pytest.raises(ServiceError, match="refuses these options"):
+            deployments.start(settings, "form", work, **options)  # type: ignore[arg-type]
+    form = read(settings, "train/form").parameter_openapi_schema
+    assert form is not None
+    trials = form["definitions"]["TrainOptions"]["properties"]["trials"]
+    assert trials["title"] == "Trials"
+    assert trials["description"]
+    assert {"minimum": 1, "maximum": 10_000, "type": "integer"} in trials["anyOf"]
+    assert deployments.start(settings, "form", "train") != deployments.start(settings, "form", "train", again=True)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_waits_serves_everybody_who_says_that_there_is_data(home: Path) -> None:
+    settings, config = project(home, tumours(), "Malignant", name="heard")
+    deployments.apply(settings)
+    first, second = notify.run(settings, config), notify.run(settings, config)
+    assert first.run == second.run
+    assert not first.worker
+
+
+def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> None:
+    settings, config = project(home, tumours(), "Malignant")
+    with pytest.raises(ServiceError, match="nothing is up"):
+        notify.run(settings, config)
+    assert orchestrator.state(settings).state is orchestrator.State.STOPPED
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[None]:
+    """A worker of the home's pool, as a process of its own in a folder that is not the home."""
+    url = orchestrator.state(settings).url
+    log = settings.state / "worker.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", deployments.POOL],
+            env=settings_.child_environment({"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}),
+            stdout=output,
+            stderr=output,
+            cwd=settings.state,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def eventually(look: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.5)
+
+
+def runs(settings: Settings) -> list[FlowRun]:
+    """All runs of deployments."""
+    with flow_context(settings), connected() as client:
+        return [run for run in client.read_flow_runs(limit=200) if run.deployment_id is not None]
+
+
+@pytest.mark.slow
+def test_a_file_that_is_dropped_is_scored_by_events_alone(
+    clinic: tuple[Settings, PipelineConfig], server_home: Settings
+) -> None:
+    settings, config = clinic
+    prefect_database(settings.home, server_home)
+    inbox(settings.home).mkdir(parents=True, exist_ok=True)
+    tumours().head(20).drop(columns="Malignant").assign(**{"Tumour ID": [f"N{number}" for number in range(20)]}).to_csv(
+        inbox(settings.home) / "new.csv", index=False
+    )
+    try:
+        deployments.apply(settings)
+        with worker(settings):
+            deployments.start(settings, config.name, "ingest")
+            tables = stores.open(settings, config.name).tables
+            eventually(lambda: tables.version("predictions") >= 0)
+            eventually(
+                lambda: (
+                    {run.name for run in runs(settings) if run.state and run.state.is_completed()}
+                    >= {f"{work} {config.name}" for work in deployments.WORKS}
+                )
+            )
+            before = len(runs(settings))
+            with flow_context(settings):
+                for _ in range(100):
+                    emit_event(ACCEPTED, resource(config.name))
+            eventually(lambda: len(runs(settings)) > before)
+            eventually(lambda: all(run.state and run.state.is_final() for run in runs(settings)))
+        count = [run.name for run in runs(settings)][before:]
+        assert len(runs(settings)) - before <= len(("score", "train", "monitor")), count
+        assert score.run(settings, config).rows == 0
+    finally:
+        orchestrator.down(settings)
+
+
+@pytest.mark.slow
+def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_home: Settings) -> None:
+    settings, config = project(home, tumours(), "Malignant")
+    prefect_database(settings.home, server_home)
+    try:
+        deployments.apply(settings)
+        with pytest.raises(NothingPromoted):
+            score.run(settings, config)
+        with worker(settings):
+            for work in ("score", "monitor"):
+                deployments.start(settings, config.name, work)  # type: ignore[arg-type]
+            eventually(lambda: all(run.state and run.state.is_final() for run in runs(settings)))
+        ends = {run.name: run.state.message for run in runs(settings) if run.state and run.state.is_completed()}
+        assert ends[f"monitor {config.name}"] == f"nothing was measured: {config.name} has no champion yet"
+        assert ends[f"score {config.name}"] == f"nothing was scored: {config.name} has no champion yet"
+    finally:
+        orchestrator.down(settings)
