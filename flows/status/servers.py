@@ -70,15 +70,10 @@ def runs(settings: Settings) -> tuple[Work, ...]:
         return ()
     known = Runs(server.url, None if server.own else settings.home, TAG)
     try:
-        last, following = by_work(known.last(WORKS)), by_work(known.next(WORKS))
+        last, following = known.last(WORKS), known.next(WORKS)
     except (OSError, ValueError):
         return ()
     return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))
-
-
-def by_work(found: list[Run]) -> dict[tuple[str, str], Run]:
-    """Runs by pipeline and work."""
-    return {(run.pipeline, run.work): run for run in found}
 
 
 def _work(key: tuple[str, str], last: Run | None, following: Run | None) -> Work:

@@ -13,6 +13,8 @@ from alembic.util import CommandError
 from prefect.server.database import provide_database_interface
 from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.server.database.dependencies import temporary_database_config
+from prefect.server.database.orm_models import FlowRun
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import failpoint
@@ -41,6 +43,15 @@ class PatientSqlite(AioSqliteConfiguration):
         """Begin by waiting for the lock, whatever `with_for_update` says."""
         async with super().begin_transaction(session, with_for_update=True) as transaction:
             yield transaction
+
+
+def let_schedules_be_made() -> None:
+    """Answer for Prefect 3.8.8 what SQLAlchemy 2.1 asks of a bulk insert with `FlowRun.state`: it sets no column.
+
+    Without an answer every insert of scheduled runs fails, in the server's log alone.
+    """
+    hybrid = inspect(FlowRun).all_orm_descriptors["state"]
+    hybrid.bulk_dml_setter = lambda _cls, _mapping, _value: None  # type: ignore[attr-defined]
 
 
 def using(path: Path) -> AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -72,24 +73,21 @@ class Runs:
         self.tag = tag
         self._page = f"{shown(api).removesuffix('/').removesuffix('/api')}/runs/flow-run"
 
-    def last(self, works: Sequence[str]) -> list[Run]:
-        """The newest run of each work on each pipeline, at work or over; what is further back than 200 is not seen."""
+    def last(self, works: Sequence[str]) -> dict[tuple[str, str], Run]:
+        """By pipeline and work the newest run, at work or over; what is further back than 200 of a work is not seen."""
         states = {"any_": ["RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", "PAUSED"]}
         asked = {"parent_task_run_id": {"is_null_": True}, "state": {"type": states}}
-        newest: dict[tuple[str, str], Run] = {}
-        for work in works:
-            for run in self._runs(work, asked, "START_TIME_DESC"):
-                newest.setdefault((run.pipeline, run.work), run)
-        return list(newest.values())
+        return self._first(works, asked, "START_TIME_DESC")
 
-    def next(self, works: Sequence[str]) -> list[Run]:
-        """The next run that is scheduled of each work on each pipeline."""
-        asked = {"state": {"type": {"any_": ["SCHEDULED"]}}}
-        soonest: dict[tuple[str, str], Run] = {}
-        for work in works:
-            for run in self._runs(work, asked, "NEXT_SCHEDULED_START_TIME_ASC"):
-                soonest.setdefault((run.pipeline, run.work), run)
-        return list(soonest.values())
+    def next(self, works: Sequence[str]) -> dict[tuple[str, str], Run]:
+        """By pipeline and work the next run that is scheduled."""
+        return self._first(works, {"state": {"type": {"any_": ["SCHEDULED"]}}}, "NEXT_SCHEDULED_START_TIME_ASC")
+
+    def _first(self, works: Sequence[str], asked: Mapping[str, object], sort: str) -> dict[tuple[str, str], Run]:
+        _ = self._deployments  # asked once, before there are threads
+        with ThreadPoolExecutor(len(works)) as pool:
+            found = [run for runs in pool.map(lambda work: self._runs(work, asked, sort), works) for run in runs]
+        return {(run.pipeline, run.work): run for run in reversed(found)}
 
     def _runs(self, work: str, asked: Mapping[str, object], sort: str) -> list[Run]:
         question = {"flows": {"name": {"any_": [work]}}, "flow_runs": asked, "sort": sort, "limit": PAGE}

@@ -94,6 +94,7 @@ def serve(listener: socket.socket, port: int, lock: IO[str], folder: Path) -> No
     from infra.orchestrator import database
 
     database.prepare(folder / DATABASE)
+    database.let_schedules_be_made()
     own_pages = f"http://{LOOPBACK}:{port},http://localhost:{port}"  # Prefect lets any web page read and write
     told = {PREFECT_SERVER_API_PORT: port, PREFECT_SERVER_CORS_ALLOWED_ORIGINS: own_pages}
     with temporary_settings(told), database.using(folder / DATABASE):

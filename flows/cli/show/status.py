@@ -17,8 +17,6 @@ def status(result: StatusResult, screen: Screen) -> None:
     screen.table(("server", "", "address"), [(one.name, one.state, one.address) for one in result.servers])
     for one in result.pipelines:
         _pipeline(one, screen)
-    for sentence in result.differs:
-        screen.line(("differs: ", "yellow"), sentence)
     if not result.pipelines:
         screen.line(f"{result.home} has no pipeline yet")
         screen.next("one from your own table", "init", "DATA", "--target", "COLUMN")
