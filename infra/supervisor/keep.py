@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle.up")
 
-STEADY_SECONDS = 60.0
 LONGEST_PAUSE = 60.0
+STEADY_SECONDS = 2 * LONGEST_PAUSE
 START_SECONDS = 60.0
 KNOCK_SECONDS = 2.0
 LOOK_SECONDS = 0.1
@@ -58,10 +58,10 @@ def ready(settings: Settings, url: str) -> None:
 
 
 class Pace:
-    """When to start again what has ended: at once, then after 2, 4, ... 60 s, until it has lived for a minute."""
+    """When to start again what has ended: at once, then after 2, 4, ... 60 s, until it has lived for two minutes."""
 
     def __init__(self) -> None:
-        self.falls = 0
+        self._falls = 0
         self._begun = self._next = float("-inf")
 
     def due(self) -> bool:
@@ -69,8 +69,8 @@ class Pace:
         now = time.monotonic()
         if now < self._next:
             return False
-        self.falls = 0 if now - self._begun > STEADY_SECONDS else self.falls + 1
-        self._begun, self._next = now, now + min(LONGEST_PAUSE, 2.0**self.falls)
+        self._falls = 0 if now - self._begun > STEADY_SECONDS else self._falls + 1
+        self._begun, self._next = now, now + min(LONGEST_PAUSE, 2.0**self._falls)
         return True
 
 
@@ -82,6 +82,7 @@ class Service:
         self.lock = folder(settings) / f"{name}.lock"
         self._settings = settings
         self._pace = Pace()
+        self._lived = False
         self._child: subprocess.Popen[bytes] | None = None
 
     def keep(self, api: str) -> None:
@@ -91,12 +92,13 @@ class Service:
         else:
             self._child, starting = None, False
         known = process.holder(self.lock)
-        if known is not None and known.pid and not self._fits(known, api):
+        if known is not None and known.home and not self._fits(known, api):
             process.end(self.lock)
             known = None
+        self._lived |= known is not None
         if known is not None or starting or not self._pace.due():
             return
-        if self._pace.falls:
+        if self._lived:
             log.warning("%s has ended; it is started again (its log: %s)", self.title, self.log)
         self._start(api)
 

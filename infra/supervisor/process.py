@@ -29,7 +29,7 @@ PROCESSES = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a process wrote of itself. `home` is empty until it has; `port` is 0 where it does not listen."""
+    """What a process wrote of itself. `home` is empty until it is at work; `port` is where it listens, or did."""
 
     pid: int = 0
     home: str = ""
@@ -38,7 +38,7 @@ class Known:
 
 
 def take(path: Path) -> IO[str] | None:
-    """The lock file, locked; None where another process has it. What a dead one wrote is still in it."""
+    """The lock file, locked, with our number in it and the port that was there; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     deadline = time.monotonic() + GLANCE_SECONDS
@@ -51,6 +51,7 @@ def take(path: Path) -> IO[str] | None:
                 return None
             time.sleep(GLANCE_SECONDS / 10)
         else:
+            write(file, Known(os.getpid(), port=said(path).port))
             return file
 
 

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra import settings as settings_
+from infra import supervisor
+from infra.supervisor import keep, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HOLD = """
+import signal, sys, time
+from pathlib import Path
+from infra.supervisor import process
+if sys.argv[2] == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with process.held(Path(sys.argv[1]), Path("/somewhere")) as ours:
+    print(ours, flush=True)
+    time.sleep(60)
+"""
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, "never came true"
+        threading.Event().wait(0.05)
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "up" / "one.lock"
+
+
+@pytest.fixture
+def another(lock: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Another process that holds the lock; what is left of it is ended."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(how: str = "") -> subprocess.Popen[bytes]:
+        begun.append(subprocess.Popen([sys.executable, "-c", HOLD, str(lock), how], stdout=subprocess.PIPE))
+        until(lambda: (known := process.holder(lock)) is not None and known.home != "")
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.kill()
+        one.communicate()
+
+
+def test_of_two_that_would_hold_a_lock_one_does(lock: Path, tmp_path: Path) -> None:
+    assert process.holder(lock) is None
+    with process.held(lock, tmp_path) as first, process.held(lock, tmp_path) as second:
+        assert (first, second) == (True, False)
+        assert process.holder(lock) == process.Known(os.getpid(), str(tmp_path))
+    assert process.holder(lock) is None
+
+
+def test_whoever_was_killed_holds_nothing_and_what_it_said_stays(
+    lock: Path, another: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    one = another()
+    one.kill()
+    until(lambda: process.holder(lock) is None)
+    assert process.said(lock).pid == one.pid
+
+
+@pytest.mark.parametrize(("how", "by"), [("", signal.SIGTERM), ("deaf", signal.SIGKILL)])
+def test_a_holder_is_ended_also_where_it_does_not_listen(
+    lock: Path, another: Callable[..., subprocess.Popen[bytes]], how: str, by: signal.Signals
+) -> None:
+    one = another(how)
+    assert process.end(lock, patience=1.0)
+    assert one.wait(10) == -by
+    assert not process.end(lock)
+
+
+def test_what_ends_again_and_again_is_started_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(keep.time, "monotonic", lambda: now)
+    pace, starts = keep.Pace(), []
+    for now in (1000.0 + tenth / 10 for tenth in range(3000)):
+        if pace.due():
+            starts.append(now)
+    pauses = [round(late - early, 1) for early, late in itertools.pairwise(starts)]
+    assert pauses[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    assert pauses[6:] == [60.0] * len(pauses[6:])
+    now += keep.STEADY_SECONDS + 1
+    assert pace.due()
+    now += 1.0
+    assert pace.due(), "it had lived for long"
+
+
+def test_logs_of_living_processes_are_kept_within_bounds(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"x" * (keep.LOG_BYTES + 1))
+        keep._trim(log)
+        writer.write(b"after")
+    assert log.read_bytes() == b"after"
+    assert (tmp_path / "worker.old.log").stat().st_size == keep.LOG_BYTES + 1
+
+
+def test_passwords_of_a_server_are_not_written_down(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:secret@127.0.0.1:1/api")
+    settings = settings_.at(home)
+    keeper = supervisor.Keeper(settings)
+    keeper.worker.keep(keeper.api())
+    try:
+        until(lambda: (known := process.holder(keeper.worker.lock)) is not None and known.home != "")
+        assert "secret" not in keeper.worker.lock.read_text()
+        keeper.worker.keep(keeper.api())
+        assert keeper.worker.lock.exists()
+    finally:
+        keeper.stop()
+    assert process.holder(keeper.worker.lock) is None
+
+
+def test_down_where_nothing_is_up_makes_nothing(home: Path) -> None:
+    assert not supervisor.down(settings_.at(home))
+    assert not (home / ".treadle").exists()
