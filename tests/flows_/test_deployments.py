@@ -4,12 +4,14 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.events import emit_event
 
-from flows import deployments, notify, score
+from flows import deployments, notify, prefect_file, score
 from flows.ingest import ACCEPTED, resource
 from infra import orchestrator, stores
 from infra import settings as settings_
@@ -19,7 +21,6 @@ from tests.projects import inbox, prefect_database, project, tumours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
+FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
 NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}"]
 
 
@@ -132,6 +134,10 @@ def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> No
     assert orchestrator.state(settings).state is orchestrator.State.STOPPED
 
 
+def test_the_file_for_prefect_deploy_is_current() -> None:
+    assert FILE.read_text() == prefect_file.text(), "python -m flows.prefect_file > infra/prefect.yaml"
+
+
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
     """A worker of the home's pool, as a process of its own in a folder that is not the home."""
@@ -157,6 +163,11 @@ def eventually(look: Callable[[], object], seconds: float = 120) -> None:
     while not look():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.5)
+
+
+def ended(run: FlowRun) -> bool:
+    """Whether it came to a good end."""
+    return run.state is not None and run.state.is_completed()
 
 
 def runs(settings: Settings) -> list[FlowRun]:
@@ -210,10 +221,30 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
             score.run(settings, config)
         with worker(settings):
             for work in ("score", "monitor"):
-                deployments.start(settings, config.name, work)  # type: ignore[arg-type]
+                deployments.start(settings, config.name, work)
             eventually(lambda: all(run.state and run.state.is_final() for run in runs(settings)))
         ends = {run.name: run.state.message for run in runs(settings) if run.state and run.state.is_completed()}
         assert ends[f"monitor {config.name}"] == f"nothing was measured: {config.name} has no champion yet"
         assert ends[f"score {config.name}"] == f"nothing was scored: {config.name} has no champion yet"
     finally:
         orchestrator.down(settings)
+
+
+@pytest.mark.slow
+def test_prefect_deploy_brings_a_pipeline_to_a_server_that_is_not_ours(
+    clinic: tuple[Settings, PipelineConfig], migrated: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = clinic
+    with flow_context(migrated), connected() as client:
+        client.create_work_pool(WorkPoolCreate(name=deployments.POOL, type="process"), overwrite=True)
+    url = orchestrator.state(migrated).url
+    named = {"PIPELINE": config.name, "POOL": deployments.POOL, "TREADLE_HOME": str(settings.home)}
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", str(FILE), "--all"]
+    environment = settings_.child_environment({"PREFECT_API_URL": url, **named})
+    subprocess.run(command, env=environment, cwd=FILE.parents[1], check=True, capture_output=True, timeout=120)
+    with worker(migrated):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        elsewhere = settings_.at(settings.home)
+        deployments.start(elsewhere, config.name, "score")
+        eventually(lambda: f"score {config.name}" in {one.name for one in runs(elsewhere) if ended(one)})
+    monkeypatch.delenv("PREFECT_API_URL")
