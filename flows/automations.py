@@ -70,7 +70,8 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
     together = timedelta(seconds=TOGETHER_SECONDS)
     for name, train in deployments.items():
         work, _, pipeline = name.partition("/")
-        if work != "train":
+        score, monitor = deployments.get(f"score/{pipeline}"), deployments.get(f"monitor/{pipeline}")
+        if work != "train" or score is None or monitor is None:
             continue
         yield AutomationCore(
             name=f"treadle: new data of {pipeline}",
@@ -78,9 +79,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             tags=[TAG, pipeline],
             trigger=_on(ACCEPTED, resource(pipeline)),
             actions=[
-                RunDeployment(
-                    source="selected", deployment_id=deployments[f"score/{pipeline}"], schedule_after=together
-                ),
+                RunDeployment(source="selected", deployment_id=score, schedule_after=together),
                 RunDeployment(
                     source="selected",
                     deployment_id=train,
@@ -94,7 +93,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             description=f"Monitors once it was trained, or was not due; {mark}",
             tags=[TAG, pipeline],
             trigger=_on(f"{EVENT}.Completed", FLOW_RUNS, [train]),
-            actions=[RunDeployment(source="selected", deployment_id=deployments[f"monitor/{pipeline}"])],
+            actions=[RunDeployment(source="selected", deployment_id=monitor)],
         )
     yield AutomationCore(
         name="treadle: a run whose process is gone",

@@ -144,8 +144,8 @@ def apply(settings: Settings) -> tuple[Change, ...]:
     """Create, update and retire deployments until the server's are those of the files; what was changed.
 
     Starts the home's server where it is not at work. A retired deployment's runs stay on their pages. A pipeline whose
-    file cannot be read keeps the deployments that it has. Raises ServiceError where the server does not answer, or has
-    a deployment by one of our names that is another home's.
+    file cannot be read keeps the deployments that it has. Of runs that piled up meanwhile one of each kind is left.
+    Raises ServiceError where the server does not answer, or has another home's deployment by one of our names.
     """
     from flows import automations
     from infra.orchestrator import connected, flow_context
@@ -164,10 +164,13 @@ def apply(settings: Settings) -> tuple[Change, ...]:
             identities[plan.name] = _deploy(client, plan)
             changes.append(Change(name=plan.name, what="updated" if before else "created"))
         for name, left in there.items():
-            if left.name not in found.refused:
-                client.delete_deployment(left.id)
-                why = f"pipelines/{left.name}.toml is gone"
-                changes.append(Change(name=name, what="retired", why=why))
+            if left.name in found.refused:
+                identities[name] = left.id
+                continue
+            client.delete_deployment(left.id)
+            changes.append(Change(name=name, what="retired", why=f"pipelines/{left.name}.toml is gone"))
+        for identity in identities.values():
+            _thin_out(client, identity)
         automations.apply(client, settings, identities)
     _remember(settings, found)
     changes += [Change(name=name, what="refused", why=error.message) for name, error in found.refused.items()]
@@ -305,6 +308,15 @@ def _waiting(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
         "next_scheduled_start_time": {"before_": datetime.now(UTC)},
     }
     return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(due))
+
+
+def _thin_out(client: SyncPrefectClient, deployment: UUID) -> None:
+    """Of runs that piled up while no worker was there, leave one of each kind: it does the work of all."""
+    seen: list[dict[str, Any]] = []
+    for run in sorted(_waiting(client, deployment), key=lambda run: -run.run_count):  # those that were killed go on
+        if run.parameters in seen:
+            client.delete_flow_run(run.id)
+        seen.append(run.parameters)
 
 
 def attended(settings: Settings) -> bool:

@@ -73,6 +73,8 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     sound = file.read_text()
     file.write_text(sound.replace("[score]", "[scoer]"))
     assert told(deployments.apply(settings)) == [("shop", "refused")]
+    with flow_context(settings), connected() as client:
+        assert [one.name for one in client.read_automations() if "shop" in one.tags]
     assert [line.partition(":")[0] for line in deployments.differs(settings)] == ["shop cannot be deployed"]
     file.write_text(sound)
     assert deployments.apply(settings) == ()
@@ -127,6 +129,20 @@ def test_a_run_that_waits_serves_everybody_who_says_that_there_is_data(home: Pat
     assert not first.worker
 
 
+@pytest.mark.usefixtures("prefect_server")
+def test_runs_that_piled_up_while_nobody_was_there_are_done_in_one_go(home: Path) -> None:
+    settings = settings_.at(home)
+    add(settings, "piled")
+    deployments.apply(settings)
+    with flow_context(settings), connected() as client:
+        train = client.read_deployment_by_name("train/piled").id
+        for options in (*[{"if_due": True}] * 4, {"again": True}):
+            client.create_flow_run_from_deployment(train, parameters={"options": options})
+    deployments.apply(settings)
+    left = [run.parameters["options"] for run in runs(settings) if run.deployment_id == train]
+    assert sorted(left, key=str) == [{"again": True}, {"if_due": True}]
+
+
 def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> None:
     settings, config = project(home, tumours(), "Malignant")
     with pytest.raises(ServiceError, match="nothing is up"):
@@ -154,7 +170,7 @@ def worker(settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
+        process.kill()  # told to end, it waits for its runs and for a server that has its own pace
         process.wait(30)
 
 
