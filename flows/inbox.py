@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.errors import TreadleError
@@ -14,6 +17,13 @@ if TYPE_CHECKING:
     from tasks.config import PipelineConfig
 
 log = logging.getLogger("treadle.up")
+
+LOOK_SECONDS = 3.0
+REST = 50
+"""Looking at large inboxes costs at most one part in so many of the time."""
+FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
+NOT_FOUND = 404
+OVER = ("COMPLETED", "CANCELLED")
 
 
 class Sight(NamedTuple):
@@ -48,7 +58,11 @@ class Inboxes:
 
     def taken(self, pipeline: str) -> None:
         """What the last look saw of the pipeline is in somebody's hands."""
-        self._told[pipeline] = self._told[pipeline] | self._new[pipeline]
+        self._told[pipeline] |= self._new[pipeline]
+
+    def forget(self, pipeline: str) -> None:
+        """What is there counts as new again."""
+        self._told.pop(pipeline, None)
 
     def _obeyed(self) -> list[tuple[str, PipelineConfig]]:
         """The pipelines whose files can be read; a file is read again when it has changed."""
@@ -77,3 +91,66 @@ class Inboxes:
                     continue
                 found.add(Sight(str(path), status.st_size, status.st_mtime_ns))
         return frozenset(found)
+
+
+@dataclass(slots=True)
+class Taking:
+    """A run that takes files in: when to try again, once it is known to have failed, and how long to wait then."""
+
+    run: str
+    pause: float
+    again_at: float | None = None
+
+
+class Intake:
+    """Starts an ingest for what is new; where that failed, again after 1, 2, 4, ... 60 minutes.
+
+    One that was killed goes on by itself, and one that a person has cancelled stays so.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._inboxes = Inboxes(settings)
+        self._taking: dict[str, Taking] = {}
+        self._next_at = 0.0
+
+    def look(self) -> None:
+        """Where it is time, look at all sources and start what there is to start.
+
+        Raises ServiceError where the server is away.
+        """
+        from flows import deployments
+
+        began = time.monotonic()
+        if began < self._next_at:
+            return
+        new = self._inboxes.look()
+        ended = time.monotonic()
+        self._next_at = began + max(LOOK_SECONDS, REST * (ended - began))
+        for pipeline in new:
+            run = deployments.start(self._settings, pipeline, "ingest")
+            before = self._taking.get(pipeline)
+            self._taking[pipeline] = Taking(run, min(LONGEST_PAUSE, 2 * before.pause) if before else FIRST_PAUSE)
+            self._inboxes.taken(pipeline)
+            log.info("%s: new files, being taken in", pipeline)
+
+    def follow(self, api: str) -> None:
+        """See how what was started has ended; raises OSError or ValueError where the server does not answer."""
+        from urllib.error import HTTPError
+
+        from infra.orchestrator.server import ask
+
+        for pipeline, taking in list(self._taking.items()):
+            if taking.again_at is None:
+                try:
+                    state = json.loads(ask(api, f"/flow_runs/{taking.run}"))["state_type"]
+                except HTTPError as error:
+                    if error.code != NOT_FOUND:
+                        raise
+                    state = "FAILED"  # somebody took it away, or the server's database is a new one
+                if state in OVER:
+                    del self._taking[pipeline]
+                elif state == "FAILED":
+                    taking.again_at = time.monotonic() + taking.pause
+            elif time.monotonic() > taking.again_at:
+                self._inboxes.forget(pipeline)

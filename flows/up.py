@@ -19,15 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flows.deployments import Change
-    from flows.inbox import Inboxes
     from infra.settings import Settings
     from infra.supervisor import Keeper
 
 TICK_SECONDS = 1.0
-INBOX_SECONDS = 3.0
-LOST_SECONDS = 10.0
-REST = 50
-"""Looking at a large inbox costs at most one part in so many of the time."""
+RUNS_SECONDS = 10.0
 DETACH_SECONDS = 120.0
 
 
@@ -158,42 +154,30 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
 def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     """Look after everything, until told to end or the home has gone from where it was."""
     from flows.deployments import TAG
-    from flows.inbox import Inboxes
+    from flows.inbox import Intake
     from infra import supervisor
 
-    inboxes, lost = Inboxes(settings), supervisor.Lost(settings.home, TAG)
-    files_at = lost_at = 0.0
+    intake, lost = Intake(settings), supervisor.Lost(settings.home, TAG)
+    runs_at = 0.0
     trouble = ""
     while not over.wait(TICK_SECONDS):
         if not supervisor.is_holder(settings):
             events.emit("up", "the project was moved or deleted; treadle up brings it up where it is now")
             return
-        keeper.look(keeper.api())
         now = time.monotonic()
         try:
-            if now >= lost_at and not settings.prefect_api_url:
-                lost_at = now + LOST_SECONDS
-                lost.close(keeper.api())
-            if now >= files_at:
-                files_at = now + INBOX_SECONDS
-                new = inboxes.look()
-                files_at = max(files_at, now + REST * (time.monotonic() - now))
-                _take(settings, inboxes, new)
+            keeper.look(keeper.api())
+            if now >= runs_at:
+                runs_at = now + RUNS_SECONDS
+                intake.follow(keeper.api())
+                if not settings.prefect_api_url:  # elsewhere, processes may run on other machines
+                    lost.close(keeper.api())
+            intake.look()
             trouble = ""
         except (TreadleError, OSError, ValueError) as error:  # the server is away, or a disk: another look may help
             if str(error) != trouble:
                 trouble = str(error)
                 events.emit("up", f"{trouble}; trying again")
-
-
-def _take(settings: Settings, inboxes: Inboxes, pipelines: Sequence[str]) -> None:
-    """Start an ingest of each pipeline that has new files."""
-    from flows import deployments
-
-    for pipeline in pipelines:
-        deployments.start(settings, pipeline, "ingest")
-        inboxes.taken(pipeline)
-        events.emit("up", f"{pipeline}: new files, being taken in")
 
 
 def _result(

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-from infra.supervisor.child import POOL
 from infra.supervisor.keep import Keeper, Service, down, folder, is_holder, logs, ready
 from infra.supervisor.lost import Lost
 from infra.supervisor.process import Known, end, held, holder
 
 __all__ = [
-    "POOL",
     "Keeper",
     "Known",
     "Lost",
