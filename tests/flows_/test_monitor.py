@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from flows import ingest, monitor, promote, score, train
+from flows import ingest, monitor, promote, score, status, train
 from flows.train import NotDue
 from infra import orchestrator, stores
 from tasks.errors import NothingPromoted
@@ -73,6 +73,14 @@ def test_before_the_labels_come_everything_waits(watched: Watched) -> None:
     assert watched.before.recent is None
     assert not watched.before.due
     assert watched.before.exit_code() == 0
+
+
+def test_status_tells_what_was_found_last(watched: Watched) -> None:
+    (one,) = status.run(watched.settings).pipelines
+    assert one.champion is not None
+    assert watched.after.recent is not None
+    assert (one.champion.realised, one.champion.labels) == (watched.after.recent.metric, watched.after.recent.labelled)
+    assert one.champion.due == watched.after.reason
 
 
 def test_training_that_is_not_due_does_nothing_and_says_so(watched: Watched) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from datetime import UTC
 from typing import TYPE_CHECKING
 
-from flows import ingest, quarantine, status
+from flows import deployments, ingest, quarantine, status
 from infra import orchestrator, stores
 from tests.projects import inbox, tumours
 
@@ -64,6 +66,26 @@ def test_what_waits_is_counted_as_those_count_it_who_settle_it(prefect_server: s
     assert commands(status.run(settings)) == ["treadle quarantine list -p clinic", "treadle score -p clinic"]
     quarantine.drop(settings, config, kept.batch_id, "a slip of the pen")
     assert status.run(settings).pipelines[0].quarantine.batches == 0
+
+
+def test_the_next_run_of_a_schedule_is_told(prefect_server: str, clinic: Clinic) -> None:
+    settings, _ = clinic
+    file = settings.home / "pipelines" / "clinic.toml"
+    text = file.read_text().replace("[score]\n", "[score]\nschedule = '0 6 * * *'\n")
+    file.write_text(text if "[score]" in text else f"{text}\n[score]\nschedule = '0 6 * * *'\n")
+    deployments.apply(settings)
+    deadline = time.monotonic() + 60
+    while not (work := status.run(settings).pipelines[0].work) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    (score,) = work
+    assert score.next is not None
+    assert (score.work, score.at, score.next.astimezone(UTC).hour) == ("score", None, 6)
+    assert status.run(settings).differs == ()
+    file.write_text(file.read_text().replace("0 6 * * *", "0 7 * * *"))
+    assert commands(status.run(settings)) == ["treadle up"]
+    file.unlink()
+    deployments.apply(settings)  # the server is the session's
+    assert status.run(settings).differs == ()
 
 
 def test_an_alias_that_a_person_moved_is_told_with_the_command(clinic: Clinic) -> None:
