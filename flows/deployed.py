@@ -105,7 +105,10 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
             options.again,
             options.if_due,
         )
-        return Completed(message=f"{result.decision}: {result.headline}")
+        said = f"{result.decision}: {result.headline}"
+        if isinstance(result, work.TrainResult) and result.waits:
+            said += f"; it waits for a person: treadle promote {result.version} --reason '...' -p {pipeline}"
+        return Completed(message=said)
 
 
 @flow(name="score", flow_run_name=_name)
