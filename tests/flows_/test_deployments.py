@@ -174,7 +174,7 @@ def worker(settings: Settings) -> Iterator[None]:
         process.wait(30)
 
 
-def eventually(look: Callable[[], object], seconds: float = 120) -> None:
+def eventually(look: Callable[[], object], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < deadline, "it did not come about"
@@ -193,6 +193,7 @@ def runs(settings: Settings) -> list[FlowRun]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_file_that_is_dropped_is_scored_by_events_alone(
     clinic: tuple[Settings, PipelineConfig], server_home: Settings
 ) -> None:
@@ -228,6 +229,7 @@ def test_a_file_that_is_dropped_is_scored_by_events_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_home: Settings) -> None:
     settings, config = project(home, tumours(), "Malignant")
     prefect_database(settings.home, server_home)
@@ -247,6 +249,7 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_prefect_deploy_brings_a_pipeline_to_a_server_that_is_not_ours(
     clinic: tuple[Settings, PipelineConfig], migrated: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
