@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra import failpoint, moved
 from infra import settings as settings_
-from tasks.errors import DataError, UsageError
+from tasks.errors import DataError, NewerFormat, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,11 +134,7 @@ def _manifest(source: Path) -> Manifest:
     except (OSError, ValidationError) as error:
         raise UsageError(f"{source}: no backup, or one that was not finished", "name one of: treadle backup") from error
     if manifest.format > FORMAT:
-        raise UsageError(
-            f"{source}: a backup of format {manifest.format} by treadle {manifest.treadle}; "
-            f"this one knows format {FORMAT}",
-            f"install treadle {manifest.treadle} or newer",
-        )
+        raise NewerFormat(f"{source}", manifest.format, FORMAT)
     for name in manifest.files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or path.parts[0] not in {one.split("/")[0] for one in FOLDERS}:

@@ -5,6 +5,7 @@ TreadleError                 1  something failed
 │   ├── ConfigError             file, line, key, value and what is allowed
 │   ├── TargetError             the target cannot be learned (missing, one class, ...)
 │   ├── HomeError               no project here, or no such pipeline
+│   ├── NewerFormat             a newer treadle made this
 │   └── NothingPromoted         no champion yet
 ├── DataError                1  a table that cannot be read or does not fit
 ├── BundleError              1  a model artifact is damaged, incomplete or not ours
@@ -54,6 +55,16 @@ class TargetError(UsageError):
 
 class HomeError(UsageError):
     pass
+
+
+class NewerFormat(UsageError):
+    """`what` has a format of which this version knows nothing; it is left as it is."""
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{what} is of format {found}, made by a newer treadle; this one knows format {known}",
+            "update treadle, or go on with the version that made it",
+        )
 
 
 class NothingPromoted(UsageError):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from infra import failpoint, sqlite
 from infra.ledger import leases, records
 from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
-from tasks.errors import Conflict, ServiceError, UsageError
+from tasks.errors import Conflict, NewerFormat, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,13 +260,11 @@ class Ledger:
         file = sqlite.file_of(self.url)
         if file is None:
             engine = sa.create_engine(self.url, pool_pre_ping=True)
-            records.metadata.create_all(engine)
-            return engine
-        sqlite.make(file, _build)
-        engine = _sqlite_engine(file)
-        with engine.begin() as con:  # a ledger of an earlier version has fewer tables
-            for table in records.metadata.sorted_tables:
-                con.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        else:
+            sqlite.make(file, _build)
+            engine = _sqlite_engine(file)
+        with engine.begin() as con:
+            _bring_up_to_date(con, self.url)
         return engine
 
     @contextmanager
@@ -299,6 +297,20 @@ class Ledger:
                 f"the ledger at {shown} does not answer: {cause}",
                 "look at TREADLE_LEDGER_URL and the server, or at the file's rights and disk",
             ) from error
+
+
+def _bring_up_to_date(con: sa.Connection, url: str) -> None:
+    """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
+    con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
+    found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
+    if found is not None and found > records.FORMAT:
+        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+        raise NewerFormat(f"the ledger at {shown}", found, records.FORMAT)
+    for table in records.metadata.sorted_tables:  # the first ones had fewer
+        con.execute(sa.schema.CreateTable(table, if_not_exists=True))
+    if found is None:
+        mine = sa.select(sa.literal(records.FORMAT)).where(~sa.exists(sa.select(records.formats.c.format)))
+        con.execute(sa.insert(records.formats).from_select(["format"], mine))
 
 
 def _build(aside: Path) -> None:

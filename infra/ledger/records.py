@@ -154,7 +154,12 @@ class Utc(sa.types.TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+FORMAT = 1
+"""Of the tables below; one more where an older treadle could no longer read them."""
+
 metadata = sa.MetaData()
+
+formats = sa.Table("format", metadata, sa.Column("format", sa.Integer, primary_key=True, autoincrement=False))
 
 batches = sa.Table(
     "batches",

@@ -11,7 +11,7 @@ from infra.tables.scratch import connect
 from infra.tables.spool import Spool
 from infra.tables.types import duckdb_type, settle, storable
 from tasks.dataset import literal, quote
-from tasks.errors import Conflict, ServiceError, TreadleError, UsageError
+from tasks.errors import Conflict, NewerFormat, ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 20
 ROW_GROUP = 131_072
+FORMAT, FORMAT_KEY = 1, "treadle.format"
 FILE_COLUMN = "_treadle_file"
 WHEN = ("_ingested_at", "quarantined_at", "_scored_at", "_run_id")
 """Columns that tell when rows were written, not what they say."""
@@ -181,9 +182,13 @@ class Delta:
             return None
         try:
             with self._told():
-                return DeltaTable(str(self.folder), version=version)
+                table = DeltaTable(str(self.folder), version=version)
         except TableNotFoundError:
             return None
+        made = int(table.metadata().configuration.get(FORMAT_KEY, 1))  # the first ones do not say it
+        if made > FORMAT:
+            raise NewerFormat(f"table {self.folder}", made, FORMAT)
+        return table
 
     def _check_rights(self) -> None:
         """Raise UsageError where the table may not be written: delta-rs itself would panic on standard error."""
@@ -202,7 +207,14 @@ class Delta:
         _check_name(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            return DeltaTable.create(str(self.folder), schema=schema, mode="error", partition_by=self.partition_by)
+            return DeltaTable.create(
+                str(self.folder),
+                schema=schema,
+                mode="error",
+                partition_by=self.partition_by,
+                configuration={FORMAT_KEY: str(FORMAT)},
+                raise_if_key_not_exists=False,  # the key is ours, none of Delta's
+            )
         except DeltaError:
             table = self._open()  # somebody else made it first
             if table is None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path  # noqa: TC003 - part of a public signature
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from tasks.dataset.split import SplitSpec
-from tasks.errors import BundleError
+from tasks.errors import BundleError, NewerFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FORMAT = 1
 MANIFEST = "manifest.json"
 NEEDED = ("golden.parquet", "model.ubj", "reference.parquet", "schema.json", "spec.json")
 WAY_OUT = "fetch the model version again, promote another one, or train: treadle models"
@@ -92,7 +94,8 @@ def publish(folder: Path, contents: Mapping[str, bytes], facts: Facts) -> str:
 def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest and the bytes of every file that it names, all of them checked before anything else is read.
 
-    Raises BundleError where anything is missing, extra, changed or no plain file.
+    Raises BundleError where anything is missing, extra, changed or no plain file, NewerFormat for a bundle of a newer
+    treadle.
     """
     if folder.is_symlink():
         raise BundleError(f"{folder}: is a link, no folder", WAY_OUT)
@@ -107,10 +110,7 @@ def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[st
     text = (folder / MANIFEST).read_bytes()
     if digest is not None and sha256(text) != digest:
         raise BundleError(f"{folder}: digest is {sha256(text)[:12]}, not {digest[:12]}", WAY_OUT)
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        raise BundleError(f"{folder}: {MANIFEST} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+    manifest = _manifest(folder, text)
     names = {path.name for path in there} - {MANIFEST}
     if extra := sorted(names - manifest.files.keys()):
         raise BundleError(f"{folder}: {extra[0]!r} does not belong here: the manifest does not name it", WAY_OUT)
@@ -123,6 +123,16 @@ def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[st
         if name not in contents or sha256(contents[name]) != entry.sha256:
             raise BundleError(f"{folder}: {name!r} is damaged: it is not what the manifest says", WAY_OUT)
     return manifest, contents
+
+
+def _manifest(folder: Path, text: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        with suppress(ValueError, KeyError, TypeError):  # what is no JSON or names no format is not ours
+            if (made := int(json.loads(text)["format"])) > FORMAT:
+                raise NewerFormat(f"{folder}", made, FORMAT) from error
+        raise BundleError(f"{folder}: {MANIFEST} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
 
 
 def canonical(value: BaseModel | dict[str, list[dict[str, object]]]) -> bytes:

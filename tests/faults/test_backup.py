@@ -102,7 +102,7 @@ def test_a_damaged_backup_is_told_and_leaves_nothing(stages: Stages, tmp_path: P
 @pytest.mark.parametrize(
     ("key", "value", "error", "told"),
     [
-        ("format", 2, UsageError, r"of format 2 by treadle .*; this one knows format 1"),
+        ("format", 2, UsageError, "is of format 2, made by a newer treadle; this one knows format 1"),
         ("files", {"pipelines/../../x": {"sha256": "0", "size": 1}}, DataError, "no file of a project"),
         ("files", {"/etc/passwd": {"sha256": "0", "size": 1}}, DataError, "no file of a project"),
     ],
