@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TICK_SECONDS = 1.0
 RUNS_SECONDS = 10.0
 DETACH_SECONDS = 120.0
+END_SECONDS = 60.0
 
 
 class UpResult(BaseModel):
@@ -53,23 +54,23 @@ def run(settings: Settings, *, detach: bool = False) -> UpResult:
     from infra import supervisor
 
     lock = supervisor.folder(settings) / "up.lock"
-    _wait_for_the_moved(settings)
+    _wait_for_another(settings)
     if detach and supervisor.holder(lock) is None:
         return _detached(settings)
-    with supervisor.held(lock, settings.home) as ours:
+    with supervisor.held(lock, settings.home, for_life=True) as ours:
         if not ours:
             return _renew(settings)
         with _told_to_end() as over:
             return _stay(settings, over)
 
 
-def _wait_for_the_moved(settings: Settings) -> None:
-    """A home that was moved brings its old processes along, which notice and end."""
+def _wait_for_another(settings: Settings) -> None:
+    """One that is ending, or that notices that its home was moved, is waited for; in the end it is made to."""
     from infra import supervisor
 
     lock = supervisor.folder(settings) / "up.lock"
-    deadline = time.monotonic() + DETACH_SECONDS
-    while (known := supervisor.holder(lock)) and known.home not in ("", str(settings.home)):
+    deadline = time.monotonic() + END_SECONDS
+    while (known := supervisor.holder(lock)) and known.home != str(settings.home):
         if time.monotonic() > deadline:
             supervisor.end(lock)
         time.sleep(0.1)
@@ -146,6 +147,7 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
         supervisor.ready(settings, result.prefect)
         _watch(settings, keeper, over)
     finally:
+        supervisor.leave(settings)
         events.emit("up", "ending the worker and MLflow's server")
         keeper.stop()
     return result
@@ -157,7 +159,7 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     from flows.inbox import Intake
     from infra import supervisor
 
-    intake, lost = Intake(settings), supervisor.Lost(settings.home, TAG)
+    intake, lost = Intake(settings), supervisor.Lost(settings.home, TAG, keeper.worker.lock)
     runs_at = 0.0
     trouble = ""
     while not over.wait(TICK_SECONDS):

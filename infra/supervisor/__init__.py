@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from infra.supervisor.keep import Keeper, Service, down, folder, is_holder, logs, ready
+from infra.supervisor.keep import Keeper, Service, down, folder, is_holder, leave, logs, ready
 from infra.supervisor.lost import Lost
 from infra.supervisor.process import Known, end, held, holder
 
@@ -21,6 +21,7 @@ __all__ = [
     "held",
     "holder",
     "is_holder",
+    "leave",
     "logs",
     "ready",
 ]

@@ -57,6 +57,13 @@ def ready(settings: Settings, url: str) -> None:
         process.write(file, process.Known(os.getpid(), str(settings.home), url))
 
 
+def leave(settings: Settings) -> None:
+    """Say in our lock that we are about to end."""
+    if is_holder(settings):
+        with (folder(settings) / "up.lock").open("r+") as file:
+            process.write(file, process.Known(os.getpid()))
+
+
 class Pace:
     """When to start again what has ended: at once, then after 2, 4, ... 60 s, until it has lived for two minutes."""
 

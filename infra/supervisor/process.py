@@ -29,7 +29,7 @@ PROCESSES = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a process wrote of itself. `home` is empty until it is at work; `port` is where it listens, or did."""
+    """What a process wrote of itself. `home` is empty unless it is at work; `port` is where it listens, or did."""
 
     pid: int = 0
     home: str = ""
@@ -85,15 +85,20 @@ def holder(path: Path) -> Known | None:
 
 
 @contextmanager
-def held(path: Path, home: Path) -> Iterator[bool]:
-    """Hold the lock as the process of `home` in the block; False where another one does."""
+def held(path: Path, home: Path, *, for_life: bool = False) -> Iterator[bool]:
+    """Hold the lock as the process of `home` in the block, or `for_life`; False where another one does."""
     file = take(path)
     if file is None:
         yield False
         return
     with file:
         write(file, Known(os.getpid(), str(home)))
-        yield True
+        try:
+            yield True
+        finally:
+            write(file, Known(os.getpid()))
+            if for_life:
+                os.dup(file.fileno())  # the system drops the lock with the process, and not before
 
 
 def end(path: Path, patience: float = STOP_SECONDS) -> bool:
