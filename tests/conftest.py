@@ -26,6 +26,7 @@ LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
 
 STAGED = (
+    "test_bench.py",
     "test_fault_01_kills.py",
     "test_fault_02_kill_between_register_and_promote.py",
     "test_fault_03_kill_while_scoring.py",

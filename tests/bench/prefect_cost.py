@@ -39,12 +39,13 @@ def decorator(function=None, **_):
     return Step(function) if function else Step
 
 if sys.argv[1] == "without":
-    prefect, artifacts = types.ModuleType("prefect"), types.ModuleType("prefect.artifacts")
+    prefect, artifacts, events = (types.ModuleType(f"prefect{part}") for part in ("", ".artifacts", ".events"))
     prefect.flow = prefect.task = decorator
     prefect.runtime = types.SimpleNamespace(flow_run=types.SimpleNamespace(id=None))
     for kind in ("table", "markdown", "link"):
         setattr(artifacts, f"create_{kind}_artifact", lambda **_: None)
-    sys.modules |= {"prefect": prefect, "prefect.artifacts": artifacts}
+    events.emit_event = lambda *_, **__: None
+    sys.modules |= {"prefect": prefect, "prefect.artifacts": artifacts, "prefect.events": events}
 from infra import settings as settings_, orchestrator
 settings = settings_.at(Path(sys.argv[2]))
 orchestrator.prepare(settings)
