@@ -43,10 +43,9 @@ def _of_one(one: Standing, *, up: bool) -> Iterator[tuple[str, str]]:
         if work.state in FAILED:
             yield f"the last `{work.work}` {work.state.lower()}: {work.message} ({work.page})", f"treadle {work.work}"
     if one.quarantine.batches:
-        what = (
-            f"in quarantine, and nobody has decided: batches {one.quarantine.batches:,}, rows {one.quarantine.rows:,}"
-        )
-        yield what, "treadle quarantine list"
+        batches = "1 batch" if one.quarantine.batches == 1 else f"{one.quarantine.batches:,} batches"
+        rows = f" ({one.quarantine.rows:,} rows)" if one.quarantine.rows else ""  # none of a file that cannot be read
+        yield f"{batches}{rows} in quarantine, and nobody has decided", "treadle quarantine list"
     if one.waiting is not None:
         rival = f"version {one.champion.version}" if one.champion else "guessing"
         yield (
