@@ -44,6 +44,7 @@ HINT = "server.json"
 DATABASE = "prefect.db"
 LOG = "server.log"
 LOOPBACK = "127.0.0.1"
+POOL = "treadle"  # the work pool (type process) whose workers run our deployments
 BUSY = 75  # how a server ends whose folder has one already
 
 START_SECONDS = 120.0

@@ -12,12 +12,9 @@ from typing import IO
 
 from infra import settings as settings_
 from infra.orchestrator.serve import take_socket
-from infra.orchestrator.server import LOOPBACK
+from infra.orchestrator.server import LOOPBACK, POOL
 from infra.settings import Settings, child_environment, set_environment, shown
 from infra.supervisor import process
-
-POOL = "treadle"
-"""The work pool (type process) whose runs our worker takes up."""
 
 
 def worker(settings: Settings, lock: IO[str]) -> None:

@@ -15,7 +15,7 @@ from flows import deployments, notify, prefect_file, score
 from flows.ingest import ACCEPTED, resource
 from infra import orchestrator, stores
 from infra import settings as settings_
-from infra.orchestrator import connected, flow_context
+from infra.orchestrator import connected, flow_context, server
 from tasks.errors import NothingPromoted, ServiceError
 from tests.projects import inbox, prefect_database, project, tumours
 
@@ -161,7 +161,7 @@ def worker(settings: Settings) -> Iterator[None]:
     log = settings.state / "worker.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", deployments.POOL],
+            [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", server.POOL],
             env=settings_.child_environment({"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}),
             stdout=output,
             stderr=output,
@@ -255,9 +255,9 @@ def test_prefect_deploy_brings_a_pipeline_to_a_server_that_is_not_ours(
 ) -> None:
     settings, config = clinic
     with flow_context(migrated), connected() as client:
-        client.create_work_pool(WorkPoolCreate(name=deployments.POOL, type="process"), overwrite=True)
+        client.create_work_pool(WorkPoolCreate(name=server.POOL, type="process"), overwrite=True)
     url = orchestrator.state(migrated).url
-    named = {"PIPELINE": config.name, "POOL": deployments.POOL, "TREADLE_HOME": str(settings.home)}
+    named = {"PIPELINE": config.name, "POOL": server.POOL, "TREADLE_HOME": str(settings.home)}
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", str(FILE), "--all"]
     environment = settings_.child_environment({"PREFECT_API_URL": url, **named})
     subprocess.run(command, env=environment, cwd=FILE.parents[1], check=True, capture_output=True, timeout=120)

@@ -1,0 +1,13 @@
+"""What a server runs by itself: for every pipeline the deployments `ingest`, `train`, `score` and `monitor`.
+
+A deployment's full name is the work and the pipeline, `ingest/customers`. `apply` makes the server's what the files in
+`pipelines/` say, `differs` tells where they are not (without asking the server), `start` makes a run of one.
+"""
+
+from __future__ import annotations
+
+from flows.deployments.applying import Change, apply
+from flows.deployments.plans import TAG, WORKS, Plan, Plans, Work, differs, plans
+from flows.deployments.runs import attended, start
+
+__all__ = ["TAG", "WORKS", "Change", "Plan", "Plans", "Work", "apply", "attended", "differs", "plans", "start"]
