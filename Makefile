@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo life test faults bench check lock clean
+.PHONY: help install demo life test faults postgres bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,6 +44,9 @@ test: install  ## all tests but the slow proofs (minutes on 2 cores)
 
 faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundreds of planted models (an hour or more)
 	@$(PYTEST) -m slow --timeout 3600
+
+postgres: install  ## the stores, a whole way and Prefect's server on a PostgreSQL of the tests' own (a quarter of an hour)
+	@$(PYTEST) -m postgres --timeout 900
 
 bench: install  ## what Prefect costs a command, and where the seconds of a small training go
 	@$(BIN)/python -m tests.bench.prefect_cost

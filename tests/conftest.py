@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
     from tasks.config import PipelineConfig
+    from tests.postgres import Cluster
 
 LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
@@ -147,6 +148,15 @@ def prefect_server(server_home: Settings, monkeypatch: pytest.MonkeyPatch) -> st
     url = orchestrator.state(server_home).url
     monkeypatch.setenv("PREFECT_API_URL", url)
     return url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of this session's own."""
+    from tests.postgres import cluster
+
+    with cluster() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from infra import failpoint, sqlite
+from infra import database, failpoint, sqlite
 from infra.ledger import leases, records
 from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
 from tasks.errors import Conflict, NewerFormat, ServiceError, UsageError
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-BUSY_SECONDS = 60
+ONE_AT_A_TIME = 0x7472_6561_646C_65
+"""Of PostgreSQL's advisory locks, the one of whoever looks whether a table must be made: two would collide."""
 Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, VersionRecord, Promotion)
 
 
@@ -257,12 +258,9 @@ class Ledger:
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        file = sqlite.file_of(self.url)
-        if file is None:
-            engine = sa.create_engine(self.url, pool_pre_ping=True)
-        else:
+        if (file := sqlite.file_of(self.url)) is not None:
             sqlite.make(file, _build)
-            engine = _sqlite_engine(file)
+        engine = database.engine(self.url)
         with engine.begin() as con:
             _bring_up_to_date(con, self.url)
         return engine
@@ -301,6 +299,8 @@ class Ledger:
 
 def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
+    if con.dialect.name == "postgresql":
+        con.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
     con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
     found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
     if found is not None and found > records.FORMAT:
@@ -314,16 +314,11 @@ def _bring_up_to_date(con: sa.Connection, url: str) -> None:
 
 
 def _build(aside: Path) -> None:
-    engine = _sqlite_engine(aside)
+    engine = database.engine(sqlite.url_of(aside))
     with engine.connect() as con:
         con.exec_driver_sql("PRAGMA journal_mode = WAL")
     records.metadata.create_all(engine)
     engine.dispose()
-
-
-def _sqlite_engine(file: Path) -> sa.Engine:
-    url = sa.URL.create("sqlite", database=str(file))
-    return sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, poolclass=sa.pool.NullPool)
 
 
 def _named(version: int | None) -> str:

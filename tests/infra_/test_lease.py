@@ -15,6 +15,7 @@ import pytest
 from infra import lease
 from infra.ledger import Ledger
 from tasks.errors import Fenced
+from tests import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +32,9 @@ with lease.hold(Ledger(sys.argv[1]), "shop", "train", "somebody", print) as toke
 MOVE = {"to": 1, "verdict": "PROMOTE", "reason": "better", "who": "me", "bundle": "b", "digest": "d"}
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'treadle.db'}")
+@pytest.fixture(params=postgres.BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    return Ledger(postgres.url(request, request.param, tmp_path / "treadle.db"))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra import database
 from infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord
 from tasks.errors import Conflict, ServiceError, TreadleError
+from tests import postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,9 +85,9 @@ DECISION = Decision(
 )
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'mlruns' / 'treadle.db'}")
+@pytest.fixture(params=postgres.BACKENDS)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    return Ledger(postgres.url(request, request.param, tmp_path / "mlruns" / "treadle.db"))
 
 
 def promote(ledger: Ledger, expected: int | None, to: int, pipeline: str = "shop") -> Promotion:
@@ -115,12 +116,11 @@ def test_decisions_are_numbered_and_a_pending_one_is_completed_once(ledger: Ledg
     assert ledger.decisions("other") == ()
 
 
-def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
-    with sqlite3.connect(tmp_path / "mlruns" / "treadle.db") as con:
-        con.execute("DROP TABLE decisions")
-        con.execute("DROP TABLE label_batches")
-    con.close()
+    with database.engine(ledger.url).begin() as con:
+        con.exec_driver_sql("DROP TABLE decisions")
+        con.exec_driver_sql("DROP TABLE label_batches")
     again = Ledger(ledger.url)
     assert again.decide(DECISION).seq == 1
     assert again.label_batches("shop") == ()
@@ -235,12 +235,24 @@ def test_many_writers_wait_for_each_other(ledger: Ledger) -> None:
     assert len(ledger.batches("shop")) == 50
 
 
-def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
-    writer = sqlite3.connect(tmp_path / "mlruns" / "treadle.db")
-    writer.execute("BEGIN IMMEDIATE")
-    assert ledger.seen("shop", BATCH.sha256) == BATCH
-    writer.close()
+    with database.engine(ledger.url).connect() as writer:
+        writer.exec_driver_sql("UPDATE batches SET status = 'refused'")
+        assert ledger.seen("shop", BATCH.sha256) == BATCH
+        writer.rollback()
+
+
+def test_of_many_who_open_a_new_ledger_at_once_each_can_write(ledger: Ledger) -> None:
+    together = Barrier(8)
+
+    def note(number: int) -> None:
+        together.wait()
+        Ledger(ledger.url).record_batch(replace(BATCH, sha256=f"{number:064}"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(8)))
+    assert len(ledger.batches("shop")) == 8
 
 
 def test_a_damaged_ledger_is_one_clear_error(tmp_path: Path) -> None:
