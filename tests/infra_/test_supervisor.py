@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from infra.supervisor import keep, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 HOLD = """
 import signal, sys, time
@@ -130,3 +131,20 @@ def test_passwords_of_a_server_are_not_written_down(home: Path, monkeypatch: pyt
 def test_down_where_nothing_is_up_makes_nothing(home: Path) -> None:
     assert not supervisor.down(settings_.at(home))
     assert not (home / ".treadle").exists()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
+    text = Path(supervisor.__file__).parents[1].joinpath("treadle.service").read_text()
+    treadle = Path(sys.executable).with_name("treadle")
+    unit = tmp_path / "treadle.service"
+    unit.write_text(text.replace("%h/treadle/.venv/bin/treadle", str(treadle)))
+    said = subprocess.run(
+        ["systemd-analyze", "verify", "--user", "--man=no", str(unit)],
+        env={"XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+    assert text.count("%h/treadle/.venv/bin/treadle") == 2
