@@ -156,6 +156,11 @@ def shown(text: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 
+def secret(name: str) -> str:
+    """The value of a variable that a pipeline's file names as `env:NAME`; empty where it is not set."""
+    return os.environ.get(name, "").strip()
+
+
 def failpoint() -> str:
     """Where a test wants the process to die; see `infra.failpoint`."""
     return os.environ.get(FAILPOINT, "")

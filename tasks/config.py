@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from tasks.alerts import AlertsSpec
 from tasks.booster import BoosterSpec
 from tasks.dataset.schema import nearest
 from tasks.dataset.split import SplitSpec
@@ -99,6 +100,7 @@ class PipelineConfig(BaseModel):
     score: ScoreSpec = ScoreSpec()
     monitor: MonitorSpec = MonitorSpec()
     retrain: RetrainSpec = RetrainSpec()
+    alerts: AlertsSpec = AlertsSpec()
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
@@ -112,7 +114,7 @@ class PipelineConfig(BaseModel):
         Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
         bad rows a batch may have, and what happens after training.
         """
-        after = dict.fromkeys(("labels", "score", "monitor", "retrain"), True)
+        after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts"), True)
         partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
         obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -13,13 +13,16 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from infra import database, failpoint, sqlite
-from infra.ledger import leases, records
+from infra.ledger import leases, records, telling
 from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
 from tasks.errors import Conflict, NewerFormat, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
+
+    from tasks.alerts import Case, News
 
 ONE_AT_A_TIME = 0x7472_6561_646C_65
 """Of PostgreSQL's advisory locks, the one of whoever looks whether a table must be made: two would collide."""
@@ -242,6 +245,16 @@ class Ledger:
         """Say that the holder with this token lives, or with `last` that it is done; raises Fenced for an old one."""
         with self._write() as con:
             leases.sign(con, pipeline, work, token, last=last)
+
+    def told(self, pipeline: str, receiver: str) -> AbstractSet[Case]:
+        """Of what needs a person, what the receiver was told and is not known to be over."""
+        with self._read() as con:
+            return telling.read(con, pipeline, receiver)
+
+    def tell(self, pipeline: str, receiver: str, what: News) -> None:
+        """Note that the receiver was told."""
+        with self._write() as con:
+            telling.write(con, pipeline, receiver, what)
 
     def _select(
         self,

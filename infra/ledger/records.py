@@ -235,3 +235,9 @@ leases = sa.Table(
     *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("token", "beats")),
     *(sa.Column(name, sa.Text, nullable=False) for name in ("holder", "process")),
 )
+told = sa.Table(
+    "told",
+    metadata,
+    *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "receiver", "kind", "about")),
+    sa.Column("at", Utc, nullable=False),
+)

@@ -59,7 +59,7 @@ WRONG = [
     ("gate.trials", 9, "\n[gate]\ntrials = 3", "unknown key 'trials'", "it belongs under [tune]"),
     ("model.monotone.left", 9, "\n[model]\nmonotone = { left = 1 }", "'left' is the target", "features"),
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
-    ("alerts", 8, "\n[alerts]", "unknown key 'alerts'", "known here: name, data"),
+    ("kennels", 8, "\n[kennels]", "unknown key 'kennels'", "known here: name, data"),
     ("tunes", 8, "\n[tunes]", "unknown key 'tunes'", "nearest known key: tune"),
 ]
 

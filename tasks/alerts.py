@@ -1,0 +1,71 @@
+"""Who is told when something needs a person, of what, and which of it is news."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+Kind = Literal["failed", "quarantine", "promotion", "stale", "config"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+
+
+class AlertsSpec(BaseModel):
+    """Where alerts go and what they are about. Addresses hold secrets, so the file only names their variables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    to: tuple[str, ...] = Field(
+        default=(), description="who is told: env:NAME, where the environment's NAME is an address as Apprise has it"
+    )
+    about: tuple[Kind, ...] = Field(default=KINDS, description="what is told")
+    stale_after_hours: float | None = Field(
+        None, gt=0, description="data is stale when no file with rows came for so many hours"
+    )
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _only_names(cls, to: object) -> object:
+        """Refuse anything else without repeating it: it may be an address with its password."""
+        if isinstance(to, list | tuple) and all(isinstance(one, str) and NAME.fullmatch(one) for one in to):
+            return tuple(to)
+        told = {
+            "key": "alerts.to",
+            "message": "holds something else than names of variables; an address may hold a password and stays outside",
+            "allowed": 'a list such as ["env:ALERTS_MAIL"], with the address in the environment variable ALERTS_MAIL',
+        }
+        raise PydanticCustomError("clash", "{message}", told)
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """The variables that hold the addresses, each once."""
+        return tuple(dict.fromkeys(one.removeprefix("env:") for one in self.to))
+
+
+class Case(NamedTuple):
+    """One thing that needs a person: the same as long as it lasts, and another where it comes again."""
+
+    kind: str
+    id: str
+
+
+class News(NamedTuple):
+    """What a receiver does not know yet, and what it was told that is over."""
+
+    new: frozenset[Case]
+    over: frozenset[Case]
+
+
+def news(now: Collection[Case], told: Collection[Case], unsure: Collection[Case] = ()) -> News:
+    """Of what is so `now` whatever was not told before.
+
+    What was told and is over may be told again when it returns; of what is `unsure` nobody knows whether it is over.
+    """
+    return News(frozenset(now) - frozenset(told), frozenset(told) - frozenset(now) - frozenset(unsure))
