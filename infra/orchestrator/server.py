@@ -325,7 +325,7 @@ def ask(api: str, path: str, question: object = None) -> bytes:
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
     body = None if question is None else json.dumps(question).encode()
     headers = {"Content-Type": "application/json", **_login(api)}
-    request = urllib.request.Request(f"{shown(api).rstrip('/')}{path}", body, headers)  # noqa: S310
+    request = urllib.request.Request(f"{shown(api).rstrip('/')}{path}", body, headers)  # noqa: S310 - an http address of ours or of PREFECT_API_URL
     with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
         return bytes(answer.read())
 

@@ -23,7 +23,7 @@ def worker(settings: Settings, lock: IO[str]) -> None:
     os.set_inheritable(lock.fileno(), True)
     command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--type", "process", "--pool", POOL]
     command += ["--name", "treadle"]  # one line on the page of workers, however often it is started
-    os.execve(sys.executable, command, child_environment({}))  # noqa: S606
+    os.execve(sys.executable, command, child_environment({}))  # noqa: S606 - our own interpreter, no shell
 
 
 def mlflow(settings: Settings, lock: IO[str]) -> None:

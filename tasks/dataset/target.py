@@ -22,9 +22,9 @@ ROWS_PER_CLASS = 10
 YES = frozenset(
     """yes y true t 1 positive pos bad default defaulted churn churned fraud spam malignant died dead failed fail late
     readmitted converted won win success survived present sick disease approved accepted delayed attrition left
-    abnormal anomaly >50k""".split()  # noqa: SIM905
+    abnormal anomaly >50k""".split()  # noqa: SIM905 - read as words
 )
-NO = frozenset("no n false f 0 negative neg none not never".split())  # noqa: SIM905
+NO = frozenset("no n false f 0 negative neg none not never".split())  # noqa: SIM905 - read as words
 
 
 @dataclass(frozen=True, slots=True)
