@@ -7,18 +7,20 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from infra.tables import upkeep
 from infra.tables.scratch import connect
 from infra.tables.spool import Spool
 from infra.tables.types import duckdb_type, settle, storable
+from infra.tables.upkeep import Spare
 from tasks.dataset import literal, quote
 from tasks.errors import Conflict, NewerFormat, ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, PostCommitHookProperties, WriterProperties
 
 ATTEMPTS = 20
 ROW_GROUP = 131_072
@@ -56,7 +58,7 @@ class Delta:
         Raises DataError where a column changes its type, Conflict where others kept committing first, UsageError
         where the folder cannot be written, ServiceError where the disk fails, and whatever `source` raises.
         """
-        from deltalake import WriterProperties, write_deltalake
+        from deltalake import write_deltalake
         from deltalake.exceptions import CommitFailedError
 
         self._check_rights()
@@ -77,7 +79,8 @@ class Delta:
                         mode="overwrite",
                         predicate=predicate,
                         schema_mode="merge",
-                        writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP),
+                        writer_properties=_properties(),
+                        post_commithook_properties=_keeping_versions(),
                     )
                 except CommitFailedError:
                     continue
@@ -121,6 +124,36 @@ class Delta:
         table = self._open()
         return [] if table is None else [dict(values) for values in table.partitions()]
 
+    def spare(self, keep: Iterable[int], days: int) -> Spare:
+        """What neither the newest version, nor one of `keep`, nor any of the last `days` days needs."""
+        table = self._open()
+        if table is None:
+            return Spare((), ())
+        with self._told():
+            return upkeep.spare(table, self.folder, keep, days)
+
+    def compact(self, *, dry_run: bool) -> int:
+        """By how many files the newest version could be fewer, where it is worth it; then they are, in one commit.
+
+        The rows and their order stay, and older versions keep their files. Raises Conflict where another writer was
+        first.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        table = self._open()
+        if table is None:
+            return 0
+        with self._told():
+            fewer = upkeep.fewer(table)
+            if fewer and not dry_run:
+                try:
+                    table.optimize.compact(
+                        writer_properties=_properties(), post_commithook_properties=_keeping_versions()
+                    )
+                except CommitFailedError as error:
+                    raise Conflict(f"table {self.folder}: another writer was first", "run the command again") from error
+        return fewer
+
     def _replayed(self, where: Mapping[str, str], spool: Spool) -> bool:
         """Whether the table has just these rows there already; asked only where it has any, as after a kill."""
         if not any(where.items() <= part.items() for part in self.partitions()):
@@ -161,7 +194,14 @@ class Delta:
         replaced = ", ".join(f"CAST({quote(name)} AS DOUBLE) AS {quote(name)}" for name in columns)
         with connect(self.scratch) as con:
             rows = con.sql(f"SELECT * REPLACE ({replaced}) FROM {self.relation(version)}").to_arrow_reader(ROW_GROUP)
-            write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", partition_by=self.partition_by)
+            write_deltalake(
+                table,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                partition_by=self.partition_by,
+                post_commithook_properties=_keeping_versions(),
+            )
 
     def _files(self, table: DeltaTable, where: Mapping[str, Sequence[str]]) -> list[Path]:
         import pyarrow as pa
@@ -240,6 +280,19 @@ class Delta:
                 f"table {self.folder}: {first}",
                 "look at the folder's rights and at the free space on its disk",
             ) from error
+
+
+def _properties() -> WriterProperties:
+    from deltalake import WriterProperties
+
+    return WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP)
+
+
+def _keeping_versions() -> PostCommitHookProperties:
+    """After a commit the log stays whole: by default what is 30 days old goes, and with it what models refer to."""
+    from deltalake import PostCommitHookProperties
+
+    return PostCommitHookProperties(cleanup_expired_logs=False)
 
 
 def _arrow(table: DeltaTable) -> pa.Schema:

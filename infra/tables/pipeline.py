@@ -14,10 +14,12 @@ from tasks.dataset import literal, quarantine_schema, quote
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+    from infra.tables.upkeep import Spare
 
 AT_ONCE = 50_000  # rows of a batch that we hand out
 PARTITIONS = {"predictions": ("_batch_id", "purpose", "model_digest")}
@@ -102,6 +104,14 @@ class Tables:
     def batches(self, name: str) -> set[str]:
         """The batches of which the table `name` has rows."""
         return {part["_batch_id"] for part in self._delta(name).partitions()}
+
+    def spare(self, name: str, keep: Iterable[int], days: int) -> Spare:
+        """Files of the table `name` that nobody needs: see `Delta.spare`."""
+        return self._delta(name).spare(keep, days)
+
+    def compact(self, name: str, *, dry_run: bool) -> int:
+        """Make many small files of the table `name` few: see `Delta.compact`."""
+        return self._delta(name).compact(dry_run=dry_run)
 
     def truth(
         self,
