@@ -7,24 +7,31 @@ because Prefect would pass it by.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads the signatures of flows
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.steps import AWAY
 from tasks.errors import NothingPromoted, TreadleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from infra.settings import Settings
 
+log = logging.getLogger("treadle")
+
 LIVES = 3
 """A run that was killed so often is not taken up again: it may be what kills it."""
+
+PAUSES = (5.0, 15.0, 40.0, 60.0)
+"""Seconds after which a run begins again whose database or server does not answer; then it has failed."""
 
 
 class Options(BaseModel):
@@ -68,6 +75,16 @@ class MonitorOptions(Options):
     """Nothing can be chosen."""
 
 
+class PromoteOptions(Options):
+    """A person's word on a version."""
+
+    version: int = Field(ge=1, title="Version", description="the version that becomes champion")
+    reason: str = Field(min_length=1, title="Reason", description="why; it stands in the ledger for ever")
+    decline: bool = Field(
+        default=False, title="Decline", description="the version waits for a person's word, and shall not be champion"
+    )
+
+
 def _name() -> str:
     return f"{runtime.flow_run.flow_name} {runtime.deployment.name}"
 
@@ -78,25 +95,29 @@ INGEST, TRAIN, SCORE, MONITOR = IngestOptions(), TrainOptions(), ScoreOptions(),
 @flow(name="ingest", flow_run_name=_name)
 def ingest(options: IngestOptions = INGEST) -> State[None]:
     """Take what waits in the pipeline's sources through its contract."""
-    from flows import ingest as work
 
-    with _place() as (settings, pipeline):
+    def work(settings: Settings, pipeline: str) -> str:
+        from flows.ingest import ingest
+
         paths = [str(Path(settings.home, path)) for path in options.paths]
-        result = work.ingest.fn(str(settings.home), pipeline, paths, options.labels)
+        result = ingest.fn(str(settings.home), pipeline, paths, options.labels)
         files = len(result.batches) + len(result.labels.batches)
-        return Completed(
-            message=f"{files} new files: {result.accepted:,} rows accepted, {result.quarantined:,} quarantined, "
+        return (
+            f"{files} new files: {result.accepted:,} rows accepted, {result.quarantined:,} quarantined, "
             f"{result.labels.new + result.labels.revised:,} labels new or revised"
         )
+
+    return _carried_out(work)
 
 
 @flow(name="train", flow_run_name=_name)
 def train(options: TrainOptions = TRAIN) -> State[None]:
     """Train a challenger on what is there, judge it, and promote it where it is better."""
-    from flows import train as work
 
-    with _place() as (settings, pipeline):
-        result = work.train.fn(
+    def work(settings: Settings, pipeline: str) -> str:
+        from flows.train import TrainResult, train
+
+        result = train.fn(
             str(settings.home),
             pipeline,
             options.trials,
@@ -106,52 +127,86 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
             options.if_due,
         )
         said = f"{result.decision}: {result.headline}"
-        if isinstance(result, work.TrainResult) and result.waits:
+        if isinstance(result, TrainResult) and result.waits:
             said += f"; it waits for a person: treadle promote {result.version} --reason '...' -p {pipeline}"
-        return Completed(message=said)
+        return said
+
+    return _carried_out(work)
 
 
 @flow(name="score", flow_run_name=_name)
 def score(options: ScoreOptions = SCORE) -> State[None]:
     """Predict the rows that have no label and no prediction yet."""
-    from flows import score as work
 
-    with _place() as (settings, pipeline):
+    def work(settings: Settings, pipeline: str) -> str:
+        from flows.score import score
+
         try:
-            result = work.score.fn(str(settings.home), pipeline, options.rescore)
+            result = score.fn(str(settings.home), pipeline, options.rescore)
         except NothingPromoted as error:
-            return Completed(message=f"nothing was scored: {error.message}")
-        return Completed(message=f"{result.rows:,} rows scored by version {result.version}")
+            return f"nothing was scored: {error.message}"
+        return f"{result.rows:,} rows scored by version {result.version}"
+
+    return _carried_out(work)
 
 
 @flow(name="monitor", flow_run_name=_name)
 def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
-    from flows import monitor as work
 
-    with _place() as (settings, pipeline):
+    def work(settings: Settings, pipeline: str) -> str:
+        from flows.monitor import monitor
+
         try:
-            result = work.monitor.fn(str(settings.home), pipeline)
+            result = monitor.fn(str(settings.home), pipeline)
         except NothingPromoted as error:
-            return Completed(message=f"nothing was measured: {error.message}")
-        return Completed(message=f"retraining is due: {result.reason}" if result.due else "nothing is due")
+            return f"nothing was measured: {error.message}"
+        return f"retraining is due: {result.reason}" if result.due else "nothing is due"
+
+    return _carried_out(work)
 
 
-@contextmanager
-def _place() -> Iterator[tuple[Settings, str]]:
-    """The home of TREADLE_HOME, and the pipeline after which the run's deployment is named.
+@flow(name="promote", flow_run_name=_name)
+def promote(options: PromoteOptions) -> State[None]:
+    """Make a version the champion because a person says so, or decline one that waits for their word."""
 
-    Where the process is killed in the block, the next one closes the runs within this run. Raises TreadleError for a
-    run that was killed too often.
+    def work(settings: Settings, pipeline: str) -> str:
+        from flows import promote
+        from tasks import config as config_
+
+        config = config_.load(settings.home / "pipelines" / f"{pipeline}.toml")
+        result = promote.run(settings, config, options.version, options.reason, decline=options.decline)
+        return f"version {result.to} is {'declined' if result.declined else 'the champion'}: {result.reason}"
+
+    return _carried_out(work)
+
+
+def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:
+    """Do the run's work, on the home of TREADLE_HOME and the pipeline after which its deployment is named.
+
+    What it says at its end is the run's message; an error says what is wrong and the way out. Where a database or
+    server does not answer, it begins again after a pause, as often as there are `PAUSES`. Where the process is killed,
+    the next one closes the runs within this run.
     """
     from infra import orchestrator
     from infra import settings as settings_
 
     if runtime.flow_run.run_count > LIVES:
-        raise TreadleError(
-            f"this run was killed {LIVES} times, and is not taken up again",
-            "see in its logs where it ended; make room or mend what kills it, then run the deployment anew",
+        return Failed(
+            message=f"This run was killed {LIVES} times, and is not taken up again. See in its logs where it ended; "
+            "make room or mend what kills it, then run the deployment anew."
         )
     settings = settings_.find()
     with orchestrator.present(settings):
-        yield settings, str(runtime.deployment.name)
+        for pause in (*PAUSES, None):
+            try:
+                return Completed(message=work(settings, str(runtime.deployment.name)))
+            except AWAY as error:
+                told = error.message if isinstance(error, TreadleError) else str(error)
+                if pause is None:
+                    return Failed(message=f"{told}\nAfter {len(PAUSES)} more attempts it was left.")
+                log.warning("%s; beginning again in %g s", told, pause)
+            except TreadleError as error:
+                return Failed(message=str(error))
+            time.sleep(pause)
+    raise AssertionError("the last attempt has no pause after it")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Version(BaseModel):
-    """A registered model and what the gate said of it."""
+    """A registered model and what the gate said of it; `declined` by whom and why, or empty."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,6 +30,7 @@ class Version(BaseModel):
     run_key: str
     run_id: str
     created_at: datetime
+    declined: str = ""
 
 
 class Move(BaseModel):
@@ -83,6 +84,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
     champion = stores.ledger.champion(config.name)
     at_top = champion.version_to if champion else None
     waits = waiting(stores.ledger, config.name)
+    declined = {version: f"{one.who}: {one.reason}" for version, one in stores.ledger.declined(config.name).items()}
     history = tuple(
         Move(
             seq=one.seq,
@@ -111,6 +113,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
                 run_key=one.run_key,
                 run_id=one.run_id,
                 created_at=one.created_at,
+                declined=declined.get(one.version, ""),
             )
             for one in stores.ledger.versions(config.name)
         ),

@@ -1,8 +1,11 @@
-"""`treadle promote V --reason ...`: a person's move, checked and audited; and the settling of half-done moves."""
+"""`treadle promote V --reason ...`: a person's move, checked and audited; a better version that is declined; and the
+settling of half-done moves.
+"""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +23,7 @@ BY_HAND = "BY HAND"
 
 
 class PromoteResult(BaseModel):
-    """One move of the champion."""
+    """One move of the champion; or, `declined`, that there is none: the champion is `from`, and `seq` is 0."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -30,26 +33,31 @@ class PromoteResult(BaseModel):
     seq: int
     reason: str
     who: str
+    declined: bool = False
 
     def exit_code(self) -> int:
         """Always 0: what cannot be moved raises."""
         return 0
 
 
-def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -> PromoteResult:
-    """Make `version` the champion because a person says so.
+def run(
+    settings: Settings, config: PipelineConfig, version: int, reason: str, *, decline: bool = False
+) -> PromoteResult:
+    """Make `version` the champion because a person says so; or `decline` it, where it waits for a person's word.
 
     The bundle is verified and must reproduce its golden rows first. The same move by the same person with the same
     reason, as after a kill, is done already. Raises UsageError for an unknown version, an
-    empty reason or the version that is champion already, BundleError for a damaged bundle, Conflict where somebody
-    else moved first.
+    empty reason, the version that is champion already or one to decline that does not wait, BundleError for a damaged
+    bundle, Conflict where somebody else moved first.
     """
     from infra import stores as stores_
 
     if not reason.strip():
-        raise UsageError("a promotion by hand needs a reason", "say it with --reason '...'")
+        raise UsageError("a person's word needs a reason", "say it with --reason '...'")
     stores = stores_.open(settings, config.name)
     settle(stores)
+    if decline:
+        return _decline(stores, version, reason.strip())
     champion = stores.ledger.champion(config.name)
     if champion is not None and champion.version_to == version:
         said = (champion.verdict, champion.reason, champion.who) == (BY_HAND, reason.strip(), settings.who)
@@ -67,14 +75,40 @@ def run(settings: Settings, config: PipelineConfig, version: int, reason: str) -
     )
 
 
+def _decline(stores: Stores, version: int, reason: str) -> PromoteResult:
+    from infra.ledger import Declined
+
+    ledger, pipeline = stores.ledger, stores.pipeline
+    champion = ledger.champion(pipeline)
+    waits = waiting(ledger, pipeline)
+    if waits is not None and waits.version == version:
+        ledger.decline(Declined(pipeline, version, datetime.now(UTC), reason, stores.settings.who))
+    said = ledger.declined(pipeline).get(version)
+    if said is None:
+        who = "nobody does" if waits is None else f"version {waits.version} does"
+        raise UsageError(f"version {version} of {pipeline} waits for nobody's word ({who})", "see: treadle models")
+    if said.reason != reason:
+        raise UsageError(f"version {version} was declined already, by {said.who}: {said.reason}", "see: treadle models")
+    return PromoteResult(
+        pipeline=pipeline,
+        from_version=champion.version_to if champion else None,
+        to=version,
+        seq=0,
+        reason=said.reason,
+        who=said.who,
+        declined=True,
+    )
+
+
 def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
     """The newest version that the gate found better than today's champion and that never took the chair; else None.
 
-    Another champion settles it: then its verdict is about somebody who has left.
+    Another champion settles it: then its verdict is about somebody who has left. So does a person who declines it, and
+    with it those before.
     """
     moves = ledger.history(pipeline)
     now, been = (moves[0].version_to if moves else None), {one.version_to for one in moves}
-    return next(
+    found = next(
         (
             one
             for one in ledger.versions(pipeline)
@@ -82,6 +116,7 @@ def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
         ),
         None,
     )
+    return None if found is None or found.version in ledger.declined(pipeline) else found
 
 
 def move(

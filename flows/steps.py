@@ -30,6 +30,9 @@ R = TypeVar("R")
 
 RETRY_DELAYS: list[float] = [1, 5]
 
+AWAY = (ServiceError, ConnectionError, TimeoutError)
+"""What says of a server or database that it does not answer; it may come back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
@@ -134,4 +137,4 @@ def transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     Damaged data, a wrong config and our own bugs stay what they are.
     """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ServiceError | Conflict | ConnectionError | TimeoutError)
+    return isinstance(error, (*AWAY, Conflict))

@@ -1,4 +1,4 @@
-"""What a server runs by itself: for every pipeline the deployments `ingest`, `train`, `score` and `monitor`.
+"""What a server runs by itself: for every pipeline a deployment of each kind of work.
 
 A deployment's full name is the work and the pipeline, `ingest/customers`. `apply` makes the server's what the files in
 `pipelines/` say, `differs` tells where they are not (without asking the server), `start` makes a run of one.

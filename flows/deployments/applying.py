@@ -157,10 +157,5 @@ def _check_free(client: SyncPrefectClient, plan: Plan) -> None:
 def _flow(work: Work) -> Flow[Any, Any]:
     from flows import deployed
 
-    flows: dict[Work, Flow[Any, Any]] = {
-        "ingest": deployed.ingest,
-        "train": deployed.train,
-        "score": deployed.score,
-        "monitor": deployed.monitor,
-    }
-    return flows[work]
+    flow: Flow[Any, Any] = getattr(deployed, work)  # as the entry point names it
+    return flow

@@ -20,7 +20,7 @@ TAG = "treadle"
 
 HEARTBEAT_SECONDS = 30
 
-Work = Literal["ingest", "train", "score", "monitor"]
+Work = Literal["ingest", "train", "score", "monitor", "promote"]
 WORKS: tuple[Work, ...] = get_args(Work)
 
 ABOUT: dict[Work, str] = {
@@ -28,6 +28,7 @@ ABOUT: dict[Work, str] = {
     "train": "Trains a challenger for `{0}`, judges it, and promotes it if it is better.",
     "score": "Predicts the rows of `{0}` that have neither label nor prediction.",
     "monitor": "What the predictions of `{0}` turned out to be worth, and whether it is time to train again.",
+    "promote": "A person's word on a version of `{0}`: it becomes champion, or it is declined.",
 }
 
 

@@ -70,7 +70,8 @@ def runs(settings: Settings) -> tuple[Work, ...]:
         return ()
     known = Runs(server.url, None if server.own else settings.home, TAG)
     try:
-        last, following = known.last(WORKS), known.next(WORKS)
+        last, following = known.last(works), known.next(works)
+    works = [one for one in WORKS if one != "promote"]  # a person's own, who has seen how it ended
     except (OSError, ValueError):
         return ()
     return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))

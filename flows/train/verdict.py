@@ -31,7 +31,8 @@ BATCHES_KEPT = 50
 def finished(ref: RunRef) -> TrainResult | None:
     """The result of this run if it was registered before; a promotion that a kill left undone is made up for.
 
-    Only while the chair is as it was when the model was judged: else its verdict is about somebody who has left.
+    Only while the chair is as it was when the model was judged: else its verdict is about somebody who has left. Nor
+    where a person has declined it.
     """
     ledger = ref.open().stores.ledger
     record = ledger.by_run(ref.pipeline, ref.run_key)
@@ -39,7 +40,8 @@ def finished(ref: RunRef) -> TrainResult | None:
         return None
     result = TrainResult.model_validate_json(record.result)
     promoted = any(move.version_to == record.version for move in ledger.history(ref.pipeline))
-    if result.decision == "PROMOTE" and not promoted and ref.champion == result.against:
+    open_ = not promoted and record.version not in ledger.declined(ref.pipeline)
+    if result.decision == "PROMOTE" and open_ and ref.champion == result.against:
         return seat(ref, result)
     return result.model_copy(update={"promoted": promoted})
 

@@ -8,6 +8,6 @@ pipelines of a home: SQLite (`mlruns/treadle.db`), or PostgreSQL by its URL.
 from __future__ import annotations
 
 from infra.ledger.book import Ledger
-from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
+from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
 
-__all__ = ["BatchRecord", "Decision", "LabelRecord", "Lease", "Ledger", "Promotion", "VersionRecord"]
+__all__ = ["BatchRecord", "Decision", "Declined", "LabelRecord", "Lease", "Ledger", "Promotion", "VersionRecord"]

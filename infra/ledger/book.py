@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from infra import database, failpoint, sqlite
 from infra.ledger import leases, records, telling
-from infra.ledger.records import BatchRecord, Decision, LabelRecord, Lease, Promotion, VersionRecord
+from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
 from tasks.errors import Conflict, NewerFormat, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ONE_AT_A_TIME = 0x7472_6561_646C_65
 """Of PostgreSQL's advisory locks, the one of whoever looks whether a table must be made: two would collide."""
-Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, VersionRecord, Promotion)
+Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, Declined, VersionRecord, Promotion)
 
 
 class Ledger:
@@ -101,6 +101,15 @@ class Ledger:
             BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
         )
 
+    def taken_in(self, pipeline: str) -> str:
+        """What was accepted so far, in a word: another one as soon as there is more; empty before the first batch."""
+        counts: list[object] = []
+        with self._read() as con:
+            for table in (records.batches, records.label_batches):
+                wanted = (table.c.pipeline == pipeline, table.c.status == "accepted")
+                counts += con.execute(sa.select(sa.func.count(), sa.func.max(table.c.at)).where(*wanted)).one()
+        return " ".join(str(one) for one in counts) if any(counts) else ""
+
     @failpoint.around("ledger.version")
     def add_version(self, record: VersionRecord) -> VersionRecord:
         """Note a version and return what is noted; a run key that is known changes nothing."""
@@ -134,6 +143,15 @@ class Ledger:
             iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)),
             None,
         )
+
+    def decline(self, record: Declined) -> None:
+        """Note that a version stays out of the chair; the first word on it counts."""
+        with suppress(IntegrityError), self._write() as con:
+            con.execute(sa.insert(records.declined).values(asdict(record)))
+
+    def declined(self, pipeline: str) -> dict[int, Declined]:
+        """What was declined, by version."""
+        return {one.version: one for one in self._select(Declined, records.declined, pipeline)}
 
     def champion(self, pipeline: str) -> Promotion | None:
         """The move that made today's champion; None before the first."""

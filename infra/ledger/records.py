@@ -125,6 +125,17 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """A person's word that a version which waited stays out of the chair."""
+
+    pipeline: str
+    version: int
+    at: datetime
+    reason: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who may do one kind of work on a pipeline; `token` counts its holders from 1, `beats` a holder's signs of life.
 
@@ -221,6 +232,21 @@ promotions = sa.Table(
     sa.Column("version_to", sa.Integer, nullable=False),
     *(sa.Column(name, sa.Text, nullable=False) for name in ("verdict", "reason", "who", "bundle", "digest")),
     sa.Column("pending", sa.Boolean, nullable=False),
+)
+declined = sa.Table(
+    "declined",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("reason", "who")),
+)
+retired = sa.Table(
+    "retired",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, nullable=False),
 )
 reads = sa.Table(
     "holdout_reads",

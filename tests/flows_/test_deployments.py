@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.config import PipelineConfig
 
 FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
-NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}"]
+NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}", "promote/{}"]
 
 
 def add(settings: Settings, name: str, sections: str = "") -> Path:
@@ -108,7 +108,13 @@ def test_a_run_form_has_bounds_and_defaults_and_refuses_what_it_does_not_know(ho
     with pytest.raises(ServiceError, match="no deployment ingest/form"):
         deployments.start(settings, "form", "ingest")
     deployments.apply(settings)
-    for work, options in (("train", {"trials": 0}), ("train", {"trails": 3}), ("monitor", {"x": 1})):
+    for work, options in (
+        ("train", {"trials": 0}),
+        ("train", {"trails": 3}),
+        ("monitor", {"x": 1}),
+        ("promote", {"version": 1, "reason": ""}),
+        ("promote", {}),
+    ):
         with pytest.raises(ServiceError, match="refuses these options"):
             deployments.start(settings, "form", work, **options)  # type: ignore[arg-type]
     form = read(settings, "train/form").parameter_openapi_schema

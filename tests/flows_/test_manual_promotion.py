@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flows import models, promote, train
+from infra import stores
+from infra.ledger import VersionRecord
 from tasks import config as config_
+from tasks.errors import UsageError
 from tests.projects import project, tumours
 
 if TYPE_CHECKING:
@@ -69,3 +74,41 @@ def test_a_model_beyond_the_limits_is_refused_with_the_figures(home: Path) -> No
     assert (result.decision, result.promoted, result.exit_code()) == ("REFUSED", False, 4)
     assert "MB (gate.max_model_mb: 1e-06)" in result.headline
     assert any("ms on this machine (gate.max_ms_per_1000_rows: 0.001)" in reason for reason in result.reasons)
+
+
+def judged(version: int, decision: str, against: int | None) -> VersionRecord:
+    """A version as the gate leaves it in the ledger."""
+    texts = dict.fromkeys(("run_id", "headline", "metric", "data_version", "bundle", "digest"), "")
+    return VersionRecord(
+        pipeline="clinic",
+        version=version,
+        run_key=f"run {version}",
+        decision=decision,
+        value=0.9,
+        champion_value=0.8,
+        result=json.dumps({"against": against}),
+        created_at=datetime.now(UTC),
+        **texts,
+    )
+
+
+def test_a_version_that_waits_can_be_declined_with_a_reason_and_those_before_it_wait_no_more(home: Path) -> None:
+    settings, config = project(home, tumours(), "Malignant")
+    ledger = stores.open(settings, config.name).ledger
+    for version, decision in ((1, "PROMOTE"), (2, "KEEP"), (3, "PROMOTE")):
+        ledger.add_version(judged(version, decision, None))
+    for version, reason, why in ((1, "too slow", "version 3 does"), (2, "x", "version 3 does"), (3, " ", "a reason")):
+        with pytest.raises(UsageError, match=why):
+            promote.run(settings, config, version, reason, decline=True)
+    said = promote.run(settings, config, 3, "too slow ", decline=True)
+    assert (said.declined, said.from_version, said.to, said.reason) == (True, None, 3, "too slow")
+    assert promote.run(settings, config, 3, "too slow", decline=True) == said, "as after a kill"
+    with pytest.raises(UsageError, match=r"declined already, by .*: too slow"):
+        promote.run(settings, config, 3, "too old", decline=True)
+    known = models.run(settings, config)
+    assert known.waiting is None
+    assert [bool(one.declined) for one in known.versions] == [True, False, False]
+    with pytest.raises(UsageError, match="nobody does"):
+        promote.run(settings, config, 1, "too slow", decline=True)
+    ledger.add_version(judged(4, "PROMOTE", None))
+    assert models.run(settings, config).waiting == 4

@@ -70,26 +70,32 @@ def models(
 
 
 @commands.command(
-    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle promote 3 --reason 'agreed with the sales team'")
+    cls=Page,
+    rich_help_panel=GROUP,
+    epilog=examples(
+        "treadle promote 3 --reason 'agreed with the sales team'",
+        "treadle promote 3 --decline --reason 'not in December'",
+    ),
 )
 def promote(
     context: typer.Context,
     *,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that becomes champion.")],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.")],
+    decline: Annotated[bool, typer.Option("--decline", help="It waits for your word, and shall not be.")] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
     """Make a version the champion because you say so.
 
-    Its bundle is verified first; the move stands in the ledger with its reason.
+    Its bundle is verified first; the move stands in the ledger with its reason. Or decline one that waits for you.
     """
     from flows.cli import show
 
     def verb() -> PromoteResult:
         from flows import promote
 
-        return promote.run(*opened(pipeline), version, reason)
+        return promote.run(*opened(pipeline), version, reason, decline=decline)
 
     return carry_out(context.obj, "promote", verb, show.promote, as_json=as_json, pipeline=pipeline)
 

@@ -25,7 +25,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
             (
                 "champion" if one.champion else "",
                 one.version,
-                one.decision,
+                f"{one.decision}, declined" if one.declined else one.decision,
                 one.metric,
                 one.value,
                 one.champion_value,
@@ -52,7 +52,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
         screen.next("the first one", "train")
     elif result.waiting is not None:
         screen.line(
-            (f"version {result.waiting} is better and waits: ", "bold yellow"), "a person confirms, or leaves it"
+            (f"version {result.waiting} is better and waits: ", "bold yellow"), "a person confirms, or declines it"
         )
         screen.next("it takes the chair", "promote", str(result.waiting), "--reason", "'...'")
     elif result.champion is None:
@@ -88,7 +88,11 @@ def rollback(result: RollbackResult, screen: Screen) -> None:
 
 
 def promote(result: PromoteResult, screen: Screen) -> None:
-    """The move and its entry in the ledger."""
+    """The move and its entry in the ledger; or that there is none."""
+    if result.declined:
+        screen.line(f"version {result.to} of {result.pipeline} is declined (by {result.who}: {result.reason})")
+        screen.next("another one", "train", "--again")
+        return
     before = f"version {result.from_version}" if result.from_version is not None else "nobody"
     screen.line(
         (f"version {result.to}", "bold green"),
