@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 LIBPQ = ("psycopg", "psycopg2")
+MAKING = 0x7472_6561_646C_65
+"""Of PostgreSQL's advisory locks, ours."""
 
 
 def engine(url: str) -> sa.Engine:
@@ -21,3 +29,18 @@ def engine(url: str) -> sa.Engine:
     elif parsed.get_driver_name() in LIBPQ and "connect_timeout" not in parsed.query:
         wait["connect_timeout"] = CONNECT_SECONDS  # else it is the system's: minutes
     return sa.create_engine(parsed, connect_args=wait, poolclass=sa.pool.NullPool)
+
+
+@contextmanager
+def making(url: str) -> Iterator[None]:
+    """A block for one process at a time, where the database is PostgreSQL: to make tables that are not there.
+
+    Two that make the same table there collide, whatever `IF NOT EXISTS` says.
+    """
+    there = engine(url)
+    if there.dialect.name != "postgresql":
+        yield
+        return
+    with there.connect() as con:  # the lock goes with the connection
+        con.execute(sa.select(sa.func.pg_advisory_lock(MAKING)))
+        yield

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra import failpoint, sqlite
-from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, local_path, quiet
+import sqlalchemy as sa
+
+from infra import database, failpoint, sqlite
+from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, local_path, quiet, unreachable
 from tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 ALIAS = "champion"
-BUSY_SECONDS = 60
 DIGEST = "treadle.digest"
 SCORER = Path(__file__).with_name("scorer.py")
 PINNED = ("xgboost", "numpy", "pandas", "mlflow")
@@ -165,22 +165,27 @@ class Registry:
     def champion_alias(self) -> int | None:
         """The version that the alias `champion` points at; None where there is no alias.
 
-        A database on this machine is asked directly: MLflow takes seconds to import.
+        A database is asked directly: MLflow takes seconds to import.
         """
-        if (file := sqlite.file_of(self.settings.registry)) is not None:
-            return self._alias_in(file)
+        if not self.settings.registry.startswith("http"):
+            return self._alias_in(self.settings.registry)
         with quiet():
             found = self._client.search_registered_models(f"name = '{self.pipeline}'")
             versions = [int(version) for model in found for alias, version in model.aliases.items() if alias == ALIAS]
             return versions[0] if versions else None
 
-    def _alias_in(self, file: Path) -> int | None:
-        query = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
-        if not file.exists():
+    def _alias_in(self, url: str) -> int | None:
+        if (file := sqlite.file_of(url)) is not None and not file.exists():
             return None
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as con:
-            found = con.execute(query, (self.pipeline, ALIAS)).fetchone()
-        return int(found[0]) if found else None
+        query = sa.text("SELECT version FROM registered_model_aliases WHERE name = :name AND alias = :alias")
+        try:
+            with database.engine(url).connect() as con:
+                found = con.execute(query, {"name": self.pipeline, "alias": ALIAS}).scalar()
+        except sa.exc.ProgrammingError:  # PostgreSQL's word for: no such table yet
+            return None
+        except (sa.exc.ArgumentError, sa.exc.DBAPIError) as error:
+            raise unreachable(error) from error
+        return None if found is None else int(found)
 
     @failpoint.around("mlflow.alias")
     def set_champion(self, version: int) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from infra import failpoint, moved, sqlite
+from infra import database, failpoint, moved, sqlite
 from infra.ledger import Ledger
 from infra.tables import Tables
-from tasks.errors import BundleError
+from tasks.errors import BundleError, ServiceError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
 
     from infra.registry import Registry
     from infra.settings import Settings
@@ -87,15 +89,45 @@ class Stores:
         """What the ledger keeps of where a registered version's bundle is; see `Registry.address`."""
         return self.registry.address(version)
 
-    def study_storage(self) -> BaseStorage:
-        """Optuna's storage, in which a study outlives its process."""
+    @contextmanager
+    def studies(self) -> Iterator[BaseStorage]:
+        """Optuna's storage, in which a study outlives its process, for the block.
+
+        Raises ServiceError where its database does not answer, UsageError where it cannot be reached by this URL.
+        """
+        import optuna
+        import sqlalchemy as sa
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            storage = self._studies()
+            try:
+                yield _with_failpoint(storage)
+            finally:
+                storage.remove_session()
+                storage.engine.dispose()
+        except (ImportError, sa.exc.ArgumentError) as error:
+            raise UsageError(
+                f"the tuning URL cannot be used: {str(error).splitlines()[0]}",
+                "TREADLE_TUNING_URL is a SQLAlchemy URL whose driver is installed; unset, the studies are in mlruns/",
+            ) from error
+        except (sa.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+            cause = str(getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error).splitlines()[0]
+            url = sa.make_url(self.settings.tuning).render_as_string(hide_password=True)
+            raise ServiceError(
+                f"the tuning studies at {url} do not answer: {cause}",
+                "look at TREADLE_TUNING_URL and the server, or at the file's rights and disk; "
+                "the same command goes on where this one stopped",
+            ) from error
+
+    def _studies(self) -> RDBStorage:
         import optuna
         from sqlalchemy.pool import NullPool
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         url, file = self.settings.tuning, sqlite.file_of(self.settings.tuning)
         if file is None:
-            return _with_failpoint(optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True}))
+            with database.making(url):
+                return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         options = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
 
         def build(aside: Path) -> None:
@@ -103,7 +135,7 @@ class Stores:
             storage.engine.dispose()
 
         sqlite.make(file, build)
-        return _with_failpoint(optuna.storages.RDBStorage(url, engine_kwargs=options))
+        return optuna.storages.RDBStorage(url, engine_kwargs=options)
 
 
 def _with_failpoint(storage: BaseStorage) -> BaseStorage:

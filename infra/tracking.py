@@ -65,10 +65,15 @@ def quiet() -> Iterator[None]:
         except PermissionError as error:
             raise UsageError(f"{error.filename}: no right to write here", "mend the folder's rights") from error
         except (MlflowException, RequestException, DBAPIError, OSError) as error:
-            raise ServiceError(
-                f"MLflow: {_in_one_line(error)}",
-                "look at TREADLE_TRACKING_URI and its server, or at the folder mlruns/ and its disk",
-            ) from error
+            raise unreachable(error) from error
+
+
+def unreachable(error: Exception) -> ServiceError:
+    """What a person is told where MLflow's server, its database or disk does not do what it is asked."""
+    return ServiceError(
+        f"MLflow: {_in_one_line(error)}",
+        "look at TREADLE_TRACKING_URI and its server, or at the folder mlruns/ and its disk",
+    )
 
 
 def _in_one_line(error: Exception) -> str:
@@ -256,8 +261,8 @@ class Tracking:
     @cached_property
     def experiment_id(self) -> str:
         """The experiment of the pipeline, made or, where somebody deleted it in the UI, restored."""
-        embedded = self.settings.tracking.startswith("sqlite:")
-        artifacts = (self.settings.mlruns / "artifacts" / self.pipeline).as_uri() if embedded else None
+        served = self.settings.tracking.startswith("http")  # then MLflow's server says where they are
+        artifacts = None if served else (self.settings.mlruns / "artifacts" / self.pipeline).as_uri()
         with quiet(), self._alone():
             experiment = self._client.get_experiment_by_name(self.pipeline)
             if experiment is None:

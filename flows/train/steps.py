@@ -149,21 +149,22 @@ def tune(ref: RunRef) -> None:
 
     problem = bench.get("problem.json", training.Problem)
     spec = training.learn_features(problem, bench.table("train.arrow"))
-    found = search.run(
-        place.stores.study_storage(),
-        f"{ref.pipeline}/{ref.work}",
-        training.part(problem, spec, bench.table("train.arrow")),
-        training.part(problem, spec, bench.table("validation.arrow")),
-        task=problem.task,
-        classes=len(problem.classes),
-        names=spec.names,
-        metric=problem.metric,
-        spec=place.config.tune,
-        device=ref.device,
-        monotone=place.config.model.monotone,
-        on_trial=tell,
-        exchangeable=place.config.split.strategy == "random",
-    )
+    with place.stores.studies() as storage:
+        found = search.run(
+            storage,
+            f"{ref.pipeline}/{ref.work}",
+            training.part(problem, spec, bench.table("train.arrow")),
+            training.part(problem, spec, bench.table("validation.arrow")),
+            task=problem.task,
+            classes=len(problem.classes),
+            names=spec.names,
+            metric=problem.metric,
+            spec=place.config.tune,
+            device=ref.device,
+            monotone=place.config.model.monotone,
+            on_trial=tell,
+            exchangeable=place.config.split.strategy == "random",
+        )
     bench.put("found.json", found, search.Found)
 
 

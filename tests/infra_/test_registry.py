@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from infra import settings as settings_
 from infra import stores
 from infra.ledger import VersionRecord
 from infra.tracking import client, quiet
@@ -17,17 +16,21 @@ from tasks import bundle, parity
 from tasks.errors import BundleError, ServiceError
 from tests import shop
 from tests.infra_.test_ledger import VERSION
+from tests.mlflow_server import STORES, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infra.stores import Stores
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+@pytest.fixture(scope="module", params=STORES)
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     """A home with one run whose bundle is not yet registered."""
-    opened = stores.open(settings_.at(tmp_path_factory.mktemp("the home")), "shop")
-    shop.write(made(opened), shop.model("binary"))
-    return opened
+    with stored(request, tmp_path_factory.mktemp("the home")) as settings:
+        opened = stores.open(settings, "shop")
+        shop.write(made(opened), shop.model("binary"))
+        yield opened
 
 
 def made(opened: Stores) -> Path:
@@ -143,7 +146,8 @@ def test_the_ledgers_address_outlives_a_move_of_the_home(opened: Stores, tmp_pat
     moved = tmp_path / "moved"
     opened.settings.home.rename(moved)
     try:
-        elsewhere = stores.open(settings_.at(moved), "shop").bundle_folder(version)
+        there = opened.settings.model_copy(update={"home": moved})
+        elsewhere = stores.open(there, "shop").bundle_folder(version)
         assert elsewhere.is_relative_to(moved)
         bundle.load(elsewhere)
     finally:

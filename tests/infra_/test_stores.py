@@ -6,9 +6,12 @@ from pathlib import Path
 
 import optuna
 import pyarrow as pa
+import pytest
 
 from infra import settings as settings_
 from infra import stores
+from tasks.errors import TreadleError
+from tests import postgres
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,11 +41,30 @@ def test_the_data_version_names_the_newest_rows(home: Path) -> None:
     assert opened.data_version() == f"rows@{opened.tables.version('rows')}"
 
 
-def test_a_study_outlives_its_process(home: Path) -> None:
+@pytest.mark.parametrize("backend", postgres.BACKENDS)
+def test_a_study_outlives_its_process(home: Path, request: pytest.FixtureRequest, backend: str) -> None:
+    settings = settings_.at(home)
+    if backend != "sqlite":
+        settings = settings_.Settings(home=home, tuning_url=postgres.url(request, backend, home))
     for expected in (0, 1):
-        study = optuna.create_study(
-            storage=stores.open(settings_.at(home), "shop").study_storage(), study_name="s", load_if_exists=True
-        )
-        assert len(study.trials) == expected
-        study.add_trial(optuna.trial.create_trial(value=0.5))
-    assert (home / "mlruns" / "optuna.db").is_file()
+        with stores.open(settings, "shop").studies() as storage:
+            study = optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
+            assert len(study.trials) == expected
+            study.add_trial(optuna.trial.create_trial(value=0.5))
+    assert (home / "mlruns" / "optuna.db").is_file() == (backend == "sqlite")
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("postgresql+psycopg://me:hunter2@127.0.0.1:1/db", "do not answer: connection"),
+        ("nosuch://me:hunter2@host/db", "cannot be used: Can't load plugin"),
+    ],
+)
+def test_a_tuning_url_that_leads_nowhere_is_one_clear_error_without_its_password(
+    home: Path, url: str, what: str
+) -> None:
+    settings = settings_.Settings(home=home, tuning_url=url)
+    with pytest.raises(TreadleError, match=what) as caught, stores.open(settings, "shop").studies():
+        pass
+    assert "hunter2" not in str(caught.value)

@@ -13,9 +13,13 @@ from infra import settings as settings_
 from infra.tracking import Tracking, client, quiet
 from tasks.errors import ServiceError
 from tasks.search import Trial
+from tests.mlflow_server import PASSWORD, STORES, USER, serving, stored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from infra.settings import Settings
+    from tests.postgres import Cluster
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,9 +30,11 @@ def trial(number: int, state: str = "complete", value: float | None = 0.7) -> Tr
     )
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return settings_.at(tmp_path_factory.mktemp("a home"))
+@pytest.fixture(scope="module", params=STORES)
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A home whose MLflow is embedded, in PostgreSQL, or somebody's server."""
+    with stored(request, tmp_path_factory.mktemp("a home")) as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -136,8 +142,11 @@ def test_the_report_is_a_file_once_it_is_logged(tracking: Tracking, tmp_path: Pa
     report = tracking.report_file(run_id)
     assert report is not None
     assert report.read_text() == "second"
-    assert (report.parent / "plots" / "roc.svg").is_file()
-    assert report.is_relative_to(tracking.settings.mlruns / "artifacts" / "shop")
+    if tracking.settings.tracking.startswith("http"):  # a copy; the page needs no other file
+        assert report.is_relative_to(tracking.settings.state / "cache")
+    else:
+        assert (report.parent / "plots" / "roc.svg").is_file()
+        assert report.is_relative_to(tracking.settings.mlruns / "artifacts" / "shop")
 
 
 def test_a_run_has_an_address_in_the_ui(tracking: Tracking) -> None:
@@ -156,6 +165,28 @@ def test_an_experiment_deleted_in_the_ui_is_restored(settings: Settings) -> None
 def test_an_unknown_run_is_one_clear_error(tracking: Tracking) -> None:
     with pytest.raises(ServiceError, match=r"MLflow: .*nosuch"):
         tracking.report_file("nosuch")
+
+
+@pytest.mark.postgres
+def test_a_server_that_wants_a_password_gets_it_from_the_environment(
+    tmp_path: Path, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    with serving(tmp_path, postgres.database(), gate=True) as url:
+        guarded = settings_.Settings(home=home, tracking_uri=url)
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+        with pytest.raises(ServiceError, match=r"MLflow: .*401") as caught:
+            Tracking(guarded, "shop").open_run("key", "x", {})
+        assert "wrong" not in caught.value.message
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+        run_id = Tracking(guarded, "shop").open_run("key", "x", {})
+        (tmp_path / "logged").mkdir()
+        (tmp_path / "logged" / "report.html").write_text("kept")
+        Tracking(guarded, "shop").log_folder(run_id, tmp_path / "logged")
+        report = Tracking(guarded, "shop").report_file(run_id)
+    assert report is not None
+    assert report.read_text() == "kept"
 
 
 def in_a_process_of_its_own(script: str, *flags: str) -> subprocess.CompletedProcess[str]:
