@@ -22,6 +22,7 @@ from tasks.dataset.schema import nearest
 from tasks.dataset.split import SplitSpec
 from tasks.gate import GateSpec
 from tasks.performance import MonitorSpec
+from tasks.retention import RetentionSpec
 from tasks.retrain import RetrainSpec
 from tasks.schedule import Cron
 from tasks.search import TuneSpec
@@ -101,6 +102,7 @@ class PipelineConfig(BaseModel):
     monitor: MonitorSpec = MonitorSpec()
     retrain: RetrainSpec = RetrainSpec()
     alerts: AlertsSpec = AlertsSpec()
+    retention: RetentionSpec = RetentionSpec()
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
@@ -114,7 +116,7 @@ class PipelineConfig(BaseModel):
         Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
         bad rows a batch may have, and what happens after training.
         """
-        after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts"), True)
+        after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts", "retention"), True)
         partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
         obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,136 @@
+"""What a pipeline has piled up, and what of it nobody needs any more: pure decisions, each with its reason.
+
+Nothing is dropped that somebody may still come back to: models that were or may become champion with all that they
+refer to, and what is young.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.schedule import Cron
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+EVERY_PAGE = timedelta(days=2)
+"""So long every page of `treadle monitor` is kept, then the last of each day."""
+
+
+class RetentionSpec(BaseModel):
+    """How long what nobody refers to is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    days: int = Field(
+        90, ge=1, description="models that never were champion, with run, trials and report; monitor runs"
+    )
+    versions: int = Field(10, ge=1, description="so many of the newest versions are kept, however old")
+    spare_days: int = Field(7, ge=1, description="table files that were replaced; what an unfinished training left")
+    history_days: int = Field(30, ge=1, description="runs on Prefect's pages")
+    schedule: Cron = Field(default="0 4 * * 0", description="when the server clears up, as cron has it; empty: never")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run in MLflow that is ours: what training and `monitor` left, `work` its key there, `began` when.
+
+    `version` is the model that the ledger has of it; None of a training that did not come so far.
+    """
+
+    id: str
+    work: str
+    monitor: bool
+    began: datetime
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who may not be touched: every version, newest first; those that were champion, or wait for the chair.
+
+    `named` are runs that an alias or another registered model refers to.
+    """
+
+    versions: tuple[int, ...]
+    champions: frozenset[int]
+    waiting: frozenset[int]
+    named: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether something goes, and why; `kind` says what it is, in the words of people."""
+
+    kind: str
+    name: str
+    drop: bool
+    why: str
+
+
+def runs(spec: RetentionSpec, found: Sequence[Run], standing: Standing, now: datetime) -> tuple[Decision, ...]:
+    """What becomes of each run."""
+    pages = [run for run in found if run.monitor]
+    last: dict[date, Run] = {}
+    for run in sorted(pages, key=lambda run: run.began):
+        last[run.began.date()] = run
+    newest = max(pages, key=lambda run: run.began, default=None)
+    kept = {run.id for run in last.values()}
+    return tuple(
+        _page(spec, run, now, newest is run, run.id in kept) if run.monitor else _training(spec, run, standing, now)
+        for run in found
+    )
+
+
+def _page(spec: RetentionSpec, run: Run, now: datetime, newest: bool, last: bool) -> Decision:
+    kind, age = "monitor runs", now - run.began
+    if newest:
+        return Decision(kind, run.id, False, "the newest")
+    if age > timedelta(days=spec.days):
+        return Decision(kind, run.id, True, f"older than {spec.days} days")
+    if age > EVERY_PAGE and not last:
+        return Decision(kind, run.id, True, f"not the last of its day, and older than {EVERY_PAGE.days} days")
+    return Decision(kind, run.id, False, "young")
+
+
+def _training(spec: RetentionSpec, run: Run, standing: Standing, now: datetime) -> Decision:
+    kind = "models that never were champion" if run.version is not None else "unfinished runs"
+    why = _needed(spec, run, standing)
+    if why:
+        return Decision(kind, run.id, False, why)
+    days = spec.spare_days if run.version is None else spec.days
+    old = now - run.began > timedelta(days=days)
+    return Decision(kind, run.id, old, f"older than {days} days" if old else "young")
+
+
+def _needed(spec: RetentionSpec, run: Run, standing: Standing) -> str:
+    if run.id in standing.named:
+        return "an alias or another registered model names it"
+    if run.version is None:
+        return ""
+    if run.version in standing.champions:
+        return "it is, or was, champion"
+    if run.version in standing.waiting:
+        return "its verdict waits for a person"
+    if run.version in standing.versions[: spec.versions]:
+        return f"one of the newest {spec.versions}"
+    return ""
+
+
+def unfinished(
+    spec: RetentionSpec, kind: str, touched: Mapping[str, datetime], needed: Iterable[str], now: datetime
+) -> tuple[Decision, ...]:
+    """What becomes of things that a training leaves on its way, by name and when they were touched last."""
+    kept, days = set(needed), spec.spare_days
+
+    def decided(name: str, at: datetime) -> Decision:
+        if name in kept:
+            return Decision(kind, name, False, "its run is kept")
+        old = now - at > timedelta(days=days)
+        return Decision(kind, name, old, f"older than {days} days" if old else "young")
+
+    return tuple(decided(name, at) for name, at in touched.items())
