@@ -70,6 +70,13 @@ NAMES = (
     "init.schema",
     "init.suite",
     "init.config",
+    # maintain
+    "maintain.compact",
+    "ledger.retired",
+    "maintain.artifacts",
+    "maintain.run",
+    "maintain.study",
+    "maintain.file",
     # backup
     "backup.manifest",
     # home moved

@@ -246,7 +246,14 @@ class Tracking:
     def report_file(self, run_id: str) -> Path | None:
         """The run's HTML report as a local file; None where it has none (or there is no such run)."""
         with quiet():
-            uri = f"{self._client.get_run(run_id).info.artifact_uri}/{REPORT}"
+            from mlflow.exceptions import MlflowException
+
+            try:
+                uri = f"{self._client.get_run(run_id).info.artifact_uri}/{REPORT}"
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
             if local_path(uri) is None and REPORT not in [one.path for one in self._client.list_artifacts(run_id)]:
                 return None
             file = fetch(self.settings, uri, f"{run_id}-{REPORT}")

@@ -37,7 +37,7 @@ REACHED_BY = {
     "ledger.complete": "promote",
     "mlflow.alias": "promote",
 }
-ELSEWHERE = ("server.", "backup.", "moved.", "init.", "release.", "ledger.deci")
+ELSEWHERE = ("server.", "backup.", "moved.", "init.", "release.", "ledger.deci", "maintain.", "ledger.retired")
 """In tests of their own."""
 ONE_OF_EACH_FLOW = (
     ("ingest.rows:after", "ingest"),

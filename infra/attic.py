@@ -1,0 +1,157 @@
+"""What MLflow keeps of a pipeline's runs, and what is taken from it for good.
+
+`mlflow gc` takes whatever is marked as deleted, with a process of its own; here goes what is named, artifacts first, so
+that a kill leaves runs that are found again. A tracking server marks runs as deleted, and does no more for a client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from infra import failpoint, sqlite
+from infra.tracking import PARENT, RUN_KEY, TRIAL, client, local_path, quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+    from mlflow.entities import Run as MlflowRun
+
+    from infra.settings import Settings
+
+MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A run of ours with the runs of its trials; `work` is its key, `monitor` whether that made it."""
+
+    id: str
+    work: str
+    monitor: bool
+    began: datetime
+    artifacts: str
+    trials: tuple[str, ...]
+
+
+class Attic:
+    """The runs of one pipeline, those that are marked as deleted too, and nothing that a person logged beside them."""
+
+    def __init__(self, settings: Settings, pipeline: str) -> None:
+        self.settings = settings
+        self.pipeline = pipeline
+
+    def runs(self) -> tuple[Kept, ...]:
+        """All that there are, oldest first."""
+        file = sqlite.file_of(self.settings.tracking) if self.settings.tracking.startswith("sqlite:") else None
+        if file is not None and not file.exists():
+            return ()
+        with quiet():
+            found = self._everything()
+        trials: dict[str, list[str]] = {}
+        for run in found:
+            if TRIAL in run.data.tags:
+                trials.setdefault(run.data.tags.get(PARENT, ""), []).append(run.info.run_id)
+        return tuple(
+            Kept(
+                id=run.info.run_id,
+                work=run.data.tags[RUN_KEY],
+                monitor=run.data.tags.get("kind") == "monitor",
+                began=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+                artifacts=run.info.artifact_uri,
+                trials=tuple(trials.get(run.info.run_id, ())),
+            )
+            for run in found
+            if RUN_KEY in run.data.tags and TRIAL not in run.data.tags
+        )
+
+    def named(self) -> frozenset[str]:
+        """Runs whose model bears an alias, or is registered under another name than the pipeline's."""
+        with quiet():
+            ours = self._client.search_registered_models(f"name = '{self.pipeline}'")
+            aliased = {str(version) for model in ours for version in model.aliases.values()}
+            found: set[str] = set()
+            token: str | None = None
+            while True:
+                page = self._client.search_model_versions(max_results=MOST, page_token=token)
+                found.update(
+                    str(one.run_id) for one in page if one.name != self.pipeline or str(one.version) in aliased
+                )
+                token = page.token
+                if not token:
+                    return frozenset(found)
+
+    def size(self, run: Kept) -> int:
+        """Bytes of its files on this machine: artifacts, models."""
+        with quiet():
+            places = [run.artifacts, *(model.artifact_location for model in self._models(run))]
+        folders = [folder for folder in map(local_path, places) if folder is not None]
+        return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+
+    def take(self, run: Kept) -> None:
+        """Take a run away with its trials, its models and their versions; what is gone already is passed over."""
+        with quiet():
+            for version in self._client.search_model_versions(f"run_id = '{run.id}'"):
+                self._client.delete_model_version(version.name, version.version)
+            for model in self._models(run):
+                self._empty(model.artifact_location)
+                self._forget_model(model.model_id)
+            self._empty(run.artifacts)
+            for name in (*run.trials, run.id):  # itself last: it is what a killed attempt is found by
+                with failpoint.around("maintain.run"):
+                    self._forget_run(name)
+
+    def _empty(self, uri: str) -> None:
+        """Take away what is at an artifact address, and a folder above it that was made for it alone."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        with failpoint.around("maintain.artifacts"):
+            folder = local_path(uri)
+            if folder is None or folder.exists():
+                get_artifact_repository(uri, tracking_uri=self.settings.tracking).delete_artifacts()
+            if folder is not None and folder.parent.is_dir() and not any(folder.parent.iterdir()):
+                folder.parent.rmdir()
+
+    def _forget_run(self, name: str) -> None:
+        forget = getattr(self._store, "_hard_delete_run", self._client.delete_run)
+        forget(name)
+
+    def _forget_model(self, name: str) -> None:
+        forget = getattr(self._store, "_hard_delete_logged_model", self._client.delete_logged_model)
+        forget(name)
+
+    def _models(self, run: Kept) -> list[LoggedModel]:
+        return list(self._client.search_logged_models([self._experiment], f"source_run_id = '{run.id}'"))
+
+    def _everything(self) -> list[MlflowRun]:
+        from mlflow.entities import ViewType
+
+        if self._experiment is None:
+            return []
+        # what a server has marked as deleted is as gone as it can be
+        view = ViewType.ALL if hasattr(self._store, "_hard_delete_run") else ViewType.ACTIVE_ONLY
+        found: list[MlflowRun] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], "", view, MOST, ["attributes.start_time ASC"], page_token=token
+            )
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+    @property
+    def _store(self) -> object:
+        return self._client._tracking_client.store
+
+    @cached_property
+    def _experiment(self) -> str | None:
+        experiment = self._client.get_experiment_by_name(self.pipeline)
+        return None if experiment is None else str(experiment.experiment_id)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return client(self.settings)
