@@ -6,7 +6,6 @@ Nothing is ever overwritten by newer labels: all are kept, and the newest counts
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -100,8 +99,9 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
             check_unchanged(batch)
             result = commit(place, con, batch.label, validation)
     counts = result.model_dump(exclude={"warnings"})
-    place.stores.ledger.record_batch(
-        LabelRecord(pipeline=pipeline, sha256=batch.sha256, contract=place.contract(), at=datetime.now(UTC), **counts)
+    ledger, contract = place.stores.ledger, place.contract()
+    ledger.record_batch(
+        LabelRecord(pipeline=pipeline, sha256=batch.sha256, contract=contract, at=ledger.moment(pipeline), **counts)
     )
     return result
 
@@ -128,7 +128,7 @@ def commit(place: Workplace, con: duckdb.DuckDBPyConnection, label: str, validat
     from infra import failpoint
 
     tables, data, batch_id = place.stores.tables, place.config.data, validation.staged.raw.batch_id
-    arrived = datetime.now(UTC)
+    arrived = place.stores.ledger.moment(place.config.name)
     with failpoint.around("ingest.quarantine"):
         tables.overwrite_batch("quarantine", batch_id, validation.quarantine_reader(label, arrived))
     effects: dict[str, int] = {}

@@ -6,7 +6,6 @@ Each of the three writes may be repeated at will, so a kill between any two is m
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
 from tasks.errors import DataError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from expectations.contract import Validation
     from infra.ledger import BatchRecord
 
@@ -74,11 +75,12 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
                 )
             check_unchanged(batch)
             result, document = commit(place, batch, validation), json.dumps(validation.report.document())
-    place.stores.ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document))
+    ledger = place.stores.ledger
+    ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document, ledger.moment(pipeline)))
     return result
 
 
-def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str) -> BatchRecord:
+def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str, at: datetime) -> BatchRecord:
     """What the ledger keeps of a batch, so that the same content is never taken in twice."""
     from infra.ledger import BatchRecord
 
@@ -97,7 +99,7 @@ def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validat
         equal_rows=result.equal_rows,
         labelled=result.labelled,
         validation=validation,
-        at=datetime.now(UTC),
+        at=at,
     )
 
 
@@ -106,7 +108,7 @@ def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchRe
     from infra import failpoint
 
     report, tables = validation.report, place.stores.tables
-    arrived = datetime.now(UTC)
+    arrived = place.stores.ledger.moment(place.config.name)
     with failpoint.around("ingest.quarantine"):
         tables.overwrite_batch("quarantine", batch.batch_id, validation.quarantine_reader(batch.label, arrived))
     with failpoint.around("ingest.rows"):

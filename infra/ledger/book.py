@@ -5,27 +5,24 @@ from __future__ import annotations
 import operator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
-from infra import database, failpoint, sqlite
-from infra.ledger import leases, records, telling
+from infra import failpoint
+from infra.ledger import arrivals, leases, opening, records, retirements, telling
 from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
-from tasks.errors import Conflict, NewerFormat, ServiceError, UsageError
+from tasks.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from tasks.alerts import Case, News
 
-ONE_AT_A_TIME = 0x7472_6561_646C_65
-"""Of PostgreSQL's advisory locks, the one of whoever looks whether a table must be made: two would collide."""
 Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, Declined, VersionRecord, Promotion)
 
 
@@ -103,12 +100,13 @@ class Ledger:
 
     def taken_in(self, pipeline: str) -> str:
         """What was accepted so far, in a word: another one as soon as there is more; empty before the first batch."""
-        counts: list[object] = []
         with self._read() as con:
-            for table in (records.batches, records.label_batches):
-                wanted = (table.c.pipeline == pipeline, table.c.status == "accepted")
-                counts += con.execute(sa.select(sa.func.count(), sa.func.max(table.c.at)).where(*wanted)).one()
-        return " ".join(str(one) for one in counts) if any(counts) else ""
+            return arrivals.word(con, pipeline)
+
+    def moment(self, pipeline: str) -> datetime:
+        """Now; where the clock was set back, just after the newest batch: what comes later must be newer."""
+        with self._read() as con:
+            return max(datetime.now(UTC), arrivals.newest(con, pipeline) + timedelta(microseconds=1))
 
     @failpoint.around("ledger.version")
     def add_version(self, record: VersionRecord) -> VersionRecord:
@@ -226,6 +224,17 @@ class Ledger:
                 .values(pending=False)
             )
 
+    @failpoint.around("ledger.retired")
+    def retire(self, pipeline: str, version: int) -> None:
+        """Note that a version's model is cleared away."""
+        with self._write() as con:
+            retirements.write(con, pipeline, version)
+
+    def retired(self, pipeline: str) -> dict[int, datetime]:
+        """The versions whose models are gone, and since when."""
+        with self._read() as con:
+            return retirements.read(con, pipeline)
+
     @failpoint.around("ledger.holdout")
     def read_holdout(
         self, pipeline: str, holdout: str, run_key: str, alike: Callable[[str, str], bool] = operator.eq
@@ -289,67 +298,17 @@ class Ledger:
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        if (file := sqlite.file_of(self.url)) is not None:
-            sqlite.make(file, _build)
-        engine = database.engine(self.url)
-        with engine.begin() as con:
-            _bring_up_to_date(con, self.url)
-        return engine
+        return opening.engine(self.url)
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
-        with self._told(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
+        with opening.told(self.url), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
             yield con
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self._told(), self._engine.begin() as con:
+        with opening.told(self.url), self._engine.begin() as con:
             yield con
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except IntegrityError:
-            raise
-        except (ImportError, sa.exc.ArgumentError) as error:
-            raise UsageError(
-                f"the ledger's URL cannot be used: {str(error).splitlines()[0]}",
-                "TREADLE_LEDGER_URL is a SQLAlchemy URL whose driver is installed; unset, the ledger is in mlruns/",
-            ) from error
-        except (DBAPIError, OSError) as error:
-            shown = sa.engine.make_url(self.url).render_as_string(hide_password=True)
-            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-            if "readonly" in cause:
-                raise UsageError(f"the ledger at {shown}: no right to write it", "mend the file's rights") from error
-            raise ServiceError(
-                f"the ledger at {shown} does not answer: {cause}",
-                "look at TREADLE_LEDGER_URL and the server, or at the file's rights and disk",
-            ) from error
-
-
-def _bring_up_to_date(con: sa.Connection, url: str) -> None:
-    """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
-    if con.dialect.name == "postgresql":
-        con.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
-    con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
-    found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
-    if found is not None and found > records.FORMAT:
-        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
-        raise NewerFormat(f"the ledger at {shown}", found, records.FORMAT)
-    for table in records.metadata.sorted_tables:  # the first ones had fewer
-        con.execute(sa.schema.CreateTable(table, if_not_exists=True))
-    if found is None:
-        mine = sa.select(sa.literal(records.FORMAT)).where(~sa.exists(sa.select(records.formats.c.format)))
-        con.execute(sa.insert(records.formats).from_select(["format"], mine))
-
-
-def _build(aside: Path) -> None:
-    engine = database.engine(sqlite.url_of(aside))
-    with engine.connect() as con:
-        con.exec_driver_sql("PRAGMA journal_mode = WAL")
-    records.metadata.create_all(engine)
-    engine.dispose()
 
 
 def _named(version: int | None) -> str:
