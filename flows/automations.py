@@ -95,11 +95,16 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             trigger=_on(f"{EVENT}.Completed", FLOW_RUNS, [train]),
             actions=[RunDeployment(source="selected", deployment_id=monitor)],
         )
+    yield from of_the_dead(_deployed(deployments.values()), mark)
+
+
+def of_the_dead(related: ResourceSpecification, mark: str) -> Iterator[AutomationCore]:
+    """Runs of what is `related` whose process has gone are marked as crashed, and taken up again."""
     yield AutomationCore(
         name="treadle: a run whose process is gone",
         description=f"Marks it as crashed; {mark}",
         tags=[TAG],
-        trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, DEAD_SECONDS, deployments.values()),
+        trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, DEAD_SECONDS, related),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process gave no sign any more.")],
     )
     yield AutomationCore(
@@ -107,7 +112,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
         description=f"Lets a worker take it up again; {mark}",
         tags=[TAG],
         # not at once: a worker tells of a killed process twice, seconds apart
-        trigger=_silent({CRASHED}, {f"{EVENT}.Pending", f"{EVENT}.Running"}, SETTLED_SECONDS, deployments.values()),
+        trigger=_silent({CRASHED}, {f"{EVENT}.Pending", f"{EVENT}.Running"}, SETTLED_SECONDS, related),
         actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")],
     )
 
@@ -124,11 +129,11 @@ def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = ()) 
     )
 
 
-def _silent(after: set[str], expect: set[str], seconds: int, deployments: Iterable[UUID]) -> EventTrigger:
+def _silent(after: set[str], expect: set[str], seconds: int, related: ResourceSpecification) -> EventTrigger:
     """When nothing of what is expected came for so many seconds after one of the events `after` of the same run."""
     return EventTrigger(
         match=ResourceSpecification(FLOW_RUNS),
-        match_related=_deployed(deployments),
+        match_related=related,
         for_each={"prefect.resource.id"},
         after=after,
         expect=expect,

@@ -4,14 +4,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.events import emit_event
 
-from flows import deployments, notify, prefect_file, score
+from flows import deployments, notify, score
 from flows.ingest import ACCEPTED, resource
 from infra import orchestrator, stores
 from infra import settings as settings_
@@ -21,6 +19,7 @@ from tests.projects import inbox, prefect_database, project, tumours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
-FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
 NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}", "promote/{}"]
 
 
@@ -156,10 +154,6 @@ def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> No
     assert orchestrator.state(settings).state is orchestrator.State.STOPPED
 
 
-def test_the_file_for_prefect_deploy_is_current() -> None:
-    assert FILE.read_text() == prefect_file.text(), "python -m flows.prefect_file > infra/prefect.yaml"
-
-
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
     """A worker of the home's pool, as a process of its own in a folder that is not the home."""
@@ -252,24 +246,3 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
         assert ends[f"score {config.name}"] == f"nothing was scored: {config.name} has no champion yet"
     finally:
         orchestrator.down(settings)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_prefect_deploy_brings_a_pipeline_to_a_server_that_is_not_ours(
-    clinic: tuple[Settings, PipelineConfig], migrated: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings, config = clinic
-    with flow_context(migrated), connected() as client:
-        client.create_work_pool(WorkPoolCreate(name=server.POOL, type="process"), overwrite=True)
-    url = orchestrator.state(migrated).url
-    named = {"PIPELINE": config.name, "POOL": server.POOL, "TREADLE_HOME": str(settings.home)}
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--prefect-file", str(FILE), "--all"]
-    environment = settings_.child_environment({"PREFECT_API_URL": url, **named})
-    subprocess.run(command, env=environment, cwd=FILE.parents[1], check=True, capture_output=True, timeout=120)
-    with worker(migrated):
-        monkeypatch.setenv("PREFECT_API_URL", url)
-        elsewhere = settings_.at(settings.home)
-        deployments.start(elsewhere, config.name, "score")
-        eventually(lambda: f"score {config.name}" in {one.name for one in runs(elsewhere) if ended(one)})
-    monkeypatch.delenv("PREFECT_API_URL")
