@@ -22,6 +22,10 @@ from tasks.errors import NothingPromoted, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun
 
     from infra.settings import Settings
 
@@ -85,14 +89,31 @@ class PromoteOptions(Options):
     )
 
 
+class MaintainOptions(Options):
+    """Whether to do it."""
+
+    dry_run: bool = Field(
+        default=False, title="Dry run", description="say what would go and how much that frees, and take nothing"
+    )
+
+
 def _name() -> str:
     return f"{runtime.flow_run.flow_name} {runtime.deployment.name}"
 
 
+def _tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell people what needs them, when a run has ended: by then the server knows how."""
+    from flows import alerts
+    from infra import settings as settings_
+
+    alerts.after(settings_.find(), str(runtime.deployment.name))
+
+
 INGEST, TRAIN, SCORE, MONITOR = IngestOptions(), TrainOptions(), ScoreOptions(), MonitorOptions()
+MAINTAIN = MaintainOptions()
 
 
-@flow(name="ingest", flow_run_name=_name)
+@flow(name="ingest", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
 def ingest(options: IngestOptions = INGEST) -> State[None]:
     """Take what waits in the pipeline's sources through its contract."""
 
@@ -110,7 +131,7 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="train", flow_run_name=_name)
+@flow(name="train", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
 def train(options: TrainOptions = TRAIN) -> State[None]:
     """Train a challenger on what is there, judge it, and promote it where it is better."""
 
@@ -134,7 +155,7 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="score", flow_run_name=_name)
+@flow(name="score", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
 def score(options: ScoreOptions = SCORE) -> State[None]:
     """Predict the rows that have no label and no prediction yet."""
 
@@ -150,7 +171,7 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="monitor", flow_run_name=_name)
+@flow(name="monitor", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
 def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
 
@@ -166,7 +187,7 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="promote", flow_run_name=_name)
+@flow(name="promote", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
 def promote(options: PromoteOptions) -> State[None]:
     """Make a version the champion because a person says so, or decline one that waits for their word."""
 
@@ -177,6 +198,18 @@ def promote(options: PromoteOptions) -> State[None]:
         config = config_.load(settings.home / "pipelines" / f"{pipeline}.toml")
         result = promote.run(settings, config, options.version, options.reason, decline=options.decline)
         return f"version {result.to} is {'declined' if result.declined else 'the champion'}: {result.reason}"
+
+    return _carried_out(work)
+
+
+@flow(name="maintain", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+def maintain(options: MaintainOptions = MAINTAIN) -> State[None]:
+    """Take away what nobody refers to any more."""
+
+    def work(settings: Settings, pipeline: str) -> str:
+        from flows import maintain
+
+        return maintain.sentence(maintain.maintain.fn(str(settings.home), pipeline, options.dry_run))
 
     return _carried_out(work)
 

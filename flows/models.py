@@ -31,6 +31,7 @@ class Version(BaseModel):
     run_id: str
     created_at: datetime
     declined: str = ""
+    cleared_at: datetime | None = None
 
 
 class Move(BaseModel):
@@ -83,7 +84,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
     stores = stores_.open(settings, config.name)
     champion = stores.ledger.champion(config.name)
     at_top = champion.version_to if champion else None
-    waits = waiting(stores.ledger, config.name)
+    waits, cleared = waiting(stores.ledger, config.name), stores.ledger.retired(config.name)
     declined = {version: f"{one.who}: {one.reason}" for version, one in stores.ledger.declined(config.name).items()}
     history = tuple(
         Move(
@@ -113,6 +114,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
                 run_key=one.run_key,
                 run_id=one.run_id,
                 created_at=one.created_at,
+                cleared_at=cleared.get(one.version),
                 declined=declined.get(one.version, ""),
             )
             for one in stores.ledger.versions(config.name)

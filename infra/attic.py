@@ -26,12 +26,16 @@ MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A run of ours with the runs of its trials; `work` is its key, `monitor` whether that made it."""
+    """A run of ours with the runs of its trials; `work` is its key, `monitor` whether that made it.
+
+    `data_version` is what it was about; empty where it does not say.
+    """
 
     id: str
     work: str
     monitor: bool
     began: datetime
+    data_version: str
     artifacts: str
     trials: tuple[str, ...]
 
@@ -60,6 +64,7 @@ class Attic:
                 work=run.data.tags[RUN_KEY],
                 monitor=run.data.tags.get("kind") == "monitor",
                 began=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+                data_version=run.data.tags.get("data_version", ""),
                 artifacts=run.info.artifact_uri,
                 trials=tuple(trials.get(run.info.run_id, ())),
             )

@@ -62,7 +62,7 @@ class Stores:
     def bundle_folder(self, version: int) -> Path:
         """The local folder of a version's bundle, by the ledger's address where it is under the home.
 
-        Raises BundleError for a version that nobody knows.
+        Raises BundleError for a version that nobody knows, or that was cleared away.
         """
         record = self.ledger.version(self.pipeline, version)
         if record is None or "://" in record.bundle or record.bundle.startswith("models:/"):
@@ -71,6 +71,11 @@ class Stores:
             return folder
         folder = self.settings.home / record.bundle
         if not folder.is_dir():
+            if gone := self.ledger.retired(self.pipeline).get(version):
+                raise BundleError(
+                    f"version {version} of {self.pipeline} was cleared away on {gone:%Y-%m-%d}: its model is gone",
+                    "train another: treadle train --again",
+                )
             raise BundleError(
                 f"version {version} of {self.pipeline}: its bundle is not at {folder}",
                 RESTORE,

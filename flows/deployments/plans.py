@@ -20,7 +20,7 @@ TAG = "treadle"
 
 HEARTBEAT_SECONDS = 30
 
-Work = Literal["ingest", "train", "score", "monitor", "promote"]
+Work = Literal["ingest", "train", "score", "monitor", "promote", "maintain"]
 WORKS: tuple[Work, ...] = get_args(Work)
 
 ABOUT: dict[Work, str] = {
@@ -29,6 +29,7 @@ ABOUT: dict[Work, str] = {
     "score": "Predicts the rows of `{0}` that have neither label nor prediction.",
     "monitor": "What the predictions of `{0}` turned out to be worth, and whether it is time to train again.",
     "promote": "A person's word on a version of `{0}`: it becomes champion, or it is declined.",
+    "maintain": "Takes away what nobody refers to any more of `{0}`: old runs, models, files of tables, history.",
 }
 
 
@@ -105,6 +106,7 @@ def _plan(settings: Settings, config: PipelineConfig, work: Work) -> Plan:
         "train": config.retrain.schedule,
         "score": config.score.schedule,
         "monitor": config.monitor.schedule,
+        "maintain": config.retention.schedule,
     }
     return Plan(settings.home, config.name, work, schedules.get(work, ""), config.data.timezone or "UTC")
 

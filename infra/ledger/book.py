@@ -175,8 +175,8 @@ class Ledger:
     ) -> Promotion:
         """Make `to` the champion if today's is still `expected` (None: nobody): compare and swap.
 
-        The move is pending until `complete`. Raises Conflict where somebody else moved first, Fenced where `token`
-        is given and no longer the one of who trains this pipeline.
+        The move is pending until `complete`. Raises Conflict where somebody else moved first or `to` was cleared away,
+        Fenced where `token` is given and no longer the one of who trains this pipeline.
         """
         last = self.champion(pipeline)
         now = last.version_to if last else None
@@ -199,6 +199,7 @@ class Ledger:
                     if token is not None:
                         leases.sign(con, pipeline, "train", token)
                     con.execute(sa.insert(records.promotions).values(asdict(move)))
+                    retirements.check(con, pipeline, to)
             except IntegrityError:
                 last = self.champion(pipeline)
                 now = last.version_to if last else None
@@ -226,9 +227,10 @@ class Ledger:
 
     @failpoint.around("ledger.retired")
     def retire(self, pipeline: str, version: int) -> None:
-        """Note that a version's model is cleared away."""
+        """Note that a version's model is cleared away; raises Conflict for one that is or was champion."""
         with self._write() as con:
             retirements.write(con, pipeline, version)
+            retirements.check(con, pipeline, version)
 
     def retired(self, pipeline: str) -> dict[int, datetime]:
         """The versions whose models are gone, and since when."""

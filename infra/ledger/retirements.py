@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from infra.ledger.records import retired
+from infra.ledger.records import promotions, retired
+from tasks.errors import Conflict
 
 
 def read(con: sa.Connection, pipeline: str) -> dict[int, datetime]:
@@ -19,3 +20,12 @@ def write(con: sa.Connection, pipeline: str, version: int) -> None:
     """Note that a version goes; what was noted stays as it was."""
     if version not in read(con, pipeline):
         con.execute(sa.insert(retired).values(pipeline=pipeline, version=version, at=datetime.now(UTC)))
+
+
+def check(con: sa.Connection, pipeline: str, version: int) -> None:
+    """Raise Conflict where a version was both cleared away and champion: then the transaction's own write is undone."""
+    been = sa.select(promotions.c.seq).where(promotions.c.pipeline == pipeline, promotions.c.version_to == version)
+    if version in read(con, pipeline) and con.execute(been).first() is not None:
+        raise Conflict(
+            f"version {version} of {pipeline} cannot be both champion and cleared away", "look again: treadle models"
+        )

@@ -1,4 +1,4 @@
-"""Keeping: `backup`, `restore`."""
+"""Keeping: `maintain`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, examples
+from flows.cli.options import Json, Pipeline, examples
 from flows.cli.pages import Page
+from flows.cli.place import opened
 from flows.cli.session import carry_out
 
 if TYPE_CHECKING:
     from flows.backup import BackupResult
+    from flows.maintain import MaintainResult
 
 GROUP = "This machine"
 
 commands = typer.Typer()
+
+
+@commands.command(
+    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle maintain --dry-run", "treadle maintain -p customers")
+)
+def maintain(
+    context: typer.Context,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and take nothing.")] = False,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Take away what nobody refers to any more.
+
+    Old runs, models that never were champion, replaced files of tables: the config's [retention] says what is old.
+    """
+    from flows.cli import show
+
+    def verb() -> MaintainResult:
+        from flows import maintain
+
+        return maintain.run(*opened(pipeline), dry_run=dry_run)
+
+    return carry_out(context.obj, "maintain", verb, show.maintain, as_json=as_json, pipeline=pipeline)
 
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle backup /mnt/backup/2026-11-25"))

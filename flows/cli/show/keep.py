@@ -1,4 +1,4 @@
-"""Keeping: `backup`, `restore`."""
+"""Keeping: `maintain`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
     from flows.backup import BackupResult
+    from flows.maintain import MaintainResult, Part
+
+
+def maintain(result: MaintainResult, screen: Screen) -> None:
+    """What went or would go, and what stays, each with its reason."""
+    for title, parts in (("would go" if result.dry_run else "gone", result.cleared), ("stays", result.kept)):
+        screen.table((title, "how many", "MB", "why"), [_part(one) for one in parts])
+    if not result.cleared:
+        screen.line(f"{result.pipeline} has nothing to clear up")
+        screen.next("how everything stands", "status")
+    elif result.dry_run:
+        screen.line((f"{result.bytes / 1e6:,.1f} MB", "bold"), " of files would be free")
+        screen.next("do it", "maintain")
+    else:
+        screen.line((f"{result.bytes / 1e6:,.1f} MB", "bold"), " of files are free; databases use their room again")
+        screen.next("how everything stands", "status")
+
+
+def _part(part: Part) -> tuple[str, int, str, str]:
+    return part.what, part.count, f"{part.bytes / 1e6:,.1f}" if part.bytes else "", part.why
 
 
 def backup(result: BackupResult, screen: Screen) -> None:

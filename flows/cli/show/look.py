@@ -23,7 +23,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
         ("", "version", "verdict", "metric", "value", "against", "data", "run", "made"),
         [
             (
-                "champion" if one.champion else "",
+                "champion" if one.champion else "gone" if one.cleared_at else "",
                 one.version,
                 f"{one.decision}, declined" if one.declined else one.decision,
                 one.metric,

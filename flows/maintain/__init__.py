@@ -1,0 +1,114 @@
+"""`treadle maintain`: what nobody refers to any more is taken away; `tasks.retention` says what that is.
+
+Every step decides by what is there when it begins, so that it may be killed anywhere and done again. While it is at
+work no other command is at work on the pipeline. A dry run decides the same, waits for nobody and takes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel, ConfigDict
+
+from flows import events
+from flows.maintain.steps import Part, history, leftovers, models, studies, tables
+from flows.steps import leased, one_at_a_time
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+__all__ = ["MaintainResult", "Part", "maintain", "run"]
+
+
+class MaintainResult(BaseModel):
+    """What was taken away, or with `dry_run` what would be, and what was kept of the same kinds, each with its reason.
+
+    `bytes` are those of files; what is taken from databases makes room in them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    dry_run: bool
+    bytes: int
+    cleared: tuple[Part, ...]
+    kept: tuple[Part, ...]
+    seconds: float
+
+    def exit_code(self) -> int:
+        """Always 0: what cannot be taken away raises."""
+        return 0
+
+
+def run(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) -> MaintainResult:
+    """Clear up one pipeline. Raises ServiceError where a store does not answer, or its disk fails."""
+    from infra.orchestrator import flow_context
+
+    with flow_context(settings):
+        return maintain(str(settings.home), config.name, dry_run)
+
+
+@flow(name="maintain", flow_run_name="maintain {pipeline}")
+def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
+    """Take away what nobody refers to: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
+    begun = time.monotonic()
+    if dry_run:
+        found = _clear(home, pipeline, None)
+    else:
+        with leased(home, pipeline, "train") as token:
+            found = _alone(home, pipeline, token)
+    found += history(home, pipeline, dry_run)
+    cleared, kept = tuple(one for one in found if one.drop), tuple(one for one in found if not one.drop)
+    result = MaintainResult(
+        pipeline=pipeline,
+        dry_run=dry_run,
+        bytes=sum(one.bytes for one in cleared),
+        cleared=cleared,
+        kept=kept,
+        seconds=round(time.monotonic() - begun, 2),
+    )
+    show_in_ui(result)
+    events.emit("maintain", sentence(result))
+    return result
+
+
+@one_at_a_time("score")
+@one_at_a_time("monitor")
+@one_at_a_time("ingest")
+def _alone(home: str, pipeline: str, token: int | None) -> list[Part]:
+    return _clear(home, pipeline, token)
+
+
+def _clear(home: str, pipeline: str, token: int | None) -> list[Part]:
+    """All that a command may be at work on; without a token nothing is taken."""
+    left = models(home, pipeline, token)
+    return [
+        *left.parts,
+        *studies(home, pipeline, token, left.works),
+        *tables(home, pipeline, token, left.data_versions),
+        *leftovers(home, pipeline, token),
+    ]
+
+
+def sentence(result: MaintainResult) -> str:
+    """One line for people."""
+    if not result.cleared:
+        return "nothing to clear up"
+    return f"{result.bytes / 1e6:,.1f} MB {'would be' if result.dry_run else 'are'} free"
+
+
+def show_in_ui(result: MaintainResult) -> None:
+    """Leave what was taken in Prefect's UI."""
+    lines = [f"## {sentence(result)}"]
+    for title, parts in (("taken", result.cleared), ("kept", result.kept)):
+        rows = [f"| {one.what} | {one.count:,} | {one.bytes:,} | {one.why} |" for one in parts]
+        lines += ["", f"| {title} | how many | bytes | why |", "|---|--:|--:|---|", *rows] if rows else []
+    create_markdown_artifact(
+        key=f"maintain-{result.pipeline}".replace("_", "-"),
+        markdown="\n".join(lines),
+        description=f"What {result.pipeline} had piled up",
+    )
