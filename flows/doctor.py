@@ -221,16 +221,32 @@ def prefect(settings: Settings) -> Check:
 
 
 def databases(settings: Settings) -> Check:
-    """Are the embedded databases whole?"""
+    """Are the embedded databases whole, and do those elsewhere answer?"""
+    from infra import database
+    from infra.settings import shown
+
+    elsewhere = {variable: url for variable, url in _addresses(settings).items() if url}
+    for variable, url in elsewhere.items():
+        if trouble := database.trouble(url):
+            return _broken("databases", f"{variable}={shown(url)}: {trouble}", f"mend {variable}, or start that server")
     present = [path for path in (settings.mlruns / name for name in DATABASES) if path.exists()]
     for path in present:
         trouble = _trouble(path)
         if trouble:
             remedy = f"put back a copy of {path}, or begin anew without it: mv '{path}' '{path}.damaged'"
             return _broken("databases", f"{DATABASES[path.name]} is damaged: {trouble}", remedy)
-    if not present:
+    if not present and not elsewhere:
         return _ok("databases", "none yet: they are made when they are first needed")
-    return _ok("databases", f"{', '.join(path.name for path in present)}: whole")
+    whole = f"{', '.join(path.name for path in present)}: whole" if present else ""
+    answering = f"{', '.join(elsewhere)}: answering" if elsewhere else ""
+    return _ok("databases", "; ".join(one for one in (whole, answering) if one))
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    """By variable the databases that are not under the home."""
+    told = {"TREADLE_LEDGER_URL": settings.ledger_url, "TREADLE_TUNING_URL": settings.tuning_url}
+    stores = {"TREADLE_TRACKING_URI": settings.tracking_uri, "TREADLE_REGISTRY_URI": settings.registry_uri}
+    return told | {name: uri for name, uri in stores.items() if not uri.startswith("http")}
 
 
 def moved(settings: Settings) -> Check:

@@ -44,3 +44,15 @@ def making(url: str) -> Iterator[None]:
     with there.connect() as con:  # the lock goes with the connection
         con.execute(sa.select(sa.func.pg_advisory_lock(MAKING)))
         yield
+
+
+def trouble(url: str) -> str:
+    """What is wrong with the database behind a URL, in a line; empty where it answers."""
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_driver_name() == "asyncpg":  # Prefect's; we ask with our own
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        with engine(parsed.render_as_string(hide_password=False)).connect():
+            return ""
+    except (ImportError, sa.exc.SQLAlchemyError) as error:
+        return str(getattr(error, "orig", None) or error).splitlines()[0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.doctor import Check, DoctorResult
+    from tests.postgres import Cluster
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -133,3 +135,24 @@ def test_a_check_that_fails_to_run_is_broken_and_stops_no_other(home: Path, monk
     assert named(result, "cores").found == "could not be checked: RuntimeError: oops"
     assert named(result, "fonts").status == "ok"
     assert result.exit_code() == 1
+
+
+def test_a_database_elsewhere_that_does_not_answer_is_named_without_its_password(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    told = {"ledger_url": f"postgresql+psycopg://me:hunter2@127.0.0.1:{port}/ledger", "home": home}
+    check = doctor.databases(settings_.Settings.model_validate(told))
+    assert check.status == "broken"
+    assert "TREADLE_LEDGER_URL=postgresql+psycopg://127.0.0.1" in check.found
+    assert "hunter2" not in check.found + check.remedy
+
+
+@pytest.mark.postgres
+def test_a_database_elsewhere_that_answers_is_named(home: Path, postgres: Cluster) -> None:
+    settings = settings_.Settings(home=home, ledger_url=postgres.database(), tracking_uri="http://somebody:5000")
+    check = doctor.databases(settings)
+    assert (check.status, check.found) == ("ok", "TREADLE_LEDGER_URL: answering")
+    (home / "mlruns").mkdir()
+    with closing(sqlite3.connect(home / "mlruns" / "optuna.db")) as connection:
+        connection.execute("CREATE TABLE whole (x)")
+    assert doctor.databases(settings).found == "optuna.db: whole; TREADLE_LEDGER_URL: answering"
