@@ -155,12 +155,13 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
 
 def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     """Look after everything, until told to end or the home has gone from where it was."""
+    from flows import alerts
     from flows.deployments import TAG
     from flows.inbox import Intake
     from infra import supervisor
 
     intake, lost = Intake(settings), supervisor.Lost(settings.home, TAG, keeper.worker.lock)
-    runs_at = 0.0
+    told, runs_at = alerts.Watch(settings), 0.0
     trouble = ""
     while not over.wait(TICK_SECONDS):
         if not supervisor.is_holder(settings):
@@ -175,6 +176,7 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
                 if not settings.prefect_api_url:  # elsewhere, processes may run on other machines
                     lost.close(keeper.api())
             intake.look()
+            told.look()
             trouble = ""
         except (TreadleError, OSError, ValueError) as error:  # the server is away, or a disk: another look may help
             if str(error) != trouble:

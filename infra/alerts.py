@@ -83,6 +83,7 @@ def _deliver(receiver: str, message: Message) -> str:
     service = Apprise.instantiate(url, asset=AppriseAsset(app_id="treadle", app_desc="treadle", async_mode=False))
     if service is None:
         return UNKNOWN
+    service.notify_format = NotifyFormat.TEXT  # mail would be HTML, and lose what is indented
     answer = _Answer()
     logging.getLogger("apprise").addHandler(answer)
     told = Apprise()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 
     from flows.cli.screen import Screen
     from flows.cli.terminal import Terminal
+    from infra.settings import Settings
 
 
 class Result(Protocol):
@@ -35,12 +37,14 @@ def carry_out(
     as_json: bool,
     pipeline: str = "",
     bar: bool = True,
+    alerts: bool = False,
 ) -> int:
     """Run `verb` under its progress display, print its result, and return its exit code.
 
     With `as_json` stdout gets the result's one object and nothing else; otherwise `show` renders it.
     `pipeline` is what the person gave as -p, and is repeated in the commands that we recommend. A verb that runs
-    commands, which have bars of their own, wants no `bar`.
+    commands, which have bars of their own, wants no `bar`. With `alerts` people are told at the end what needs them,
+    where nobody sits at the terminal.
     """
     from rich.console import Console
 
@@ -53,8 +57,14 @@ def carry_out(
     inside = (settings.home / "pipelines").is_dir()
     terminal.keep(settings.state / "treadle.log" if inside else None, debug=settings.debug)
     prepare(settings)
-    with watching(Console(file=terminal.err), command, bar=bar):
-        result = verb()
+    tells = alerts and inside and not terminal.err.isatty()
+    try:
+        with watching(Console(file=terminal.err), command, bar=bar):
+            result = verb()
+    except Exception:
+        if tells:
+            _tell(settings, pipeline)
+        raise
     try:
         if as_json:
             print(result.model_dump_json(indent=2, by_alias=True), file=terminal.out)
@@ -63,4 +73,15 @@ def carry_out(
         terminal.out.flush()
     except BrokenPipeError:  # whoever read our output has seen enough; the work is done all the same
         terminal.forget_output()
+    if tells:
+        _tell(settings, pipeline)
     return result.exit_code()
+
+
+def _tell(settings: Settings, pipeline: str) -> None:
+    from flows import alerts
+    from flows.cli.place import path
+    from tasks.errors import HomeError
+
+    with suppress(HomeError):
+        alerts.after(settings, path(settings.home, pipeline).stem)

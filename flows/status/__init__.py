@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.alerts import Receiver
 from flows.status import needs, servers
 from flows.status.needs import Need
 from flows.status.servers import Server, Work
-from flows.status.standing import Champion, Quarantine, Unscored
+from flows.status.standing import Champion, Quarantine, Refused, Stale, Unscored
 from tasks.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.settings import Settings
 
 
 class Standing(BaseModel):
     """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
 
-    `files` wait in the sources, `waiting` is the version that waits for a person, `alias` what is wrong with MLflow's.
+    `files` wait in the sources, `waiting` is the version that waits for a person, `refused` the one that the gate
+    refused last, `alias` what is wrong with MLflow's; `stale`: no rows come.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,15 +37,20 @@ class Standing(BaseModel):
     champion: Champion | None = None
     versions: int = 0
     waiting: int | None = None
+    refused: Refused | None = None
     alias: str = ""
     quarantine: Quarantine = Quarantine(batches=0, rows=0)
     files: tuple[str, ...] = ()
     unscored: Unscored = Unscored(batches=0, rows=0)
+    stale: Stale | None = None
     work: tuple[Work, ...] = ()
 
 
 class StatusResult(BaseModel):
-    """The home as it stands; `differs`: deployments that are not what the files say, `needs`: what a person must do."""
+    """The home as it stands.
+
+    `differs`: deployments that are not what the files say, `needs`: what a person must do, `alerts`: who is told of it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,6 +60,7 @@ class StatusResult(BaseModel):
     pipelines: tuple[Standing, ...]
     differs: tuple[str, ...]
     needs: tuple[Need, ...]
+    alerts: tuple[Receiver, ...]
 
     def exit_code(self) -> int:
         """Always 0: looking cannot fail."""
@@ -59,11 +69,10 @@ class StatusResult(BaseModel):
 
 def run(settings: Settings) -> StatusResult:
     """Look at everything once."""
-    from flows import deployments
+    from flows import alerts, deployments
 
-    found, runs = servers.look(settings), servers.runs(settings)
-    names = sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml"))
-    pipelines = tuple(_standing(settings, name, runs) for name in names)
+    found, runs = servers.look(settings), servers.runs(settings) or ()
+    pipelines = tuple(look(settings, name, runs, waits=True) for name in names(settings))
     differs, up = deployments.differs(settings), servers.is_up(settings)
     return StatusResult(
         home=str(settings.home),
@@ -72,10 +81,17 @@ def run(settings: Settings) -> StatusResult:
         pipelines=pipelines,
         differs=differs,
         needs=tuple(needs.of(pipelines, differs, up=up)),
+        alerts=alerts.receivers(settings),
     )
 
 
-def _standing(settings: Settings, name: str, runs: tuple[Work, ...]) -> Standing:
+def names(settings: Settings) -> list[str]:
+    """The home's pipelines, by their files."""
+    return sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml"))
+
+
+def look(settings: Settings, name: str, runs: Sequence[Work], *, waits: bool) -> Standing:
+    """One pipeline, and its `runs`; what `waits` in sources and tables takes longest, and can be left out."""
     from flows.models import alias_drift
     from flows.promote import waiting
     from flows.status import standing
@@ -86,15 +102,17 @@ def _standing(settings: Settings, name: str, runs: tuple[Work, ...]) -> Standing
     except ConfigError as error:
         return Standing(pipeline=name, trouble=error.message)
     stores = place.stores
-    champion, waits = standing.champion(place), waiting(stores.ledger, name)
+    champion, better = standing.champion(place), waiting(stores.ledger, name)
     return Standing(
         pipeline=name,
         champion=champion,
         versions=len(stores.ledger.versions(name)),
-        waiting=waits.version if waits else None,
+        waiting=better.version if better else None,
+        refused=standing.refused(place),
         alias=alias_drift(champion.version, stores.registry.champion_alias()) if champion else "",
         quarantine=standing.quarantine(place),
-        files=standing.waiting(place),
-        unscored=standing.unscored(place),
+        files=standing.waiting(place) if waits else (),
+        unscored=standing.unscored(place) if waits else Unscored(batches=0, rows=0),
+        stale=standing.stale(place),
         work=tuple(one for one in runs if one.pipeline == name),
     )

@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import re
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from tasks.alerts import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flows.status import Standing
+    from flows.status.servers import Work
 
 FAILED = ("FAILED", "CRASHED")
 NAMED = 3
 
 
+class Item(BaseModel):
+    """One of the things that a need is about, as `words` (may be empty) say; `id` is the same as long as it lasts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    words: str = ""
+
+
 class Need(BaseModel):
-    """Something that waits for a person, and the command for it."""
+    """Something that waits for a person, where to look (a page, or empty) and the command for it.
+
+    `kind` is one of those that alerts tell of, or: `deployment`, not what its file says, and `work`, what `treadle up`
+    would do by itself.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     pipeline: str
+    kind: Kind | Literal["deployment", "work"]
     what: str
     command: str
+    page: str = ""
+    items: tuple[Item, ...] = ()
 
 
 def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool) -> Iterator[Need]:
     """All needs, the home's own first."""
     if differs:
         more = f" (and {len(differs) - 1} more)" if len(differs) > 1 else ""
-        yield Need(pipeline="", what=f"{differs[0]}{more}", command="treadle up")
+        yield Need(pipeline="", kind="deployment", what=f"{differs[0]}{more}", command="treadle up")
     for one in pipelines:
-        for what, command in _of_one(one, up=up):
-            yield Need(pipeline=one.pipeline, what=what, command=f"{command} -p {one.pipeline}")
+        yield from of_pipeline(one)
+        if not up and not one.trouble:
+            for what, command in _by_hand(one):
+                yield Need(pipeline=one.pipeline, kind="work", what=what, command=f"{command} -p {one.pipeline}")
 
 
-def _of_one(one: Standing, *, up: bool) -> Iterator[tuple[str, str]]:
+def of_pipeline(one: Standing) -> Iterator[Need]:
+    """What of a pipeline needs a person whether or not `treadle up` is at work: what alerts tell of."""
+
+    def need(kind: Kind, what: str, command: str, *items: Item, page: str = "") -> Need:
+        whole = f"{command} -p {one.pipeline}"
+        return Need(pipeline=one.pipeline, kind=kind, what=what, command=whole, page=page, items=items)
+
+    pages = {work.work: work.page for work in one.work}
     if one.trouble:
-        yield one.trouble, "treadle check"
+        yield need("config", one.trouble, "treadle check", Item(id=_known(one.trouble)))
         return
     for work in one.work:
         if work.state in FAILED:
-            yield f"the last `{work.work}` {work.state.lower()}: {work.message} ({work.page})", f"treadle {work.work}"
+            what = f"the last `{work.work}` {work.state.lower()}: {work.message}"
+            yield need("failed", what, f"treadle {work.work}", failure(work), page=work.page)
     if one.quarantine.batches:
         batches = "1 batch" if one.quarantine.batches == 1 else f"{one.quarantine.batches:,} batches"
         rows = f" ({one.quarantine.rows:,} rows)" if one.quarantine.rows else ""  # none of a file that cannot be read
-        yield f"{batches}{rows} in quarantine, and nobody has decided", "treadle quarantine list"
+        what = f"{batches}{rows} in quarantine, and nobody has decided"
+        items = (Item(id=kept.batch_id, words=kept.sentence()) for kept in one.quarantine.kept)
+        yield need("quarantine", what, "treadle quarantine list", *items, page=pages.get("ingest", ""))
+    for what, command, about in _promotion(one):
+        yield need("promotion", what, command, Item(id=about), page=pages.get("train", ""))
+    if one.stale:
+        what = f"no data came for {one.stale.hours:,.0f} hours, since {one.stale.since:%Y-%m-%d %H:%M} UTC"
+        yield need("stale", what, "treadle ingest", Item(id=one.stale.since.isoformat()))
+
+
+def failure(work: Work) -> Item:
+    """How a failed run is known: the same work failing for the same reason, whatever numbers it names, is the same."""
+    return Item(id=f"{work.work} {_known(work.message)}")
+
+
+def _known(message: str) -> str:
+    return hashlib.sha256(re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", message).encode()).hexdigest()[:16]
+
+
+def _promotion(one: Standing) -> Iterator[tuple[str, str, str]]:
+    """What is to be decided about the champion: in words, the command, and what it is about."""
     if one.waiting is not None:
         rival = f"version {one.champion.version}" if one.champion else "guessing"
         yield (
             f"version {one.waiting} is better than {rival} and waits for your word",
             f"treadle promote {one.waiting} --reason '...'",
+            f"{one.waiting} waits",
+        )
+    elif one.refused is not None:
+        yield (
+            f"the gate refused version {one.refused.version}: {one.refused.headline}",
+            "treadle report",
+            (f"{one.refused.version} refused"),
         )
     elif one.champion is None and one.versions:
-        yield f"no champion: the gate promoted none of {one.versions:,} versions", "treadle report"
+        what = f"no champion: the gate promoted none of {one.versions:,} versions"
+        yield what, "treadle report", f"none of {one.versions}"
     if one.alias:
         kept = one.champion.version if one.champion else ""
-        yield one.alias, f"treadle promote {kept} --reason 'the alias was moved by hand'"
-    if not up:
-        yield from _by_hand(one)
+        yield one.alias, f"treadle promote {kept} --reason 'the alias was moved by hand'", f"alias {_known(one.alias)}"
 
 
 def _by_hand(one: Standing) -> Iterator[tuple[str, str]]:

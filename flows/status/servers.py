@@ -25,7 +25,8 @@ class Server(BaseModel):
 class Work(BaseModel):
     """One kind of work on one pipeline: its newest run, and the next that is scheduled.
 
-    `state` and `message` are Prefect's; empty, and the moments None, where there is no run. `page` shows the newest.
+    `state`, `since` when it is so, and `message` are Prefect's; empty, and the moments None, where there is no run.
+    `page` shows the newest.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +34,7 @@ class Work(BaseModel):
     pipeline: str
     work: str
     state: str = ""
+    since: datetime | None = None
     message: str = ""
     at: datetime | None = None
     page: str = ""
@@ -59,24 +61,25 @@ def is_up(settings: Settings) -> bool:
     return supervisor.holder(supervisor.folder(settings) / "up.lock") is not None
 
 
-def runs(settings: Settings) -> tuple[Work, ...]:
-    """Newest and next runs by pipeline and work; none where no server answers."""
+def runs(settings: Settings) -> tuple[Work, ...] | None:
+    """Newest and next runs by pipeline and work; None where no server answers."""
     from flows.deployments import TAG, WORKS
     from infra import orchestrator
     from infra.orchestrator.runs import Runs
 
     server = orchestrator.state(settings)
     if server.state != orchestrator.State.RUNNING:
-        return ()
+        return None
     known = Runs(server.url, None if server.own else settings.home, TAG)
+    works = [one for one in WORKS if one != "promote"]  # a person's own, who has seen how it ended
     try:
         last, following = known.last(works), known.next(works)
-    works = [one for one in WORKS if one != "promote"]  # a person's own, who has seen how it ended
     except (OSError, ValueError):
-        return ()
+        return None
     return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))
 
 
 def _work(key: tuple[str, str], last: Run | None, following: Run | None) -> Work:
-    known = {"state": last.state, "message": last.message, "at": last.at, "page": last.page} if last else {}
+    told = ("state", "since", "message", "at", "page")
+    known = {name: getattr(last, name) for name in told} if last else {}
     return Work(pipeline=key[0], work=key[1], next=following.at if following else None, **known)

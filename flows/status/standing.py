@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from infra.ledger import BatchRecord, LabelRecord
 
 DAY_SECONDS = 86_400
+HOUR_SECONDS = 3_600
 
 
 class Told(BaseModel):
@@ -48,13 +49,47 @@ class Champion(BaseModel):
     due: str
 
 
+class Kept(BaseModel):
+    """A batch in quarantine: its file, how many of its rows, and `reason` where it is there whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    file: str
+    rows: int
+    reason: str
+
+    def sentence(self) -> str:
+        """One line for people."""
+        return f"{self.file}: {self.reason or f'{self.rows:,} rows'}"
+
+
 class Quarantine(BaseModel):
-    """Batches in quarantine that nobody has settled, and their rows."""
+    """Batches in quarantine that nobody has settled, oldest first, and their rows."""
 
     model_config = ConfigDict(frozen=True)
 
     batches: int
     rows: int
+    kept: tuple[Kept, ...] = ()
+
+
+class Refused(BaseModel):
+    """The newest version, where the gate refused it and the champion has not moved since."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    headline: str
+
+
+class Stale(BaseModel):
+    """That no file with rows came `since` then, so many `hours`, which is more than `[alerts]` allows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    since: datetime
+    hours: float
 
 
 class Unscored(BaseModel):
@@ -106,6 +141,7 @@ def quarantine(place: Workplace) -> Quarantine:
     ledger, pipeline = place.stores.ledger, place.config.name
     left: dict[str, int] = {}
     records: list[BatchRecord | LabelRecord] = [*ledger.batches(pipeline), *ledger.label_batches(pipeline)]
+    known = {record.batch_id: record for record in records}
     for record in records:
         if record.status != "accepted" or record.quarantined:
             left[record.batch_id] = record.quarantined
@@ -114,7 +150,31 @@ def quarantine(place: Workplace) -> Quarantine:
             left.pop(decision.batch_id, None)
         elif not decision.pending:
             left[decision.batch_id] = decision.left
-    return Quarantine(batches=len(left), rows=sum(left.values()))
+    kept = (
+        Kept(batch_id=batch, file=one.label, rows=rows, reason=one.reason)
+        for batch, rows in left.items()
+        if (one := known.get(batch))
+    )
+    return Quarantine(batches=len(left), rows=sum(left.values()), kept=tuple(kept))
+
+
+def refused(place: Workplace) -> Refused | None:
+    """See `Refused`; a person's move settles it, and so does the next version."""
+    ledger, pipeline = place.stores.ledger, place.config.name
+    newest, move = next(iter(ledger.versions(pipeline)), None), ledger.champion(pipeline)
+    if newest is None or newest.decision != "REFUSED" or (move is not None and move.at > newest.created_at):
+        return None
+    return Refused(version=newest.version, headline=newest.headline)
+
+
+def stale(place: Workplace) -> Stale | None:
+    """Whether rows are overdue; never before the first have come."""
+    after = place.config.alerts.stale_after_hours
+    last = max((record.at for record in place.stores.ledger.batches(place.config.name)), default=None)
+    if after is None or last is None:
+        return None
+    hours = (datetime.now(UTC) - last).total_seconds() / HOUR_SECONDS
+    return Stale(since=last, hours=hours) if hours > after else None
 
 
 def waiting(place: Workplace) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ PAGE = 200  # the most that the API answers at once
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of `work` on a pipeline: how it stands (COMPLETED, FAILED, ...), in the server's words, since when.
+    """One run of `work` on a pipeline: how it stands (COMPLETED, FAILED, ...), in the server's words, and `since` when.
 
     `at` is when it began, or is to begin.
     """
@@ -33,10 +33,12 @@ class Run:
     message: str
     at: datetime
     page: str
+    since: datetime | None
 
 
 class _State(BaseModel):
     message: str | None = None
+    timestamp: datetime | None = None
 
 
 class _FlowRun(BaseModel):
@@ -97,9 +99,9 @@ class Runs:
             at = one.start_time or one.next_scheduled_start_time or one.expected_start_time
             pipeline = self._pipeline(one)
             if at is not None and pipeline:
-                message = (one.state.message if one.state else "") or ""
+                state = one.state or _State()
                 page = f"{self._page}/{one.id}"
-                runs.append(Run(pipeline, work, one.state_type or "", message, at, page))
+                runs.append(Run(pipeline, work, one.state_type or "", state.message or "", at, page, state.timestamp))
         return runs
 
     @cached_property

@@ -60,7 +60,8 @@ def test_what_waits_is_counted_as_those_count_it_who_settle_it(prefect_server: s
     (one,) = status.run(settings).pipelines
     (kept,) = quarantine.list_open(settings, config).batches
     assert (one.files, one.unscored.rows) == ((), 20 - kept.rows)
-    assert one.quarantine == status.Quarantine(batches=1, rows=kept.rows)
+    assert (one.quarantine.batches, one.quarantine.rows) == (1, kept.rows)
+    assert [(item.file, item.batch_id) for item in one.quarantine.kept] == [("new.csv", kept.batch_id)]
     assert [(work.work, work.state) for work in one.work] == [("ingest", "COMPLETED")]
     assert one.work[0].page.startswith(prefect_server.removesuffix("/api"))
     assert commands(status.run(settings)) == ["treadle quarantine list -p clinic", "treadle score -p clinic"]

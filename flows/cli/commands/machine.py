@@ -1,4 +1,4 @@
-"""The machine: `up`, `down`, `doctor`."""
+"""The machine: `up`, `down`, `alerts`, `doctor`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flows.cli.pages import Page
 from flows.cli.session import carry_out
 
 if TYPE_CHECKING:
+    from flows.alerts import AlertsResult
     from flows.doctor import DoctorResult
     from flows.down import DownResult
     from flows.up import UpResult
@@ -55,6 +56,28 @@ def up(
         return up.run(find(), detach=detach)
 
     return carry_out(context.obj, "up", verb, show.up, as_json=as_json, bar=False)
+
+
+@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle alerts --test", "treadle alerts"))
+def alerts(
+    context: typer.Context,
+    *,
+    test: Annotated[bool, typer.Option("--test", help="Send everybody a word, and nothing else.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Tell those whom [alerts] names what needs a person.
+
+    Only what they have not been told. `treadle up` does so by itself; let cron do it where nothing else is at work.
+    """
+    from flows.cli import show
+
+    def verb() -> AlertsResult:
+        from flows import alerts
+        from infra.settings import find
+
+        return alerts.run(find(), test=test)
+
+    return carry_out(context.obj, "alerts", verb, show.alerts, as_json=as_json)
 
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle down"))

@@ -59,7 +59,7 @@ def ingest(
 
         return ingest.run(*opened(pipeline), paths or (), labels=labels)
 
-    return carry_out(context.obj, "ingest", verb, show.ingest, as_json=as_json, pipeline=pipeline)
+    return carry_out(context.obj, "ingest", verb, show.ingest, as_json=as_json, pipeline=pipeline, alerts=True)
 
 
 @commands.command(
@@ -106,7 +106,7 @@ def train(
 
         return train.run(*opened(pipeline), trials=trials, budget=budget, device=device, again=again, if_due=if_due)
 
-    return carry_out(context.obj, "train", verb, show.train, as_json=as_json, pipeline=pipeline)
+    return carry_out(context.obj, "train", verb, show.train, as_json=as_json, pipeline=pipeline, alerts=True)
 
 
 @commands.command(
@@ -148,7 +148,7 @@ def score(
 
         return score.run(*opened(pipeline), rescore=rescore, input=input, output=output)
 
-    return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline)
+    return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline, alerts=True)
 
 
 @commands.command(
@@ -167,7 +167,7 @@ def monitor(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = 
 
         return monitor.run(*opened(pipeline))
 
-    return carry_out(context.obj, "monitor", verb, show.monitor, as_json=as_json, pipeline=pipeline)
+    return carry_out(context.obj, "monitor", verb, show.monitor, as_json=as_json, pipeline=pipeline, alerts=True)
 
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle notify", "treadle notify -p customers"))

@@ -1,4 +1,4 @@
-"""The machine: `up`, `down`, `doctor`."""
+"""The machine: `up`, `down`, `alerts`, `doctor`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
+    from flows.alerts import AlertsResult
     from flows.doctor import DoctorResult
     from flows.down import DownResult
     from flows.up import UpResult
@@ -38,6 +39,18 @@ def up(result: UpResult, screen: Screen) -> None:
     for change in result.changes:
         screen.line("  ", change)
     screen.next("how it goes, and what needs you", "status")
+
+
+def alerts(result: AlertsResult, screen: Screen) -> None:
+    """Everybody who is told, and what became of it."""
+    if not result.deliveries:
+        screen.line("nobody is told: no file in pipelines/ has a section [alerts] that names somebody")
+    for one in result.deliveries:
+        said = "test sent" if result.test else f"{plural(one.told, 'thing')} told" if one.told else "nothing new"
+        where = one.receiver.address or "not set"
+        what = (one.trouble, "bold red") if one.trouble else (said, "green")
+        screen.line((one.receiver.name, "bold"), f" ({where}), of {', '.join(one.receiver.pipelines)}: ", what)
+    screen.next("how everything stands, and what needs you", "status")
 
 
 def down(result: DownResult, screen: Screen) -> None:

@@ -25,8 +25,10 @@ def status(result: StatusResult, screen: Screen) -> None:
         screen.line(("\nnothing needs you", "bold green"))
     for need in result.needs:
         whose = f"{need.pipeline}: " if need.pipeline else ""
-        screen.line(("\n! ", "bold yellow"), (f"{whose}{need.what}", "bold"))
+        screen.line(("\n! ", "bold yellow"), (f"{whose}{need.what}", "bold"), f" ({need.page})" if need.page else "")
         screen.line("  ", (need.command, "bold cyan"))
+    told = [f"{one.name} ({one.address or 'not set here'})" for one in result.alerts]
+    screen.line(("\nalerts go to ", "dim"), ", ".join(told) or "nobody: no file in pipelines/ has [alerts]")
     if not result.up:
         screen.next("schedules, triggers and new files by themselves", "up")
 

@@ -1,0 +1,297 @@
+"""`treadle alerts`: whoever `[alerts]` names is told what needs a person, once, all that is new in one message.
+
+Every run of a deployment ends with such a look, and so does every command that no terminal watches; `treadle up` looks
+each minute. What needs a person is what `treadle status` says; what was told stands in the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.alerts import AlertsSpec, Case, News, news
+from tasks.errors import ConfigError, TreadleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from flows.status.needs import Item, Need
+    from flows.status.servers import Work
+    from infra.alerts import Message
+    from infra.ledger import Ledger
+    from infra.settings import Settings
+
+log = logging.getLogger("treadle.alerts")
+
+CRASHED_SECONDS = 60.0
+"""A run that was killed is taken up again within this time; then nobody has to be told."""
+
+LOOK_SECONDS = 60.0
+NAMED = 5
+LONGEST = 500
+OVER = ("COMPLETED", "FAILED", "CANCELLED")
+
+
+class Receiver(BaseModel):
+    """A variable that holds an address; `address` without what may be secret, empty where the variable is not set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    address: str
+    pipelines: tuple[str, ...]
+
+
+class Delivery(BaseModel):
+    """What became of a message: `told` things were new, `trouble` says why it did not arrive, empty where it did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    receiver: Receiver
+    told: int
+    trouble: str
+
+    def sentence(self) -> str:
+        """One line for people, of one that did not arrive."""
+        where = f" ({self.receiver.address})" if self.receiver.address else ""
+        return f"alerts: {self.receiver.name}{where} {self.trouble}; the next look tries again"
+
+
+class AlertsResult(BaseModel):
+    """What every receiver was told just now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    test: bool
+    deliveries: tuple[Delivery, ...]
+
+    def exit_code(self) -> int:
+        """1 where somebody could not be reached."""
+        return 1 if any(one.trouble for one in self.deliveries) else 0
+
+
+class Fresh(NamedTuple):
+    """A need with what of it is new to a receiver."""
+
+    need: Need
+    items: tuple[Item, ...]
+
+
+class Letter(NamedTuple):
+    """What a receiver is to be told, and what is news to it, by pipeline."""
+
+    receiver: Receiver
+    fresh: dict[str, tuple[Fresh, ...]]
+    news: dict[str, News]
+
+
+def run(settings: Settings, *, test: bool = False) -> AlertsResult:
+    """Look, and tell what is new; with `test` send everybody a word instead."""
+    from infra.alerts import Message
+
+    if not test:
+        return AlertsResult(home=str(settings.home), test=False, deliveries=tell(settings))
+    body = f"Alerts of the project {settings.home} arrive here.\nSent by treadle alerts --test, {settings.who}."
+    message = Message("treadle: a test", body)
+    deliveries = _send(dict.fromkeys(receivers(settings), message), dict.fromkeys(receivers(settings), 0))
+    return AlertsResult(home=str(settings.home), test=True, deliveries=deliveries)
+
+
+def receivers(settings: Settings) -> tuple[Receiver, ...]:
+    """Who is told, and of which pipelines."""
+    from flows.status import names
+
+    return _receivers({name: _spec(settings, name) for name in names(settings)})
+
+
+def _receivers(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
+    from infra.alerts import address
+
+    variables = sorted({name for spec in specs.values() for name in spec.receivers})
+    return tuple(
+        Receiver(
+            name=name, address=address(name), pipelines=tuple(one for one in specs if name in specs[one].receivers)
+        )
+        for name in variables
+    )
+
+
+def _spec(settings: Settings, pipeline: str) -> AlertsSpec:
+    """The section of the pipeline's file, also where another has a mistake."""
+    from tasks import config
+    from tasks.config_errors import ConfigFile
+
+    file = settings.home / "pipelines" / f"{pipeline}.toml"
+    try:
+        return config.load(file).alerts
+    except ConfigError:
+        try:
+            return AlertsSpec.model_validate_json(
+                json.dumps(ConfigFile.read(file).document.get("alerts", {}), default=str)
+            )
+        except (ConfigError, ValidationError):
+            return AlertsSpec()
+
+
+def tell(settings: Settings, pipelines: Sequence[str] = ()) -> tuple[Delivery, ...]:
+    """Tell everybody what is new to them of `pipelines` (none: all); what became of it.
+
+    Of processes that look at the same moment one tells. Raises TreadleError where it cannot be known what there is.
+    """
+    from flows.status import names, servers
+    from infra import turns
+    from infra.ledger import Ledger
+
+    specs = {name: _spec(settings, name) for name in pipelines or names(settings)}
+    told = _receivers(specs)
+    if not told:
+        return ()
+    ledger = Ledger(settings.ledger)
+    with turns.take(settings, "home", "alerts", lambda _: None):
+        runs = servers.runs(settings)
+        known = {name: _needs(settings, name, runs) for name, spec in specs.items() if spec.to}
+        letters = [_letter(ledger, one, specs, known, runs) for one in told]
+        sent = _send(
+            {one.receiver: _message(settings, one.fresh) for one in letters if any(one.fresh.values())},
+            {one.receiver: sum(map(len, one.fresh.values())) for one in letters},
+        )
+        for letter, delivery in zip(letters, sent, strict=True):
+            for name, what in letter.news.items():
+                noted = what._replace(new=frozenset()) if delivery.trouble else what
+                if noted.new or noted.over:
+                    ledger.tell(name, letter.receiver.name, noted)
+    return sent
+
+
+def _letter(
+    ledger: Ledger,
+    receiver: Receiver,
+    specs: Mapping[str, AlertsSpec],
+    known: Mapping[str, Sequence[Need]],
+    runs: Sequence[Work] | None,
+) -> Letter:
+    letter = Letter(receiver, {}, {})
+    for name in receiver.pipelines:
+        needs = [need for need in known[name] if need.kind in specs[name].about]
+        before = ledger.told(name, receiver.name)
+        unsure = {case for case in before if _unsure(case, known[name], name, runs)}
+        what = news({Case(need.kind, item.id) for need in needs for item in need.items}, before, unsure)
+        letter.news[name] = what
+        letter.fresh[name] = tuple(_fresh(needs, what))
+    return letter
+
+
+def _needs(settings: Settings, pipeline: str, runs: Sequence[Work] | None) -> tuple[Need, ...]:
+    from flows.status import look, needs
+
+    settled = [one for one in runs or () if not _under_way(one)]
+    return tuple(needs.of_pipeline(look(settings, pipeline, settled, waits=False)))
+
+
+def _under_way(work: Work) -> bool:
+    """Whether it may still end well by itself."""
+    if work.state == "CRASHED" and work.since is not None:
+        return (datetime.now(UTC) - work.since).total_seconds() < CRASHED_SECONDS
+    return work.state not in (*OVER, "CRASHED")
+
+
+def _unsure(case: Case, known: Sequence[Need], pipeline: str, runs: Sequence[Work] | None) -> bool:
+    """Whether nobody can say that it is over: its run goes on, the server is away, or the file cannot be read."""
+    if any(need.kind == "config" for need in known):
+        return case.kind != "config"
+    if case.kind != "failed":
+        return False
+    works = {one.work: one for one in runs or () if one.pipeline == pipeline}
+    work = works.get(case.id.partition(" ")[0])
+    return work is None or _under_way(work)
+
+
+def _fresh(needs: Sequence[Need], what: News) -> Iterator[Fresh]:
+    for need in needs:
+        items = tuple(item for item in need.items if Case(need.kind, item.id) in what.new)
+        if items:
+            yield Fresh(need, items)
+
+
+def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
+    """All that is new to one receiver: what happened, where to look and the command that helps."""
+    from infra.alerts import Message
+    from infra.settings import shown
+
+    named = [name for name, fresh in of.items() if fresh]
+    every = [one for name in named for one in of[name]]
+    what = every[0].need.what if len(every) == 1 else f"{len(every)} things need you"
+    lines: list[str] = []
+    for name in named:
+        lines.append(name)
+        for need, items in of[name]:
+            lines.append(f"- {_line(need.what)}")
+            words = [_line(item.words) for item in items if item.words]
+            lines += [f"    {one}" for one in words[:NAMED]]
+            lines += [f"    and {len(words) - NAMED:,} more"] if len(words) > NAMED else []
+            lines += [f"  where: {need.page}"] if need.page else []
+            lines += [f"  then: {need.command}", ""]
+    lines.append(f"All of it: treadle status, in {settings.home} ({settings.who})")
+    title = f"treadle: {', '.join(named)}: {_line(what)}"
+    return Message(shown(title)[:200], shown("\n".join(lines)))
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def _send(messages: Mapping[Receiver, Message], told: Mapping[Receiver, int]) -> tuple[Delivery, ...]:
+    """Send what there is to send, to all at once; what became of it for everybody in `told`."""
+    from infra import alerts
+
+    with ThreadPoolExecutor(max(1, len(messages))) as pool:
+        trouble = dict(zip(messages, pool.map(lambda one: alerts.send(one.name, messages[one]), messages), strict=True))
+    return tuple(Delivery(receiver=one, told=count, trouble=trouble.get(one, "")) for one, count in told.items())
+
+
+def after(settings: Settings, pipeline: str) -> None:
+    """The look at the end of a run: whatever goes wrong is one line in the log."""
+    for line in _troubles(settings, (pipeline,)):
+        log.warning(line)
+
+
+def _troubles(settings: Settings, pipelines: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tuple(one.sentence() for one in tell(settings, pipelines) if one.trouble)
+    except TreadleError as error:
+        return (f"alerts: {error.message}",)
+    except Exception as error:  # nothing that alerts do may fail a run
+        return (f"alerts: unexpected {type(error).__name__}; see: treadle alerts",)
+
+
+class Watch:
+    """Looks once a minute, in a thread of its own: nobody waits for a receiver that does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._next_at = 0.0
+        self._said: tuple[str, ...] = ()
+        self._looking: threading.Thread | None = None
+
+    def look(self) -> None:
+        """Begin to look, where it is time."""
+        if time.monotonic() < self._next_at or (self._looking is not None and self._looking.is_alive()):
+            return
+        self._next_at = time.monotonic() + LOOK_SECONDS
+        self._looking = threading.Thread(target=self._look, name="alerts", daemon=True)
+        self._looking.start()
+
+    def _look(self) -> None:
+        said = _troubles(self._settings, ())
+        for line in said if said != self._said else ():
+            log.warning(line)
+        self._said = said
