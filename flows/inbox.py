@@ -138,7 +138,7 @@ class Intake:
         """See how what was started has ended; raises OSError or ValueError where the server does not answer."""
         from urllib.error import HTTPError
 
-        from infra.orchestrator.server import ask
+        from infra.orchestrator.api import ask
 
         for pipeline, taking in list(self._taking.items()):
             if taking.again_at is None:

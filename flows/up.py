@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from flows import events
-from tasks.errors import ServiceError, TreadleError
+from tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,10 +49,11 @@ def run(settings: Settings, *, detach: bool = False) -> UpResult:
     """Bring the home up and keep it so until told to end (SIGINT, SIGTERM); where it is up, renew its deployments.
 
     With `detach` a process of its own does so, and this one returns when that is ready. Raises ServiceError where a
-    server does not start.
+    server does not start, and UsageError where it would be open to other machines without a password.
     """
     from infra import supervisor
 
+    _ = settings.listen
     lock = supervisor.folder(settings) / "up.lock"
     _wait_for_another(settings)
     if detach and supervisor.holder(lock) is None:
@@ -81,6 +82,11 @@ def _renew(settings: Settings) -> UpResult:
     from flows import deployments
     from infra import supervisor
 
+    if not supervisor.conforms(settings):
+        raise UsageError(
+            "treadle up is at work here with another TREADLE_HOST or TREADLE_LOGIN",
+            "set them as they were, or bring it up anew: treadle down, then treadle up",
+        )
     changes = deployments.apply(settings)
     keeper = supervisor.Keeper(settings)
     return _result(settings, keeper, changes, already=True, detached=False)
@@ -130,8 +136,12 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
     from flows import deployments
     from infra import supervisor
     from infra.orchestrator import server
-    from infra.settings import shown
+    from infra.settings import LOOPBACK, shown
 
+    if not supervisor.conforms(settings):  # left at work by another `up`, or by a command
+        events.emit("up", "TREADLE_HOST or TREADLE_LOGIN is another than before: the servers are started anew")
+        supervisor.stop(settings)
+        server.end(settings)
     keeper = supervisor.Keeper(settings)
     try:
         keeper.look_at_pages()  # it starts while we look for the other
@@ -143,6 +153,8 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
         keeper.wait_for_pages()
         result = _result(settings, keeper, changes, already=False, detached=False)
         events.emit("up", f"MLflow: {result.mlflow}")
+        if settings.host != LOOPBACK:
+            events.emit("up", f"other machines reach both at {settings.host}, by the same ports and TREADLE_LOGIN")
         events.emit("up", "ready: files that arrive are taken in; Ctrl-C ends it, and so does treadle down")
         supervisor.ready(settings, result.prefect)
         _watch(settings, keeper, over)
@@ -155,13 +167,12 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
 
 def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     """Look after everything, until told to end or the home has gone from where it was."""
-    from flows import alerts
     from flows.deployments import TAG
     from flows.inbox import Intake
     from infra import supervisor
 
     intake, lost = Intake(settings), supervisor.Lost(settings.home, TAG, keeper.worker.lock)
-    told, runs_at = alerts.Watch(settings), 0.0
+    runs_at = 0.0
     trouble = ""
     while not over.wait(TICK_SECONDS):
         if not supervisor.is_holder(settings):
@@ -176,7 +187,6 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
                 if not settings.prefect_api_url:  # elsewhere, processes may run on other machines
                     lost.close(keeper.api())
             intake.look()
-            told.look()
             trouble = ""
         except (TreadleError, OSError, ValueError) as error:  # the server is away, or a disk: another look may help
             if str(error) != trouble:

@@ -7,6 +7,7 @@ ledger and studies in `mlruns/`, and what can be thrown away in `.treadle/`.
 from __future__ import annotations
 
 import getpass
+import ipaddress
 import os
 import re
 import socket
@@ -17,13 +18,15 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.errors import ConfigError, HomeError
+from tasks.errors import ConfigError, HomeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PREFIX = "TREADLE_"
 FAILPOINT = f"{PREFIX}FAILPOINT"
+LOOPBACK = "127.0.0.1"
+PASSWORD_LENGTH = 12
 
 
 class Settings(BaseSettings):
@@ -41,12 +44,54 @@ class Settings(BaseSettings):
     ledger_url: str = Field(default="", repr=False)
     tuning_url: str = Field(default="", repr=False)
     prefect_api_url: str = Field(default="", repr=False, validation_alias="PREFECT_API_URL")
+    prefect_database: str = Field(default="", repr=False, validation_alias="PREFECT_SERVER_DATABASE_CONNECTION_URL")
+    prefect_login: str = Field(default="", repr=False, validation_alias="PREFECT_API_AUTH_STRING")
+    host: str = LOOPBACK
+    login: str = Field(default="", repr=False)
     debug: bool = False
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
+
+    @field_validator("prefect_database")
+    @classmethod
+    def _asked_by_asyncpg(cls, url: str) -> str:
+        if url and not url.startswith("postgresql+asyncpg://"):
+            raise ValueError("must begin with postgresql+asyncpg://")
+        return url
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, host: str) -> str:
+        try:
+            return str(ipaddress.ip_address(host))
+        except ValueError:
+            raise ValueError("must be an address of this machine, or 0.0.0.0 for all that it has") from None
+
+    @field_validator("login")
+    @classmethod
+    def _name_and_password(cls, login: str) -> str:
+        name, _, password = login.partition(":")
+        if login and not (name and len(password) >= PASSWORD_LENGTH and login.isascii() and login.isprintable()):
+            raise ValueError(f"must be NAME:PASSWORD in ASCII, with a password of {PASSWORD_LENGTH} characters or more")
+        return login
+
+    @property
+    def listen(self) -> str:
+        """The address that the home's servers listen on; raises UsageError for one beyond loopback without a login."""
+        if not ipaddress.ip_address(self.host).is_loopback and not self.login:
+            raise UsageError(
+                f"TREADLE_HOST={self.host} would let other machines in without a password",
+                "say who may come in: export TREADLE_LOGIN=NAME:PASSWORD, or unset TREADLE_HOST",
+            )
+        return self.host
+
+    @property
+    def api_login(self) -> str:
+        """`name:password` for the Prefect server that flows of this home use; empty: it asks for none."""
+        return self.prefect_login if self.prefect_api_url else self.login
 
     @property
     def state(self) -> Path:
@@ -146,9 +191,11 @@ def at(home: Path) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         variable = name if name.isupper() else f"{PREFIX}{name.upper()}"
+        secret = name in Settings.model_fields and not Settings.model_fields[name].repr
+        told = variable if secret else f"{variable}={first['input']!r}"
         raise ConfigError(
-            f"{variable}={first['input']!r}: {first['msg']}", f"mend the variable {variable} or unset it"
-        ) from error
+            f"{told}: {first['msg'].removeprefix('Value error, ')}", f"mend the variable {variable} or unset it"
+        ) from None
 
 
 def shown(text: str) -> str:

@@ -8,6 +8,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from infra.entrance import HERE
 from infra.orchestrator import keeper, killed, server
 from infra.settings import set_environment, shown
 from tasks.errors import ServiceError
@@ -42,7 +43,7 @@ def prepare(settings: Settings) -> None:
         set_environment({"MPLCONFIGDIR": str(settings.state / "matplotlib")}, keep=True)
     # threads that wait at XGBoost's barriers must not spin: beside one busy process they make it ten times slower
     set_environment({"OMP_WAIT_POLICY": "passive"}, keep=True)
-    set_environment(values, unset=("PREFECT_PROFILE",), no_proxy=(server.LOOPBACK, "localhost"))
+    set_environment(values, unset=("PREFECT_PROFILE",), no_proxy=HERE)
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def flow_context(settings: Settings) -> Iterator[str]:
     except httpx.HTTPStatusError as error:
         raise ServiceError(
             f"the Prefect server at {shown(url)} refuses us: HTTP {error.response.status_code}",
-            "give the key or password that it wants: PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
+            _how_to_come_in(settings)
             if error.response.status_code in (401, 403)
             else "see that its version is ours: treadle doctor",
         ) from error
@@ -81,6 +82,12 @@ def flow_context(settings: Settings) -> Iterator[str]:
             if not settings.prefect_api_url
             else "start that server again, then run the same command: it goes on where this one stopped",
         ) from error
+
+
+def _how_to_come_in(settings: Settings) -> str:
+    if settings.prefect_api_url:
+        return "give the key or password that it wants: PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
+    return "set TREADLE_LOGIN as it was when the server was started, or start it anew: treadle down"
 
 
 def present(settings: Settings) -> AbstractContextManager[None]:
@@ -112,7 +119,7 @@ def _prefect_settings(settings: Settings, url: str) -> Iterator[None]:
         prefect.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
     }
     if not settings.prefect_api_url:  # a person's key for another server is not for ours
-        told |= {prefect.PREFECT_API_KEY: None, prefect.PREFECT_API_AUTH_STRING: None}
+        told |= {prefect.PREFECT_API_KEY: None, prefect.PREFECT_API_AUTH_STRING: settings.login or None}
     with prefect.temporary_settings(told):
         yield
 

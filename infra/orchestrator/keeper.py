@@ -8,17 +8,19 @@ Prefect's client does for about two minutes; the person is told so within second
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from infra.entrance import bound, reached_at
 from infra.orchestrator import server
+from infra.orchestrator.api import knock
 from infra.settings import shown
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from infra.settings import Settings
@@ -60,20 +62,17 @@ def revive(settings: Settings, url: str, over: threading.Event | None = None) ->
         if server.alive(settings) or (over is not None and over.is_set()):  # another command was quicker
             return
         log.warning("this project's Prefect server has ended; it is started again, and the run goes on")
-        with closing(_listen(port)) as listener:
+        with closing(_listen(settings.listen, port)) as listener:
             server.launch(settings, port, listener)
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     """The server's socket, open; where it is still being closed by the dead one's kernel, a moment later."""
     deadline = time.monotonic() + BIND_SECONDS
     while True:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((server.LOOPBACK, port))
+            listener = bound(reached_at(host), port)
         except OSError:
-            listener.close()
             if time.monotonic() > deadline:
                 raise
             time.sleep(LOOK_SECONDS)
@@ -85,7 +84,7 @@ def _listen(port: int) -> socket.socket:
 def _wait_for(_settings: Settings, url: str, over: threading.Event) -> None:
     away = False
     while not over.wait(KNOCK_SECONDS):
-        trouble = server.knock(url)
+        trouble = knock(url)
         if trouble and not away and not over.is_set():
             log.warning(
                 "the Prefect server at %s does not answer (%s); waiting for it, about two minutes at most",

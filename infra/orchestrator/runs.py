@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
 
-from infra.orchestrator import server
+from infra.orchestrator import api as api_
 from infra.settings import shown
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Runs:
 
     def _runs(self, work: str, asked: Mapping[str, object], sort: str) -> list[Run]:
         question = {"flows": {"name": {"any_": [work]}}, "flow_runs": asked, "sort": sort, "limit": PAGE}
-        found = TypeAdapter(list[_FlowRun]).validate_json(server.ask(self.api, "/flow_runs/filter", question))
+        found = TypeAdapter(list[_FlowRun]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
         runs = []
         for one in found:
             at = one.start_time or one.next_scheduled_start_time or one.expected_start_time
@@ -110,7 +110,7 @@ class Runs:
         found: list[_Deployment] = []
         while True:
             question = {"deployments": {"tags": {"all_": [self.tag]}}, "limit": PAGE, "offset": len(found)}
-            page = TypeAdapter(list[_Deployment]).validate_json(server.ask(self.api, "/deployments/filter", question))
+            page = TypeAdapter(list[_Deployment]).validate_json(api_.ask(self.api, "/deployments/filter", question))
             found += page
             if len(page) < PAGE:
                 break

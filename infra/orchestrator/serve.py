@@ -1,9 +1,10 @@
-"""The home's Prefect server as a process: `python -P -m infra.orchestrator.serve FOLDER HOME PORT [SOCKET]`.
+"""The home's Prefect server as a process: `python -P -m infra.orchestrator.serve FOLDER HOME HOST PORT [SOCKET]`.
 
 FOLDER (`<home>/.treadle/prefect`) holds everything: database, log, and the two files by which others find it.
 `server.lock` is locked as long as this process lives, whatever ends it, and holds its id; `server.json` is a
 hint that says where to knock. A second process on the same folder ends at once: two commands start one server.
-SOCKET is the descriptor of a listening socket that a command keeps open for a server that died under it.
+SOCKET is the descriptor of a listening socket that a command keeps open for a server that died under it. Beyond
+loopback the server asks for the login in PREFECT_SERVER_API_AUTH_STRING; whoever starts it sees to that.
 """
 
 from __future__ import annotations
@@ -11,24 +12,29 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from infra import failpoint
-from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, LOOPBACK, prefect_version
+from infra.entrance import HERE, Guard, listeners
+from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
 
 if TYPE_CHECKING:
+    import socket
+
     import uvicorn
 
 WATCH_SECONDS = 2.0
 CLOSE_SECONDS = 3  # browsers keep connections open for ever
 
+CLOSED = ("/docs", "/redoc", "/openapi.json", "/api/docs", "/api/redoc")
+"""The API's own pages, whose scripts come from outside, and what describes it to whoever asks."""
 
-def main(folder: Path, home: Path, port: int, descriptor: int | None = None) -> int:
+
+def main(folder: Path, home: Path, host: str, port: int, descriptor: int | None = None) -> int:
     """Serve in a process of its own until told to end, or until the folder is moved or deleted.
 
     Returns at once: BUSY where the folder has its server already.
@@ -42,11 +48,12 @@ def main(folder: Path, home: Path, port: int, descriptor: int | None = None) -> 
     lock.flush()
     with suppress(OSError):  # a terminal, where somebody starts us by hand
         os.ftruncate(1, 0)  # the log tells of this start, not of older ones
-    with lock, take_socket(port, descriptor) as listener:
-        port = listener.getsockname()[1]
+    with lock, ExitStack() as stack:
+        sockets = [stack.enter_context(one) for one in listeners(host, port, descriptor)]
+        port = sockets[0].getsockname()[1]
         with failpoint.around("server.hint"):
-            write_hint(folder / HINT, home, port)
-        serve(listener, port, lock, folder)
+            write_hint(folder / HINT, home, host, port)
+        serve(sockets, port, lock, folder)
     return 0
 
 
@@ -62,47 +69,34 @@ def take_lock(path: Path) -> IO[str] | None:
     return file
 
 
-def take_socket(port: int, descriptor: int | None) -> socket.socket:
-    """The socket that we were handed; else the remembered port, or another where it is taken.
-
-    Loopback only, for there is no password.
-    """
-    if descriptor is not None:
-        return socket.socket(fileno=descriptor)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((LOOPBACK, port))
-    except (OSError, OverflowError):
-        listener.bind((LOOPBACK, 0))
-    return listener
-
-
-def write_hint(path: Path, home: Path, port: int) -> None:
+def write_hint(path: Path, home: Path, host: str, port: int) -> None:
     """Say where to knock; in place at once, so that nobody reads half of it."""
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({"home": str(home), "port": port, "pid": os.getpid(), "prefect": prefect_version()}))
+    said = {"home": str(home), "host": host, "port": port, "pid": os.getpid(), "prefect": prefect_version()}
+    aside.write_text(json.dumps(said))
     aside.replace(path)
 
 
-def serve(listener: socket.socket, port: int, lock: IO[str], folder: Path) -> None:
-    """Run API, UI and services on the socket."""
+def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) -> None:
+    """Run API, UI and services on the sockets."""
+    import prefect
     import uvicorn
+    from prefect import settings
     from prefect.server.api.server import create_app
-    from prefect.settings import PREFECT_SERVER_API_PORT, PREFECT_SERVER_CORS_ALLOWED_ORIGINS, temporary_settings
 
     from infra.orchestrator import database
 
-    database.prepare(folder / DATABASE)
     database.let_schedules_be_made()
-    own_pages = f"http://{LOOPBACK}:{port},http://localhost:{port}"  # Prefect lets any web page read and write
-    told = {PREFECT_SERVER_API_PORT: port, PREFECT_SERVER_CORS_ALLOWED_ORIGINS: own_pages}
-    with temporary_settings(told), database.using(folder / DATABASE):
-        app = create_app(final=True)
+    # the second version of the pages asks an outside host when it opens; without its files it is not offered
+    prefect.__ui_v2_static_path__ = folder / "no-second-version"
+    told = {settings.PREFECT_SERVER_API_PORT: port}
+    with settings.temporary_settings(told), database.ready(folder / DATABASE):
+        asks = bool(settings.PREFECT_SERVER_API_AUTH_STRING.value())  # Prefect does so itself
+        app = Guard(create_app(final=True), names=() if asks else HERE, closed=CLOSED)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=CLOSE_SECONDS)
         server = uvicorn.Server(config)
         threading.Thread(target=watch, args=(server, lock, folder / LOCK), daemon=True).start()
-        server.run(sockets=[listener])
+        server.run(sockets=sockets)
 
 
 def watch(server: uvicorn.Server, lock: IO[str], path: Path) -> None:
@@ -120,4 +114,4 @@ def watch(server: uvicorn.Server, lock: IO[str], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(number) for number in sys.argv[3:])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *(int(number) for number in sys.argv[4:])))

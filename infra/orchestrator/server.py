@@ -15,19 +15,16 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from infra.settings import FAILPOINT, child_environment, failpoint, shown
+from infra.orchestrator.api import knock, lets_in, with_login
+from infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, shown
 from tasks.errors import HomeError, ServiceError
 
 if TYPE_CHECKING:
@@ -43,13 +40,11 @@ LOCK = "server.lock"
 HINT = "server.json"
 DATABASE = "prefect.db"
 LOG = "server.log"
-LOOPBACK = "127.0.0.1"
 POOL = "treadle"  # the work pool (type process) whose workers run our deployments
 BUSY = 75  # how a server ends whose folder has one already
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
-KNOCK_SECONDS = 3.0
 POLL_SECONDS = 0.1
 STARTS = 2
 
@@ -65,7 +60,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One home's server. `url` is empty while it is stopped; `pid` is None where the server is not ours."""
+    """One home's server. `url` is empty while it is stopped; `pid` is None where the server is not ours.
+
+    `url` is for `ask`: it holds the login, where there is one.
+    """
 
     state: State
     url: str
@@ -75,12 +73,13 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What the server wrote about itself; belief is another matter."""
+    """What the server wrote about itself; belief is another matter. `host` is where others may knock."""
 
     home: str
     port: int
     pid: int
     version: str
+    host: str
 
     @property
     def url(self) -> str:
@@ -97,7 +96,7 @@ def state(settings: Settings) -> ServerState:
     """How the server stands that flows of this home would use; starts nothing."""
     if settings.prefect_api_url:
         reached = State.UNREACHABLE if knock(settings.prefect_api_url) else State.RUNNING
-        return ServerState(reached, settings.prefect_api_url, None, own=False)
+        return ServerState(reached, with_login(settings, settings.prefect_api_url), None, own=False)
     pid = _holder(folder(settings) / LOCK)
     if pid is None:
         return ServerState(State.STOPPED, "", None, own=True)
@@ -105,7 +104,15 @@ def state(settings: Settings) -> ServerState:
     if hint is None or hint.pid != pid or hint.home != str(settings.home):
         return ServerState(State.STARTING, "", pid or None, own=True)
     reached = State.STARTING if knock(hint.url) else State.RUNNING
-    return ServerState(reached, hint.url, pid, own=True)
+    return ServerState(reached, with_login(settings, hint.url), pid, own=True)
+
+
+def conforms(settings: Settings) -> bool:
+    """Whether the home's own server, if it is at work, listens where the settings say and asks for their login."""
+    hint = _hint(folder(settings) / HINT)
+    if settings.prefect_api_url or hint is None or not alive(settings) or knock(hint.url):
+        return True
+    return hint.host == settings.host and lets_in(f"{hint.url}/admin/version", settings.login)
 
 
 def ui_url(settings: Settings) -> str:
@@ -165,6 +172,14 @@ def _own(settings: Settings) -> str:
     )
 
 
+def end(settings: Settings) -> None:
+    """End the home's own server, if it is at work."""
+    place = folder(settings)
+    pid = _holder(place / LOCK)
+    if pid is not None:
+        _end(pid, place / LOCK)
+
+
 def down(settings: Settings) -> tuple[str, ...]:
     """End the servers of this home and of homes under its `.treadle/`; the homes whose server was ended."""
     ended = []
@@ -222,12 +237,13 @@ def launch(settings: Settings, port: int, listener: socket.socket | None = None)
     within `starting`.
     """
     place = folder(settings)
-    arguments = [str(place), str(settings.home), str(port), *([str(listener.fileno())] if listener else [])]
+    arguments = [str(place), str(settings.home), settings.listen, str(port)]
+    arguments += [str(listener.fileno())] if listener else []
     with (place / LOG).open("ab") as output:
         launched = subprocess.run(
             [sys.executable, "-P", "-m", "infra.orchestrator.serve", *arguments],
             cwd=place,
-            env=_environment(place),
+            env=_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -243,16 +259,18 @@ def prefect_version() -> str:
     return metadata.version("prefect")
 
 
-def _environment(place: Path) -> dict[str, str]:
+def _environment(settings: Settings) -> dict[str, str]:
     """The server's environment: nothing of the person's own Prefect, and nobody outside is told."""
+    place = folder(settings)
     return child_environment(
         {
             "DO_NOT_TRACK": "1",
             **({FAILPOINT: failpoint()} if failpoint() else {}),
             "PREFECT_HOME": str(place),
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{place / DATABASE}",
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": settings.prefect_database or _embedded(place),
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
-            "PREFECT_SERVER_API_HOST": LOOPBACK,
+            "PREFECT_SERVER_API_HOST": settings.listen,
+            **({"PREFECT_SERVER_API_AUTH_STRING": settings.login} if settings.login else {}),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             # how long a run waits before it asks again whether its deployment's other run has ended
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
@@ -263,6 +281,10 @@ def _environment(place: Path) -> dict[str, str]:
         },
         without=("PREFECT_", "TREADLE_"),
     )
+
+
+def _embedded(place: Path) -> str:
+    return f"sqlite+aiosqlite:///{place / DATABASE}"
 
 
 def _end(pid: int, lock: Path) -> None:
@@ -304,36 +326,10 @@ def _holder(lock: Path) -> int | None:
 def _hint(path: Path) -> Hint | None:
     try:
         found = json.loads(path.read_text())
-        return Hint(str(found["home"]), int(found["port"]), int(found["pid"]), str(found.get("prefect", "")))
+        version, host = str(found.get("prefect", "")), str(found.get("host", LOOPBACK))
+        return Hint(str(found["home"]), int(found["port"]), int(found["pid"]), version, host)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def knock(api: str) -> str:
-    """What is wrong with the API in a few words; empty when it says that it is well."""
-    try:
-        return "" if ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
-    except urllib.error.HTTPError as error:
-        return f"HTTP {error.code}"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))
-
-
-def ask(api: str, path: str, question: object = None) -> bytes:
-    """The API's answer; a `question` is posted as JSON. Raises OSError or ValueError where there is none."""
-    # a proxy of the environment knows nothing of a server on this machine
-    handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
-    body = None if question is None else json.dumps(question).encode()
-    headers = {"Content-Type": "application/json", **_login(api)}
-    request = urllib.request.Request(f"{shown(api).rstrip('/')}{path}", body, headers)  # noqa: S310 - an http address of ours or of PREFECT_API_URL
-    with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
-        return bytes(answer.read())
-
-
-def _login(api: str) -> dict[str, str]:
-    """The header for the name and password that an address holds."""
-    login = urlsplit(api).netloc.rpartition("@")[0]
-    return {"Authorization": f"Basic {b64encode(unquote(login).encode()).decode()}"} if login else {}
 
 
 def _last_line(path: Path) -> str:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from infra.supervisor.keep import Keeper, Service, down, folder, is_holder, leave, logs, ready
+from infra.supervisor.keep import Keeper, Service, conforms, down, folder, is_holder, leave, logs, ready, stop
 from infra.supervisor.lost import Lost
 from infra.supervisor.process import Known, end, held, holder
 
@@ -15,6 +15,7 @@ __all__ = [
     "Known",
     "Lost",
     "Service",
+    "conforms",
     "down",
     "end",
     "folder",
@@ -24,4 +25,5 @@ __all__ = [
     "leave",
     "logs",
     "ready",
+    "stop",
 ]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 from infra import settings as settings_
-from infra.orchestrator.serve import take_socket
-from infra.orchestrator.server import LOOPBACK, POOL
-from infra.settings import Settings, child_environment, set_environment, shown
+from infra.entrance import listeners
+from infra.orchestrator.server import POOL
+from infra.settings import LOOPBACK, Settings, child_environment, shown
 from infra.supervisor import process
+from infra.supervisor.pages import pages
 
 
 def worker(settings: Settings, lock: IO[str]) -> None:
@@ -27,35 +29,24 @@ def worker(settings: Settings, lock: IO[str]) -> None:
 
 
 def mlflow(settings: Settings, lock: IO[str]) -> None:
-    """Serve MLflow's pages over the home's stores: what `mlflow server` does, in one process instead of two.
-
-    Loopback only, for there is no password. MLflow's command gives its app the same names by the environment, so
-    that an address with a password is in no list of processes.
-    """
+    """Serve MLflow's pages: what `mlflow server` does, in one process instead of two."""
     import uvicorn
 
     from infra import moved, tracking
 
-    with take_socket(process.said(Path(lock.name)).port, None) as listener:
-        port = listener.getsockname()[1]
-        process.write(lock, process.Known(os.getpid(), str(settings.home), f"http://{LOOPBACK}:{port}", port))
-        artifacts = (settings.mlruns / "artifacts").as_uri()
-        set_environment(
-            {
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                "_MLFLOW_SERVER_FILE_STORE": settings.tracking,
-                "_MLFLOW_SERVER_REGISTRY_STORE": settings.registry,
-                "_MLFLOW_SERVER_ARTIFACT_ROOT": artifacts,
-                "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
-                "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-                "_MLFLOW_SGI_NAME": "uvicorn",
-            }
-        )
+    with ExitStack() as stack:
+        sockets = listeners(settings.listen, process.said(Path(lock.name)).port)
+        for one in sockets:
+            stack.enter_context(one)
+        port = sockets[0].getsockname()[1]
+        known = process.Known(os.getpid(), str(settings.home), f"http://{LOOPBACK}:{port}", port, settings.host)
+        process.write(lock, known)
         with tracking.quiet():
             moved.mend(settings)
             tracking.client(settings)  # makes the database where there is none
-        config = uvicorn.Config("mlflow.server.fastapi_app:app", log_level="warning", timeout_graceful_shutdown=3)
-        uvicorn.Server(config).run(sockets=[listener])
+            app = pages(settings)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=sockets)
 
 
 def main(name: str, home: Path, path: Path) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from infra import orchestrator
 from infra.orchestrator import keeper, server
+from infra.orchestrator.api import lets_in, with_login
 from infra.settings import child_environment, shown
 from infra.supervisor import process
 from tasks.errors import ServiceError
@@ -55,6 +56,16 @@ def ready(settings: Settings, url: str) -> None:
     """Say in our lock that the home is up; `url` is Prefect's page."""
     with (folder(settings) / "up.lock").open("r+") as file:
         process.write(file, process.Known(os.getpid(), str(settings.home), url))
+
+
+def conforms(settings: Settings) -> bool:
+    """Whether the servers that are at work listen where the settings say, and ask for their login."""
+    known = process.holder(folder(settings) / "mlflow.lock")
+    if known is not None and known.url:
+        asks_so = known.host == settings.host and lets_in(f"{known.url}/version", settings.login)
+        if not asks_so:
+            return False
+    return server.conforms(settings)
 
 
 def leave(settings: Settings) -> None:
@@ -119,7 +130,8 @@ class Service:
             {
                 "DO_NOT_TRACK": "1",
                 "TREADLE_HOME": str(settings.home),
-                "PREFECT_API_URL": api,
+                "PREFECT_API_URL": shown(api) if own else settings.prefect_api_url,
+                **({"PREFECT_API_AUTH_STRING": settings.login} if own and settings.login else {}),
                 "PREFECT_HOME": str(server.folder(settings)),
                 "PREFECT_PROFILES_PATH": str(server.folder(settings) / "profiles.toml"),
                 "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
@@ -180,11 +192,13 @@ class Keeper:
             self.mlflow.keep("")
 
     def api(self) -> str:
-        """The API that the worker is to use, which moves where the server found its port taken; empty: none yet."""
-        if self._settings.prefect_api_url:
-            return self._settings.prefect_api_url
+        """The API that the worker is to use, which moves where the server found its port taken; empty: none yet.
+
+        For `ask`: it holds the login, where there is one.
+        """
         page = orchestrator.ui_url(self._settings)
-        return f"{page}/api" if page else ""
+        api = self._settings.prefect_api_url or (f"{page}/api" if page else "")
+        return with_login(self._settings, api) if api else ""
 
     def pages(self) -> str:
         """Where MLflow's pages are; empty until they are known, or where there are none."""

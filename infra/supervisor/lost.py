@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
 
-from infra.orchestrator.server import ask
+from infra.orchestrator.api import ask
 from infra.supervisor import process
 
 if TYPE_CHECKING:

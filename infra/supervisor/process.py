@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from infra.settings import LOOPBACK
 from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ PROCESSES = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a process wrote of itself. `home` is empty unless it is at work; `port` is where it listens, or did."""
+    """What a process wrote of itself. `home` is empty unless it is at work; `port` is where it listens, or did.
+
+    `host` is where others than this machine reach it.
+    """
 
     pid: int = 0
     home: str = ""
     url: str = ""
     port: int = 0
+    host: str = LOOPBACK
 
 
 def take(path: Path) -> IO[str] | None:

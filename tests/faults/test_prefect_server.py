@@ -18,6 +18,7 @@ import pytest
 from infra import orchestrator
 from infra import settings as settings_
 from infra.orchestrator import server
+from infra.orchestrator.api import knock
 from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -161,5 +162,5 @@ def test_a_server_that_is_killed_at_birth_is_in_nobodys_way(
     with pytest.raises(ServiceError, match="did not start"):
         server.api_url(settings)
     monkeypatch.delenv("TREADLE_FAILPOINT")
-    assert server.knock(server.api_url(settings)) == ""
+    assert knock(server.api_url(settings)) == ""
     orchestrator.down(settings)

@@ -18,7 +18,7 @@ import pytest
 
 from infra import orchestrator, supervisor
 from infra import settings as settings_
-from infra.orchestrator import server
+from infra.orchestrator.api import ask
 from infra.supervisor import process
 from tests.projects import inbox, prefect_database, tumours
 
@@ -83,7 +83,7 @@ def runs(settings: Settings, work: str, *states: str) -> list[dict[str, Any]]:
     question = {"flows": {"name": {"any_": [work]}}, "flow_runs": {"state": {"type": {"any_": [*states]}}}}
     api = f"{orchestrator.ui_url(settings)}/api"
     try:
-        return list(json.loads(server.ask(api, "/flow_runs/filter", question)))
+        return list(json.loads(ask(api, "/flow_runs/filter", question)))
     except OSError:
         return []
 

@@ -1,0 +1,74 @@
+"""Ask a Prefect API without importing Prefect, which takes a second.
+
+An API's address may hold a name and password, as `with_login` gives it; such a one is never shown.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from infra.settings import LOOPBACK, shown
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+KNOCK_SECONDS = 3.0
+
+
+def knock(api: str) -> str:
+    """What is wrong with the API in a few words; empty when it says that it is well."""
+    try:
+        return "" if ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
+    except urllib.error.HTTPError as error:
+        return f"HTTP {error.code}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def ask(api: str, path: str, question: object = None) -> bytes:
+    """The API's answer; a `question` is posted as JSON. Raises OSError or ValueError where there is none."""
+    # a proxy of the environment knows nothing of a server on this machine
+    handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
+    body = None if question is None else json.dumps(question).encode()
+    headers = {"Content-Type": "application/json", **_login(api)}
+    request = urllib.request.Request(f"{shown(api).rstrip('/')}{path}", body, headers)  # noqa: S310 - an http address of ours or of PREFECT_API_URL
+    with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
+        return bytes(answer.read())
+
+
+def with_login(settings: Settings, api: str) -> str:
+    """The address of the API that flows of this home use with the login in it, which `ask` gives; never to be shown."""
+    return _holding(api, settings.api_login)
+
+
+def lets_in(address: str, login: str) -> bool:
+    """Whether what answers there wants this login and takes it; without one, whether it asks for none."""
+    return _refuses(address) is bool(login) and not _refuses(_holding(address, login))
+
+
+def _refuses(address: str) -> bool:
+    """Whether the answer is that nobody may come in so."""
+    try:
+        ask(address, "")
+    except urllib.error.HTTPError as error:
+        return error.code == 401
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def _holding(address: str, login: str) -> str:
+    scheme, _, rest = address.partition("://")
+    known = not login or "@" in urlsplit(address).netloc
+    return address if known else f"{scheme}://{quote(login, safe=':')}@{rest}"
+
+
+def _login(api: str) -> dict[str, str]:
+    """The header for the name and password that an address holds."""
+    login = urlsplit(api).netloc.rpartition("@")[0]
+    return {"Authorization": f"Basic {b64encode(unquote(login).encode()).decode()}"} if login else {}
