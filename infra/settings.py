@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     @field_validator("prefect_database")
     @classmethod
     def _asked_by_asyncpg(cls, url: str) -> str:
+        if url.startswith("sqlite"):  # of a Prefect of the person's own: ours has a file of its own
+            return ""
         if url and not url.startswith("postgresql+asyncpg://"):
             raise ValueError("must begin with postgresql+asyncpg://")
         return url
@@ -191,7 +193,7 @@ def at(home: Path) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         variable = name if name.isupper() else f"{PREFIX}{name.upper()}"
-        secret = name in Settings.model_fields and not Settings.model_fields[name].repr
+        secret = any(name in (key, one.validation_alias) and not one.repr for key, one in Settings.model_fields.items())
         told = variable if secret else f"{variable}={first['input']!r}"
         raise ConfigError(
             f"{told}: {first['msg'].removeprefix('Value error, ')}", f"mend the variable {variable} or unset it"

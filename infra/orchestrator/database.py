@@ -1,11 +1,11 @@
-"""The Prefect server's SQLite database: born whole, mended by being made anew, and patient."""
+"""The Prefect server's database: a SQLite file, born whole, mended by being made anew, and patient; or PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,14 @@ from prefect.server.database import provide_database_interface
 from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.server.database.dependencies import temporary_database_config
 from prefect.server.database.orm_models import FlowRun
-from sqlalchemy import inspect
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -52,6 +53,22 @@ def let_schedules_be_made() -> None:
     """
     hybrid = inspect(FlowRun).all_orm_descriptors["state"]
     hybrid.bulk_dml_setter = lambda _cls, _mapping, _value: None  # type: ignore[attr-defined]
+
+
+@contextmanager
+def ready(path: Path) -> Iterator[None]:
+    """Prefect's server code uses its database inside the block, which is made or brought up to this Prefect's version.
+
+    That is the file at `path`, unless Prefect's settings name a database that is no file.
+    """
+    url = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value())
+    if make_url(url).get_backend_name() == "sqlite":
+        prepare(path)
+        with using(path):
+            yield
+    else:
+        asyncio.run(_upgrade())
+        yield
 
 
 def using(path: Path) -> AbstractContextManager[object]:
@@ -86,11 +103,11 @@ def prepare(path: Path) -> None:
 
 def _migrate(path: Path) -> None:
     """Run Prefect's migrations; the file need not exist."""
-
-    async def upgrade() -> None:
-        database = provide_database_interface()
-        await database.create_db()
-        await (await database.engine()).dispose()
-
     with using(path):
-        asyncio.run(upgrade())
+        asyncio.run(_upgrade())
+
+
+async def _upgrade() -> None:
+    database = provide_database_interface()
+    await database.create_db()
+    await (await database.engine()).dispose()

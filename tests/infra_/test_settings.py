@@ -9,6 +9,8 @@ import pytest
 from infra import settings as settings_
 from tasks.errors import ConfigError, HomeError
 
+POSTGRES = "postgresql+asyncpg://me:hunter2@host/db"
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -121,6 +123,23 @@ def test_a_variable_that_cannot_be_read_is_named(home: Path, monkeypatch: pytest
     monkeypatch.setenv("TREADLE_DEBUG", "maybe")
     with pytest.raises(ConfigError, match="TREADLE_DEBUG='maybe'"):
         settings_.at(home)
+
+
+@pytest.mark.parametrize(("url", "kept"), [("sqlite+aiosqlite:////home/me/prefect.db", False), (POSTGRES, True)])
+def test_prefects_own_server_has_its_file_or_a_postgresql(
+    home: Path, monkeypatch: pytest.MonkeyPatch, url: str, kept: bool
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", url)
+    assert settings_.at(home).prefect_database == (url if kept else "")
+
+
+def test_a_database_that_prefect_cannot_use_is_refused_without_its_password(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", POSTGRES.replace("+asyncpg", ""))
+    with pytest.raises(ConfigError, match=r"CONNECTION_URL: must begin with postgresql\+asyncpg") as caught:
+        settings_.at(home)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_addresses_are_not_in_the_repr(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
