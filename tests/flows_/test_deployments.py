@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
-NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}", "promote/{}"]
+NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}", "promote/{}", "maintain/{}"]
 
 
 def add(settings: Settings, name: str, sections: str = "") -> Path:
