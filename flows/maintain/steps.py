@@ -135,6 +135,7 @@ def studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -
 @task(name="tables", task_run_name="tables", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
 def tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[Part]:
     """Files of versions that nobody refers to; many small files become few."""
+    from infra import failpoint
     from infra.stores import versions
 
     place = _opened(home, pipeline, token)
@@ -150,7 +151,8 @@ def tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[
         ):
             if files:
                 parts.append(Part(what=what, count=len(files), bytes=_take(files, token), why=why))
-        fewer = stores.tables.compact(name, dry_run=token is None)
+        with failpoint.around("maintain.compact"):
+            fewer = stores.tables.compact(name, dry_run=token is None)
         if fewer:
             parts.append(Part(what=f"small files of {name}", count=fewer, bytes=0, why="put together with others"))
     return parts

@@ -285,8 +285,7 @@ def test_a_kill_at_any_point_is_made_good_by_the_next(
         check=False,
     )
     alone, _ = copied(months, tmp_path / "alone")
-    if "compact" not in place:
-        assert killed.returncode == -9, killed.stderr
+    assert killed.returncode == -9, killed.stderr
     maintain.run(settings, config)
     maintain.run(alone, config)
     assert state(settings) == state(alone)
