@@ -44,13 +44,17 @@ class Work(BaseModel):
 def look(settings: Settings) -> tuple[Server, ...]:
     """Prefect's server, MLflow's pages, and the worker."""
     from infra import orchestrator, supervisor
+    from infra.settings import shown
 
     prefect = orchestrator.state(settings)
     found = [Server(name="Prefect", state=str(prefect.state), address=orchestrator.ui_url(settings))]
     for name, title in (("mlflow", "MLflow"), ("worker", "worker")):
         known = supervisor.holder(supervisor.folder(settings) / f"{name}.lock")
-        address = known.url if known and name == "mlflow" else ""
-        found.append(Server(name=title, state="stopped" if known is None else "running", address=address))
+        state, address = "stopped" if known is None else "running", known.url if known and name == "mlflow" else ""
+        if name == "mlflow" and supervisor.is_elsewhere(settings):
+            address = shown(settings.tracking)
+            state = "running" if supervisor.answers(settings.tracking) else "unreachable"
+        found.append(Server(name=title, state=state, address=address))
     return tuple(found)
 
 

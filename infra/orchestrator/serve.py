@@ -24,8 +24,10 @@ from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_versio
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     import uvicorn
+    from starlette.types import ASGIApp
 
 WATCH_SECONDS = 2.0
 CLOSE_SECONDS = 3  # browsers keep connections open for ever
@@ -79,8 +81,22 @@ def write_hint(path: Path, home: Path, host: str, port: int) -> None:
 
 def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) -> None:
     """Run API, UI and services on the sockets."""
-    import prefect
     import uvicorn
+    from prefect import settings
+
+    from infra.orchestrator import database
+
+    told = {settings.PREFECT_SERVER_API_PORT: port}
+    with settings.temporary_settings(told), database.ready(folder / DATABASE):
+        config = uvicorn.Config(application(), log_level="warning", timeout_graceful_shutdown=CLOSE_SECONDS)
+        server = uvicorn.Server(config)
+        threading.Thread(target=watch, args=(server, lock, folder / LOCK), daemon=True).start()
+        server.run(sockets=sockets)
+
+
+def application(names: Sequence[str] = HERE) -> ASGIApp:
+    """API, UI and services, for whoever calls them by one of `names`, or has the login where Prefect asks for one."""
+    import prefect
     from prefect import settings
     from prefect.server.api.server import create_app
 
@@ -88,15 +104,17 @@ def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) 
 
     database.let_schedules_be_made()
     # the second version of the pages asks an outside host when it opens; without its files it is not offered
-    prefect.__ui_v2_static_path__ = folder / "no-second-version"
-    told = {settings.PREFECT_SERVER_API_PORT: port}
-    with settings.temporary_settings(told), database.ready(folder / DATABASE):
-        asks = bool(settings.PREFECT_SERVER_API_AUTH_STRING.value())  # Prefect does so itself
-        app = Guard(create_app(final=True), names=() if asks else HERE, closed=CLOSED)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=CLOSE_SECONDS)
-        server = uvicorn.Server(config)
-        threading.Thread(target=watch, args=(server, lock, folder / LOCK), daemon=True).start()
-        server.run(sockets=sockets)
+    prefect.__ui_v2_static_path__ = Path(os.devnull) / "no-second-version"
+    asks = bool(settings.PREFECT_SERVER_API_AUTH_STRING.value())
+    return Guard(create_app(final=True), names=() if asks else names, closed=CLOSED)
+
+
+def hosted() -> ASGIApp:
+    """The same for somebody else to start and keep: `uvicorn --factory infra.orchestrator.serve:hosted`.
+
+    What it serves, and from which database, Prefect's own variables say. `prefect` is its name in infra/compose.yaml.
+    """
+    return application((*HERE, "prefect"))
 
 
 def watch(server: uvicorn.Server, lock: IO[str], path: Path) -> None:

@@ -6,7 +6,20 @@
 
 from __future__ import annotations
 
-from infra.supervisor.keep import Keeper, Service, conforms, down, folder, is_holder, leave, logs, ready, stop
+from infra.supervisor.keep import (
+    Keeper,
+    Service,
+    answers,
+    conforms,
+    down,
+    folder,
+    is_elsewhere,
+    is_holder,
+    leave,
+    logs,
+    ready,
+    stop,
+)
 from infra.supervisor.lost import Lost
 from infra.supervisor.process import Known, end, held, holder
 
@@ -15,12 +28,14 @@ __all__ = [
     "Known",
     "Lost",
     "Service",
+    "answers",
     "conforms",
     "down",
     "end",
     "folder",
     "held",
     "holder",
+    "is_elsewhere",
     "is_holder",
     "leave",
     "logs",

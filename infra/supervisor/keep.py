@@ -172,7 +172,7 @@ class Keeper:
         self._settings = settings
         self._server = Pace()
         self.worker = Service(settings, "worker", "the worker")
-        self.mlflow = None if _elsewhere(settings) else Service(settings, "mlflow", "MLflow's server")
+        self.mlflow = None if is_elsewhere(settings) else Service(settings, "mlflow", "MLflow's server")
         logs(settings).mkdir(parents=True, exist_ok=True)
         folder(settings).mkdir(parents=True, exist_ok=True)
 
@@ -210,7 +210,7 @@ class Keeper:
     def wait_for_pages(self) -> None:
         """Wait until MLflow's pages answer; raises ServiceError where they do not."""
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(self.pages()):
+        while not answers(self.pages()):
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"MLflow's server does not answer after {START_SECONDS:.0f} s",
@@ -247,12 +247,13 @@ def down(settings: Settings) -> bool:
     return bool(stop(settings)) or up
 
 
-def _elsewhere(settings: Settings) -> bool:
+def is_elsewhere(settings: Settings) -> bool:
     """Whether MLflow has a server already, which somebody else keeps."""
     return settings.tracking.startswith(("http://", "https://"))
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether MLflow's server at that address says that it is well."""
     if not url:
         return False
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
