@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads the signatures of flows
@@ -22,7 +22,6 @@ from tasks.errors import NothingPromoted, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun
@@ -38,10 +37,20 @@ PAUSES = (5.0, 15.0, 40.0, 60.0)
 """Seconds after which a run begins again whose database or server does not answer; then it has failed."""
 
 
+def _in_a_form(schema: dict[str, Any]) -> None:
+    """What may be left out is one field to fill in, or not, instead of a choice between a type and `None`."""
+    for field in schema.get("properties", {}).values():
+        kinds = [kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]
+        if len(kinds) == 1:
+            del field["anyOf"]
+            field.update(kinds[0])
+            field.pop("default", None)
+
+
 class Options(BaseModel):
     """What a run of a deployment may be told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_in_a_form)
 
 
 class IngestOptions(Options):
@@ -230,6 +239,7 @@ def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:
             "make room or mend what kills it, then run the deployment anew."
         )
     settings = settings_.find()
+    log.setLevel(logging.INFO)  # what `events` tell goes to the run's page
     with orchestrator.present(settings):
         for pause in (*PAUSES, None):
             try:

@@ -234,11 +234,12 @@ class Tracking:
             self._client.log_artifacts(run_id, str(folder))
 
     @failpoint.around("mlflow.finish")
-    def finish(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Mark the run as finished and tag it with how it ended."""
+    def finish(self, run_id: str, tags: Mapping[str, str], description: str = "") -> None:
+        """Mark the run as finished and tag it with how it ended; `description` (Markdown) is for its page."""
         from mlflow.entities import RunTag
 
         with quiet():
+            tags = {**tags, **({"mlflow.note.content": description} if description else {})}
             self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             if self._client.get_run(run_id).info.status != "FINISHED":
                 self._client.set_terminated(run_id, "FINISHED")
@@ -260,8 +261,11 @@ class Tracking:
             return file if file.exists() else None
 
     def run_url(self, run_id: str) -> str:
-        """Where MLflow's UI shows the run; an embedded store's UI is taken to be on its default port."""
-        base = self.settings.tracking if self.settings.tracking.startswith("http") else "http://127.0.0.1:5000"
+        """Where MLflow's UI shows the run: on the server that `up` keeps, or kept; else on its default port."""
+        from infra import supervisor
+
+        kept = supervisor.said(supervisor.folder(self.settings) / "mlflow.lock").url or "http://127.0.0.1:5000"
+        base = self.settings.tracking if self.settings.tracking.startswith("http") else kept
         with quiet():
             return f"{shown(base).rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
 

@@ -81,7 +81,8 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
     for change in health.changes(result.reference, result.batches):
-        values[UNNAMEABLE.sub("_", f"{change.what}/{change.column}")] = change.newest
+        # MLflow groups its charts by what stands before the slash, in the order of the alphabet: after the scores
+        values[UNNAMEABLE.sub("_", f"share_{change.what}/{change.column}")] = change.newest
     return {name: value for name, value in values.items() if value is not None}
 
 

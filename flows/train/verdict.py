@@ -149,10 +149,9 @@ def register(ref: RunRef) -> TrainResult:
     stores.tracking.log_metrics(packaged.run_id, scores.flat())
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
-    version = stores.registry.register(
-        packaged.run_id, packaged.model_uri, ref.work, tags, describe(ref, verdict, scores)
-    )
-    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)})
+    said = describe(ref, verdict, scores)
+    version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, said)
+    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, said)
     report = stores.tracking.report_file(packaged.run_id)
     result = summarise(ref, packaged, version, verdict, scores, found, str(report))
     stores.ledger.add_version(
@@ -292,4 +291,9 @@ def show_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) 
         markdown=f"## {verdict.decision}: {verdict.headline}\n\n{table}\n\n{reasons}",
         description=f"The gate's verdict on run {ref.run_key} of {ref.pipeline}",
     )
-    create_link_artifact(key=f"mlflow-run-{name}", link=run_address, link_text="the run in MLflow")
+    create_link_artifact(
+        key=f"mlflow-run-{name}",
+        link=run_address,
+        link_text="the run in MLflow",
+        description="Parameters, trials, curves and the report",
+    )

@@ -21,7 +21,7 @@ from infra.supervisor.keep import (
     stop,
 )
 from infra.supervisor.lost import Lost
-from infra.supervisor.process import Known, end, held, holder
+from infra.supervisor.process import Known, end, held, holder, said
 
 __all__ = [
     "Keeper",
@@ -40,5 +40,6 @@ __all__ = [
     "leave",
     "logs",
     "ready",
+    "said",
     "stop",
 ]

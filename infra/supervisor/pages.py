@@ -20,7 +20,13 @@ START = "server/js/build/index.html"
 ASSISTANT = "/ajax-api/3.0/mlflow/assistant"
 """It runs commands on this machine for who asks from it, as a proxy's visitors may seem to do."""
 
-AT_FIRST = {"mlflow.workflowType_v1": "machine_learning", "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True}
+AT_FIRST = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    "mlflow.settings.telemetry.enabled_v1": False,
+    "mlflow.telemetry.info.alert.dismissed_v1": True,
+    "_mlflow_model_registry_promo_modal_dismissed_v1": True,
+}
 """What the memory of a browser holds that was never here; what a person chooses then stays."""
 
 
