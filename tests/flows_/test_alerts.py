@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -21,11 +22,11 @@ from infra import orchestrator, stores
 from infra import settings as settings_
 from infra.ledger import BatchRecord, VersionRecord
 from tasks.errors import ConfigError
-from tests.projects import inbox, project, tumours
+from tests.projects import inbox, prefect_database, project, tumours
 from tests.receivers import Receiver, hook, mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from infra.settings import Settings
@@ -90,6 +91,18 @@ def version(number: int, decision: str, headline: str = "so it is") -> VersionRe
     judged = {"decision": decision, "headline": headline, "metric": "roc_auc", "value": 0.9, "champion_value": None}
     at = datetime.now(UTC)
     return VersionRecord(pipeline="clinic", version=number, result='{"against": null}', created_at=at, **told, **judged)
+
+
+def taken(settings: Settings, name: str) -> bool:
+    """Whether a file has been taken in."""
+    return name in {record.label for record in stores.open(settings, "clinic").ledger.batches("clinic")}
+
+
+def eventually(look: Callable[[], object], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.5)
 
 
 def left(settings: Settings) -> list[str]:
@@ -317,3 +330,29 @@ def test_a_run_of_a_deployment_ends_with_a_look(prefect_server: str, place: Plac
     finally:
         (settings.home / "pipelines" / "clinic.toml").unlink()
         deployments.apply(settings)  # the server is the session's
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_up_sees_is_told_and_a_dead_receiver_holds_nothing_up(
+    clinic: Place, server_home: Settings, chat: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = clinic
+    prefect_database(settings.home, server_home)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("ALERTS_SILENT", f"json://127.0.0.1:{silent.getsockname()[1]}/?rto=600")
+        to(settings, "ALERTS_SILENT", CHAT, more="stale_after_hours = 0.02")
+        command = [sys.executable, "-P", "-m", "flows.cli"]
+        subprocess.run([*command, "up", "--detach"], cwd=settings.home, check=True)
+        try:
+            eventually(lambda: "no data came" in "".join(told.title for told in chat.told))
+            arrive(settings, "june", bad=40)
+            eventually(lambda: "in quarantine" in "".join(told.title + told.body for told in chat.told))
+            arrive(settings, "july", bad=0)
+            eventually(lambda: status.run(settings).pipelines[0].unscored.rows == 0 and taken(settings, "july.csv"))
+            assert len([told for told in chat.told if "1 batch (40 rows)" in told.title + told.body]) == 1
+            said = (settings.state / "logs" / "up.log").read_text()
+            assert said.count("ALERTS_SILENT (json://127.0.0.1) does not answer within 20 seconds") == 1
+        finally:
+            subprocess.run([*command, "down"], cwd=settings.home, check=True)
+    assert left(settings) == []
