@@ -11,8 +11,10 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
+from prefect.states import Completed, Crashed, Running
 
 from flows import alerts, deployments, ingest, quarantine, status
 from flows.cli import show
@@ -28,6 +30,8 @@ from tests.receivers import Receiver, hook, mailbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from prefect.client.schemas.objects import State
 
     from infra.settings import Settings
     from tasks.config import PipelineConfig
@@ -288,6 +292,33 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
     assert f"{CHAT} (json://127.0.0.1), of clinic: nothing new" in said
     assert CANARY not in said
     assert left(settings) == []
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_was_killed_is_told_where_it_is_not_taken_up_again(
+    place: Place, chat: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = place
+    to(settings, CHAT)
+    deployments.apply(settings)
+    run = UUID(deployments.start(settings, config.name, "train"))
+
+    def becomes(*states: State[None]) -> int:
+        with orchestrator.flow_context(settings), orchestrator.connected() as client:
+            for state in states:
+                client.set_flow_run_state(run, state, force=True)
+        return alerts.tell(settings)[0].told
+
+    assert becomes(Running(), Crashed(message="Its process was killed.")) == 0
+    monkeypatch.setattr(alerts, "CRASHED_SECONDS", 0.0)
+    assert alerts.tell(settings)[0].told == 1
+    assert chat.told[0].title == "treadle: clinic: the last `train` crashed: Its process was killed."
+    assert becomes(Running()) == 0
+    assert becomes(Crashed(message="Its process was killed.")) == 0, "nobody knew whether it was over"
+    assert becomes(Running(), Completed()) == 0
+    assert becomes(Running(), Crashed(message="Its process was killed.")) == 1
+    (settings.home / "pipelines" / "clinic.toml").unlink()
+    deployments.apply(settings)  # the server is the session's
 
 
 @pytest.mark.slow
