@@ -26,6 +26,8 @@ TICK_SECONDS = 1.0
 RUNS_SECONDS = 10.0
 DETACH_SECONDS = 120.0
 END_SECONDS = 60.0
+CLOCK_SECONDS = 120.0
+"""By more than that the clock was set, or the machine slept."""
 
 
 class UpResult(BaseModel):
@@ -167,12 +169,16 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
 
 def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     """Look after everything, until told to end or the home has gone from where it was."""
-    from flows.deployments import TAG
+    from flows import alerts, deployments
     from flows.inbox import Intake
+    from flows.owed import Owed
     from infra import supervisor
+    from infra.orchestrator.runs import Runs
 
-    intake, lost = Intake(settings), supervisor.Lost(settings.home, TAG, keeper.worker.lock)
-    runs_at = 0.0
+    lost = supervisor.Lost(settings.home, deployments.TAG, keeper.worker.lock)
+    intake, owed, told = Intake(settings), Owed(settings), alerts.Watch(settings)
+    elsewhere = settings.home if settings.prefect_api_url else None
+    runs_at, set_at = 0.0, time.time() - time.monotonic()
     trouble = ""
     while not over.wait(TICK_SECONDS):
         if not supervisor.is_holder(settings):
@@ -184,9 +190,14 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
             if now >= runs_at:
                 runs_at = now + RUNS_SECONDS
                 intake.follow(keeper.api())
-                if not settings.prefect_api_url:  # elsewhere, processes may run on other machines
+                if elsewhere is None:  # there, processes may run on other machines
                     lost.close(keeper.api())
+                owed.look(Runs(keeper.api(), elsewhere, deployments.TAG))
+            if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
+                set_at = time.time() - now
+                deployments.gather(settings)
             intake.look()
+            told.look()
             trouble = ""
         except (TreadleError, OSError, ValueError) as error:  # the server is away, or a disk: another look may help
             if str(error) != trouble:

@@ -6,8 +6,21 @@ A deployment's full name is the work and the pipeline, `ingest/customers`. `appl
 
 from __future__ import annotations
 
-from flows.deployments.applying import Change, apply
+from flows.deployments.applying import Change, apply, gather
 from flows.deployments.plans import TAG, WORKS, Plan, Plans, Work, differs, plans
 from flows.deployments.runs import attended, start
 
-__all__ = ["TAG", "WORKS", "Change", "Plan", "Plans", "Work", "apply", "attended", "differs", "plans", "start"]
+__all__ = [
+    "TAG",
+    "WORKS",
+    "Change",
+    "Plan",
+    "Plans",
+    "Work",
+    "apply",
+    "attended",
+    "differs",
+    "gather",
+    "plans",
+    "start",
+]

@@ -74,6 +74,15 @@ def apply(settings: Settings) -> tuple[Change, ...]:
     return tuple(changes)
 
 
+def gather(settings: Settings) -> None:
+    """Of runs that piled up leave one of each kind, as `apply` does."""
+    from infra.orchestrator import connected, flow_context
+
+    with flow_context(settings), connected() as client:
+        for _, one in _ours(client, settings):
+            thin_out(client, one.id)
+
+
 def _make_pool(client: SyncPrefectClient) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound

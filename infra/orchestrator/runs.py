@@ -85,6 +85,12 @@ class Runs:
         """By pipeline and work the next run that is scheduled."""
         return self._first(works, {"state": {"type": {"any_": ["SCHEDULED"]}}}, "NEXT_SCHEDULED_START_TIME_ASC")
 
+    def busy(self, works: Sequence[str], soon: datetime) -> set[str]:
+        """The pipelines that have a run at work, or one that begins before the moment `soon`."""
+        states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+        asked = {"operator": "or_", "state": states, "next_scheduled_start_time": {"before_": soon.isoformat()}}
+        return {pipeline for pipeline, _ in self._first(works, asked, "NEXT_SCHEDULED_START_TIME_ASC")}
+
     def _first(self, works: Sequence[str], asked: Mapping[str, object], sort: str) -> dict[tuple[str, str], Run]:
         _ = self._deployments  # asked once, before there are threads
         with ThreadPoolExecutor(len(works)) as pool:

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.states import Cancelled, Completed, Failed, Running
+
+from flows import deployments, owed
+from flows.owed import CHAIN, Owed
+from infra import settings as settings_
+from infra import stores
+from infra.ledger import BatchRecord
+from infra.orchestrator import connected, flow_context
+from infra.orchestrator.runs import Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from prefect.client.schemas.objects import State
+
+    from infra.settings import Settings
+
+NAME = "shop"
+
+
+@pytest.fixture
+def place(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A home whose deployments stand on a server without a worker, where no event does anything; no look must wait."""
+    for seconds in ("FIRST_SECONDS", "LOOK_SECONDS", "FIRST_PAUSE"):
+        monkeypatch.setattr(owed, seconds, 0.0)
+    settings = settings_.at(home)
+    text = f'name = "{NAME}"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n'
+    file = home / "pipelines" / f"{NAME}.toml"
+    file.write_text(text)
+    deployments.apply(settings)
+    with flow_context(settings), connected() as client:
+        for one in client.read_automations():
+            if one.description.endswith(str(home)):
+                client.delete_automation(one.id)
+    yield settings
+    file.unlink()
+    deployments.apply(settings)
+
+
+def arrive(settings: Settings, name: str) -> None:
+    """A batch was accepted."""
+    counts = dict.fromkeys(("rows_in", "accepted", "quarantined", "duplicates", "equal_rows", "labelled"), 1)
+    texts = dict.fromkeys(("contract", "reason", "validation"), "")
+    record = BatchRecord(NAME, name, name, name, "accepted", at=datetime.now(UTC), **counts, **texts)
+    stores.open(settings, NAME).ledger.record_batch(record)
+
+
+def look(settings: Settings, looking: Owed, times: int = 3) -> list[str]:
+    """Look so often; the work that waits to begin afterwards, with what it was told."""
+    runs = Runs(settings.prefect_api_url, settings.home, deployments.TAG)
+    for _ in range(times):
+        looking.look(runs)
+    return [work for work in CHAIN for _ in waiting(settings, work)]
+
+
+def waiting(settings: Settings, work: str) -> list[dict[str, object]]:
+    from flows.deployments.runs import _waiting
+
+    with flow_context(settings), connected() as client:
+        deployment = client.read_deployment_by_name(f"{work}/{NAME}")
+        return [run.parameters for run in _waiting(client, deployment.id)]
+
+
+def end(settings: Settings, work: str, state: State) -> None:
+    """What waits of this work is done, so."""
+    from flows.deployments.runs import _waiting
+
+    with flow_context(settings), connected() as client:
+        for run in _waiting(client, client.read_deployment_by_name(f"{work}/{NAME}").id):
+            for one in (Running(), state):
+                client.set_flow_run_state(run.id, one, force=True)
+
+
+def test_what_no_event_brought_about_is_started_one_after_the_other_and_once(place: Settings) -> None:
+    looking = Owed(place)
+    assert look(place, looking) == []
+    arrive(place, "may")
+    for work in CHAIN:
+        assert look(place, looking) == [work]
+        assert look(place, looking) == [work], "it waits to begin"
+        if work == "train":
+            assert waiting(place, work) == [{"options": {"if_due": True}}]
+        end(place, work, Completed())
+    assert look(place, looking) == look(place, Owed(place)) == [], "and it is remembered"
+    arrive(place, "june")
+    assert look(place, looking) == ["score"]
+
+
+def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings) -> None:
+    looking = Owed(place)
+    arrive(place, "may")
+    for _ in range(2):
+        assert look(place, looking) == ["score"]
+        end(place, "score", Failed())
+    assert look(place, looking) == ["score"]
+    end(place, "score", Cancelled())
+    for _ in range(owed.TRAININGS):
+        assert look(place, looking) == ["train"]
+        end(place, "train", Failed())
+    assert look(place, looking) == ["monitor"]
+
+
+def test_what_the_event_began_is_waited_for_and_counts(place: Settings) -> None:
+    looking = Owed(place)
+    arrive(place, "may")
+    look(place, looking, 1)
+    for work in CHAIN:
+        deployments.start(place, NAME, work)
+    assert look(place, looking) == list(CHAIN)
+    for work in CHAIN:
+        end(place, work, Completed())
+    assert look(place, looking) == []
