@@ -120,7 +120,7 @@ def test_a_run_form_has_bounds_and_defaults_and_refuses_what_it_does_not_know(ho
     trials = form["definitions"]["TrainOptions"]["properties"]["trials"]
     assert trials["title"] == "Trials"
     assert trials["description"]
-    assert {"minimum": 1, "maximum": 10_000, "type": "integer"} in trials["anyOf"]
+    assert {"minimum": 1, "maximum": 10_000, "type": "integer"}.items() <= trials.items()
     assert deployments.start(settings, "form", "train") != deployments.start(settings, "form", "train", again=True)
 
 
