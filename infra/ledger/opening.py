@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ONE_AT_A_TIME = 0x7472_6561_646C_65
-"""Of PostgreSQL's advisory locks, the one of whoever looks whether a table must be made: two would collide."""
-
 
 def engine(url: str) -> sa.Engine:
     """The ledger behind the URL, ready; raises NewerFormat for one of a newer treadle."""
@@ -55,8 +52,8 @@ def told(url: str) -> Iterator[None]:
 
 def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
-    if con.dialect.name == "postgresql":
-        con.execute(sa.select(sa.func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
+    if con.dialect.name == "postgresql":  # of two that make the same table one would fail
+        con.execute(sa.select(sa.func.pg_advisory_xact_lock(database.MAKING)))
     con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
     found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
     if found is not None and found > records.FORMAT:
