@@ -45,6 +45,9 @@ def _in_a_form(schema: dict[str, Any]) -> None:
             del field["anyOf"]
             field.update(kinds[0])
             field.pop("default", None)
+            if "enum" in field:  # of a list of choices the page sends null where none was made
+                field["enum"] = [*field["enum"], None]
+                del field["type"]
 
 
 class Options(BaseModel):
