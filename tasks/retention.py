@@ -30,7 +30,9 @@ class RetentionSpec(BaseModel):
         90, ge=1, description="models that never were champion, with run, trials and report; monitor runs"
     )
     versions: int = Field(10, ge=1, description="so many of the newest versions are kept, however old")
-    spare_days: int = Field(7, ge=1, description="table files that were replaced; what an unfinished training left")
+    spare_days: int = Field(
+        7, ge=1, le=7, description="table files that were replaced; what an unfinished training left"
+    )
     history_days: int = Field(30, ge=1, description="runs on Prefect's pages")
     schedule: Cron = Field(default="0 4 * * 0", description="when the server clears up, as cron has it; empty: never")
 
@@ -53,10 +55,11 @@ class Run:
 class Standing:
     """Who may not be touched: every version, newest first; those that were champion, or wait for the chair.
 
-    `named` are runs that an alias or another registered model refers to.
+    `named` are runs that an alias or another registered model refers to, `retired` versions of which some may be gone.
     """
 
     versions: tuple[int, ...]
+    retired: frozenset[int]
     champions: frozenset[int]
     waiting: frozenset[int]
     named: frozenset[str]
@@ -99,6 +102,8 @@ def _page(spec: RetentionSpec, run: Run, now: datetime, newest: bool, last: bool
 
 def _training(spec: RetentionSpec, run: Run, standing: Standing, now: datetime) -> Decision:
     kind = "models that never were champion" if run.version is not None else "unfinished runs"
+    if run.version in standing.retired:
+        return Decision(kind, run.id, True, "it was cleared away before, and not wholly")
     why = _needed(spec, run, standing)
     if why:
         return Decision(kind, run.id, False, why)

@@ -104,6 +104,7 @@ def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> Standing:
     better = [one for one in versions if one.decision == "PROMOTE" and one.version not in declined]
     return Standing(
         versions=tuple(one.version for one in versions),
+        retired=frozenset(ledger.retired(pipeline)),
         champions=frozenset(move.version_to for move in moves),
         waiting=frozenset(one.version for one in better if json.loads(one.result)["against"] == now),
         named=named,

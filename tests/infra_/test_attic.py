@@ -112,8 +112,8 @@ def test_a_run_that_an_alias_or_another_model_names_is_known(opened: Stores) -> 
     with quiet():
         mlflow = client(opened.settings)
         mlflow.create_registered_model("somebody's")
-        first = mlflow.get_model_version(opened.pipeline, "1")
-        mlflow.create_model_version("somebody's", first.source, ours["k1"], model_id=first.model_id)
+        (model,) = mlflow.search_logged_models([opened.tracking.experiment_id], f"source_run_id = '{ours['k1']}'")
+        mlflow.create_model_version("somebody's", model.artifact_location, ours["k1"], model_id=model.model_id)
     assert attic.named() & set(ours.values()) == {ours["k1"], ours["k2"]}
 
 

@@ -14,7 +14,8 @@ from tasks.retention import RetentionSpec, Run, Standing, runs, unfinished
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SPEC = RetentionSpec(days=90, versions=2, spare_days=7)
 STANDING = Standing(
-    versions=(6, 5, 4, 3, 2, 1),
+    versions=(6, 5, 4, 3, 2, 1, 0),
+    retired=frozenset({0}),
     champions=frozenset({2, 3}),
     waiting=frozenset({4}),
     named=frozenset({"run of 1 named"}),
@@ -34,6 +35,7 @@ def run(id: str, days: float, version: int | None = None, *, monitor: bool = Fal
         (run("a", 900, 2), False, "it is, or was, champion"),
         (run("a", 900, 4), False, "its verdict waits for a person"),
         (run("a", 900, 5), False, "one of the newest 2"),
+        (run("a", 1, 0), True, "it was cleared away before, and not wholly"),
         (run("a", 8), True, "older than 7 days"),
         (run("a", 6), False, "young"),
         (run("run of 1 named", 8), False, "an alias or another registered model names it"),
@@ -73,7 +75,7 @@ VERSIONS = st.integers(1, 30)
     st.frozensets(VERSIONS),
     st.frozensets(VERSIONS),
     st.frozensets(st.sampled_from([str(number) for number in range(40)])),
-    st.builds(RetentionSpec, days=st.integers(1, 500), versions=st.integers(1, 20), spare_days=st.integers(1, 30)),
+    st.builds(RetentionSpec, days=st.integers(1, 500), versions=st.integers(1, 20), spare_days=st.integers(1, 7)),
 )
 def test_never_goes_what_is_needed_or_young_and_a_second_look_drops_nothing_more(
     found: list[tuple[float, int | None, bool]],
@@ -84,7 +86,7 @@ def test_never_goes_what_is_needed_or_young_and_a_second_look_drops_nothing_more
 ) -> None:
     all_runs = [run(str(number), days, version, monitor=page) for number, (days, version, page) in enumerate(found)]
     versions = tuple(sorted({one.version for one in all_runs if one.version}, reverse=True))
-    standing = Standing(versions, champions, waiting, named)
+    standing = Standing(versions, frozenset(), champions, waiting, named)
     decided = {one.name: one for one in runs(spec, all_runs, standing, NOW)}
     assert list(decided) == [one.id for one in all_runs]
     needed = champions | waiting | set(versions[: spec.versions])
