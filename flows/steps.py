@@ -90,10 +90,11 @@ def open_workplace(home: str, pipeline: str) -> Workplace:
 def one_at_a_time(
     work: str,
 ) -> Callable[[Callable[Concatenate[str, str, P], R]], Callable[Concatenate[str, str, P], R]]:
-    """Let one process of a home at a time do `work` on a pipeline; the others wait for it, and say for whom.
+    """Let one process at a time do `work` on a pipeline; the others wait for it, and say for whom.
 
-    So of several equal commands the first has the effect, and the others find nothing left to do. For functions
-    whose first two arguments are the home and the pipeline.
+    So of several equal commands the first has the effect, and the others find nothing left to do. On one machine by a
+    file's lock, which nobody is passed by at; among several that share a ledger by its lease. For functions whose first
+    two arguments are the home and the pipeline.
     """
 
     def decorate(function: Callable[Concatenate[str, str, P], R]) -> Callable[Concatenate[str, str, P], R]:
@@ -105,7 +106,7 @@ def one_at_a_time(
             def waiting(line: str) -> None:
                 events.emit(work, line)
 
-            with turns.take(settings_.at(Path(home)), pipeline, work, waiting):
+            with turns.take(settings_.at(Path(home)), pipeline, work, waiting), leased(home, pipeline, work):
                 return function(home, pipeline, *args, **kwargs)
 
         return in_turn
@@ -117,7 +118,7 @@ def one_at_a_time(
 def leased(home: str, pipeline: str, work: str) -> Iterator[int]:
     """Do `work` in the block under its lease in the ledger; yields the token that has to be shown with every write.
 
-    As `one_at_a_time`, but on whatever machine, and a holder that stands still is passed by.
+    It holds on whatever machine, and a holder that stands still is passed by.
     """
     from infra import lease
     from infra import settings as settings_

@@ -180,10 +180,18 @@ def _moment(settings: Settings, target: Path) -> tuple[dict[str, Entry], dict[st
                     closing(sqlite3.connect(copy)) as there,
                 ):
                     source.backup(there)
+                    if name == LEDGER:
+                        _free(there)
                     there.execute("PRAGMA journal_mode = DELETE")  # one file, whole
                 entries[f"mlruns/{name}"] = _hashed(copy)
         listed = {name: facts for folder in FOLDERS for name, facts in _files(settings.home, folder)}
     return entries, listed
+
+
+def _free(ledger: sqlite3.Connection) -> None:
+    """Give back the leases of who is at work: to the restored project they have been killed, and nobody waits."""
+    with suppress(sqlite3.OperationalError), ledger:  # the first ledgers had none
+        ledger.execute("UPDATE leases SET process = ''")
 
 
 @contextmanager
