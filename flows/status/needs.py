@@ -82,7 +82,7 @@ def of_pipeline(one: Standing) -> Iterator[Need]:
     for what, command, about in _promotion(one):
         yield need("promotion", what, command, Item(id=about), page=pages.get("train", ""))
     if one.stale:
-        what = f"no data came for {one.stale.hours:,.0f} hours, since {one.stale.since:%Y-%m-%d %H:%M} UTC"
+        what = f"no data came since {one.stale.since:%Y-%m-%d %H:%M} UTC, more than {one.stale.after_hours:g} hours"
         yield need("stale", what, "treadle ingest", Item(id=one.stale.since.isoformat()))
 
 

@@ -84,12 +84,12 @@ class Refused(BaseModel):
 
 
 class Stale(BaseModel):
-    """That no file with rows came `since` then, so many `hours`, which is more than `[alerts]` allows."""
+    """That no file with rows came `since` then, more than `after_hours` ago."""
 
     model_config = ConfigDict(frozen=True)
 
     since: datetime
-    hours: float
+    after_hours: float
 
 
 class Unscored(BaseModel):
@@ -174,7 +174,7 @@ def stale(place: Workplace) -> Stale | None:
     if after is None or last is None:
         return None
     hours = (datetime.now(UTC) - last).total_seconds() / HOUR_SECONDS
-    return Stale(since=last, hours=hours) if hours > after else None
+    return Stale(since=last, after_hours=after) if hours > after else None
 
 
 def waiting(place: Workplace) -> tuple[str, ...]:

@@ -47,9 +47,9 @@ def alerts(result: AlertsResult, screen: Screen) -> None:
         screen.line("nobody is told: no file in pipelines/ has a section [alerts] that names somebody")
     for one in result.deliveries:
         said = "test sent" if result.test else f"{plural(one.told, 'thing')} told" if one.told else "nothing new"
-        where = one.receiver.address or "not set"
+        where = f" ({one.receiver.address})" if one.receiver.address else ""
         what = (one.trouble, "bold red") if one.trouble else (said, "green")
-        screen.line((one.receiver.name, "bold"), f" ({where}), of {', '.join(one.receiver.pipelines)}: ", what)
+        screen.line((one.receiver.name, "bold"), f"{where}, of {', '.join(one.receiver.pipelines)}: ", what)
     screen.next("how everything stands, and what needs you", "status")
 
 
