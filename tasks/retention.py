@@ -90,7 +90,7 @@ def runs(spec: RetentionSpec, found: Sequence[Run], standing: Standing, now: dat
 
 
 def _page(spec: RetentionSpec, run: Run, now: datetime, newest: bool, last: bool) -> Decision:
-    kind, age = "monitor runs", now - run.began
+    kind, age = "runs of monitor", now - run.began
     if newest:
         return Decision(kind, run.id, False, "the newest")
     if age > timedelta(days=spec.days):
@@ -101,24 +101,22 @@ def _page(spec: RetentionSpec, run: Run, now: datetime, newest: bool, last: bool
 
 
 def _training(spec: RetentionSpec, run: Run, standing: Standing, now: datetime) -> Decision:
-    kind = "models that never were champion" if run.version is not None else "unfinished runs"
+    kind = "models" if run.version is not None else "unfinished runs"
     if run.version in standing.retired:
         return Decision(kind, run.id, True, "it was cleared away before, and not wholly")
     why = _needed(spec, run, standing)
     if why:
         return Decision(kind, run.id, False, why)
-    days = spec.spare_days if run.version is None else spec.days
+    days, what = (spec.spare_days, "") if run.version is None else (spec.days, "never champion, and ")
     old = now - run.began > timedelta(days=days)
-    return Decision(kind, run.id, old, f"older than {days} days" if old else "young")
+    return Decision(kind, run.id, old, f"{what}older than {days} days" if old else "young")
 
 
 def _needed(spec: RetentionSpec, run: Run, standing: Standing) -> str:
-    if run.id in standing.named:
-        return "an alias or another registered model names it"
-    if run.version is None:
-        return ""
     if run.version in standing.champions:
         return "it is, or was, champion"
+    if run.id in standing.named:
+        return "an alias or another registered model names it"
     if run.version in standing.waiting:
         return "its verdict waits for a person"
     if run.version in standing.versions[: spec.versions]:

@@ -98,7 +98,7 @@ def sentence(result: MaintainResult) -> str:
     """One line for people."""
     if not result.cleared:
         return "nothing to clear up"
-    return f"{result.bytes / 1e6:,.1f} MB {'would be' if result.dry_run else 'are'} free"
+    return f"{result.bytes / 1e6:,.2f} MB {'would be' if result.dry_run else 'are'} free"
 
 
 def show_in_ui(result: MaintainResult) -> None:

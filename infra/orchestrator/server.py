@@ -272,6 +272,8 @@ def _environment(settings: Settings) -> dict[str, str]:
             "PREFECT_SERVER_API_HOST": settings.listen,
             **({"PREFECT_SERVER_API_AUTH_STRING": settings.login} if settings.login else {}),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # what runs that `treadle maintain` took away have left, a day later
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
             # how long a run waits before it asks again whether its deployment's other run has ended
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
             "PREFECT_SERVER_UI_API_URL": "/api",

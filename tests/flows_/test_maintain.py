@@ -163,8 +163,8 @@ def test_a_dry_run_says_what_a_run_frees_and_another_finds_nothing(old: tuple[Se
     assert done.cleared == said.cleared
     assert said.bytes == done.bytes == freed(before, after) > 100_000
     assert {one.what: one.count for one in done.cleared} == {
-        "models that never were champion": 1,
-        "monitor runs": 1,
+        "models": 1,
+        "runs of monitor": 1,
         "runs of trials": 2,
         "studies": 1,
         "files of rows": 2,

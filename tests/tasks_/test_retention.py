@@ -29,7 +29,7 @@ def run(id: str, days: float, version: int | None = None, *, monitor: bool = Fal
 @pytest.mark.parametrize(
     ("one", "drop", "why"),
     [
-        (run("a", 91, 1), True, "older than 90 days"),
+        (run("a", 91, 1), True, "never champion, and older than 90 days"),
         (run("a", 89, 1), False, "young"),
         (run("run of 1 named", 900, 1), False, "an alias or another registered model names it"),
         (run("a", 900, 2), False, "it is, or was, champion"),

@@ -19,15 +19,15 @@ def maintain(result: MaintainResult, screen: Screen) -> None:
         screen.line(f"{result.pipeline} has nothing to clear up")
         screen.next("how everything stands", "status")
     elif result.dry_run:
-        screen.line((f"{result.bytes / 1e6:,.1f} MB", "bold"), " of files would be free")
+        screen.line((f"{result.bytes / 1e6:,.2f} MB", "bold"), " of files would be free")
         screen.next("do it", "maintain")
     else:
-        screen.line((f"{result.bytes / 1e6:,.1f} MB", "bold"), " of files are free; databases use their room again")
+        screen.line((f"{result.bytes / 1e6:,.2f} MB", "bold"), " of files are free; databases use their room again")
         screen.next("how everything stands", "status")
 
 
 def _part(part: Part) -> tuple[str, int, str, str]:
-    return part.what, part.count, f"{part.bytes / 1e6:,.1f}" if part.bytes else "", part.why
+    return part.what, part.count, f"{part.bytes / 1e6:,.2f}" if part.bytes else "", part.why
 
 
 def backup(result: BackupResult, screen: Screen) -> None:
