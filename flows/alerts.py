@@ -35,7 +35,7 @@ CRASHED_SECONDS = 60.0
 
 LOOK_SECONDS = 60.0
 NAMED = 5
-LONGEST = 500
+LONGEST, LONGEST_TITLE = 500, 120
 OVER = ("COMPLETED", "FAILED", "CANCELLED")
 
 
@@ -240,13 +240,13 @@ def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
             lines += [f"  where: {need.page}"] if need.page else []
             lines += [f"  then: {need.command}", ""]
     lines.append(f"All of it: treadle status, in {settings.home} ({settings.who})")
-    title = f"treadle: {', '.join(named)}: {_line(what)}"
-    return Message(shown(title)[:200], shown("\n".join(lines)))
+    title = _line(f"treadle: {', '.join(named)}: {what}", LONGEST_TITLE)
+    return Message(shown(title), shown("\n".join(lines)))
 
 
-def _line(text: str) -> str:
+def _line(text: str, longest: int = LONGEST) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+    return line if len(line) <= longest else f"{line[:longest]} ..."
 
 
 def _send(messages: Mapping[Receiver, Message], told: Mapping[Receiver, int]) -> tuple[Delivery, ...]:

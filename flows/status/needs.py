@@ -71,7 +71,8 @@ def of_pipeline(one: Standing) -> Iterator[Need]:
         return
     for work in one.work:
         if work.state in FAILED:
-            what = f"the last `{work.work}` {work.state.lower()}: {work.message}"
+            said = "; ".join(work.message.splitlines())  # what is wrong, and the way out
+            what = f"the last `{work.work}` {work.state.lower()}: {said}"
             yield need("failed", what, f"treadle {work.work}", failure(work), page=work.page)
     if one.quarantine.batches:
         batches = "1 batch" if one.quarantine.batches == 1 else f"{one.quarantine.batches:,} batches"
