@@ -20,7 +20,8 @@ import pytest
 from infra import orchestrator
 from infra import settings as settings_
 from infra.settings import child_environment
-from tests.infra_.test_image import Service, compose
+from tests.flows_.test_prefect_file import completed
+from tests.infra_.test_image import INFRA, Service, compose
 from tests.postgres import PASSWORD, USER
 from tests.projects import inbox, project, tumours
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(900)]
 
+SERVERS = ("Prefect", "MLflow", "worker")
 PROGRAMS = Path(sys.executable).parent
 
 
@@ -75,18 +77,13 @@ def drop(home: Path) -> None:
     (place / "new.csv.part").rename(place / "new.csv")
 
 
-def said(status: Any, work: str) -> str:
-    """What the newest run of that work said, once it came to a good end."""
-    found = [run for run in status["runs"] if run["work"] == work and run["state"] == "COMPLETED"]
-    return str(found[0]["message"]) if found else ""
-
-
-def arguments_of_all() -> str:
-    """The command lines of every process that we may see."""
+def arguments(home: Path) -> str:
+    """The command lines of the home's processes."""
     lines = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            lines.append(place.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            if str(home).encode() in (place / "environ").read_bytes():
+                lines.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return "\n".join(lines)
 
 
@@ -103,8 +100,11 @@ def test_from_the_first_file_to_scores_by_up_with_nothing_in_sqlite(home: Path, 
         up = treadle(home, "up", "--detach", **told)
         assert up["mlflow"].startswith("http://127.0.0.1")
         drop(home)
-        until(lambda: said(treadle(home, "status", **told), "score").startswith("20 rows scored"))
-        assert f":{PASSWORD}@" not in arguments_of_all()
+        until(lambda: "20 rows scored by version 1" in completed(f"{up['prefect']}/api", "score"))
+        status = treadle(home, "status", **told)
+        assert {one["name"]: one["state"] for one in status["servers"]} == dict.fromkeys(SERVERS, "running")
+        assert "worker" in arguments(home)
+        assert PASSWORD not in arguments(home)
         checks = {check["name"]: check for check in treadle(home, "doctor", **told)["checks"]}
         assert checks["databases"]["status"] == "ok"
         assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" in checks["databases"]["found"]
@@ -158,8 +158,7 @@ class Neighbours:
     @contextmanager
     def running(self, name: str, service: Service) -> Iterator[None]:
         """The service at work, and well."""
-        command = [self.here(part) for part in (service.entrypoint or ["treadle"]) + (service.command or [])]
-        command += ["up"] if service.entrypoint is None else []
+        command = [self.here(part) for part in service.command or ["treadle", "up"]]
         with (self.home.parent / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.home, env=self.environment(service), stdout=log, stderr=log, start_new_session=True
@@ -180,8 +179,8 @@ def test_what_compose_starts_works_together(home: Path, postgres: Cluster) -> No
     ready(home)
     told = compose()
     with psycopg.connect(postgres.plain("postgres"), autocommit=True) as con:
-        for statement in told.configs["databases"].content.strip().splitlines():
-            con.execute(statement)  # type: ignore[arg-type]
+        for statement in re.findall(r"^CREATE .*;$", (INFRA / "databases.sql").read_text(), re.M):
+            con.execute(statement)
     assert told.services["postgres"].environment["POSTGRES_USER"] == USER
     neighbours = Neighbours(home, postgres)
     with ExitStack() as stack:
@@ -189,13 +188,14 @@ def test_what_compose_starts_works_together(home: Path, postgres: Cluster) -> No
             stack.enter_context(neighbours.running(name, told.services[name]))
         there = neighbours.environment(told.services["treadle"])
         asked = {name: there[name] for name in told.services["treadle"].environment}
-        until(lambda: said(treadle(home, "status", **asked), "train").startswith("PROMOTE"))
+        until(lambda: completed(asked["PREFECT_API_URL"], "train"))
         drop(home)
-        until(lambda: said(treadle(home, "status", **asked), "score").startswith("20 rows scored"))
+        until(lambda: "20 rows scored by version 1" in completed(asked["PREFECT_API_URL"], "score"))
         status = treadle(home, "status", **asked)
         addresses = {server["name"]: (server["state"], server["address"]) for server in status["servers"]}
         assert addresses["MLflow"] == ("running", asked["TREADLE_TRACKING_URI"])
-        assert f":{PASSWORD}@" not in arguments_of_all()
+        assert "worker" in arguments(home)
+        assert PASSWORD not in arguments(home)
     assert not (home / "mlruns").exists()
     assert [path.name for path in home.rglob("*.db")] == []
     assert orchestrator.state(settings_.at(home)).state is orchestrator.State.STOPPED, "it had no server of its own"
