@@ -18,6 +18,7 @@ from flows import carried, prefect_file
 from infra import settings as settings_
 from infra import stores
 from infra.settings import child_environment
+from infra.supervisor import process as supervised
 from tasks.errors import ConfigError, UsageError
 from tests.mlflow_server import serving
 from tests.postgres import PASSWORD
@@ -176,6 +177,17 @@ def completed(url: str, work: str) -> list[str]:
     return [run["state"]["message"] for run in ask(url, "/flow_runs/filter", question) if run["deployment_id"]]
 
 
+def lost(url: str, home: Path) -> bool:
+    """Whether there was a training at work whose process we could kill."""
+    at_work = {"flows": {"name": {"any_": ["train"]}}, "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    found = [run["id"] for run in ask(url, "/flow_runs/filter", at_work) if run["deployment_id"]]
+    for run, pid in supervised.runs(home).items():
+        if run in found:
+            os.kill(pid, signal.SIGKILL)
+            return True
+    return False
+
+
 @pytest.mark.postgres
 @pytest.mark.timeout(900)
 def test_a_worker_in_an_empty_folder_does_the_whole_work_for_a_server_that_is_not_ours(
@@ -213,6 +225,9 @@ def test_a_worker_in_an_empty_folder_does_the_whole_work_for_a_server_that_is_no
             new.assign(**{"Tumour ID": [f"N{number}" for number in range(20)]}).to_csv(news / "new.csv", index=False)
             prefect(url, "deployment", "run", f"ingest/{config.name}")
             eventually(lambda: any(said.startswith("20 rows scored") for said in completed(url, "score")))
+            prefect(url, "deployment", "run", f"train/{config.name}", "--param", 'options={"again": true}')
+            eventually(lambda: lost(url, there))
+            eventually(lambda: len(completed(url, "train")) == 2)
     settings = settings_.Settings(home=there, storage_url=str(tmp_path / "tables"), ledger_url=stored["LEDGER_URL"])
     opened = stores.open(settings, config.name)
     assert opened.tables.version("predictions") >= 0
