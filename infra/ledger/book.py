@@ -281,8 +281,8 @@ class Ledger:
             return telling.read(con, pipeline, receiver)
 
     def tell(self, pipeline: str, receiver: str, what: News) -> None:
-        """Note that the receiver was told."""
-        with self._write() as con:
+        """Note that the receiver was told, if nobody else has just done so."""
+        with suppress(IntegrityError), self._write() as con:
             telling.write(con, pipeline, receiver, what)
 
     def _select(

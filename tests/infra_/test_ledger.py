@@ -10,6 +10,7 @@ import pytest
 
 from infra import database
 from infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord
+from tasks.alerts import Case, News
 from tasks.errors import Conflict, ServiceError, TreadleError
 from tests import postgres
 
@@ -125,6 +126,25 @@ def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Le
     assert again.decide(DECISION).seq == 1
     assert again.label_batches("shop") == ()
     assert again.batches("shop") == (BATCH,)
+
+
+def test_what_a_receiver_was_told_is_noted_until_it_is_over(ledger: Ledger) -> None:
+    one, other = Case("failed", "train 1"), Case("quarantine", "a" * 64)
+    for _ in range(2):
+        ledger.tell("shop", "MAIL", News(frozenset({one, other}), frozenset()))
+    assert ledger.told("shop", "MAIL") == {one, other}
+    assert ledger.told("shop", "CHAT") == ledger.told("bakery", "MAIL") == set()
+    ledger.tell("shop", "MAIL", News(frozenset(), frozenset({one})))
+    assert ledger.told("shop", "MAIL") == {other}
+    together = Barrier(4)
+
+    def tell(_: int) -> None:
+        together.wait()
+        ledger.tell("shop", "CHAT", News(frozenset({one}), frozenset()))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(tell, range(4)))
+    assert ledger.told("shop", "CHAT") == {one}
 
 
 def test_an_empty_ledger_answers(ledger: Ledger) -> None:
