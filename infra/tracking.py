@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from infra import failpoint, sqlite
+from infra.knock import knock
 from infra.settings import set_environment, shown
 from tasks.errors import ServiceError, TreadleError, UsageError
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from tasks.search import Trial
 
+log = logging.getLogger("treadle.tracking")
+
 RUN_KEY = "treadle.run_key"
 TRIAL = "treadle.trial"
 PARENT = "mlflow.parentRunId"
@@ -39,6 +42,9 @@ MOST_PARAMS = 100
 LONGEST_PARAM = 6000
 LONGEST_ERROR = 300
 SWITCHES = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
+"""A minute for a server that is away; MLflow's own seven take four, and the steps of a flow ask three times."""
+
 ENDINGS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -48,6 +54,7 @@ def quiet() -> Iterator[None]:
 
     Its errors and those of the server or disk behind it come out as ours.
     """
+    set_environment(PATIENCE, keep=True)
     set_environment(SWITCHES)  # MLflow looks at them once, at import, and has no other switch by then
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -93,6 +100,8 @@ def client(settings: Settings) -> MlflowClient:
         file = sqlite.file_of(uri) if uri.startswith("sqlite:") else None
         if file is not None:
             sqlite.make(file, _build)
+        elif uri.startswith("http") and (trouble := knock(uri)):
+            log.warning("MLflow's server at %s does not answer (%s); waiting for it", shown(uri), trouble)
     return MlflowClient(settings.tracking, settings.registry)
 
 

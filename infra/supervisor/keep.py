@@ -8,12 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra import orchestrator
+from infra.knock import knock
 from infra.orchestrator import keeper, server
 from infra.orchestrator.api import lets_in, with_login
 from infra.settings import child_environment, shown
@@ -30,7 +29,6 @@ log = logging.getLogger("treadle.up")
 LONGEST_PAUSE = 60.0
 STEADY_SECONDS = 2 * LONGEST_PAUSE
 START_SECONDS = 60.0
-KNOCK_SECONDS = 2.0
 LOOK_SECONDS = 0.1
 DOWN_SECONDS = 45.0  # it ends its own children first
 LOG_BYTES = 5_000_000
@@ -254,12 +252,7 @@ def is_elsewhere(settings: Settings) -> bool:
 
 def answers(url: str) -> bool:
     """Whether MLflow's server at that address says that it is well."""
-    if not url:
-        return False
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with suppress(OSError, ValueError), opener.open(f"{url}/health", timeout=KNOCK_SECONDS) as answer:
-        return bool(answer.status == 200)
-    return False
+    return bool(url) and not knock(url)
 
 
 def _trim(path: Path) -> None:
