@@ -24,6 +24,7 @@ SECRETS = {
     "MLFLOW_TRACKING_PASSWORD": CANARY,
     "AWS_SECRET_ACCESS_KEY": CANARY,
     "TREADLE_API_TOKEN": CANARY,
+    "ALERTS_CHAT": f"json://someone:{CANARY}@127.0.0.1:1/{CANARY}",
 }
 
 
@@ -51,10 +52,12 @@ def test_a_whole_life_leaves_no_trace_of_a_secret(
     clinic: tuple[Settings, PipelineConfig], server_home: Settings, prefect_server: str
 ) -> None:
     home = clinic[0].home
+    file = home / "pipelines" / "clinic.toml"
+    file.write_text(f'{file.read_text()}\n[alerts]\nto = ["env:ALERTS_CHAT"]\nstale_after_hours = 0.0001\n')
     tumours()[:40].drop(columns="Malignant").to_csv(inbox(home) / "new.csv", index=False)
     secret_url = prefect_server.replace("//", f"//someone:{CANARY}@")
     said = []
-    for arguments in (("train", "--trials", "1", "--again"), ("score",), ("doctor",)):
+    for arguments in (("train", "--trials", "1", "--again"), ("score",), ("alerts",), ("doctor",)):
         done = treadle(home, *arguments, PREFECT_API_URL=secret_url)
         assert done.returncode in (0, 1, 4), done.stderr
         said.append(done.stdout + done.stderr)
