@@ -6,18 +6,22 @@ that a kill leaves runs that are found again. A tracking server marks runs as de
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from infra import failpoint, sqlite
-from infra.tracking import PARENT, RUN_KEY, TRIAL, client, local_path, quiet
+from infra.tracking import PARENT, REPORT, RUN_KEY, TRIAL, client, local_path, quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities import Run as MlflowRun
+    from mlflow.entities.model_registry import ModelVersion
 
     from infra.settings import Settings
 
@@ -89,16 +93,19 @@ class Attic:
                     return frozenset(found)
 
     def size(self, run: Kept) -> int:
-        """Bytes of its files on this machine: artifacts, models."""
+        """Bytes of its files on this machine: artifacts, models, or copies of them where they are elsewhere."""
         with quiet():
             places = [run.artifacts, *(model.artifact_location for model in self._models(run))]
-        folders = [folder for folder in map(local_path, places) if folder is not None]
-        return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+            folders = [*filter(None, map(local_path, places)), *self._copies(run)]
+        files = (path for folder in folders for path in (folder, *folder.rglob("*")) if path.is_file())
+        return sum(path.stat().st_size for path in files)
 
     def take(self, run: Kept) -> None:
         """Take a run away with its trials, its models and their versions; what is gone already is passed over."""
         with quiet():
-            for version in self._client.search_model_versions(f"run_id = '{run.id}'"):
+            for copy in self._copies(run):
+                shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
+            for version in self._versions(run):
                 self._client.delete_model_version(version.name, version.version)
             for model in self._models(run):
                 self._empty(model.artifact_location)
@@ -126,6 +133,15 @@ class Attic:
     def _forget_model(self, name: str) -> None:
         forget = getattr(self._store, "_hard_delete_logged_model", self._client.delete_logged_model)
         forget(name)
+
+    def _copies(self, run: Kept) -> list[Path]:
+        """What `infra.tracking.fetch` made on this machine of a run that is elsewhere."""
+        names = [f"{run.id}-{REPORT}", *(model.model_id for model in self._models(run))]
+        names += [f"{self.pipeline}-{version.version}" for version in self._versions(run)]
+        return [path for path in (self.settings.state / "cache" / name for name in names) if path.exists()]
+
+    def _versions(self, run: Kept) -> list[ModelVersion]:
+        return list(self._client.search_model_versions(f"run_id = '{run.id}'"))
 
     def _models(self, run: Kept) -> list[LoggedModel]:
         return list(self._client.search_logged_models([self._experiment], f"source_run_id = '{run.id}'"))
