@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-import http.server
-import json
-import threading
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
+from prefect import flow
+from prefect.states import Cancelled, Completed, Failed, Running
 
 from flows.inbox import Inboxes, Intake, Taking
 from infra import settings as settings_
+from infra.orchestrator import connected, flow_context
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from prefect.client.schemas.objects import State
 
 PIPELINE = """
 name = "{0}"
@@ -95,42 +98,27 @@ def test_a_pipeline_that_comes_is_looked_after(inboxes: Inboxes, home: Path) -> 
     assert inboxes.look() == ["mill"]
 
 
-class Runs(http.server.BaseHTTPRequestHandler):
-    """A server that knows one run, in the state that stands in `state`; no other."""
-
-    state = "RUNNING"
-
-    def do_GET(self) -> None:
-        known = self.path == "/api/flow_runs/one"
-        self.send_response(200 if known else 404)
-        self.end_headers()
-        self.wfile.write(json.dumps({"state_type": self.state}).encode())
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+@flow
+def taking() -> None:
+    """Stands for an ingest."""
 
 
 @pytest.mark.parametrize(
-    ("run", "state", "again"),
-    [
-        ("one", "RUNNING", False),
-        ("one", "COMPLETED", False),
-        ("one", "CANCELLED", False),
-        ("one", "FAILED", True),
-        ("another", "", True),
-    ],
+    ("state", "again"),
+    [(Running(), False), (Completed(), False), (Cancelled(), False), (Failed(), True), (None, True)],
+    ids=["running", "completed", "cancelled", "failed", "nobody knows it"],
 )
 def test_files_whose_ingest_failed_are_new_again_after_a_pause(
-    inboxes: Inboxes, home: Path, run: str, state: str, again: bool, monkeypatch: pytest.MonkeyPatch
+    inboxes: Inboxes, home: Path, prefect_server: str, state: State | None, again: bool
 ) -> None:
     (home / "data/inbox/shop/may.csv").write_text("id,y\n")
     inboxes.look(), inboxes.look(), inboxes.taken("shop")
+    run = str(uuid4())
+    if state is not None:
+        with flow_context(settings_.at(home)), connected() as client:
+            run = str(client.create_flow_run(taking, state=state).id)
     intake = Intake(settings_.at(home))
     intake._inboxes, intake._taking = inboxes, {"shop": Taking(run, pause=0.0)}
-    monkeypatch.setattr(Runs, "state", state)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Runs) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for _ in range(2):
-            intake.follow(f"http://127.0.0.1:{server.server_port}/api")
-        server.shutdown()
+    for _ in range(2):
+        intake.follow(prefect_server)
     assert inboxes.look() == (["shop"] if again else [])
