@@ -220,6 +220,19 @@ def prefect(settings: Settings) -> Check:
     return _broken("Prefect server", f"PREFECT_API_URL={shown(server.url)} does not answer", remedy)
 
 
+def mlflow(settings: Settings) -> Check:
+    """Does the MLflow server answer, where one elsewhere is named?"""
+    from infra import supervisor
+    from infra.settings import shown
+
+    if not supervisor.is_elsewhere(settings):
+        return _ok("MLflow server", "none is needed: treadle up shows its pages")
+    found = f"TREADLE_TRACKING_URI={shown(settings.tracking)}"
+    if supervisor.answers(settings.tracking):
+        return _ok("MLflow server", found)
+    return _broken("MLflow server", f"{found} does not answer", "start that server, or unset TREADLE_TRACKING_URI")
+
+
 def databases(settings: Settings) -> Check:
     """Are the embedded databases whole, and do those elsewhere answer?"""
     from infra import database
@@ -291,6 +304,7 @@ CHECKS: dict[str, Callable[[Settings], Check]] = {
     "GPU": gpu,
     "ports": ports,
     "Prefect server": prefect,
+    "MLflow server": mlflow,
     "databases": databases,
     "MLflow artifacts": moved,
     "fonts": fonts,

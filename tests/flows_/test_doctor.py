@@ -147,6 +147,14 @@ def test_a_database_elsewhere_that_does_not_answer_is_named_without_its_password
     assert "hunter2" not in check.found + check.remedy
 
 
+def test_an_mlflow_server_that_does_not_answer_is_named(home: Path) -> None:
+    assert doctor.mlflow(settings_.at(home)).status == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    check = doctor.mlflow(settings_.Settings(home=home, tracking_uri=f"http://me:hunter2@127.0.0.1:{port}"))
+    assert (check.status, check.found) == ("broken", f"TREADLE_TRACKING_URI=http://127.0.0.1:{port} does not answer")
+
+
 @pytest.mark.postgres
 def test_a_database_elsewhere_that_answers_is_named(home: Path, postgres: Cluster) -> None:
     settings = settings_.Settings(home=home, ledger_url=postgres.database(), tracking_uri="http://somebody:5000")

@@ -214,6 +214,8 @@ def test_a_worker_in_an_empty_folder_does_the_whole_work_for_a_server_that_is_no
         assert [(one["schedule"]["cron"], one["active"]) for one in schedules] == [("30 5 * * *", True)]
         (unscheduled,) = ask(url, f"/deployments/name/score/{config.name}")["schedules"]
         assert not unscheduled["active"]
+        (looked,) = ask(url, f"/deployments/name/ingest/{config.name}")["schedules"]
+        assert (looked["schedule"]["interval"], looked["active"]) == (prefect_file.POLL_SECONDS, True)
         worker = ("prefect", "worker", "start", "--type", "process", "--pool", POOL)
         with process(empty, *worker, PREFECT_API_URL=url, PREFECT_WORKER_QUERY_SECONDS="1", **told):
             prefect(url, "deployment", "run", f"ingest/{config.name}")
