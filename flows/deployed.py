@@ -113,7 +113,7 @@ def _name() -> str:
     return f"{runtime.flow_run.flow_name} {runtime.deployment.name}"
 
 
-def _tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell people what needs them, when a run has ended: by then the server knows how."""
     from flows import alerts
     from infra import settings as settings_
@@ -125,7 +125,7 @@ INGEST, TRAIN, SCORE, MONITOR = IngestOptions(), TrainOptions(), ScoreOptions(),
 MAINTAIN = MaintainOptions()
 
 
-@flow(name="ingest", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+@flow(name="ingest", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
 def ingest(options: IngestOptions = INGEST) -> State[None]:
     """Take what waits in the pipeline's sources through its contract."""
 
@@ -143,7 +143,7 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="train", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+@flow(name="train", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
 def train(options: TrainOptions = TRAIN) -> State[None]:
     """Train a challenger on what is there, judge it, and promote it where it is better."""
 
@@ -167,7 +167,7 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="score", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+@flow(name="score", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
 def score(options: ScoreOptions = SCORE) -> State[None]:
     """Predict the rows that have no label and no prediction yet."""
 
@@ -183,7 +183,7 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="monitor", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+@flow(name="monitor", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
 def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
 
@@ -199,7 +199,7 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="promote", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+@flow(name="promote", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
 def promote(options: PromoteOptions) -> State[None]:
     """Make a version the champion because a person says so, or decline one that waits for their word."""
 
@@ -214,7 +214,7 @@ def promote(options: PromoteOptions) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="maintain", flow_run_name=_name, on_completion=[_tell], on_failure=[_tell])
+@flow(name="maintain", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
 def maintain(options: MaintainOptions = MAINTAIN) -> State[None]:
     """Take away what nobody refers to any more."""
 
