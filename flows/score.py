@@ -15,7 +15,7 @@ from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
 from flows import events
-from flows.ingest import IngestResult, ingest
+from flows.ingest import IngestResult, arrivals
 from flows.promote import settle
 from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, transient
 from tasks.errors import NothingPromoted, UsageError
@@ -116,7 +116,7 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
 def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
     """Ingest what waits, then predict the rows of every batch without predictions whose label nobody knows yet."""
     champion = resolve(home, pipeline, "rescore" if rescore else "champion")
-    arrived = ingest(home, pipeline)
+    arrived = arrivals(home, pipeline)
     waiting, skipped = unscored(home, pipeline, champion)
     done = []
     for number, batch in enumerate(waiting):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect import flow
 
 from flows import events
-from flows.ingest import ingest
+from flows.ingest import arrivals
 from flows.monitor.result import MonitorResult
 from flows.monitor.steps import decide, look, measure, tell
 from flows.score import resolve
@@ -40,7 +40,7 @@ def run(settings: Settings, config: PipelineConfig) -> MonitorResult:
 def monitor(home: str, pipeline: str) -> MonitorResult:
     """Ingest what waits, compare predictions with labels and batches with the reference, and weigh retraining."""
     champion = resolve(home, pipeline, "champion")
-    arrived = ingest(home, pipeline)
+    arrived = arrivals(home, pipeline)
     measured = measure(home, pipeline, champion)
     seen = look(home, pipeline, champion)
     result = decide(pipeline, champion, measured, seen)

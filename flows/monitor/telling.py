@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tasks.performance import VersionOutcome
 
 NOTHING = "no rule of [retrain] calls for another model"
-UNNAMEABLE = re.compile(r"[^\w\-. /]", re.ASCII)
+UNNAMEABLE = re.compile(r"[^\w\-. ]", re.ASCII)
 """What MLflow takes in no metric's name."""
 
 
@@ -81,8 +81,8 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
     for change in health.changes(result.reference, result.batches):
-        # MLflow groups its charts by what stands before the slash, in the order of the alphabet: after the scores
-        values[UNNAMEABLE.sub("_", f"share_{change.what}/{change.column}")] = change.newest
+        # no slash: of what stands before one MLflow makes a group of charts before all others
+        values[UNNAMEABLE.sub("_", f"share_{change.what} {change.column}")] = change.newest
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from prefect import flow
 
 from flows import timings
-from flows.ingest import ingest
+from flows.ingest import arrivals
 from flows.steps import leased
 from flows.train.reference import NotDue, TrainResult
 from flows.train.steps import fit, plan, prepare, tune, weigh
@@ -75,7 +75,7 @@ def _run(
     again: bool,
     if_due: bool,
 ) -> TrainResult | NotDue:
-    arrived = ingest(home, pipeline)
+    arrived = arrivals(home, pipeline)
     asked = weigh(home, pipeline) if if_due else None
     if isinstance(asked, NotDue):
         return asked.model_copy(update={"ingest": arrived})

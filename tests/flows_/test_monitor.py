@@ -130,7 +130,7 @@ def test_the_same_state_is_one_run_in_mlflow_with_page_and_metrics(watched: Watc
     run = client.get_run(again.run_id)
     assert (run.data.tags["kind"], run.data.tags["due"], run.info.status) == ("monitor", again.reason, "FINISHED")
     assert run.data.metrics["realised_roc_auc"] == pytest.approx(watched.after.versions[0].total.metric.value)
-    assert run.data.metrics["share_missing/mean radius"] == 0.0
+    assert run.data.metrics["share_missing mean radius"] == 0.0
     assert len(client.get_metric_history(again.run_id, "realised_roc_auc")) == 1
     assert [file.path for file in client.list_artifacts(again.run_id)] == ["monitor.html"]
     assert "RETRAINING IS DUE" in Path(again.page).read_text()
