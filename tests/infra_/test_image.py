@@ -62,6 +62,7 @@ class Service(Strict):
     cap_drop: tuple[Literal["ALL"]]
     security_opt: tuple[Literal["no-new-privileges:true"]]
     command: list[str] | None = None
+    env_file: list[str] = []
     environment: dict[str, str]
     volumes: list[str] = []
     ports: list[str] = []
