@@ -259,7 +259,7 @@ def _addresses(settings: Settings) -> dict[str, str]:
     """By variable the databases that are not under the home."""
     told = {"TREADLE_LEDGER_URL": settings.ledger_url, "TREADLE_TUNING_URL": settings.tuning_url}
     if not settings.prefect_api_url:
-        told["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = settings.prefect_database
+        told["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = settings.prefect_database_url
     stores = {"TREADLE_TRACKING_URI": settings.tracking_uri, "TREADLE_REGISTRY_URI": settings.registry_uri}
     return told | {name: uri for name, uri in stores.items() if not uri.startswith("http")}
 

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     ledger_url: str = Field(default="", repr=False)
     tuning_url: str = Field(default="", repr=False)
     prefect_api_url: str = Field(default="", repr=False, validation_alias="PREFECT_API_URL")
-    prefect_database: str = Field(default="", repr=False, validation_alias="PREFECT_SERVER_DATABASE_CONNECTION_URL")
+    prefect_database_url: str = Field(default="", repr=False, validation_alias="PREFECT_SERVER_DATABASE_CONNECTION_URL")
     prefect_login: str = Field(default="", repr=False, validation_alias="PREFECT_API_AUTH_STRING")
     host: str = LOOPBACK
     login: str = Field(default="", repr=False)
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
 
-    @field_validator("prefect_database")
+    @field_validator("prefect_database_url")
     @classmethod
     def _asked_by_asyncpg(cls, url: str) -> str:
         if url.startswith("sqlite"):  # of a Prefect of the person's own: ours has a file of its own

@@ -73,7 +73,7 @@ class Scene:
         extra = {"TREADLE_HOME": str(self.home)}
         if self.settings.debug:
             extra["TREADLE_DEBUG"] = "1"
-        return child_environment(extra, without=("TREADLE_", "PREFECT_API_URL"))
+        return child_environment(extra, without=("TREADLE_", "PREFECT_API_URL", "PREFECT_SERVER_DATABASE"))
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

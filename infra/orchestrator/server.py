@@ -267,7 +267,7 @@ def _environment(settings: Settings) -> dict[str, str]:
             "DO_NOT_TRACK": "1",
             **({FAILPOINT: failpoint()} if failpoint() else {}),
             "PREFECT_HOME": str(place),
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": settings.prefect_database or _embedded(place),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": settings.prefect_database_url or _embedded(place),
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
             "PREFECT_SERVER_API_HOST": settings.listen,
             **({"PREFECT_SERVER_API_AUTH_STRING": settings.login} if settings.login else {}),

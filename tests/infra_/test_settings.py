@@ -130,7 +130,7 @@ def test_prefects_own_server_has_its_file_or_a_postgresql(
     home: Path, monkeypatch: pytest.MonkeyPatch, url: str, kept: bool
 ) -> None:
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", url)
-    assert settings_.at(home).prefect_database == (url if kept else "")
+    assert settings_.at(home).prefect_database_url == (url if kept else "")
 
 
 def test_a_database_that_prefect_cannot_use_is_refused_without_its_password(
