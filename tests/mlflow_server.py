@@ -59,9 +59,9 @@ def stored(request: pytest.FixtureRequest, home: Path) -> Iterator[Settings]:
 
 
 @contextmanager
-def serving(folder: Path, database: str, *, gate: bool = False) -> Iterator[str]:
+def serving(folder: Path, database: str, *, gate: bool = False, port: int = 0) -> Iterator[str]:
     """The address of a server over `database`, its artifacts in `folder`; with `gate` it wants name and password."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.create_server(("127.0.0.1", port)) as free:
         port = free.getsockname()[1]
     told = {
         "MLFLOW_BACKEND_STORE_URI": database,

@@ -1,27 +1,20 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.events import emit_event
 
 from flows import deployments, notify, score
-from flows.ingest import ACCEPTED, resource
 from infra import orchestrator, stores
 from infra import settings as settings_
-from infra.orchestrator import connected, flow_context, server
+from infra.orchestrator import connected, flow_context
 from tasks.errors import NothingPromoted, ServiceError
 from tests.projects import inbox, prefect_database, project, tumours
+from tests.worker import eventually, over, runs, worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
 
     from infra.settings import Settings
@@ -154,44 +147,6 @@ def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> No
     assert orchestrator.state(settings).state is orchestrator.State.STOPPED
 
 
-@contextmanager
-def worker(settings: Settings) -> Iterator[None]:
-    """A worker of the home's pool, as a process of its own in a folder that is not the home."""
-    url = orchestrator.state(settings).url
-    log = settings.state / "worker.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", server.POOL],
-            env=settings_.child_environment({"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}),
-            stdout=output,
-            stderr=output,
-            cwd=settings.state,
-        )
-    try:
-        yield
-    finally:
-        process.kill()  # told to end, it waits for its runs and for a server that has its own pace
-        process.wait(30)
-
-
-def eventually(look: Callable[[], object], seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.5)
-
-
-def ended(run: FlowRun) -> bool:
-    """Whether it came to a good end."""
-    return run.state is not None and run.state.is_completed()
-
-
-def runs(settings: Settings) -> list[FlowRun]:
-    """All runs of deployments."""
-    with flow_context(settings), connected() as client:
-        return [run for run in client.read_flow_runs(limit=200) if run.deployment_id is not None]
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_file_that_is_dropped_is_scored_by_events_alone(
@@ -212,17 +167,9 @@ def test_a_file_that_is_dropped_is_scored_by_events_alone(
             eventually(
                 lambda: (
                     {run.name for run in runs(settings) if run.state and run.state.is_completed()}
-                    >= {f"{work} {config.name}" for work in deployments.WORKS}
+                    >= {f"{work} {config.name}" for work in ("ingest", "score", "train", "monitor")}
                 )
             )
-            before = len(runs(settings))
-            with flow_context(settings):
-                for _ in range(100):
-                    emit_event(ACCEPTED, resource(config.name))
-            eventually(lambda: len(runs(settings)) > before)
-            eventually(lambda: all(run.state and run.state.is_final() for run in runs(settings)))
-        count = [run.name for run in runs(settings)][before:]
-        assert len(runs(settings)) - before <= len(("score", "train", "monitor")), count
         assert score.run(settings, config).rows == 0
     finally:
         orchestrator.down(settings)
@@ -238,11 +185,41 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
         with pytest.raises(NothingPromoted):
             score.run(settings, config)
         with worker(settings):
-            for work in ("score", "monitor"):
+            for work in ("score", "monitor", "maintain"):
                 deployments.start(settings, config.name, work)
-            eventually(lambda: all(run.state and run.state.is_final() for run in runs(settings)))
+            eventually(lambda: all(over(run) for run in runs(settings)))
         ends = {run.name: run.state.message for run in runs(settings) if run.state and run.state.is_completed()}
         assert ends[f"monitor {config.name}"] == f"nothing was measured: {config.name} has no champion yet"
         assert ends[f"score {config.name}"] == f"nothing was scored: {config.name} has no champion yet"
+        assert ends[f"maintain {config.name}"] == "nothing to clear up"
+    finally:
+        orchestrator.down(settings)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_run_form_of_promote_does_what_the_command_does(
+    clinic: tuple[Settings, PipelineConfig], server_home: Settings
+) -> None:
+    settings, config = clinic
+    prefect_database(settings.home, server_home)
+    ledger = stores.open(settings, config.name).ledger
+    try:
+        deployments.apply(settings)
+        with worker(settings):
+            for asked in ({"version": 1, "reason": "as it was"}, {"version": 1, "reason": "no", "decline": True}):
+                deployments.start(settings, config.name, "promote", **asked)
+            eventually(lambda: len(runs(settings)) == 2 and all(over(run) for run in runs(settings)))
+        ends = {run.parameters["options"]["reason"]: run.state for run in runs(settings)}
+        done, refused = ends["as it was"], ends["no"]
+        assert done is not None
+        assert refused is not None
+        assert (done.is_completed(), done.message) == (True, "version 1 is the champion: as it was")
+        assert refused.is_failed()
+        assert refused.message is not None
+        assert refused.message.startswith("version 1 of clinic waits for nobody's word (nobody does)")
+        champion = ledger.champion(config.name)
+        assert champion is not None
+        assert (champion.version_to, champion.reason) == (1, "as it was")
     finally:
         orchestrator.down(settings)
