@@ -15,12 +15,13 @@ from flows.status import needs, servers
 from flows.status.needs import Need
 from flows.status.servers import Server, Work
 from flows.status.standing import Champion, Quarantine, Refused, Stale, Unscored
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infra.settings import Settings
+    from infra.stores import Stores
 
 
 class Standing(BaseModel):
@@ -91,8 +92,10 @@ def names(settings: Settings) -> list[str]:
 
 
 def look(settings: Settings, name: str, runs: Sequence[Work], *, waits: bool) -> Standing:
-    """One pipeline, and its `runs`; what `waits` in sources and tables takes longest, and can be left out."""
-    from flows.models import alias_drift
+    """One pipeline, and its `runs`.
+
+    What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
+    """
     from flows.promote import waiting
     from flows.status import standing
     from flows.steps import open_workplace
@@ -109,10 +112,21 @@ def look(settings: Settings, name: str, runs: Sequence[Work], *, waits: bool) ->
         versions=len(stores.ledger.versions(name)),
         waiting=better.version if better else None,
         refused=standing.refused(place),
-        alias=alias_drift(champion.version, stores.registry.champion_alias()) if champion else "",
+        alias=_alias(stores, champion.version, waits=waits) if champion else "",
         quarantine=standing.quarantine(place),
         files=standing.waiting(place) if waits else (),
         unscored=standing.unscored(place) if waits else Unscored(batches=0, rows=0),
         stale=standing.stale(place),
         work=tuple(one for one in runs if one.pipeline == name),
     )
+
+
+def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
+    from flows.models import alias_drift
+
+    if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
+        return ""
+    try:
+        return alias_drift(champion, stores.registry.champion_alias())
+    except ServiceError:  # it is said of the server
+        return ""

@@ -196,6 +196,23 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     assert CANARY not in caplog.text
 
 
+def test_what_needs_a_person_is_told_while_mlflow_is_away(
+    place: Place, chat: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = place
+    to(settings, CHAT)
+    ledger = stores.open(settings, config.name).ledger
+    ledger.add_version(version(2, "PROMOTE"))
+    ledger.promote("clinic", expected=None, to=2, verdict="", reason="", who="", bundle="", digest="")
+    ledger.add_version(version(3, "REFUSED"))
+    monkeypatch.setenv("TREADLE_TRACKING_URI", "http://127.0.0.1:9")
+    away = settings_.at(settings.home)
+    assert alerts.tell(away)[0].told == 1
+    assert "the gate refused version 3" in chat.told[0].title
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert [need.kind for need in status.run(away).needs if need.kind == "promotion"] == ["promotion"]
+
+
 def test_a_receiver_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
