@@ -33,11 +33,13 @@ def test_commands_run_in_the_demos_home_whatever_the_environment_names(
     (played.home / "pipelines" / "mine.toml").write_text(CONFIG)
     monkeypatch.setenv("TREADLE_HOME", str(tmp_path / "person"))
     monkeypatch.setenv("TREADLE_LEDGER_URL", "sqlite:////nowhere/at/all.db")
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://nobody@nowhere/db")
     assert played.run("models", "--json") == 0
     command, shown = (tmp_path / "out").read_text().lstrip().split("\n", 1)
     assert command == "$ treadle models --json"
     assert json.loads(shown)["pipeline"] == "mine"
     assert played.settings.ledger == f"sqlite:///{played.home}/mlruns/treadle.db"
+    assert played.settings.prefect_database_url == ""
 
 
 def test_a_failed_commands_exit_code_is_handed_on(played: scene.Scene, tmp_path: Path) -> None:
