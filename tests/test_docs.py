@@ -37,7 +37,6 @@ START = DOCS / "own-table.md"
 NOT_RUN = {
     r"make ": "installs, or runs what is tested elsewhere",
     r"treadle demo": "takes minutes; what it runs is tested on small tables",
-    r"treadle up": "starts servers; what it does is tested on a home of its own",
     r"(?:[A-Z_]+=\S+ )*mlflow ui": "a server: it does not return",
 }
 
@@ -97,7 +96,7 @@ def follow(page: Path, person: Path, folder: Path, settings: Settings, done: Col
     """
     from infra import orchestrator
 
-    lines = []
+    lines = ["trap 'treadle down' EXIT"]  # a page may bring the project up
     for command in commands(page):
         if command.runs_here and command.text not in done:
             surprise = shlex.quote(f"{command.where}: $ {command.text.splitlines()[0]}: exit code")
