@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 NEVER = "0 0 1 1 *"
 
 
-def pack(project: str, pipeline: str) -> dict[str, object]:
+def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
     """The pipeline's `files`, by name in the project, and by work the schedule that its file asks for.
 
     Without one there is a schedule nevertheless, which is not `active`: prefect.yaml cannot do without. A file is
-    base64: what a step is told is a template, to which braces in a suite would mean something. Raises UsageError where
-    there is no such project or pipeline, ConfigError for a file that cannot be obeyed.
+    base64: what a step is told is a template, to which braces in a suite would mean something. A variable that is not
+    set leaves its default. Raises UsageError where there is no such project or pipeline, ConfigError for a file that
+    cannot be obeyed.
     """
     from flows import deployments
     from infra import settings as settings_

@@ -100,6 +100,8 @@ def folder_restored() -> Iterator[None]:
 def test_a_project_that_is_not_there_or_cannot_be_obeyed_is_not_deployed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PIPELINE=shop"):
         carried.pack(str(tmp_path), "shop")
+    with pytest.raises(UsageError, match=r"PROJECT=\., PIPELINE=:"):
+        carried.pack()
     add(tmp_path, "[scoer]\n")
     with pytest.raises(ConfigError, match="scoer"):
         carried.pack(str(tmp_path), "shop")

@@ -164,7 +164,8 @@ def test_an_experiment_deleted_in_the_ui_is_restored(settings: Settings) -> None
 
 def test_an_unknown_run_is_one_clear_error(tracking: Tracking) -> None:
     with pytest.raises(ServiceError, match=r"MLflow: .*nosuch"):
-        tracking.report_file("nosuch")
+        tracking.finish("nosuch", {})
+    assert tracking.report_file("nosuch") is None
 
 
 @pytest.mark.postgres
