@@ -22,7 +22,7 @@ from infra import settings as settings_
 from infra.settings import child_environment
 from tests.flows_.test_prefect_file import completed
 from tests.infra_.test_image import INFRA, Service, compose
-from tests.postgres import PASSWORD, USER
+from tests.postgres import PASSWORD, USER, cluster
 from tests.projects import inbox, project, tumours
 
 if TYPE_CHECKING:
@@ -113,6 +113,40 @@ def test_from_the_first_file_to_scores_by_up_with_nothing_in_sqlite(home: Path, 
     assert [path.name for path in home.rglob("*.db")] == []
     for path in (path for path in home.rglob("*") if path.is_file()):
         assert PASSWORD.encode() not in path.read_bytes(), path
+
+
+def test_a_database_that_stops_while_training_is_one_line_and_the_same_command_goes_on(home: Path) -> None:
+    ready(home)
+    command = [sys.executable, "-P", "-m", "flows.cli", "train", "--trials", "30", "--budget", "600"]
+    with cluster() as own:
+        names = ("TREADLE_TRACKING_URI", "TREADLE_LEDGER_URL", "TREADLE_TUNING_URL")
+        told = {name: own.database() for name in names}
+        environment = child_environment({"TREADLE_HOME": str(home), **told})
+        studies = own.plain(told["TREADLE_TUNING_URL"].rpartition("/")[2])
+
+        def trials() -> int:
+            with suppress(psycopg.errors.UndefinedTable), psycopg.connect(studies) as con:
+                return len(con.execute("SELECT 1 FROM trials WHERE state = 'COMPLETE'").fetchall())
+            return 0
+
+        try:
+            treadle(home, "ingest", **told)
+            with subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE, text=True) as training:
+                until(lambda: trials() >= 3)
+                own.stop()
+                _, said = training.communicate(timeout=300)
+            assert training.returncode == 1
+            assert re.search(r"treadle: the (ledger|tuning studies) at postgresql\S* do(es)? not answer", said)
+            assert "Traceback" not in said
+            assert PASSWORD not in said
+            own.start()
+            before = trials()
+            assert before >= 3
+            result = treadle(home, *command[4:], **told)
+            assert result["decision"] == "PROMOTE"
+            assert trials() <= 31, "it went on with those that it had"
+        finally:
+            treadle(home, "down", **told)
 
 
 def free_port() -> int:
