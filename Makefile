@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo life test faults postgres bench check lock clean
+.PHONY: help install demo life test faults postgres browser bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -47,6 +47,11 @@ faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundred
 
 postgres: install  ## the stores, a whole way and Prefect's server on a PostgreSQL of the tests' own (a quarter of an hour)
 	@$(PYTEST) -m postgres --timeout 900
+
+browser: install  ## both servers' pages in a headless Chromium; pictures in build/browser/ (minutes; needs chromium)
+	@command -v chromium >/dev/null || { echo "make browser needs Chromium. Way out: apt-get install chromium" >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-browser.lock
+	@$(BIN)/python -m pytest -m browser tests/browser
 
 bench: install  ## what Prefect costs a command, and where the seconds of a small training go
 	@$(BIN)/python -m tests.bench.prefect_cost

@@ -125,7 +125,7 @@ def _deploy(client: SyncPrefectClient, plan: Plan) -> UUID:
     schedules = []
     if plan.schedule:
         when = CronSchedule(cron=plan.schedule, timezone=plan.timezone)
-        schedules.append(DeploymentScheduleCreate(schedule=when, parameters=plan.scheduled, slug=plan.work))
+        schedules.append(DeploymentScheduleCreate(schedule=when, parameters=plan.scheduled))
     form = {**parameter_schema(flow).model_dump_for_openapi(), "additionalProperties": False}
     return client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
