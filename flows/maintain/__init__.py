@@ -1,12 +1,14 @@
 """`treadle maintain`: what nobody refers to any more is taken away; `tasks.retention` says what that is.
 
-Every step decides by what is there when it begins, so that it may be killed anywhere and done again. While it is at
-work no other command is at work on the pipeline. A dry run decides the same, waits for nobody and takes nothing.
+Every step decides by what is there when it begins, so that it may be killed anywhere and done again. Meanwhile nobody
+trains, and while the tables are cleared up nobody is at work on them. A dry run decides the same, waits for nobody and
+takes nothing: its steps have no token.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from prefect import flow
@@ -18,6 +20,8 @@ from flows.maintain.steps import Part, history, leftovers, models, studies, tabl
 from flows.steps import leased, one_at_a_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infra.settings import Settings
     from tasks.config import PipelineConfig
 
@@ -56,11 +60,14 @@ def run(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) ->
 def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
     """Take away what nobody refers to: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
     begun = time.monotonic()
-    if dry_run:
-        found = _clear(home, pipeline, None)
-    else:
-        with leased(home, pipeline, "train") as token:
-            found = _alone(home, pipeline, token)
+    with nullcontext() if dry_run else leased(home, pipeline, "train") as token:
+        left = models(home, pipeline, token)
+        found = [
+            *left.parts,
+            *studies(home, pipeline, token, left.works),
+            *leftovers(home, pipeline, token),
+            *(tables if dry_run else _tables_alone)(home, pipeline, token, left.data_versions),
+        ]
     found += history(home, pipeline, dry_run)
     cleared, kept = tuple(one for one in found if one.drop), tuple(one for one in found if not one.drop)
     result = MaintainResult(
@@ -79,19 +86,9 @@ def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
 @one_at_a_time("score")
 @one_at_a_time("monitor")
 @one_at_a_time("ingest")
-def _alone(home: str, pipeline: str, token: int | None) -> list[Part]:
-    return _clear(home, pipeline, token)
-
-
-def _clear(home: str, pipeline: str, token: int | None) -> list[Part]:
-    """All that a command may be at work on; without a token nothing is taken."""
-    left = models(home, pipeline, token)
-    return [
-        *left.parts,
-        *studies(home, pipeline, token, left.works),
-        *tables(home, pipeline, token, left.data_versions),
-        *leftovers(home, pipeline, token),
-    ]
+def _tables_alone(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[Part]:
+    """Nobody reads or writes the tables meanwhile."""
+    return tables(home, pipeline, token, data_versions)
 
 
 def sentence(result: MaintainResult) -> str:
