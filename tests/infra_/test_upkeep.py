@@ -67,6 +67,19 @@ def test_a_file_that_was_replaced_is_spare_once_no_version_that_is_kept_has_it(t
     assert tables.spare("rows", [2], 7).files == ()
 
 
+def test_a_checkpoint_that_forgot_what_was_replaced_changes_nothing(tables: Tables) -> None:
+    corrected(tables, 3)
+    aged.table(tables.root / "rows", 30)
+    DeltaTable(str(tables.root / "rows")).create_checkpoint()
+    put(tables, "a", [99])
+    spare = tables.spare("rows", [2, 3], 7)
+    assert len(spare.files) == 1, "of four that were replaced two are in versions 2 and 3, and one was in use until now"
+    take(spare)
+    assert keys_of(tables, 2) == [("a", 0), ("b", 1), ("b", 2)]
+    assert keys_of(tables, 3) == [("a", 10), ("b", 1), ("b", 2)]
+    assert keys_of(tables) == [("a", 99), ("b", 1), ("b", 2)]
+
+
 def test_what_a_killed_writer_left_is_spare_when_it_is_old_and_a_version_that_was_lost_is_passed_over(
     tables: Tables,
 ) -> None:
