@@ -26,7 +26,6 @@ def test_the_deployments_are_there_with_their_schedules(home: Home, browser: Bro
     seen = browser(f"{home.prefect}/deployments")
     for work in WORKS:
         seen.page.get_by_text(work, exact=True).first.wait_for()
-    assert seen.page.get_by_text("+1", exact=True).count() == 3  # of train, score and maintain
     seen.page.get_by_text("+1", exact=True).first.hover()
     seen.page.get_by_text("At 03:00 AM, only on Monday").last.wait_for()
     seen.picture("prefect-deployments")

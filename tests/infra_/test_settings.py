@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra import settings as settings_
-from tasks.errors import ConfigError, HomeError
+from tasks.errors import ConfigError, HomeError, UsageError
 
 POSTGRES = "postgresql+asyncpg://me:hunter2@host/db"
 
@@ -140,6 +140,47 @@ def test_a_database_that_prefect_cannot_use_is_refused_without_its_password(
     with pytest.raises(ConfigError, match=r"CONNECTION_URL: must begin with postgresql\+asyncpg") as caught:
         settings_.at(home)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "login", ["ada", "ada:short", ":correct-horse-battery", "ada:correct horse\n", "ada:pässwörter-12"]
+)
+def test_a_login_is_a_name_and_a_long_password_and_is_never_shown(
+    login: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TREADLE_LOGIN", login)
+    with pytest.raises(ConfigError, match="TREADLE_LOGIN: must be NAME:PASSWORD") as caught:
+        settings_.at(home)
+    assert login not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_beyond_loopback_nothing_listens_without_a_login(
+    host: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TREADLE_HOST", host)
+    with pytest.raises(UsageError, match=f"TREADLE_HOST={host}") as caught:
+        _ = settings_.at(home).listen
+    assert "TREADLE_LOGIN" in caught.value.way_out
+    monkeypatch.setenv("TREADLE_LOGIN", "ada:correct-horse-battery")
+    assert settings_.at(home).listen == host
+    assert "correct-horse" not in repr(settings_.at(home))
+
+
+def test_a_host_is_an_address(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_.at(home).listen == "127.0.0.1"
+    monkeypatch.setenv("TREADLE_HOST", "example.org")
+    with pytest.raises(ConfigError, match=r"TREADLE_HOST='example\.org': must be an address"):
+        settings_.at(home)
+
+
+def test_the_login_of_our_own_server_is_not_given_to_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_LOGIN", "ada:correct-horse-battery")
+    assert settings_.at(home).api_login == "ada:correct-horse-battery"
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect:4200/api")
+    assert settings_.at(home).api_login == ""
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:theirs")
+    assert settings_.at(home).api_login == "me:theirs"
 
 
 def test_addresses_are_not_in_the_repr(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
