@@ -1,0 +1,58 @@
+"""FAULTS 5: worker and flow are killed, nobody of ours watches: marked as crashed within 120 s, then gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import StateType
+
+from flows import deployments
+from infra import orchestrator, stores
+from infra.supervisor import process
+from tests.projects import prefect_database
+from tests.worker import ended, eventually, runs, worker
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+CRASHED_SECONDS = 120.0
+TRAINING = {"again": True, "trials": 10_000, "budget_seconds": 60.0}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_was_killed_with_its_worker_is_marked_and_another_worker_takes_it_up(
+    clinic: tuple[Settings, PipelineConfig], server_home: Settings
+) -> None:
+    settings, config = clinic
+    prefect_database(settings.home, server_home)
+    ledger = stores.open(settings, config.name).ledger
+    before = ledger.versions(config.name)
+    try:
+        deployments.apply(settings)
+        with worker(settings) as first:
+            name = deployments.start(settings, config.name, "train", **TRAINING)
+
+            def run() -> FlowRun:
+                return next(one for one in runs(settings) if one.id == UUID(name))
+
+            eventually(lambda: run().state_type == StateType.RUNNING and process.runs(settings.home))
+            eventually((settings.home / "mlruns" / "optuna.db").exists)
+            for pid in (first.pid, *process.runs(settings.home).values()):
+                os.kill(pid, signal.SIGKILL)
+        took = eventually(lambda: run().state_type == StateType.CRASHED, CRASHED_SECONDS)
+        assert ledger.versions(config.name) == before
+        with worker(settings):
+            eventually(lambda: ended(run()), 300)
+        assert run().run_count == 2
+        assert len(ledger.versions(config.name)) == len(before) + 1
+        assert took < CRASHED_SECONDS
+    finally:
+        orchestrator.down(settings)
