@@ -36,8 +36,12 @@ DEAD_SECONDS = 90
 SETTLED_SECONDS = 10
 """So long a run stays crashed before it is taken up again."""
 
+BROKEN_SECONDS = 120
+"""So long one that died before it had begun: what ails it, a broken install perhaps, is likely to be there still."""
+
 TAG = "treadle"
 FLOW_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+UNBEGUN, BEGUN = {**FLOW_RUNS, "prefect.run-count": "0"}, {**FLOW_RUNS, "prefect.run-count": "!0"}
 EVENT = "prefect.flow-run"
 HEARTBEAT, CRASHED = f"{EVENT}.heartbeat", f"{EVENT}.Crashed"
 FINAL = (f"{EVENT}.Completed", f"{EVENT}.Failed", CRASHED, f"{EVENT}.Cancelled")
@@ -107,14 +111,16 @@ def of_the_dead(related: ResourceSpecification, mark: str) -> Iterator[Automatio
         trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, DEAD_SECONDS, related),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process gave no sign any more.")],
     )
-    yield AutomationCore(
-        name="treadle: a run that crashed goes on",
-        description=f"Lets a worker take it up again; {mark}",
-        tags=[TAG],
-        # not at once: a worker tells of a killed process twice, seconds apart
-        trigger=_silent({CRASHED}, {f"{EVENT}.Pending", f"{EVENT}.Running"}, SETTLED_SECONDS, related),
-        actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")],
-    )
+    again = [ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")]
+    for what, match, seconds in (("crashed", BEGUN, SETTLED_SECONDS), ("could not begin", UNBEGUN, BROKEN_SECONDS)):
+        yield AutomationCore(
+            name=f"treadle: a run that {what} goes on",
+            description=f"Lets a worker take it up again; {mark}",
+            tags=[TAG],
+            # not at once: a worker tells of a killed process twice, seconds apart
+            trigger=_silent({CRASHED}, {f"{EVENT}.Pending", f"{EVENT}.Running"}, seconds, related, match),
+            actions=again,
+        )
 
 
 def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = ()) -> EventTrigger:
@@ -129,10 +135,16 @@ def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = ()) 
     )
 
 
-def _silent(after: set[str], expect: set[str], seconds: int, related: ResourceSpecification) -> EventTrigger:
+def _silent(
+    after: set[str],
+    expect: set[str],
+    seconds: int,
+    related: ResourceSpecification,
+    match: Mapping[str, str] = FLOW_RUNS,
+) -> EventTrigger:
     """When nothing of what is expected came for so many seconds after one of the events `after` of the same run."""
     return EventTrigger(
-        match=ResourceSpecification(FLOW_RUNS),
+        match=ResourceSpecification(dict(match)),
         match_related=related,
         for_each={"prefect.resource.id"},
         after=after,

@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.states import Crashed, Running
 
-from flows import deployments, notify, score
+from flows import automations, deployments, notify, score
 from infra import orchestrator, stores
 from infra import settings as settings_
 from infra.orchestrator import connected, flow_context
@@ -14,6 +15,7 @@ from tests.worker import eventually, over, runs, worker
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from uuid import UUID
 
     from prefect.client.schemas.responses import DeploymentResponse
 
@@ -76,6 +78,31 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     assert deployments.differs(settings) == ()
     with flow_context(settings), connected() as client:
         assert not [one.name for one in client.read_automations() if "shop" in one.tags]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_dies_before_it_begins_is_taken_up_later_than_one_that_was_killed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_.at(home)
+    add(settings, "broken")
+    monkeypatch.setattr(automations, "BROKEN_SECONDS", 3 * automations.SETTLED_SECONDS)
+    deployments.apply(settings)
+    with flow_context(settings), connected() as client:
+        one, other = (client.create_flow_run_from_deployment(read(settings, "train/broken").id).id for _ in range(2))
+        client.set_flow_run_state(one, Running(), force=True)
+        for run in (one, other):
+            client.set_flow_run_state(run, Crashed(message="it died"), force=True)
+
+        def goes_on(run: UUID) -> bool:
+            state = client.read_flow_run(run).state
+            assert state is not None
+            return state.is_scheduled()
+
+        eventually(lambda: goes_on(one))
+        assert not goes_on(other)
+        eventually(lambda: goes_on(other))
 
 
 @pytest.mark.usefixtures("prefect_server")
