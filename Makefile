@@ -67,6 +67,8 @@ lock:  ## renew the locks (needs uv)
 	  --no-emit-package nvidia-nccl-cu12 --no-emit-package nvidia-nccl-cu13 --group dev pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --group build -o requirements-build.lock
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --group browser -c requirements.lock -o requirements-browser.lock
 
 clean:  ## remove caches (neither data nor models)
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
