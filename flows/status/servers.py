@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Server(BaseModel):
-    """A server or process: `state` is running, starting, stopped or unreachable, `address` where a browser finds it."""
+    """A server or process; `address` is where a browser finds it.
+
+    `state` is running, starting, stopped, unreachable, or locked: it asks for a login that we were not told.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,10 +47,13 @@ class Work(BaseModel):
 def look(settings: Settings) -> tuple[Server, ...]:
     """Prefect's server, MLflow's pages, and the worker."""
     from infra import orchestrator, supervisor
+    from infra.orchestrator.api import refuses
     from infra.settings import shown
 
     prefect = orchestrator.state(settings)
-    found = [Server(name="Prefect", state=str(prefect.state), address=orchestrator.ui_url(settings))]
+    locked = prefect.state is orchestrator.State.RUNNING and refuses(f"{prefect.url}/admin/version")
+    state = "locked" if locked else str(prefect.state)
+    found = [Server(name="Prefect", state=state, address=orchestrator.ui_url(settings))]
     for name, title in (("mlflow", "MLflow"), ("worker", "worker")):
         known = supervisor.holder(supervisor.folder(settings) / f"{name}.lock")
         state, address = "stopped" if known is None else "running", known.url if known and name == "mlflow" else ""

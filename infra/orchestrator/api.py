@@ -48,10 +48,10 @@ def with_login(settings: Settings, api: str) -> str:
 
 def lets_in(address: str, login: str) -> bool:
     """Whether what answers there wants this login and takes it; without one, whether it asks for none."""
-    return _refuses(address) is bool(login) and not _refuses(_holding(address, login))
+    return refuses(address) is bool(login) and not refuses(_holding(address, login))
 
 
-def _refuses(address: str) -> bool:
+def refuses(address: str) -> bool:
     """Whether the answer is that nobody may come in so."""
     try:
         ask(address, "")

@@ -17,6 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from flows.status import servers
 from infra import orchestrator, supervisor
 from infra import settings as settings_
 from infra.orchestrator import connected
@@ -182,7 +183,11 @@ def test_commands_without_the_login_say_what_is_missing(place: Place, monkeypatc
     ):
         client.read_work_pools()
     assert "TREADLE_LOGIN" in caught.value.way_out
+    (prefect, *_) = servers.look(settings_.at(place.settings.home))
+    assert prefect.state == "locked"
     monkeypatch.setenv("TREADLE_LOGIN", LOGIN)
+    (prefect, *_) = servers.look(settings_.at(place.settings.home))
+    assert prefect.state == "running"
     with orchestrator.flow_context(settings_.at(place.settings.home)), connected() as client:
         client.read_work_pools()
 
