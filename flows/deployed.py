@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.steps import AWAY
-from tasks.errors import NothingPromoted, TreadleError
+from tasks.errors import TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,10 +174,9 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     def work(settings: Settings, pipeline: str) -> str:
         from flows.score import score
 
-        try:
-            result = score.fn(str(settings.home), pipeline, options.rescore)
-        except NothingPromoted as error:
-            return f"nothing was scored: {error.message}"
+        if not _has_champion(settings, pipeline):
+            return f"nothing was scored: {pipeline} has no champion yet"
+        result = score.fn(str(settings.home), pipeline, options.rescore)
         return f"{result.rows:,} rows scored by version {result.version}"
 
     return _carried_out(work)
@@ -190,10 +189,9 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     def work(settings: Settings, pipeline: str) -> str:
         from flows.monitor import monitor
 
-        try:
-            result = monitor.fn(str(settings.home), pipeline)
-        except NothingPromoted as error:
-            return f"nothing was measured: {error.message}"
+        if not _has_champion(settings, pipeline):
+            return f"nothing was measured: {pipeline} has no champion yet"
+        result = monitor.fn(str(settings.home), pipeline)
         return f"retraining is due: {result.reason}" if result.due else "nothing is due"
 
     return _carried_out(work)
@@ -224,6 +222,13 @@ def maintain(options: MaintainOptions = MAINTAIN) -> State[None]:
         return maintain.sentence(maintain.maintain.fn(str(settings.home), pipeline, options.dry_run))
 
     return _carried_out(work)
+
+
+def _has_champion(settings: Settings, pipeline: str) -> bool:
+    """Asked first: a step that fails for want of one would leave an error on the run's page."""
+    from infra.ledger import Ledger
+
+    return Ledger(settings.ledger).champion(pipeline) is not None
 
 
 def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:

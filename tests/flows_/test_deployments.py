@@ -219,6 +219,7 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
         assert ends[f"monitor {config.name}"] == f"nothing was measured: {config.name} has no champion yet"
         assert ends[f"score {config.name}"] == f"nothing was scored: {config.name} has no champion yet"
         assert ends[f"maintain {config.name}"] == "nothing to clear up"
+        assert "ERROR" not in (settings.state / "worker.log").read_text()
     finally:
         orchestrator.down(settings)
 
