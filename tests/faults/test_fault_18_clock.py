@@ -1,4 +1,4 @@
-"""FAULTS 18: a clock that is a day off, and is set right: what came later stays newer, no scheduled run twice or never."""
+"""FAULTS 18: a clock that is a day off, and is set right: what came later is newer, whatever the clock said."""
 
 from __future__ import annotations
 
