@@ -14,6 +14,7 @@ from tests.projects import inbox, prefect_database, project, tumours
 from tests.worker import eventually, over, runs, worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from uuid import UUID
 
@@ -154,17 +155,20 @@ def test_a_run_that_waits_serves_everybody_who_says_that_there_is_data(home: Pat
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_runs_that_piled_up_while_nobody_was_there_are_done_in_one_go(home: Path) -> None:
+@pytest.mark.parametrize("gather", [deployments.apply, deployments.gather], ids=["up", "the clock was set"])
+def test_runs_that_piled_up_are_done_in_one_go(home: Path, gather: Callable[[Settings], object]) -> None:
     settings = settings_.at(home)
-    add(settings, "piled")
+    file = add(settings, "piled")
     deployments.apply(settings)
     with flow_context(settings), connected() as client:
         train = client.read_deployment_by_name("train/piled").id
         for options in (*[{"if_due": True}] * 4, {"again": True}):
             client.create_flow_run_from_deployment(train, parameters={"options": options})
-    deployments.apply(settings)
+    gather(settings)
     left = [run.parameters["options"] for run in runs(settings) if run.deployment_id == train]
     assert sorted(left, key=str) == [{"again": True}, {"if_due": True}]
+    file.unlink()
+    deployments.apply(settings)  # the server is the session's
 
 
 def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> None:
