@@ -46,6 +46,7 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+TRIES = 5
 WAIT_SECONDS = 480.0  # on a machine that others use as well
 
 
@@ -87,7 +88,11 @@ class Home:
 
     def ask(self, path: str, question: object = None) -> Any:
         """Prefect's answer."""
-        return json.loads(ask(with_login(self.settings, f"{self.prefect}/api"), path, question))
+        address = with_login(self.settings, f"{self.prefect}/api")
+        for _ in range(TRIES):
+            with suppress(TimeoutError):  # the machine is busy with what it is asked about
+                return json.loads(ask(address, path, question))
+        return json.loads(ask(address, path, question))
 
     def deployment(self, work: str) -> dict[str, Any]:
         """A deployment of the pipeline."""
