@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"
+HINT = "_last_checkpoint"
+"""Of a Delta table's files the one that is written over in place; it spares readers time, and they do without."""
 LEDGER, OTHERS = "treadle.db", ("mlflow.db", "optuna.db")
 FOLDERS = ("mlruns/artifacts", "data", "expectations", "pipelines")
 """`pipelines` last: with it a folder becomes a home."""
@@ -210,7 +212,8 @@ def _files(home: Path, folder: str) -> Iterator[tuple[str, tuple[int, int]]]:
         for name in names:
             path = Path(place, name)
             with suppress(FileNotFoundError):
-                if path.is_file() and not path.is_symlink():  # who drops links here does not choose what we copy
+                # who drops links here does not choose what we copy
+                if name != HINT and path.is_file() and not path.is_symlink():
                     facts = path.stat()
                     yield path.relative_to(home).as_posix(), (facts.st_size, facts.st_mtime_ns)
 

@@ -44,6 +44,18 @@ def test_a_restored_home_has_the_same_ledger_predictions_and_models_and_goes_on(
     stages.check(there, "rollback", "restored")
 
 
+def test_a_backup_does_without_the_hint_at_a_checkpoint_that_came_after_its_moment(
+    stages: Stages, tmp_path: Path
+) -> None:
+    home = stages.home("rollback")
+    log = home / "data" / NAME / "rows" / "_delta_log"
+    version = stores.open(settings_.at(home), NAME).tables.version("rows")
+    (log / "_last_checkpoint").write_text(json.dumps({"version": version + 1, "size": 3}))
+    there = stores.open(settings_.at(restored(home, tmp_path)), NAME)
+    assert there.tables.version("rows") == version
+    assert there.tables.batches("rows")
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("stage", "looks"),
