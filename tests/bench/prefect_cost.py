@@ -46,6 +46,12 @@ if sys.argv[1] == "without":
         setattr(artifacts, f"create_{kind}_artifact", lambda **_: None)
     events.emit_event = lambda *_, **__: None
     sys.modules |= {"prefect": prefect, "prefect.artifacts": artifacts, "prefect.events": events}
+    objects, context = types.ModuleType("prefect.client.schemas.objects"), types.ModuleType("prefect.context")
+    objects.RunType = types.SimpleNamespace(FLOW_RUN="flow run")
+    context.FlowRunContext = types.SimpleNamespace(get=lambda: None)
+    for one in ("prefect.client", "prefect.client.schemas"):
+        sys.modules[one] = types.ModuleType(one)
+    sys.modules |= {objects.__name__: objects, context.__name__: context}
 from infra import settings as settings_, orchestrator
 settings = settings_.at(Path(sys.argv[2]))
 orchestrator.prepare(settings)
