@@ -31,6 +31,12 @@ def engine(url: str) -> sa.Engine:
     return sa.create_engine(parsed, connect_args=wait, poolclass=sa.pool.NullPool)
 
 
+def alone(con: sa.Connection) -> None:
+    """From here on no other transaction that asks for this is at work; on SQLite whoever writes is alone anyway."""
+    if con.dialect.name == "postgresql":
+        con.execute(sa.select(sa.func.pg_advisory_xact_lock(MAKING)))
+
+
 @contextmanager
 def making(url: str) -> Iterator[None]:
     """A block for one process at a time, where the database is PostgreSQL: to make tables that are not there.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from infra import failpoint
+from infra import database, failpoint
 from infra.ledger import arrivals, leases, opening, records, retirements, telling
 from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
 from tasks.errors import Conflict
@@ -196,6 +196,7 @@ class Ledger:
         if now == expected:
             try:
                 with self._write() as con:  # of two that counted to the same seq the primary key lets one in
+                    database.alone(con)  # whoever retires it writes what we check, and checks what we write
                     if token is not None:
                         leases.sign(con, pipeline, "train", token)
                     con.execute(sa.insert(records.promotions).values(asdict(move)))
@@ -229,6 +230,7 @@ class Ledger:
     def retire(self, pipeline: str, version: int) -> None:
         """Note that a version's model is cleared away; raises Conflict for one that is or was champion."""
         with self._write() as con:
+            database.alone(con)
             retirements.write(con, pipeline, version)
             retirements.check(con, pipeline, version)
 

@@ -52,8 +52,7 @@ def told(url: str) -> Iterator[None]:
 
 def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
-    if con.dialect.name == "postgresql":  # of two that make the same table one would fail
-        con.execute(sa.select(sa.func.pg_advisory_xact_lock(database.MAKING)))
+    database.alone(con)  # of two that make the same table one would fail
     con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
     found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
     if found is not None and found > records.FORMAT:

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra import database
-from infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord
+from infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord, retirements
 from tasks.alerts import Case, News
 from tasks.errors import Conflict, ServiceError, TreadleError
 from tests import postgres
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    import sqlalchemy as sa
 
 NOON = datetime(2013, 9, 1, 12, tzinfo=UTC)
 BATCH = BatchRecord(
@@ -223,6 +227,33 @@ def test_of_twenty_who_promote_at_once_one_wins(ledger: Ledger, first: bool) -> 
     assert champion is not None
     assert won == [champion.version_to]
     assert len(ledger.history("shop")) == (1 if first else 2)
+
+
+def test_what_is_promoted_and_retired_at_once_becomes_one_of_both(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have written before either checks, where nothing holds the second one up."""
+    together, check = Barrier(2), retirements.check
+
+    def late(con: sa.Connection, pipeline: str, version: int) -> None:
+        with suppress(BrokenBarrierError):
+            together.wait(1)
+        check(con, pipeline, version)
+
+    monkeypatch.setattr(retirements, "check", late)
+    assert ledger.champion("shop") is None
+
+    def attempt(act: Callable[[], object]) -> int:
+        try:
+            act()
+        except Conflict:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(2) as pool:
+        won = list(pool.map(attempt, (lambda: promote(ledger, None, 1), lambda: ledger.retire("shop", 1))))
+    assert sum(won) == 1
+    assert (len(ledger.history("shop")), len(ledger.retired("shop"))) == tuple(won)
 
 
 def test_a_move_is_pending_until_it_is_complete_and_a_later_one_replaces_it(ledger: Ledger) -> None:
