@@ -32,7 +32,7 @@ MOST = 1000
 class Kept:
     """A run of ours with the runs of its trials; `work` is its key, `monitor` whether that made it.
 
-    `data_version` is what it was about; empty where it does not say.
+    `data_version` is what it was about, empty where it does not say; `finished` whether it came to its end.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Kept:
     data_version: str
     artifacts: str
     trials: tuple[str, ...]
+    finished: bool
 
 
 class Attic:
@@ -71,6 +72,7 @@ class Attic:
                 data_version=run.data.tags.get("data_version", ""),
                 artifacts=run.info.artifact_uri,
                 trials=tuple(trials.get(run.info.run_id, ())),
+                finished=run.info.status == "FINISHED",
             )
             for run in found
             if RUN_KEY in run.data.tags and TRIAL not in run.data.tags
@@ -121,10 +123,17 @@ class Attic:
 
         with failpoint.around("maintain.artifacts"):
             folder = local_path(uri)
+            if folder is not None and not self._is_ours(folder):
+                return
             if folder is None or folder.exists():
                 get_artifact_repository(uri, tracking_uri=self.settings.tracking).delete_artifacts()
             if folder is not None and folder.parent.is_dir() and not any(folder.parent.iterdir()):
                 folder.parent.rmdir()
+
+    def _is_ours(self, folder: Path) -> bool:
+        """Whether it is the home's: one that was copied and could not be mended has addresses in the original."""
+        root = self.settings.mlruns / "artifacts"
+        return bool(self.settings.tracking_uri) or folder.resolve().is_relative_to(root.resolve())
 
     def _forget_run(self, name: str) -> None:
         forget = getattr(self._store, "_hard_delete_run", self._client.delete_run)

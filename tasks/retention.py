@@ -41,7 +41,8 @@ class RetentionSpec(BaseModel):
 class Run:
     """A run in MLflow that is ours: what training and `monitor` left, `work` its key there, `began` when.
 
-    `version` is the model that the ledger has of it; None of a training that did not come so far.
+    `version` is the model that the ledger has of it; None of a training that did not come so far, or, where it has
+    `finished`, of one that another ledger knows.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Run:
     monitor: bool
     began: datetime
     version: int | None = None
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def _needed(spec: RetentionSpec, run: Run, standing: Standing) -> str:
         return "it is, or was, champion"
     if run.id in standing.named:
         return "an alias or another registered model names it"
+    if run.version is None and run.finished:
+        return "it has finished, and this ledger does not know it"
     if run.version in standing.waiting:
         return "its verdict waits for a person"
     if run.version in standing.versions[: spec.versions]:

@@ -65,7 +65,12 @@ def models(home: str, pipeline: str, token: int | None) -> Left:
     runs = {run.id: run for run in attic.runs()}
     told = [
         retention.Run(
-            run.id, run.work, run.monitor, run.began, versions[run.id].version if run.id in versions else None
+            run.id,
+            run.work,
+            run.monitor,
+            run.began,
+            versions[run.id].version if run.id in versions else None,
+            run.finished,
         )
         for run in runs.values()
     ]
@@ -77,6 +82,7 @@ def models(home: str, pipeline: str, token: int | None) -> Left:
         sizes[one.name] = attic.size(run)
         trials += len(run.trials)
         if token is not None:
+            ledger.sign(pipeline, "train", token)  # a long way: who stood still meanwhile goes no further
             record = versions.get(run.id)
             if record is not None:
                 ledger.retire(pipeline, record.version)
@@ -180,19 +186,18 @@ def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
 
     place = _opened(home, pipeline, token)
     folder = place.settings.state / "runs" / pipeline
-    found = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    there = sorted(folder.iterdir(), key=lambda path: not path.name.startswith(GONE)) if folder.is_dir() else []
+    found = {path.name: path for path in there}
     touched = {name: _touched(path) for name, path in found.items()}
     decisions = retention.unfinished(place.config.retention, "files of unfinished runs", touched, (), datetime.now(UTC))
     sizes = {one.name: _size(found[one.name]) for one in decisions}
     for one in decisions:
         if one.drop and token is not None:
             path = found[one.name]
-            aside = path.with_name(
-                f"{GONE}{one.name.removeprefix(GONE)}"
-            )  # whoever takes it up again finds all or nothing
+            aside = path.with_name(f"{GONE}{one.name.removeprefix(GONE)}")
             with failpoint.around("maintain.file"):
-                path.rename(aside)
-            shutil.rmtree(aside)
+                path.rename(aside)  # whoever takes it up again finds all or nothing
+            shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
     return _parts(decisions, sizes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +39,7 @@ def run(id: str, days: float, version: int | None = None, *, monitor: bool = Fal
         (run("a", 1, 0), True, "it was cleared away before, and not wholly"),
         (run("a", 8), True, "older than 7 days"),
         (run("a", 6), False, "young"),
+        (replace(run("a", 900), finished=True), False, "it has finished, and this ledger does not know it"),
         (run("run of 1 named", 8), False, "an alias or another registered model names it"),
     ],
 )
