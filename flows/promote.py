@@ -108,11 +108,12 @@ def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
     """
     moves = ledger.history(pipeline)
     now, been = (moves[0].version_to if moves else None), {one.version_to for one in moves}
+    gone = been | set(ledger.retired(pipeline))
     found = next(
         (
             one
             for one in ledger.versions(pipeline)
-            if one.decision == "PROMOTE" and one.version not in been and json.loads(one.result)["against"] == now
+            if one.decision == "PROMOTE" and one.version not in gone and json.loads(one.result)["against"] == now
         ),
         None,
     )

@@ -32,7 +32,7 @@ def finished(ref: RunRef) -> TrainResult | None:
     """The result of this run if it was registered before; a promotion that a kill left undone is made up for.
 
     Only while the chair is as it was when the model was judged: else its verdict is about somebody who has left. Nor
-    where a person has declined it.
+    where a person has declined it, or its model was cleared away.
     """
     ledger = ref.open().stores.ledger
     record = ledger.by_run(ref.pipeline, ref.run_key)
@@ -40,7 +40,8 @@ def finished(ref: RunRef) -> TrainResult | None:
         return None
     result = TrainResult.model_validate_json(record.result)
     promoted = any(move.version_to == record.version for move in ledger.history(ref.pipeline))
-    open_ = not promoted and record.version not in ledger.declined(ref.pipeline)
+    settled = {*ledger.declined(ref.pipeline), *ledger.retired(ref.pipeline)}
+    open_ = not promoted and record.version not in settled
     if result.decision == "PROMOTE" and open_ and ref.champion == result.against:
         return seat(ref, result)
     return result.model_copy(update={"promoted": promoted})

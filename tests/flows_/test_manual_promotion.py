@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,12 @@ def test_a_better_model_waits_and_takes_the_chair_where_nobody_need_confirm_any_
     assert (known.champion, known.waiting) == (None, first.version)
     repeated = trained(settings, config)
     assert (repeated.already, repeated.waits, repeated.version) == (True, True, first.version)
+    kept = shutil.copytree(home / "mlruns", home / "kept")
+    stores.open(settings, config.name).ledger.retire(config.name, first.version)
+    gone = trained(settings, config)
+    assert (gone.version, gone.promoted, models.run(settings, config).waiting) == (first.version, False, None)
+    shutil.rmtree(home / "mlruns")
+    kept.rename(home / "mlruns")
     taken = trained(settings, rule(settings, 'promote = "automatic"\nmax_model_mb = 50\nmax_ms_per_1000_rows = 5000'))
     assert (taken.version, taken.already, taken.promoted, taken.waits) == (first.version, True, True, False)
     assert models.run(settings, config).waiting is None
