@@ -34,7 +34,7 @@ FIRST_SECONDS = 45.0
 LOOK_SECONDS = 15.0
 """Between two looks; both must have found nothing at work before anything is started."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
+FIRST_PAUSE, LONGEST_PAUSE, DOUBLINGS = 60.0, 3600.0, 6
 TRAININGS = 3
 """So often the same data is trained on where that fails; the rest costs little, and is tried for ever."""
 
@@ -44,13 +44,17 @@ OVER = ("COMPLETED", "CANCELLED")
 
 @dataclass(slots=True)
 class Owing:
-    """Data whose work is not known to be done. `before`: the newest runs when it was seen, by their pages."""
+    """Data whose work is not known to be done. `before`: the newest runs when it was seen, by their pages.
+
+    `tries` counts also where the server would not start a run, `starts` does not.
+    """
 
     data: str
     before: Mapping[str, str]
     next_at: float
     quiet: bool = False
     starts: dict[str, int] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
     again_at: dict[str, float] = field(default_factory=dict)
 
 
@@ -105,13 +109,14 @@ class Owed:
         for work in left:
             if now < known.again_at.get(work, 0.0):
                 continue
-            known.starts[work] = known.starts.get(work, 0) + 1
-            known.again_at[work] = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (known.starts[work] - 1))
+            tries = known.tries[work] = known.tries.get(work, 0) + 1
+            known.again_at[work] = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, DOUBLINGS))
             try:
                 deployments.start(self._settings, pipeline, work, **({"if_due": True} if work == "train" else {}))
             except ServiceError as error:  # no such deployment: its file cannot be obeyed
                 log.warning("%s: `%s` cannot be started: %s", pipeline, work, error.message)
                 continue
+            known.starts[work] = known.starts.get(work, 0) + 1
             log.info("%s: `%s` has not followed on what came; it is started", pipeline, work)
             known.quiet = False
             return

@@ -179,30 +179,50 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     intake, owed, told = Intake(settings), Owed(settings), alerts.Watch(settings)
     elsewhere = settings.home if settings.prefect_api_url else None
     runs_at, set_at = 0.0, time.time() - time.monotonic()
-    trouble = ""
+    troubles = _Troubles()
     while not over.wait(TICK_SECONDS):
         if not supervisor.is_holder(settings):
             events.emit("up", "the project was moved or deleted; treadle up brings it up where it is now")
             return
         now = time.monotonic()
-        try:
+        with troubles.of("servers"):
             keeper.look(keeper.api())
-            if now >= runs_at:
-                runs_at = now + RUNS_SECONDS
+        if now >= runs_at:
+            runs_at = now + RUNS_SECONDS
+            with troubles.of("runs"):
                 intake.follow(keeper.api())
                 if elsewhere is None:  # there, processes may run on other machines
                     lost.close(keeper.api())
+            with troubles.of("what is owed"):
                 owed.look(Runs(keeper.api(), elsewhere, deployments.TAG))
-            if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
-                set_at = time.time() - now
+        if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
+            with troubles.of("the clock"):
                 deployments.gather(settings)
+                set_at = time.time() - now
+        with troubles.of("inboxes"):
             intake.look()
+        with troubles.of("alerts"):
             told.look()
-            trouble = ""
-        except (TreadleError, OSError, ValueError) as error:  # the server is away, or a disk: another look may help
-            if str(error) != trouble:
-                trouble = str(error)
-                events.emit("up", f"{trouble}; trying again")
+
+
+class _Troubles:
+    """What is wrong with each thing that `up` looks after: said once, until it is well again; `up` goes on."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """A look at it, which may fail: the server is away, or a disk; another one may help."""
+        try:
+            yield
+            self._known.pop(what, None)
+        except Exception as error:
+            expected = isinstance(error, TreadleError | OSError | ValueError)
+            said = str(error) if expected else f"unexpected {type(error).__name__} with {what}: {error}"
+            if said not in self._known.values():  # one server that is away ails more than one thing
+                events.emit("up", f"{said}; trying again")
+            self._known[what] = said
 
 
 def _result(

@@ -107,6 +107,20 @@ def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings)
     assert look(place, looking) == ["monitor"]
 
 
+def test_a_training_that_the_server_would_not_start_is_none_of_its_attempts(place: Settings) -> None:
+    looking = Owed(place)
+    arrive(place, "may")
+    assert look(place, looking) == ["score"]
+    end(place, "score", Completed())
+    with flow_context(place), connected() as client:
+        client.delete_deployment(client.read_deployment_by_name(f"train/{NAME}").id)
+    for _ in range(3 + owed.TRAININGS):
+        looking.look(Runs(place.prefect_api_url, place.home, deployments.TAG))
+    end(place, "monitor", Completed())
+    deployments.apply(place)
+    assert look(place, looking) == ["train"]
+
+
 def test_what_the_event_began_is_waited_for_and_counts(place: Settings) -> None:
     looking = Owed(place)
     arrive(place, "may")
