@@ -27,16 +27,17 @@ def listeners(host: str, port: int, descriptor: int | None = None) -> list[socke
 
     They have the same port: that of the open socket `descriptor`, else `port`, else a free one where it is taken.
     """
+    given = socket.socket(fileno=descriptor) if descriptor is not None else None  # once: it closes what it is made of
     for number in (port, *[0] * TRIES):
         try:
-            inner = socket.socket(fileno=descriptor) if descriptor is not None else bound(reached_at(host), number)
+            inner = given or bound(reached_at(host), number)
         except (OSError, OverflowError):
             continue
         if host in (LOOPBACK, reached_at(host)):
             return [inner]
         with suppress(OSError):
             return [inner, bound(host, inner.getsockname()[1])]
-        if descriptor is None:
+        if given is None:
             inner.close()
     raise OSError(f"no port is free at {host}")
 
