@@ -236,12 +236,11 @@ def mlflow(settings: Settings) -> Check:
 def databases(settings: Settings) -> Check:
     """Are the embedded databases whole, and do those elsewhere answer?"""
     from infra import database
-    from infra.settings import shown
 
     elsewhere = {variable: url for variable, url in _addresses(settings).items() if url}
     for variable, url in elsewhere.items():
         if trouble := database.trouble(url):
-            return _broken("databases", f"{variable}={shown(url)}: {trouble}", f"mend {variable}, or start that server")
+            return _broken("databases", f"{variable}: {trouble}", f"mend {variable}, or start that server")
     present = [path for path in (settings.mlruns / name for name in DATABASES) if path.exists()]
     for path in present:
         trouble = _trouble(path)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from tasks.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,18 +19,36 @@ MAKING = 0x7472_6561_646C_65
 """Of PostgreSQL's advisory locks, ours."""
 
 
+def parsed(url: str) -> sa.URL:
+    """The address in its parts. Raises UsageError, which does not repeat it, for one that is none."""
+    try:
+        return sa.make_url(url)
+    except (ValueError, sa.exc.ArgumentError):
+        raise UsageError(
+            "the address of a database cannot be read",
+            "it is a SQLAlchemy URL, in whose password @ is written %40, : is %3A and / is %2F",
+        ) from None  # what was said of it holds parts of the password
+
+
+def shown(url: str) -> str:
+    """The address for people: without a password, wherever it stands."""
+    address = parsed(url)
+    query = {name: value for name, value in address.query.items() if "password" not in name.lower()}
+    return address.set(query=query).render_as_string(hide_password=True)
+
+
 def engine(url: str) -> sa.Engine:
     """An engine that keeps no connection between uses.
 
     Stores are opened for a question or two and left; and a database that was started again meanwhile is no matter.
     """
-    parsed = sa.make_url(url)
+    address = parsed(url)
     wait: dict[str, object] = {}
-    if parsed.get_backend_name() == "sqlite":
+    if address.get_backend_name() == "sqlite":
         wait["timeout"] = BUSY_SECONDS
-    elif parsed.get_driver_name() in LIBPQ and "connect_timeout" not in parsed.query:
+    elif address.get_driver_name() in LIBPQ and "connect_timeout" not in address.query:
         wait["connect_timeout"] = CONNECT_SECONDS  # else it is the system's: minutes
-    return sa.create_engine(parsed, connect_args=wait, poolclass=sa.pool.NullPool)
+    return sa.create_engine(address, connect_args=wait, poolclass=sa.pool.NullPool)
 
 
 def alone(con: sa.Connection) -> None:
@@ -55,10 +75,12 @@ def making(url: str) -> Iterator[None]:
 def trouble(url: str) -> str:
     """What is wrong with the database behind a URL, in a line; empty where it answers."""
     try:
-        parsed = sa.make_url(url)
-        if parsed.get_driver_name() == "asyncpg":  # Prefect's; we ask with our own
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        with engine(parsed.render_as_string(hide_password=False)).connect():
+        address = parsed(url)
+        if address.get_driver_name() == "asyncpg":  # Prefect's; we ask with our own
+            address = address.set(drivername="postgresql+psycopg")
+        with engine(address.render_as_string(hide_password=False)).connect():
             return ""
+    except UsageError as error:
+        return error.message
     except (ImportError, sa.exc.SQLAlchemyError) as error:
-        return str(getattr(error, "orig", None) or error).splitlines()[0]
+        return f"{shown(url)}: {str(getattr(error, 'orig', None) or error).splitlines()[0]}"

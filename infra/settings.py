@@ -202,7 +202,7 @@ def at(home: Path) -> Settings:
 
 def shown(text: str) -> str:
     """A text, or an address, without the names and passwords of the addresses in it."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def secret(name: str) -> str:

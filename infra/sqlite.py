@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 def file_of(url: str) -> Path | None:
     """The file behind a SQLite URL; None for another database or one in memory."""
-    from sqlalchemy.engine import make_url
+    from infra import database
 
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+    address = database.parsed(url)
+    if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":
         return None
-    return Path(parsed.database)
+    return Path(address.database)
 
 
 def url_of(path: Path) -> str:

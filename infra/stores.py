@@ -118,7 +118,7 @@ class Stores:
             ) from error
         except (sa.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
             cause = str(getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error).splitlines()[0]
-            url = sa.make_url(self.settings.tuning).render_as_string(hide_password=True)
+            url = database.shown(self.settings.tuning)
             raise ServiceError(
                 f"the tuning studies at {url} do not answer: {cause}",
                 "look at TREADLE_TUNING_URL and the server, or at the file's rights and disk; "

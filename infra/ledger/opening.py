@@ -40,7 +40,7 @@ def told(url: str) -> Iterator[None]:
             "TREADLE_LEDGER_URL is a SQLAlchemy URL whose driver is installed; unset, the ledger is in mlruns/",
         ) from error
     except (DBAPIError, OSError) as error:
-        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+        shown = database.shown(url)
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if "readonly" in cause:
             raise UsageError(f"the ledger at {shown}: no right to write it", "mend the file's rights") from error
@@ -56,7 +56,7 @@ def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
     found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
     if found is not None and found > records.FORMAT:
-        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+        shown = database.shown(url)
         raise NewerFormat(f"the ledger at {shown}", found, records.FORMAT)
     for table in records.metadata.sorted_tables:  # the first ones had fewer
         con.execute(sa.schema.CreateTable(table, if_not_exists=True))

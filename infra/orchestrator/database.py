@@ -15,10 +15,11 @@ from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.server.database.dependencies import temporary_database_config
 from prefect.server.database.orm_models import FlowRun
 from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
-from sqlalchemy import inspect, make_url
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra import failpoint
+from infra.database import parsed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -62,7 +63,7 @@ def ready(path: Path) -> Iterator[None]:
     That is the file at `path`, unless Prefect's settings name a database that is no file.
     """
     url = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value())
-    if make_url(url).get_backend_name() == "sqlite":
+    if parsed(url).get_backend_name() == "sqlite":
         prepare(path)
         with using(path):
             yield

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from infra import database, settings
+from tasks.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgresql+psycopg://ada:s3cret@db.example:5432/ledger",
+            "postgresql+psycopg://ada:***@db.example:5432/ledger",
+        ),
+        ("postgresql://db/ledger?user=ada&password=s3cret", "postgresql://db/ledger?user=ada"),
+        ("postgresql://db/ledger?sslpassword=s3cret", "postgresql://db/ledger"),
+        ("sqlite:////srv/home/mlruns/treadle.db", "sqlite:////srv/home/mlruns/treadle.db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert database.shown(url) == shown
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:s3@cr:et@db/ledger", "no address s3cret", ""])
+def test_an_address_that_cannot_be_read_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        database.engine(url)
+    assert "cannot be read" in database.trouble(url)
+    for word in ("s3", "cr", "et@"):
+        assert word not in raised.value.message
+    assert raised.value.__cause__ is None
+
+
+def test_a_login_with_an_at_sign_in_it_is_not_shown() -> None:
+    assert settings.shown("http://ada:s3@cret@mlflow.example/api") == "http://mlflow.example/api"
