@@ -170,7 +170,8 @@ def refused(place: Workplace) -> Refused | None:
 def stale(place: Workplace) -> Stale | None:
     """Whether rows are overdue; never before the first have come."""
     after = place.config.alerts.stale_after_hours
-    last = max((record.at for record in place.stores.ledger.batches(place.config.name)), default=None)
+    batches = place.stores.ledger.batches(place.config.name)
+    last = max((record.at for record in batches if record.status == "accepted"), default=None)
     if after is None or last is None:
         return None
     hours = (datetime.now(UTC) - last).total_seconds() / HOUR_SECONDS

@@ -17,9 +17,15 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def word(con: sa.Connection, pipeline: str) -> str:
-    """How many batches were accepted, and when the newest; empty for none."""
+    """How many batches were accepted, and when the newest, and how often rows were released; empty for none."""
     found = list(_found(con, pipeline, "accepted"))
-    return " ".join(f"{count} {newest}" for count, newest in found) if any(count for count, _ in found) else ""
+    decisions = records.decisions.c
+    wanted = (decisions.pipeline == pipeline, decisions.action == "release", decisions.rows > 0, ~decisions.pending)
+    released = con.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
+    if not released and not any(count for count, _ in found):
+        return ""
+    words = [f"{count} {newest}" for count, newest in found]
+    return " ".join([*words, f"{released} released"] if released else words)
 
 
 def newest(con: sa.Connection, pipeline: str) -> datetime:

@@ -45,6 +45,6 @@ def sign(con: sa.Connection, pipeline: str, work: str, token: int, *, last: bool
         now = read(con, pipeline, work)
         raise Fenced(
             f"this process stood still and {now.holder if now else 'another'} took over `{work}` of {pipeline}: "
-            "nothing was promoted here",
-            "see what came of it: treadle models",
+            + ("nothing was promoted here" if work == "train" else "it did no more here"),
+            "see what came of it: treadle models" if work == "train" else "the other goes on with it",
         )
