@@ -57,26 +57,30 @@ def unpack(home: str, files: Mapping[str, str]) -> dict[str, str]:
 
     A file that a person put there, or changed since, stays as it is. May be killed and repeated at any point.
     """
+    from filelock import FileLock
+
     place = Path(home)
     memory = place / ".treadle" / "carried.json"
-    ours: dict[str, list[str]] = json.loads(memory.read_text()) if memory.exists() else {}
-    new = {name: b64decode(content) for name, content in files.items()}
-    for name, content in list(new.items()):
-        there = _digest((place / name).read_bytes()) if (place / name).exists() else ""
-        if there and there not in ours.get(name, ()):
-            del new[name]
-        else:
-            ours[name] = [there, _digest(content)]
-    _write(memory, json.dumps(ours).encode())  # first: a file that we are about to write is known as ours
-    for name, content in new.items():
-        _write(place / name, content)
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(memory.with_suffix(".lock")):  # runs of several pipelines may begin at once
+        ours: dict[str, list[str]] = json.loads(memory.read_text()) if memory.exists() else {}
+        new = {name: b64decode(content) for name, content in files.items()}
+        for name, content in list(new.items()):
+            there = _digest((place / name).read_bytes()) if (place / name).exists() else ""
+            if there and there not in ours.get(name, ()):
+                del new[name]
+            else:
+                ours[name] = [there, _digest(content)]
+        _write(memory, json.dumps(ours).encode())  # first: a file that we are about to write is known as ours
+        for name, content in new.items():
+            _write(place / name, content)
     os.chdir(place)
     return {"directory": str(place)}
 
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.part")
     aside.write_bytes(content)
     aside.replace(path)
 
