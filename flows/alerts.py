@@ -193,7 +193,13 @@ def _needs(settings: Settings, pipeline: str, runs: Sequence[Work] | None) -> tu
     from flows.status import look, needs
 
     settled = [one for one in runs or () if not _under_way(one)]
-    return tuple(needs.of_pipeline(look(settings, pipeline, settled, waits=False)))
+    found = needs.of_pipeline(look(settings, pipeline, settled, waits=False))
+    return tuple(one for one in found if one.kind != "promotion" or not _training(pipeline, runs))
+
+
+def _training(pipeline: str, runs: Sequence[Work] | None) -> bool:
+    """Whether a training is at work, which may be about to seat what it has registered."""
+    return any(one.pipeline == pipeline and one.work == "train" and _under_way(one) for one in runs or ())
 
 
 def _under_way(work: Work) -> bool:
@@ -207,6 +213,8 @@ def _unsure(case: Case, known: Sequence[Need], pipeline: str, runs: Sequence[Wor
     """Whether nobody can say that it is over: its run goes on, the server is away, or the file cannot be read."""
     if any(need.kind == "config" for need in known):
         return case.kind != "config"
+    if case.kind == "promotion":
+        return _training(pipeline, runs)
     if case.kind != "failed":
         return False
     works = {one.work: one for one in runs or () if one.pipeline == pipeline}

@@ -134,11 +134,12 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
 
         paths = [str(Path(settings.home, path)) for path in options.paths]
         result = ingest.fn(str(settings.home), pipeline, paths, options.labels)
-        files = len(result.batches) + len(result.labels.batches)
+        files = [*(one.status for one in result.batches), *(one.status for one in result.labels.batches)]
+        refused = sum(status in {"refused", "unreadable"} for status in files)
         return (
-            f"{files} new files: {result.accepted:,} rows accepted, {result.quarantined:,} quarantined, "
-            f"{result.labels.new + result.labels.revised:,} labels new or revised"
-        )
+            f"{len(files)} new {'file' if len(files) == 1 else 'files'}: {result.accepted:,} rows accepted, "
+            f"{result.quarantined:,} quarantined, {result.labels.new + result.labels.revised:,} labels new or revised"
+        ) + (f"; {refused} refused whole" if refused else "")
 
     return _carried_out(work)
 

@@ -143,7 +143,7 @@ def test_a_database_elsewhere_that_does_not_answer_is_named_without_its_password
     told = {"ledger_url": f"postgresql+psycopg://me:hunter2@127.0.0.1:{port}/ledger", "home": home}
     check = doctor.databases(settings_.Settings.model_validate(told))
     assert check.status == "broken"
-    assert "TREADLE_LEDGER_URL: postgresql+psycopg://127.0.0.1" in check.found
+    assert "TREADLE_LEDGER_URL: postgresql+psycopg://me:***@127.0.0.1" in check.found
     assert "hunter2" not in check.found + check.remedy
 
 

@@ -17,13 +17,13 @@ def maintain(result: MaintainResult, screen: Screen) -> None:
         screen.table((title, "how many", "MB", "why"), [_part(one) for one in parts])
     if not result.cleared:
         screen.line(f"{result.pipeline} has nothing to clear up")
-        screen.next("how everything stands", "status")
+        screen.hint("how everything stands: treadle status")
     elif result.dry_run:
         screen.line((f"{result.bytes / 1e6:,.2f} MB", "bold"), " of files would be free")
         screen.next("do it", "maintain")
     else:
         screen.line((f"{result.bytes / 1e6:,.2f} MB", "bold"), " of files are free; databases use their room again")
-        screen.next("how everything stands", "status")
+        screen.hint("how everything stands: treadle status")
 
 
 def _part(part: Part) -> tuple[str, int, str, str]:
