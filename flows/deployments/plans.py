@@ -20,6 +20,9 @@ TAG = "treadle"
 
 HEARTBEAT_SECONDS = 30
 
+FILE = "file/"
+"""Begins the name under which a pipeline's file is remembered beside its deployments."""
+
 Work = Literal["ingest", "train", "score", "monitor", "promote", "maintain"]
 WORKS: tuple[Work, ...] = get_args(Work)
 
@@ -120,7 +123,12 @@ def differs(settings: Settings) -> tuple[str, ...]:
     found = plans(settings)
     names = {plan.name: plan.digest for plan in found.wanted}
     changed = [f"{name} is not yet what its file says" for name in names if known.get(name) != names[name]]
-    gone = [name for name in known if name not in names and name.partition("/")[2] not in found.refused]
+    said = {name.partition("/")[2] for name in names if known.get(name) != names[name]}
+    for name, digest in _files(settings, found).items():
+        if known.get(name, digest) != digest and name.removeprefix(FILE) not in said:
+            changed.append(f"pipelines/{name.removeprefix(FILE)}.toml has changed since the last treadle up")
+    deployed = [name for name in known if not name.startswith(FILE)]
+    gone = [name for name in deployed if name not in names and name.partition("/")[2] not in found.refused]
     changed += [f"{name} is of a pipeline whose file is gone" for name in gone]
     return (*changed, *(f"{name} cannot be deployed: {error.message}" for name, error in found.refused.items()))
 
@@ -129,8 +137,14 @@ def remember(settings: Settings, found: Plans) -> None:
     """Keep what was applied, where `differs` finds it."""
     path = _memory(settings)
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({plan.name: plan.digest for plan in found.wanted}))
+    aside.write_text(json.dumps({plan.name: plan.digest for plan in found.wanted} | _files(settings, found)))
     aside.replace(path)
+
+
+def _files(settings: Settings, found: Plans) -> dict[str, str]:
+    """The pipelines' files as they are: what is not a schedule is in no deployment, runs read it when they begin."""
+    files = {plan.pipeline: settings.home / "pipelines" / f"{plan.pipeline}.toml" for plan in found.wanted}
+    return {f"{FILE}{name}": hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in files.items()}
 
 
 def _memory(settings: Settings) -> Path:

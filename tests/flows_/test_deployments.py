@@ -64,6 +64,11 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     (schedule,) = read(settings, "score/shop").schedules
     assert schedule.schedule.model_dump(include={"cron"}) == {"cron": "0 5 * * mon"}
 
+    file.write_text(file.read_text() + "[tune]\ntrials = 3\n")
+    assert deployments.differs(settings) == ("pipelines/shop.toml has changed since the last treadle up",)
+    assert deployments.apply(settings) == ()
+    assert deployments.differs(settings) == ()
+
     sound = file.read_text()
     file.write_text(sound.replace("[score]", "[scoer]"))
     assert told(deployments.apply(settings)) == [("shop", "refused")]
