@@ -153,6 +153,7 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
             events.emit("up", change.sentence())
         keeper.look(keeper.api())
         keeper.wait_for_pages()
+        keeper.wait_for_worker(keeper.api())
         result = _result(settings, keeper, changes, already=False, detached=False)
         events.emit("up", f"MLflow: {result.mlflow}")
         if settings.host != LOOPBACK:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from infra import orchestrator
 from infra.knock import knock
@@ -100,6 +100,7 @@ class Service:
         self._pace = Pace()
         self._lived = False
         self._child: subprocess.Popen[bytes] | None = None
+        self._adopted: IO[str] | None = None
 
     def keep(self, api: str) -> None:
         """See that it lives, for this home and, where it says which it uses, for this API."""
@@ -112,11 +113,22 @@ class Service:
             process.end(self.lock)
             known = None
         self._lived |= known is not None
+        self._remember(known is not None)
         if known is not None or starting or not self._pace.due():
             return
         if self._lived:
             log.warning("%s has ended; it is started again (its log: %s)", self.title, self.log)
         self._start(api)
+
+    def _remember(self, lives: bool) -> None:
+        """Keep the lock of one that an earlier `up` started at hand: it is still its lock where the home is moved."""
+        adopted = lives and self._child is None
+        if self._adopted is not None and not adopted:
+            self._adopted.close()
+            self._adopted = None
+        elif self._adopted is None and adopted:
+            with suppress(OSError):
+                self._adopted = self.lock.open()
 
     def _fits(self, known: process.Known, api: str) -> bool:
         return known.home == str(self._settings.home) and (self.name != "worker" or known.url == shown(api))
@@ -150,6 +162,8 @@ class Service:
 
     def abandon(self) -> None:
         """End it where its lock is no longer where it was: the home was moved."""
+        if self._adopted is not None:
+            process.end_holder(self._adopted)
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             try:
@@ -215,6 +229,15 @@ class Keeper:
                     f"its log is {logs(self._settings) / 'mlflow.log'}",
                 )
             self.look_at_pages()
+            time.sleep(LOOK_SECONDS)
+
+    def wait_for_worker(self, api: str) -> None:
+        """Wait until there is a worker; raises ServiceError where none stays."""
+        deadline = time.monotonic() + START_SECONDS
+        while process.holder(self.worker.lock) is None:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"no worker after {START_SECONDS:.0f} s", f"its log is {self.worker.log}")
+            self.worker.keep(api)
             time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:

@@ -80,13 +80,18 @@ def holder(path: Path) -> Known | None:
     """Who holds the lock; None where nobody does."""
     try:
         with path.open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return said(path)
+            return said(path) if _is_held(file) else None
     except OSError:
-        pass
-    return None
+        return None
+
+
+def _is_held(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False
 
 
 @contextmanager
@@ -127,6 +132,21 @@ def end(path: Path, patience: float = STOP_SECONDS) -> bool:
             known = now
             time.sleep(LOOK_SECONDS)
     return True
+
+
+def end_holder(file: IO[str], patience: float = STOP_SECONDS) -> None:
+    """End the process that holds the lock of an open file, wherever that file is by now."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not _is_held(file):
+            return
+        file.seek(0)
+        with suppress(ValueError, TypeError, ProcessLookupError, PermissionError):
+            known = Known(**json.loads(file.read()))
+            if known.pid:  # 0 would be our own group
+                os.kill(known.pid, number)
+        deadline = time.monotonic() + patience
+        while _is_held(file) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
 
 
 def tell(pid: int) -> None:
