@@ -42,6 +42,7 @@ BROKEN_SECONDS = 120
 TAG = "treadle"
 FLOW_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 UNBEGUN, BEGUN = {**FLOW_RUNS, "prefect.run-count": "0"}, {**FLOW_RUNS, "prefect.run-count": "!0"}
+TAGGED = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
 EVENT = "prefect.flow-run"
 HEARTBEAT, CRASHED = f"{EVENT}.heartbeat", f"{EVENT}.Crashed"
 FINAL = (f"{EVENT}.Completed", f"{EVENT}.Failed", CRASHED, f"{EVENT}.Cancelled")
@@ -49,10 +50,11 @@ FINAL = (f"{EVENT}.Completed", f"{EVENT}.Failed", CRASHED, f"{EVENT}.Cancelled")
 
 def apply(client: SyncPrefectClient, settings: Settings, deployments: Mapping[str, UUID]) -> None:
     """Create, update and take away this home's automations; `deployments` are its identities by full name."""
-    mark = f"of the project at {settings.home}"
-    wanted = {one.name: one for one in _wanted(deployments, mark)}
+    shared = bool(settings.prefect_api_url)
+    mark = f"of the project at {settings.home}" if shared else "of this project"
+    wanted = {one.name: one for one in (*_wanted(deployments, mark), *_dead(deployments, mark, shared=shared))}
     for there in client.read_automations():
-        if TAG not in there.tags or (settings.prefect_api_url and not there.description.endswith(mark)):
+        if TAG not in there.tags or (shared and not there.description.endswith(mark)):
             continue
         if there.name not in wanted:
             client.delete_automation(there.id)
@@ -99,7 +101,11 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             trigger=_on(f"{EVENT}.Completed", FLOW_RUNS, [train]),
             actions=[RunDeployment(source="selected", deployment_id=monitor)],
         )
-    yield from of_the_dead(_deployed(deployments.values()), mark)
+
+
+def _dead(deployments: Mapping[str, UUID], mark: str, *, shared: bool) -> Iterator[AutomationCore]:
+    """On a home's own server all that bears our tag: one that is updated forgets the runs that it waited with."""
+    return of_the_dead(_deployed(deployments.values()) if shared else TAGGED, mark)
 
 
 def of_the_dead(related: ResourceSpecification, mark: str) -> Iterator[AutomationCore]:

@@ -50,12 +50,9 @@ def text() -> str:
 
 def automations() -> str:
     """The automations' file."""
-    from prefect.events.schemas.events import ResourceSpecification
+    from flows.automations import TAGGED, of_the_dead
 
-    from flows.automations import of_the_dead
-
-    tagged = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
-    made = of_the_dead(tagged, f"of every deployment with the tag {TAG}")
+    made = of_the_dead(TAGGED, f"of every deployment with the tag {TAG}")
     ours = {"name", "description", "tags", "trigger", "actions"}
     return AUTOMATIONS + _yaml({"automations": [_plain(one.model_dump_json(include=ours)) for one in made]})
 

@@ -111,6 +111,25 @@ def test_a_run_that_dies_before_it_begins_is_taken_up_later_than_one_that_was_ki
         eventually(lambda: goes_on(other))
 
 
+@pytest.mark.slow
+def test_a_run_that_crashed_goes_on_also_where_the_deployments_were_changed_just_then(migrated: Settings) -> None:
+    add(migrated, "first")
+    deployments.apply(migrated)
+    with flow_context(migrated), connected() as client:
+        train = client.read_deployment_by_name("train/first").id
+        run = client.create_flow_run_from_deployment(train).id
+        client.set_flow_run_state(run, Running(), force=True)
+        client.set_flow_run_state(run, Crashed(message="it died"), force=True)
+        add(migrated, "second")
+        assert len(deployments.apply(migrated)) == len(NAMES)
+
+        def goes_on() -> bool:
+            state = client.read_flow_run(run).state
+            return state is not None and state.is_scheduled()
+
+        eventually(goes_on)
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_a_name_that_another_home_has_on_the_same_server_is_refused(tmp_path: Path) -> None:
     homes = [tmp_path / "one", tmp_path / "two"]
