@@ -192,7 +192,7 @@ def _letter(
 def _needs(settings: Settings, pipeline: str, runs: Sequence[Work] | None) -> tuple[Need, ...]:
     from flows.status import look, needs
 
-    settled = [one for one in runs or () if not _under_way(one)]
+    settled = None if runs is None else [one for one in runs if not _under_way(one)]
     found = needs.of_pipeline(look(settings, pipeline, settled, waits=False))
     return tuple(one for one in found if one.kind != "promotion" or not _training(pipeline, runs))
 
@@ -231,6 +231,7 @@ def _fresh(needs: Sequence[Need], what: News) -> Iterator[Fresh]:
 
 def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
     """All that is new to one receiver: what happened, where to look and the command that helps."""
+    from flows.status.needs import page_of
     from infra.alerts import Message
     from infra.settings import shown
 
@@ -242,10 +243,12 @@ def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
         lines.append(name)
         for need, items in of[name]:
             lines.append(f"- {_line(need.what)}")
-            words = [_line(item.words) for item in items if item.words]
-            lines += [f"    {one}" for one in words[:NAMED]]
-            lines += [f"    and {len(words) - NAMED:,} more"] if len(words) > NAMED else []
-            lines += [f"  where: {need.page}"] if need.page else []
+            page = page_of(items)
+            for item in items[:NAMED]:
+                lines += [f"    {_line(item.words)}"] if item.words else []
+                lines += [f"      where: {item.page}"] if item.page and not page else []
+            lines += [f"    and {len(items) - NAMED:,} more"] if len(items) > NAMED else []
+            lines += [f"  where: {page}"] if page else []
             lines += [f"  then: {need.command}", ""]
     lines.append(f"All of it: treadle status, in {settings.home} ({settings.who})")
     title = _line(f"treadle: {', '.join(named)}: {what}", LONGEST_TITLE)

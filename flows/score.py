@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect import flow, runtime, task
+from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
 from flows import events
 from flows.ingest import IngestResult, arrivals
 from flows.promote import settle
-from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, transient
+from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, this_run, transient
 from tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datet
         "model_version": champion.version,
         "model_digest": champion.digest,
         "data_version": place.stores.data_version(),
-        "_run_id": str(runtime.flow_run.id or ""),
+        "_run_id": this_run(),
         "_scored_at": datetime.now(UTC),
     }
 

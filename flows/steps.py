@@ -87,6 +87,13 @@ def open_workplace(home: str, pipeline: str) -> Workplace:
     return Workplace(settings, config, stores.open(settings, pipeline))
 
 
+def this_run() -> str:
+    """The id of the flow run that is at work here; empty outside of one."""
+    from prefect import runtime
+
+    return str(runtime.flow_run.id or "")
+
+
 def one_at_a_time(
     work: str,
 ) -> Callable[[Callable[Concatenate[str, str, P], R]], Callable[Concatenate[str, str, P], R]]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows import timings
 from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
 from tasks.errors import DataError
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
             result = commit(place, con, batch.label, validation)
     counts = result.model_dump(exclude={"warnings"})
     ledger, contract = place.stores.ledger, place.contract()
-    ledger.record_batch(
-        LabelRecord(pipeline=pipeline, sha256=batch.sha256, contract=contract, at=ledger.moment(pipeline), **counts)
-    )
+    at = ledger.moment(pipeline)
+    record = LabelRecord(pipeline=pipeline, sha256=batch.sha256, contract=contract, at=at, **counts)
+    ledger.record_batch(record, this_run())
     return result
 
 

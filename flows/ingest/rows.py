@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows import timings
 from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
 from tasks.errors import DataError
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
             check_unchanged(batch)
             result, document = commit(place, batch, validation), json.dumps(validation.report.document())
     ledger = place.stores.ledger
-    ledger.record_batch(seen(pipeline, batch.sha256, result, place.contract(), document, ledger.moment(pipeline)))
+    record = seen(pipeline, batch.sha256, result, place.contract(), document, ledger.moment(pipeline))
+    ledger.record_batch(record, this_run())
     return result
 
 

@@ -28,7 +28,7 @@ class Standing(BaseModel):
     """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
 
     `files` wait in the sources, `waiting` is the version that waits for a person, `refused` the one that the gate
-    refused last, `alias` what is wrong with MLflow's; `stale`: no rows come.
+    refused last, `verdict_page` the run that judged such a one, `alias` what is wrong with MLflow's; `stale`: no rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +39,7 @@ class Standing(BaseModel):
     versions: int = 0
     waiting: int | None = None
     refused: Refused | None = None
+    verdict_page: str = ""
     alias: str = ""
     quarantine: Quarantine = Quarantine(batches=0, rows=0)
     files: tuple[str, ...] = ()
@@ -72,7 +73,7 @@ def run(settings: Settings) -> StatusResult:
     """Look at everything once."""
     from flows import alerts, deployments
 
-    found, runs = servers.look(settings), servers.runs(settings) or ()
+    found, runs = servers.look(settings), servers.runs(settings)
     pipelines = tuple(look(settings, name, runs, waits=True) for name in names(settings))
     differs, up = deployments.differs(settings), servers.is_up(settings)
     return StatusResult(
@@ -91,8 +92,8 @@ def names(settings: Settings) -> list[str]:
     return sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml"))
 
 
-def look(settings: Settings, name: str, runs: Sequence[Work], *, waits: bool) -> Standing:
-    """One pipeline, and its `runs`.
+def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: bool) -> Standing:
+    """One pipeline, and its `runs`; None where no server can be asked for any.
 
     What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
     """
@@ -105,20 +106,34 @@ def look(settings: Settings, name: str, runs: Sequence[Work], *, waits: bool) ->
     except ConfigError as error:
         return Standing(pipeline=name, trouble=error.message)
     stores = place.stores
-    champion, better = standing.champion(place), waiting(stores.ledger, name)
+    champion, better, refused = standing.champion(place), waiting(stores.ledger, name), standing.refused(place)
+    versions, quarantine = stores.ledger.versions(name), standing.quarantine(place)
+    judged = better or refused or (versions[0] if versions and champion is None else None)
+    about = [kept.batch_id for kept in quarantine.kept] + ([f"version {judged.version}"] if judged else [])
+    pages = {} if runs is None else _pages(stores, name, about)
+    kept = (one.model_copy(update={"page": pages.get(one.batch_id, "")}) for one in quarantine.kept)
     return Standing(
         pipeline=name,
         champion=champion,
-        versions=len(stores.ledger.versions(name)),
+        versions=len(versions),
         waiting=better.version if better else None,
-        refused=standing.refused(place),
+        refused=refused,
+        verdict_page=pages.get(f"version {judged.version}", "") if judged else "",
         alias=_alias(stores, champion.version, waits=waits) if champion else "",
-        quarantine=standing.quarantine(place),
+        quarantine=quarantine.model_copy(update={"kept": tuple(kept)}),
         files=standing.waiting(place) if waits else (),
         unscored=standing.unscored(place) if waits else Unscored(batches=0, rows=0),
         stale=standing.stale(place),
-        work=tuple(one for one in runs if one.pipeline == name),
+        work=tuple(one for one in runs or () if one.pipeline == name),
     )
+
+
+def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str]:
+    """Of batches and versions the page of the run in which each came about, where the server knows it."""
+    known = stores.ledger.origins(pipeline) if about else {}
+    runs = {one: known[one] for one in about if one in known}
+    found = servers.pages(stores.settings, runs.values()) if runs else {}
+    return {one: found[run] for one, run in runs.items() if run in found}
 
 
 def _alias(stores: Stores, champion: int, *, waits: bool) -> str:

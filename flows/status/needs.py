@@ -21,16 +21,22 @@ NAMED = 3
 
 
 class Item(BaseModel):
-    """One of the things that a need is about, as `words` (may be empty) say; `id` is the same as long as it lasts."""
+    """One of the things that a need is about, as `words` (may be empty) say; `id` is the same as long as it lasts.
+
+    `page` shows the run in which it came about; empty where nobody knows it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     words: str = ""
+    page: str = ""
 
 
 class Need(BaseModel):
-    """Something that waits for a person, where to look (a page, or empty) and the command for it.
+    """Something that waits for a person, where to look and the command for it.
+
+    `page` shows the run in which all of it came about; empty where there were several, or nobody knows.
 
     `kind` is one of those that alerts tell of, or: `deployment`, not what its file says, and `work`, what `treadle up`
     would do by itself.
@@ -61,11 +67,10 @@ def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool) -> It
 def of_pipeline(one: Standing) -> Iterator[Need]:
     """What of a pipeline needs a person whether or not `treadle up` is at work: what alerts tell of."""
 
-    def need(kind: Kind, what: str, command: str, *items: Item, page: str = "") -> Need:
+    def need(kind: Kind, what: str, command: str, *items: Item) -> Need:
         whole = f"{command} -p {one.pipeline}"
-        return Need(pipeline=one.pipeline, kind=kind, what=what, command=whole, page=page, items=items)
+        return Need(pipeline=one.pipeline, kind=kind, what=what, command=whole, page=page_of(items), items=items)
 
-    pages = {work.work: work.page for work in one.work}
     if one.trouble:
         yield need("config", one.trouble, "treadle check", Item(id=_known(one.trouble)))
         return
@@ -73,50 +78,57 @@ def of_pipeline(one: Standing) -> Iterator[Need]:
         if work.state in FAILED:
             said = "; ".join(work.message.splitlines())  # what is wrong, and the way out
             what = f"the last `{work.work}` {work.state.lower()}: {said}"
-            yield need("failed", what, f"treadle {work.work}", failure(work), page=work.page)
+            yield need("failed", what, f"treadle {work.work}", failure(work))
     if one.quarantine.batches:
         batches = "1 batch" if one.quarantine.batches == 1 else f"{one.quarantine.batches:,} batches"
         rows = f" ({one.quarantine.rows:,} rows)" if one.quarantine.rows else ""  # none of a file that cannot be read
         what = f"{batches}{rows} in quarantine, and nobody has decided"
-        items = (Item(id=kept.batch_id, words=kept.sentence()) for kept in one.quarantine.kept)
-        yield need("quarantine", what, "treadle quarantine list", *items, page=pages.get("ingest", ""))
+        items = (Item(id=kept.batch_id, words=kept.sentence(), page=kept.page) for kept in one.quarantine.kept)
+        yield need("quarantine", what, "treadle quarantine list", *items)
     for what, command, about in _promotion(one):
-        yield need("promotion", what, command, Item(id=about), page=pages.get("train", ""))
+        yield need("promotion", what, command, about)
     if one.stale:
         what = f"no data came since {one.stale.since:%Y-%m-%d %H:%M} UTC, more than {one.stale.after_hours:g} hours"
         yield need("stale", what, "treadle ingest", Item(id=one.stale.since.isoformat()))
 
 
+def page_of(items: Sequence[Item]) -> str:
+    """The page of the one run in which all of them came about; empty where there is none."""
+    pages = {item.page for item in items}
+    return pages.pop() if len(pages) == 1 else ""
+
+
 def failure(work: Work) -> Item:
     """How a failed run is known: the same work failing for the same reason, whatever numbers it names, is the same."""
-    return Item(id=f"{work.work} {_known(work.message)}")
+    return Item(id=f"{work.work} {_known(work.message)}", page=work.page)
 
 
 def _known(message: str) -> str:
     return hashlib.sha256(re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", message).encode()).hexdigest()[:16]
 
 
-def _promotion(one: Standing) -> Iterator[tuple[str, str, str]]:
+def _promotion(one: Standing) -> Iterator[tuple[str, str, Item]]:
     """What is to be decided about the champion: in words, the command, and what it is about."""
     if one.waiting is not None:
         rival = f"version {one.champion.version}" if one.champion else "guessing"
         yield (
             f"version {one.waiting} is better than {rival} and waits for your word",
             f"treadle promote {one.waiting} --reason '...'",
-            f"{one.waiting} waits",
+            Item(id=f"{one.waiting} waits", page=one.verdict_page),
         )
     elif one.refused is not None:
         yield (
             f"the gate refused version {one.refused.version}: {one.refused.headline}",
             "treadle report",
-            (f"{one.refused.version} refused"),
+            Item(id=f"{one.refused.version} refused", page=one.verdict_page),
         )
     elif one.champion is None and one.versions:
         what = f"no champion: the gate promoted none of {one.versions:,} versions"
-        yield what, "treadle report", f"none of {one.versions}"
+        yield what, "treadle report", Item(id=f"none of {one.versions}", page=one.verdict_page)
     if one.alias:
         kept = one.champion.version if one.champion else ""
-        yield one.alias, f"treadle promote {kept} --reason 'the alias was moved by hand'", f"alias {_known(one.alias)}"
+        moved = Item(id=f"alias {_known(one.alias)}")
+        yield one.alias, f"treadle promote {kept} --reason 'the alias was moved by hand'", moved
 
 
 def _by_hand(one: Standing) -> Iterator[tuple[str, str]]:

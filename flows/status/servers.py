@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from infra.orchestrator.runs import Run
     from infra.settings import Settings
 
@@ -87,6 +89,21 @@ def runs(settings: Settings) -> tuple[Work, ...] | None:
     except (OSError, ValueError):
         return None
     return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))
+
+
+def pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
+    """Where a browser finds runs, by their ids; only of those that the server knows, and of none where it is away."""
+    from flows.deployments import TAG
+    from infra import orchestrator
+    from infra.orchestrator.runs import Runs
+
+    server = orchestrator.state(settings)
+    if server.state != orchestrator.State.RUNNING:
+        return {}
+    try:
+        return Runs(server.url, None if server.own else settings.home, TAG).pages(runs)
+    except (OSError, ValueError):
+        return {}
 
 
 def _work(key: tuple[str, str], last: Run | None, following: Run | None) -> Work:

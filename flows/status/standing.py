@@ -50,7 +50,10 @@ class Champion(BaseModel):
 
 
 class Kept(BaseModel):
-    """A batch in quarantine: its file, how many of its rows, and `reason` where it is there whole."""
+    """A batch in quarantine: its file, how many of its rows, and `reason` where it is there whole.
+
+    `page` shows the run that took it in; empty where nobody knows it any more.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,6 +61,7 @@ class Kept(BaseModel):
     file: str
     rows: int
     reason: str
+    page: str = ""
 
     def sentence(self) -> str:
         """One line for people."""

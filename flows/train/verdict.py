@@ -14,7 +14,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows import events, timings
 from flows.promote import move
-from flows.steps import RETRY_DELAYS, transient
+from flows.steps import RETRY_DELAYS, this_run, transient
 from flows.train.reference import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ def register(ref: RunRef) -> TrainResult:
             bundle=stores.bundle_address(version),
             created_at=datetime.now(UTC),
             result=result.model_dump_json(),
-        )
+        ),
+        this_run(),
     )
     show_in_ui(ref, verdict, scores, stores.tracking.run_url(packaged.run_id))
     return result

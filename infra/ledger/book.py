@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from infra import database, failpoint
-from infra.ledger import arrivals, leases, opening, records, retirements, telling
+from infra.ledger import arrivals, leases, opening, origins, records, retirements, telling
 from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
 from tasks.errors import Conflict
 
@@ -51,12 +51,13 @@ class Ledger:
         )
 
     @failpoint.around("ledger.batch")
-    def record_batch(self, record: BatchRecord | LabelRecord) -> None:
-        """Note what became of a batch; the same batch again replaces what was noted."""
+    def record_batch(self, record: BatchRecord | LabelRecord, run: str = "") -> None:
+        """Note what became of a batch, and in which `run`; the same batch again replaces what was noted."""
         table = records.batches if isinstance(record, BatchRecord) else records.label_batches
         with self._write() as con:
             con.execute(sa.delete(table).where(table.c.pipeline == record.pipeline, table.c.sha256 == record.sha256))
             con.execute(sa.insert(table).values(asdict(record)))
+            origins.write(con, record.pipeline, record.batch_id, run)
 
     def label_batches(self, pipeline: str) -> tuple[LabelRecord, ...]:
         """All files of late labels that were settled, oldest first."""
@@ -109,11 +110,12 @@ class Ledger:
             return max(datetime.now(UTC), arrivals.newest(con, pipeline) + timedelta(microseconds=1))
 
     @failpoint.around("ledger.version")
-    def add_version(self, record: VersionRecord) -> VersionRecord:
-        """Note a version and return what is noted; a run key that is known changes nothing."""
+    def add_version(self, record: VersionRecord, run: str = "") -> VersionRecord:
+        """Note a version, judged in `run`, and return what is noted; a run key that is known changes nothing."""
         try:
             with self._write() as con:
                 con.execute(sa.insert(records.versions).values(asdict(record)))
+                origins.write(con, record.pipeline, f"version {record.version}", run)
         except IntegrityError:
             known = self.by_run(record.pipeline, record.run_key)
             if known is None:
@@ -123,6 +125,11 @@ class Ledger:
                 ) from None
             return known
         return record
+
+    def origins(self, pipeline: str) -> dict[str, str]:
+        """Ids of Prefect's runs, by the batch (its id) or version (`version 3`) that came of each."""
+        with self._read() as con:
+            return origins.read(con, pipeline)
 
     def version(self, pipeline: str, version: int) -> VersionRecord | None:
         """One version; None where there is no such."""

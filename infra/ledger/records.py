@@ -261,6 +261,12 @@ leases = sa.Table(
     *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("token", "beats")),
     *(sa.Column(name, sa.Text, nullable=False) for name in ("holder", "process")),
 )
+origins = sa.Table(
+    "origins",
+    metadata,
+    *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "about")),
+    sa.Column("run", sa.String(200), nullable=False),
+)
 told = sa.Table(
     "told",
     metadata,

@@ -14,10 +14,11 @@ from infra.orchestrator import api as api_
 from infra.settings import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 PAGE = 200  # the most that the API answers at once
+SLOT_LOST = "Deployment concurrency slot lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,14 @@ class Run:
     since: datetime | None
 
 
+def settled(state: str, message: str | None) -> bool:
+    """Whether a run has ended so that its work needs no other one: well, or because a person has cancelled it.
+
+    Prefect itself cancels one that lost its turn while it was being started; its work is still to be done.
+    """
+    return state == "COMPLETED" or (state == "CANCELLED" and not (message or "").startswith(SLOT_LOST))
+
+
 class _State(BaseModel):
     message: str | None = None
     timestamp: datetime | None = None
@@ -50,6 +59,10 @@ class _FlowRun(BaseModel):
     start_time: datetime | None
     next_scheduled_start_time: datetime | None
     expected_start_time: datetime | None
+
+
+class _Known(BaseModel):
+    id: str
 
 
 class _Job(BaseModel):
@@ -91,6 +104,15 @@ class Runs:
         asked = {"operator": "or_", "state": states, "next_scheduled_start_time": {"before_": soon.isoformat()}}
         return {pipeline for pipeline, _ in self._first(works, asked, "NEXT_SCHEDULED_START_TIME_ASC")}
 
+    def pages(self, runs: Iterable[str]) -> dict[str, str]:
+        """Where a browser finds these runs, by id; those that the server does not know are left out."""
+        found: dict[str, str] = {}
+        for some in _by(PAGE, sorted(set(runs))):
+            question = {"flow_runs": {"id": {"any_": some}}, "limit": PAGE}
+            known = TypeAdapter(list[_Known]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
+            found |= {one.id: f"{self._page}/{one.id}" for one in known}
+        return found
+
     def _first(self, works: Sequence[str], asked: Mapping[str, object], sort: str) -> dict[tuple[str, str], Run]:
         _ = self._deployments  # asked once, before there are threads
         with ThreadPoolExecutor(len(works)) as pool:
@@ -129,3 +151,8 @@ class Runs:
             return self._deployments.get(run.deployment_id, "")
         ours = not self.home or run.parameters.get("home") == self.home
         return str(run.parameters.get("pipeline", "")) if ours else ""
+
+
+def _by(size: int, those: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(those), size):
+        yield those[start : start + size]

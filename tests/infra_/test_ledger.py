@@ -180,6 +180,17 @@ def test_a_run_has_one_version_however_often_it_is_noted(ledger: Ledger) -> None
     assert ledger.by_run("shop", "k1") == ledger.version("shop", 1) == VERSION
 
 
+def test_the_run_of_prefects_is_known_in_which_a_batch_was_settled_and_a_version_judged(ledger: Ledger) -> None:
+    ledger.record_batch(BATCH, "r1")
+    ledger.record_batch(BATCH, "r2")
+    ledger.add_version(VERSION, "r3")
+    ledger.add_version(VERSION, "r4")
+    assert ledger.origins("shop") == {BATCH.batch_id: "r2", "version 1": "r3"}
+    ledger.record_batch(BATCH)
+    assert ledger.origins("shop") == {"version 1": "r3"}
+    assert ledger.origins("other") == {}
+
+
 def test_a_version_of_another_run_is_a_conflict(ledger: Ledger) -> None:
     ledger.add_version(VERSION)
     with pytest.raises(Conflict, match="version 1 of shop"):

@@ -1,0 +1,110 @@
+"""What needs a person is said in words that fit, and points to the run in which it came about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows import alerts, ingest, status, train
+from tasks import config as config_
+from tests.projects import inbox, project, tumours
+from tests.receivers import hook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+    Place = tuple[Settings, PipelineConfig]
+
+
+@pytest.fixture
+def place(home: Path) -> Place:
+    """A pipeline `clinic` that has seen nothing yet."""
+    return project(home, tumours(), "Malignant")
+
+
+def taken(place: Place, name: str, bad: int = 0) -> str:
+    """Take in a file of which so many rows break a rule; the page of the run."""
+    settings, config = place
+    ids = [f"{name} {number}" for number in range(40)]
+    rows = tumours()[:40].drop(columns="Malignant").assign(**{"Tumour ID": ids})
+    rows.loc[: bad - 1, "mean radius"] = -1
+    rows.to_csv(inbox(settings.home) / f"{name}.csv", index=False)
+    ingest.run(settings, config)
+    return newest(settings, "ingest")
+
+
+def newest(settings: Settings, work: str) -> str:
+    """The page of the newest run of the kind."""
+    return next(one.page for one in status.run(settings).pipelines[0].work if one.work == work)
+
+
+def need(settings: Settings, kind: str) -> status.Need:
+    (found,) = (one for one in status.run(settings).needs if one.kind == kind)
+    return found
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_rows_in_quarantine_point_to_the_run_that_refused_them(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = place
+    june = taken(place, "june", bad=1)
+    assert june != taken(place, "july"), "a run after it, which refused nothing"
+    assert need(settings, "quarantine").page == june
+    august = taken(place, "august", bad=2)
+    both = need(settings, "quarantine")
+    assert both.page == "", "no one run is that of all"
+    assert [item.page for item in both.items] == [june, august]
+    file = settings.home / "pipelines" / "clinic.toml"
+    file.write_text(f'{file.read_text()}\n[alerts]\nto = ["env:ALERTS_CHAT"]\n')
+    with hook() as chat:
+        monkeypatch.setenv("ALERTS_CHAT", f"json://127.0.0.1:{chat.port}")
+        alerts.tell(settings)
+        taken(place, "september", bad=3)
+        september = newest(settings, "ingest")
+        taken(place, "october")
+        alerts.tell(settings)
+    assert [one in chat.told[0].body for one in (june, august, september)] == [True, True, False]
+    assert f"  where: {september}\n" in chat.told[1].body
+    assert june not in chat.told[1].body
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_what_arrived_within_another_work_points_to_the_run_within_it(place: Place) -> None:
+    settings, config = place
+    text = tumours()
+    text.loc[0, "mean radius"] = -1
+    text.to_csv(inbox(settings.home) / "all.csv", index=False)
+    train.run(settings, config, trials=1, if_due=True)
+    assert [one.work for one in status.run(settings).pipelines[0].work] == ["train"]
+    page = need(settings, "quarantine").page
+    assert "/runs/flow-run/" in page
+    assert page != newest(settings, "train")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_verdict_points_to_the_training_that_was_judged(place: Place) -> None:
+    settings, _ = place
+    file = settings.home / "pipelines" / "clinic.toml"
+    file.write_text(f"{file.read_text().partition('[gate]')[0]}\n[gate]\nmax_model_mb = 0.000001\n")
+    config = config_.load(file)
+    train.run(settings, config, trials=1)
+    judged = newest(settings, "train")
+    train.run(settings, config, trials=1)  # it is done already
+    assert newest(settings, "train") != judged
+    assert need(settings, "promotion").page == judged
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_the_server_does_not_know_is_no_link(place: Place) -> None:
+    from infra import stores
+
+    settings, config = place
+    taken(place, "june", bad=1)
+    ledger = stores.open(settings, config.name).ledger
+    record = ledger.batches(config.name)[-1]
+    for run in ("00000000-0000-4000-8000-000000000000", ""):
+        ledger.record_batch(record, run=run)
+        assert need(settings, "quarantine").page == ""
