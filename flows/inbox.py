@@ -23,7 +23,6 @@ REST = 50
 """Looking at large inboxes costs at most one part in so many of the time."""
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
 NOT_FOUND = 404
-OVER = ("COMPLETED", "CANCELLED")
 
 
 class Sight(NamedTuple):
@@ -139,18 +138,20 @@ class Intake:
         from urllib.error import HTTPError
 
         from infra.orchestrator.api import ask
+        from infra.orchestrator.runs import settled
 
         for pipeline, taking in list(self._taking.items()):
             if taking.again_at is None:
                 try:
-                    state = json.loads(ask(api, f"/flow_runs/{taking.run}"))["state_type"]
+                    state = json.loads(ask(api, f"/flow_runs/{taking.run}"))["state"] or {}
                 except HTTPError as error:
                     if error.code != NOT_FOUND:
                         raise
-                    state = "FAILED"  # somebody took it away, or the server's database is a new one
-                if state in OVER:
+                    state = {"type": "FAILED"}  # somebody took it away, or the server's database is a new one
+                kind = state.get("type", "")
+                if settled(kind, state.get("message")):
                     del self._taking[pipeline]
-                elif state == "FAILED":
+                elif kind in ("FAILED", "CANCELLED"):
                     taking.again_at = time.monotonic() + taking.pause
             elif time.monotonic() > taking.again_at:
                 self._inboxes.forget(pipeline)

@@ -39,7 +39,6 @@ TRAININGS = 3
 """So often the same data is trained on where that fails; the rest costs little, and is tried for ever."""
 
 SOON = timedelta(seconds=60)
-OVER = ("COMPLETED", "CANCELLED")
 
 
 @dataclass(slots=True)
@@ -131,6 +130,8 @@ class Owed:
 
 def _done(known: Owing, work: Work, last: Run | None) -> bool:
     """Whether a run that began after the data was seen has ended well, or there have been enough of them."""
+    from infra.orchestrator.runs import settled
+
     if work == "train" and known.starts.get(work, 0) >= TRAININGS:
         return True
-    return last is not None and last.page != known.before.get(work) and last.state in OVER
+    return last is not None and last.page != known.before.get(work) and settled(last.state, last.message)

@@ -276,6 +276,8 @@ def _environment(settings: Settings) -> dict[str, str]:
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
             # how long a run waits before it asks again whether its deployment's other run has ended
             "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+            # in memory, as it would be, a server that is killed forgets whose turn it is
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             # the second version asks an outside host when it opens, whatever the analytics setting says

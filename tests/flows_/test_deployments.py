@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.states import Crashed, Running
+from prefect.states import Crashed, Pending, Running
 
 from flows import automations, deployments, notify, score
 from infra import orchestrator, stores
@@ -128,6 +130,28 @@ def test_a_run_that_crashed_goes_on_also_where_the_deployments_were_changed_just
             return state is not None and state.is_scheduled()
 
         eventually(goes_on)
+
+
+def test_a_server_that_is_killed_still_knows_whose_turn_it_is(migrated: Settings) -> None:
+    add(migrated, "first")
+    deployments.apply(migrated)
+    with flow_context(migrated), connected() as client:
+        train = client.read_deployment_by_name("train/first").id
+        client.set_flow_run_state(client.create_flow_run_from_deployment(train).id, Pending())
+        (run,) = client.read_flow_runs()
+        assert run.state is not None
+        turn = run.state.state_details.deployment_concurrency_lease_id
+        assert turn is not None
+    server = orchestrator.state(migrated).pid
+    assert server is not None
+    os.kill(server, signal.SIGKILL)
+    with flow_context(migrated), connected() as client:
+        client.renew_concurrency_lease(turn, 60)
+        other = client.create_flow_run_from_deployment(train).id
+        client.set_flow_run_state(other, Pending())
+        state = client.read_flow_run(other).state
+        assert state is not None
+        assert state.name == "AwaitingConcurrencySlot"
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -98,6 +98,10 @@ def test_a_pipeline_that_comes_is_looked_after(inboxes: Inboxes, home: Path) -> 
     assert inboxes.look() == ["mill"]
 
 
+LOST = "Deployment concurrency slot lost during provisioning - no slots available to continue execution"
+"""In Prefect's words."""
+
+
 @flow
 def taking() -> None:
     """Stands for an ingest."""
@@ -105,8 +109,15 @@ def taking() -> None:
 
 @pytest.mark.parametrize(
     ("state", "again"),
-    [(Running(), False), (Completed(), False), (Cancelled(), False), (Failed(), True), (None, True)],
-    ids=["running", "completed", "cancelled", "failed", "nobody knows it"],
+    [
+        (Running(), False),
+        (Completed(), False),
+        (Cancelled(), False),
+        (Failed(), True),
+        (Cancelled(message=LOST), True),
+        (None, True),
+    ],
+    ids=["running", "completed", "cancelled", "failed", "lost its turn", "nobody knows it"],
 )
 def test_files_whose_ingest_failed_are_new_again_after_a_pause(
     inboxes: Inboxes, home: Path, prefect_server: str, state: State | None, again: bool

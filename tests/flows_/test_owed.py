@@ -12,7 +12,7 @@ from infra import settings as settings_
 from infra import stores
 from infra.ledger import BatchRecord
 from infra.orchestrator import connected, flow_context
-from infra.orchestrator.runs import Runs
+from infra.orchestrator.runs import SLOT_LOST, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,9 +96,9 @@ def test_what_no_event_brought_about_is_started_one_after_the_other_and_once(pla
 def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings) -> None:
     looking = Owed(place)
     arrive(place, "may")
-    for _ in range(2):
+    for failed in (Failed(), Failed(), Cancelled(message=f"{SLOT_LOST} during provisioning")):
         assert look(place, looking) == ["score"]
-        end(place, "score", Failed())
+        end(place, "score", failed)
     assert look(place, looking) == ["score"]
     end(place, "score", Cancelled())
     for _ in range(owed.TRAININGS):
