@@ -1,8 +1,24 @@
 from __future__ import annotations
 
-from flows import events
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.client.schemas.actions import WorkPoolUpdate
+
+from flows import deployments, events, up
 from flows.up import _Troubles
+from infra import supervisor
+from infra.orchestrator import connected, flow_context
+from infra.orchestrator.server import POOL
 from tasks.errors import ServiceError
+from tests.worker import eventually
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
 
 
 def test_what_is_wrong_is_said_once_until_it_is_well_and_up_goes_on() -> None:
@@ -26,3 +42,36 @@ def test_what_is_wrong_is_said_once_until_it_is_well_and_up_goes_on() -> None:
         "unexpected OverflowError with runs: too large; trying again",
         "the ledger does not answer",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [1, -1])
+def test_runs_that_are_due_at_once_because_the_clock_was_set_are_done_in_one_go(
+    migrated: Settings, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    file = migrated.home / "pipelines" / "shop.toml"
+    file.write_text('name = "shop"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n')
+    deployments.apply(migrated)
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep, time=time.time)
+    monkeypatch.setattr(up, "time", clock)
+    over, keeper = threading.Event(), supervisor.Keeper(migrated)
+    with (
+        flow_context(migrated),
+        connected() as client,
+        supervisor.held(supervisor.folder(migrated) / "up.lock", migrated.home, for_life=True),
+    ):
+        client.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))  # nobody takes them up meanwhile
+        score = client.read_deployment_by_name("score/shop").id
+        for _ in range(3):
+            client.create_flow_run_from_deployment(score)
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(up._watch, migrated, keeper, over)
+            try:
+                eventually(lambda: supervisor.holder(keeper.worker.lock))
+                assert len(client.read_flow_runs()) == 3
+                clock.time = lambda: time.time() + days * 86_400
+                eventually(lambda: len(client.read_flow_runs()) == 1)
+            finally:
+                over.set()
+                watching.result()
+                keeper.stop()
