@@ -14,7 +14,7 @@ from tasks.dataset import literal, quarantine_schema, quote
 from tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -187,21 +187,6 @@ class Tables:
             for part in self._delta("predictions").partitions()
             if part["purpose"] != "shadow" and digest in (None, part["model_digest"])
         }
-
-    def predictions_reader(self, batch_id: str, purpose: str, digest: str) -> pa.RecordBatchReader:
-        """One set of predictions as a stream, in the order of the batch's rows."""
-        import pyarrow as pa
-
-        where = {"_batch_id": [batch_id], "purpose": [purpose], "model_digest": [digest]}
-        delta = self._delta("predictions")
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            with connect(self.scratch) as con:
-                yield from con.sql(f"SELECT * FROM {delta.relation(None, where)} ORDER BY _ordinal").to_arrow_reader(
-                    AT_ONCE
-                )
-
-        return pa.RecordBatchReader.from_batches(delta.columns(), batches())
 
     def training(
         self, rows_version: int, target: str, key: Sequence[str], labels_version: int | None = None

@@ -78,7 +78,6 @@ def test_there_is_an_answer_to_every_question_before_the_first_write(tables: Tab
     assert tables.unlabelled("y") == {}
     assert tables.scored(None) == set()
     assert tables.training(-1, "y", ["Order No"]).num_rows == 0
-    assert tables.predictions_reader("a", "champion", "d").read_all().num_rows == 0
     for name in ("rows", "labels", "quarantine", "predictions"):
         assert ask(tables, f"SELECT * FROM {tables.relation(name)} WHERE _batch_id = 'a'") == []
 
@@ -292,8 +291,10 @@ def test_predictions_stand_beside_those_of_other_models_and_in_order(tables: Tab
     for digest, values in (("d1", [0.1, 0.2, 0.3]), ("d2", [0.9, 0.8, 0.7]), ("d1", [0.4, 0.5, 0.6])):
         where = {"_batch_id": "a", "purpose": "champion", "model_digest": digest}
         assert tables.overwrite("predictions", where, predictions("a", "champion", digest, values)) == 3
-    assert tables.predictions_reader("a", "champion", "d1").read_all()["prediction"].to_pylist() == [0.4, 0.5, 0.6]
-    assert tables.predictions_reader("a", "champion", "d2").read_all()["prediction"].to_pylist() == [0.9, 0.8, 0.7]
+    for digest, expected in (("d1", [0.4, 0.5, 0.6]), ("d2", [0.9, 0.8, 0.7])):
+        where = f"_batch_id = 'a' AND purpose = 'champion' AND model_digest = '{digest}' ORDER BY _ordinal"
+        found = ask(tables, f"SELECT prediction FROM {tables.relation('predictions')} WHERE {where}")
+        assert [value for (value,) in found] == expected
 
 
 @pytest.mark.parametrize(("digest", "scored"), [(None, {"a", "b"}), ("d1", {"a"}), ("d2", {"b"}), ("d3", set())])
