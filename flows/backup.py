@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path  # noqa: TC003 - part of a public signature
 from typing import TYPE_CHECKING
@@ -33,12 +34,22 @@ class BackupResult(BaseModel):
 
 
 def run(settings: Settings, folder: Path) -> BackupResult:
-    """Back up the home to `folder`, which must be empty or not exist; everything may run meanwhile."""
-    from infra import archive
+    """Back up the home to `folder`, which must be empty or not exist; everything may run meanwhile but `maintain`.
+
+    That one takes away in several steps what belongs together.
+    """
+    from flows import events
+    from infra import archive, turns
+
+    def waiting(line: str) -> None:
+        events.emit("backup", line)
 
     begun = time.monotonic()
     target = folder.expanduser().resolve()
-    return _result(settings.home, target, archive.backup(settings, target), begun)
+    with ExitStack() as stack:
+        for pipeline in sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml")):
+            stack.enter_context(turns.take(settings, pipeline, "maintain", waiting))
+        return _result(settings.home, target, archive.backup(settings, target), begun)
 
 
 def restore(folder: Path, into: Path) -> BackupResult:

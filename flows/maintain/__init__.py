@@ -8,7 +8,8 @@ takes nothing: its steps have no token.
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import flow
@@ -18,9 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from flows import events
 from flows.maintain.steps import Part, history, leftovers, models, studies, tables
 from flows.steps import leased, one_at_a_time
+from infra import settings as settings_
+from infra import turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from infra.settings import Settings
     from tasks.config import PipelineConfig
@@ -60,7 +63,7 @@ def run(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) ->
 def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
     """Take away what nobody refers to: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
     begun = time.monotonic()
-    with nullcontext() if dry_run else leased(home, pipeline, "train") as token:
+    with nullcontext() if dry_run else _alone(home, pipeline) as token:
         left = models(home, pipeline, token)
         found = [
             *left.parts,
@@ -81,6 +84,17 @@ def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
     show_in_ui(result)
     events.emit("maintain", sentence(result))
     return result
+
+
+@contextmanager
+def _alone(home: str, pipeline: str) -> Iterator[int]:
+    """Nobody backs up or trains meanwhile; yields the token that has to be shown."""
+
+    def waiting(line: str) -> None:
+        events.emit("maintain", line)
+
+    with turns.take(settings_.at(Path(home)), pipeline, "maintain", waiting), leased(home, pipeline, "train") as token:
+        yield token
 
 
 @one_at_a_time("score")

@@ -252,6 +252,20 @@ def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Setti
     assert {name for name in files(settings.home) if name.startswith("data")} < before
 
 
+@pytest.mark.parametrize("words", [["maintain"], ["backup", "../copy"]], ids=["maintain", "backup"])
+def test_a_backup_and_maintain_wait_for_one_another(old: tuple[Settings, PipelineConfig], words: list[str]) -> None:
+    settings, _ = old
+    command = [sys.executable, "-m", "flows.cli", *words, "--json"]
+    with turns.take(settings, NAME, "maintain", print):
+        process = subprocess.Popen(
+            command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        assert "`maintain` of parcels" in next(line for line in process.stderr if "waiting for" in line)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
 def test_runs_on_prefects_pages_go_when_they_are_old_and_of_this_home(
     old: tuple[Settings, PipelineConfig], months: Path, tmp_path: Path, server_home: Settings
 ) -> None:
