@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.ways_out import named
 from tasks.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
     try:
         suite = load(path)
     except ConfigError as error:
-        findings.append(Finding(level="problem", where=path.name, message=error.message, way_out=error.way_out))
+        findings.append(
+            Finding(level="problem", where=path.name, message=error.message, way_out=named(error.way_out, config.name))
+        )
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if suite is not None:
         findings += [_problem(*misfit) for misfit in misfits(config, suite.schema)]
@@ -117,7 +120,7 @@ def _suite_and_data(
     try:
         columns = _columns(settings, newest)
     except DataError as error:
-        yield _problem(newest.name, error.message, error.way_out)
+        yield _problem(newest.name, error.message, named(error.way_out, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:

@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads 
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows import ways_out
 from flows.steps import AWAY
 from tasks.errors import TreadleError
 
@@ -247,18 +248,18 @@ def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:
             message=f"This run was killed {LIVES} times, and is not taken up again. See in its logs where it ended; "
             "make room or mend what kills it, then run the deployment anew."
         )
-    settings = settings_.find()
+    settings, pipeline = settings_.find(), str(runtime.deployment.name)
     log.setLevel(logging.INFO)  # what `events` tell goes to the run's page
     with orchestrator.present(settings):
         for pause in (*PAUSES, None):
             try:
-                return Completed(message=work(settings, str(runtime.deployment.name)))
+                return Completed(message=work(settings, pipeline))
             except AWAY as error:
-                told = error.message if isinstance(error, TreadleError) else str(error)
+                told = ways_out.named(error.message if isinstance(error, TreadleError) else str(error), pipeline)
                 if pause is None:
                     return Failed(message=f"{told}\nAfter {len(PAUSES)} more attempts it was left.")
                 log.warning("%s; beginning again in %g s", told, pause)
             except TreadleError as error:
-                return Failed(message=str(error))
+                return Failed(message=ways_out.named(str(error), pipeline))
             time.sleep(pause)
     raise AssertionError("the last attempt has no pause after it")

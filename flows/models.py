@@ -123,7 +123,9 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
         waiting=waits.version if waits else None,
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
-        alias=alias_drift(at_top, stores.registry.champion_alias()) if at_top is not None and moment is None else "",
+        alias=""
+        if at_top is None or moment is not None
+        else alias_drift(config.name, at_top, stores.registry.champion_alias()),
     )
 
 
@@ -140,12 +142,12 @@ def moment_of(text: str) -> datetime:
     return moment
 
 
-def alias_drift(ledger: int, alias: int | None) -> str:
+def alias_drift(pipeline: str, ledger: int, alias: int | None) -> str:
     """What a person must know when somebody moved or removed MLflow's alias by hand; empty when both agree."""
     if alias == ledger:
         return ""
     found = f"points at version {alias}" if alias is not None else "is gone"
-    keep = f"treadle promote {ledger} --reason 'the alias was moved by hand'"
-    take = f"treadle promote {alias} --reason 'moved in MLflow'" if alias is not None else ""
+    keep = f"treadle promote {ledger} --reason 'the alias was moved by hand' -p {pipeline}"
+    take = f"treadle promote {alias} --reason 'moved in MLflow' -p {pipeline}" if alias is not None else ""
     ways = " or ".join(way for way in (keep, take) if way)
     return f"MLflow's alias 'champion' {found}, the ledger says version {ledger}; settle it with: {ways}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from flows import ways_out
+from tasks.errors import TreadleError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,9 +45,9 @@ def carry_out(
     """Run `verb` under its progress display, print its result, and return its exit code.
 
     With `as_json` stdout gets the result's one object and nothing else; otherwise `show` renders it.
-    `pipeline` is what the person gave as -p, and is repeated in the commands that we recommend. A verb that runs
-    commands, which have bars of their own, wants no `bar`. With `alerts` people are told at the end what needs them,
-    where nobody sits at the terminal.
+    `pipeline` is what the person gave as -p, and is repeated in the commands that we or an error recommend. A verb that
+    runs commands, which have bars of their own, wants no `bar`. With `alerts` people are told at the end what needs
+    them, where nobody sits at the terminal.
     """
     from rich.console import Console
 
@@ -61,9 +64,11 @@ def carry_out(
     try:
         with watching(Console(file=terminal.err), command, bar=bar):
             result = verb()
-    except Exception:
+    except Exception as error:
         if tells:
             _tell(settings, pipeline)
+        if isinstance(error, TreadleError):
+            ways_out.complete(error, pipeline)
         raise
     try:
         if as_json:

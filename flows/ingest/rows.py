@@ -140,7 +140,8 @@ def _labels_perhaps(place: Workplace, validation: Validation) -> str:
     labels = {*data.key, data.target}
     if not validation.refused or not data.key or not labels <= there <= labels | {place.config.labels.observed_at}:
         return ""
-    return "; it looks like late labels: they go to labels.source, or treadle ingest --labels FILE"
+    by_hand = f"treadle ingest --labels FILE -p {place.config.name}"
+    return f"; it looks like late labels: they go to labels.source, or {by_hand}"
 
 
 def unreadable(batch: BatchRef, error: DataError) -> BatchResult:

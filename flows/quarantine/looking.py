@@ -267,10 +267,9 @@ def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> i
 
 def advice(place: Workplace, one: Kept, again: int | None) -> str:
     """What a person may do about a batch, in a line."""
-    home, name = place.settings.home, place.config.name
-    which = f" -p {name}" if len([*home.glob("pipelines/*.toml")]) > 1 else ""
-    drop = f"treadle quarantine drop {one.batch_id} --reason '...'{which}"
-    release = f"treadle quarantine release {one.batch_id}{which}"
+    name = place.config.name
+    drop = f"treadle quarantine drop {one.batch_id} --reason '...' -p {name}"
+    release = f"treadle quarantine release {one.batch_id} -p {name}"
     if one.interrupted:
         return f"a release was cut off; finish it: {release}"
     if _followed(place, one) or (again and again == one.rows):

@@ -142,6 +142,6 @@ def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
     if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
         return ""
     try:
-        return alias_drift(champion, stores.registry.champion_alias())
+        return alias_drift(stores.pipeline, champion, stores.registry.champion_alias())
     except ServiceError:  # it is said of the server
         return ""

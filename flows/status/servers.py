@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from flows import ways_out
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -109,4 +111,5 @@ def pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
 def _work(key: tuple[str, str], last: Run | None, following: Run | None) -> Work:
     told = ("state", "since", "message", "at", "page")
     known = {name: getattr(last, name) for name in told} if last else {}
+    known["message"] = ways_out.named(known.get("message", ""), key[0])
     return Work(pipeline=key[0], work=key[1], next=following.at if following else None, **known)

@@ -183,8 +183,7 @@ def _apart(judged: Judged, bounds: Bounds) -> Iterator[str]:
     yield from judged.why_seen
     yield (
         f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
-        f"{POWER:.0%}, as far as the {len(judged.y):,} tell that are not; label newer rows, or let a person decide: "
-        "treadle promote"
+        f"{POWER:.0%}, as far as the {len(judged.y):,} tell that are not; label newer rows, or let a person decide"
     )
 
 

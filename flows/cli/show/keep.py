@@ -43,4 +43,4 @@ def restore(result: BackupResult, screen: Screen) -> None:
     screen.line(
         f"{plural(result.files, 'file')}, as of {result.made_at:%Y-%m-%d %H:%M} UTC, are in ", (result.home, "bold")
     )
-    screen.next("its models, in that folder", "models")
+    screen.next("how everything stands, in that folder", "status")

@@ -56,7 +56,8 @@ def models(result: ModelsResult, screen: Screen) -> None:
         )
         screen.next("it takes the chair", "promote", str(result.waiting), "--reason", "'...'")
     elif result.champion is None:
-        screen.next("nothing is promoted; a better model, or a person's word", "promote", "V", "--reason", "'...'")
+        newest = str(ranked[0].version)
+        screen.next("nothing is promoted; a better model, or a person's word", "promote", newest, "--reason", "'...'")
     else:
         screen.next("predictions by the champion", "score")
 

@@ -26,7 +26,7 @@ def doctor(result: DoctorResult, screen: Screen) -> None:
     elif any(check.name == "project" and check.status != "ok" for check in result.checks):
         screen.next("the whole job on real data", "demo")
     else:
-        screen.next("whether config, suite and data fit together", "check")
+        screen.next("how everything stands", "status")
 
 
 def up(result: UpResult, screen: Screen) -> None:
@@ -61,4 +61,4 @@ def down(result: DownResult, screen: Screen) -> None:
         screen.line("ended the Prefect server of ", (home, "bold"))
     if not result.ended and not result.no_longer_up:
         screen.line("no Prefect server of this home was at work")
-    screen.next("nothing: a command that needs a server starts it, for example", "ingest")
+    screen.next("nothing: a command that needs a server starts it; or bring all up again", "up")

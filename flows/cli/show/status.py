@@ -44,7 +44,7 @@ def _pipeline(one: Standing, screen: Screen) -> None:
     screen.facts(
         (
             ("champion", _champion(one.champion) if one.champion else "none yet"),
-            ("realised", _realised(one.champion) if one.champion else ""),
+            ("realised", _realised(one.champion, one.pipeline) if one.champion else ""),
             ("retraining", f"due: {one.champion.due}" if one.champion and one.champion.due else ""),
             ("waits for you", f"version {one.waiting}" if one.waiting is not None else ""),
             ("waiting", ", ".join(waits)),
@@ -64,11 +64,11 @@ def _champion(one: Champion) -> str:
     return f"version {one.version}, {one.age_days:,.1f} days old, {since}; holdout {one.metric} {figure(one.value)}"
 
 
-def _realised(one: Champion) -> str:
+def _realised(one: Champion, pipeline: str) -> str:
     from flows.cli.screen import figure
 
     if one.monitored_at is None:
-        return "not known: nobody has looked at this champion yet (treadle monitor)"
+        return f"not known: nobody has looked at this champion yet (treadle monitor -p {pipeline})"
     looked = f"looked at {one.monitored_at.astimezone():%Y-%m-%d %H:%M}"
     if one.realised is None:
         return f"not known: no labels have come ({looked})"
