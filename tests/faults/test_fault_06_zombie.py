@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("event", ["judging on", pytest.param("labelled rows", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("event", "patience"),
+    [("judging on", 1.0), pytest.param("labelled rows", lease.PATIENCE, marks=pytest.mark.slow)],
+)
 def test_who_was_stopped_while_it_trained_promotes_nothing(
-    stages: Stages, event: str, monkeypatch: pytest.MonkeyPatch
+    stages: Stages, event: str, patience: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = stages.home("train")
     command = stages.workshop.start(home, LIFE["train"])
@@ -31,7 +34,7 @@ def test_who_was_stopped_while_it_trained_promotes_nothing(
         time.sleep(0.005)
     os.kill(command.pid, signal.SIGSTOP)
     ledger = stores.open(settings_.at(home), NAME).ledger
-    monkeypatch.setattr(lease, "PATIENCE", 1.0)
+    monkeypatch.setattr(lease, "PATIENCE", patience)
     with lease.hold(ledger, NAME, "train", "the night shift", lambda _line: None):
         os.kill(command.pid, signal.SIGCONT)
         assert command.wait() == 1, command.said()
