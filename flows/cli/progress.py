@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from flows import events
@@ -30,13 +31,13 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def watching(console: Console, command: str, *, bar: bool = True) -> Iterator[None]:
+def watching(console: Console, command: str, *, bar: bool = True, dated: bool = False) -> Iterator[None]:
     """Show the events and notices of the block on `console`, in the way that fits it.
 
     Without `bar` a terminal gets lines, too: two bars at once, ours and that of a command that we run, erase each
-    other's lines.
+    other's lines. What goes on for days is `dated`: its lines say when, not how long after the start.
     """
-    with _bars(console, command) if bar and console.is_terminal else _lines(console) as watcher:
+    with _bars(console, command) if bar and console.is_terminal else _lines(console, dated=dated) as watcher:
         notices = Notices(watcher.line)
         logger = logging.getLogger(NOTICES)
         logger.addHandler(notices)
@@ -48,15 +49,16 @@ def watching(console: Console, command: str, *, bar: bool = True) -> Iterator[No
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[Watcher]:
-    yield Lines(console)
+def _lines(console: Console, *, dated: bool) -> Iterator[Watcher]:
+    yield Lines(console, dated=dated)
 
 
 class Lines:
-    """One plain line per event, with the seconds since the command began."""
+    """One plain line per event, with the seconds since the command began, or where it is `dated` the local time."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, dated: bool = False) -> None:
         self._console = console
+        self._dated = dated
         self._began = time.monotonic()
 
     def event(self, event: Event) -> None:
@@ -67,8 +69,9 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Print one line at once: whoever reads the pipe wants it now."""
-        elapsed = time.monotonic() - self._began
-        self._console.print(f"[{elapsed:6.1f} s] {text}", markup=False, highlight=False, soft_wrap=True)
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        when = now if self._dated else f"{time.monotonic() - self._began:6.1f} s"
+        self._console.print(f"[{when}] {text}", markup=False, highlight=False, soft_wrap=True)
         self._console.file.flush()
 
 

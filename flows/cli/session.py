@@ -40,14 +40,15 @@ def carry_out(
     as_json: bool,
     pipeline: str = "",
     bar: bool = True,
+    dated: bool = False,
     alerts: bool = False,
 ) -> int:
     """Run `verb` under its progress display, print its result, and return its exit code.
 
     With `as_json` stdout gets the result's one object and nothing else; otherwise `show` renders it.
     `pipeline` is what the person gave as -p, and is repeated in the commands that we or an error recommend. A verb that
-    runs commands, which have bars of their own, wants no `bar`. With `alerts` people are told at the end what needs
-    them, where nobody sits at the terminal.
+    runs commands, which have bars of their own, wants no `bar`; of one that goes on for days every line is `dated`.
+    With `alerts` people are told at the end what needs them, where nobody sits at the terminal.
     """
     from rich.console import Console
 
@@ -62,7 +63,7 @@ def carry_out(
     prepare(settings)
     tells = alerts and inside and not terminal.err.isatty()
     try:
-        with watching(Console(file=terminal.err), command, bar=bar):
+        with watching(Console(file=terminal.err), command, bar=bar, dated=dated):
             result = verb()
     except Exception as error:
         if tells:

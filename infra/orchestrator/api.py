@@ -23,7 +23,7 @@ KNOCK_SECONDS = 3.0
 def knock(api: str) -> str:
     """What is wrong with the API in a few words; empty when it says that it is well."""
     try:
-        return "" if ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
+        return "" if _ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code}"
     except (OSError, ValueError) as error:
@@ -31,7 +31,21 @@ def knock(api: str) -> str:
 
 
 def ask(api: str, path: str, question: object = None) -> bytes:
-    """The API's answer; a `question` is posted as JSON. Raises OSError or ValueError where there is none."""
+    """The API's answer; a `question` is posted as JSON.
+
+    Raises OSError, which names the server, or ValueError where there is none.
+    """
+    try:
+        return _ask(api, path, question)
+    except urllib.error.HTTPError as error:
+        error.msg = f"{error.msg}, says {shown(api)}"
+        raise
+    except OSError as error:
+        why = getattr(error, "reason", error)
+        raise ConnectionError(f"the Prefect server at {shown(api)} does not answer: {why}") from error
+
+
+def _ask(api: str, path: str, question: object = None) -> bytes:
     # a proxy of the environment knows nothing of a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
     body = None if question is None else json.dumps(question).encode()
@@ -54,7 +68,7 @@ def lets_in(address: str, login: str) -> bool:
 def refuses(address: str) -> bool:
     """Whether the answer is that nobody may come in so."""
     try:
-        ask(address, "")
+        _ask(address, "")
     except urllib.error.HTTPError as error:
         return error.code == 401
     except (OSError, ValueError):

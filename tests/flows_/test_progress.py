@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -34,6 +35,19 @@ def test_elsewhere_than_on_a_terminal_an_event_is_a_line() -> None:
     first, second = out.getvalue().splitlines()
     assert first.endswith("tune 1/4: trial 1: [0.7] (1:05 left)")
     assert second.endswith("a notice")
+
+
+def test_what_is_read_days_later_has_the_date_the_time_of_day_and_the_offset() -> None:
+    out = io.StringIO()
+    before = datetime.now(UTC).replace(microsecond=0)
+    with watching(Console(file=out), "up", bar=False, dated=True):
+        events.emit("up", "ready")
+    (line,) = out.getvalue().splitlines()
+    told, _, said = line.removeprefix("[").partition("] ")
+    moment = datetime.fromisoformat(told)
+    assert moment.utcoffset() is not None
+    assert before <= moment <= datetime.now(UTC)
+    assert said == "up: ready"
 
 
 def test_on_a_terminal_finished_steps_stay_and_trials_only_move_the_bar() -> None:

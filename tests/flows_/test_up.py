@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,11 @@ def test_up_is_ready_soon_and_what_is_killed_comes_back_and_down_leaves_nothing(
 
     ended = treadle(place.home, "down")
     assert ended["no_longer_up"] == ended["ended"] == [str(place.home)]
+    told = (place.state / "logs" / "up.log").read_text().splitlines()
+    assert any("] up: ready" in line for line in told)
+    for line in told:
+        if "] up: " in line:
+            assert datetime.fromisoformat(line[1 : line.index("]")]).utcoffset() is not None
     assert processes(place.home) == {}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 from flows import deployments, events, up
 from flows.up import _Troubles
 from infra import supervisor
-from infra.orchestrator import connected, flow_context
+from infra.orchestrator import api, connected, flow_context
 from infra.orchestrator.server import POOL
 from tasks.errors import ServiceError
+from tests.receivers import hook
 from tests.worker import eventually
 
 if TYPE_CHECKING:
@@ -42,6 +44,26 @@ def test_what_is_wrong_is_said_once_until_it_is_well_and_up_goes_on() -> None:
         "unexpected OverflowError with runs: too large; trying again",
         "the ledger does not answer",
     ]
+
+
+def test_of_a_server_that_does_not_answer_in_time_it_is_said_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "KNOCK_SECONDS", 0.2)
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent, events.listening(lambda event: said.append(event.message)):
+        url = f"http://someone:secret@127.0.0.1:{silent.getsockname()[1]}/api"
+        with _Troubles().of("runs"):
+            api.ask(url, "/flow_runs/filter", {})
+        assert api.knock(url) == "timed out", "whoever knocks says of what"
+    address = url.replace("someone:secret@", "")
+    assert said == [f"the Prefect server at {address} does not answer: timed out; trying again"]
+
+
+def test_of_a_server_that_refuses_it_is_said_which() -> None:
+    with hook() as server:
+        server.answer = 503
+        url = f"http://127.0.0.1:{server.port}/api"
+        with pytest.raises(OSError, match=f"HTTP Error 503: .*, says {url}"):
+            api.ask(url, "/flow_runs/filter", {})
 
 
 @pytest.mark.slow

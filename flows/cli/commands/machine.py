@@ -55,7 +55,7 @@ def up(
 
         return up.run(find(), detach=detach)
 
-    return carry_out(context.obj, "up", verb, show.up, as_json=as_json, bar=False)
+    return carry_out(context.obj, "up", verb, show.up, as_json=as_json, bar=False, dated=True)
 
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle alerts --test", "treadle alerts"))
