@@ -140,6 +140,7 @@ class Service:
             {
                 "DO_NOT_TRACK": "1",
                 "TREADLE_HOME": str(settings.home),
+                **({"TMPDIR": str(_scratch(settings))} if self.name == "worker" else {}),
                 "PREFECT_API_URL": shown(api) if own else settings.prefect_api_url,
                 **({"PREFECT_API_AUTH_STRING": settings.login} if own and settings.login else {}),
                 "PREFECT_HOME": str(server.folder(settings)),
@@ -259,6 +260,7 @@ def stop(settings: Settings) -> tuple[str, ...]:
             process.end_runs(settings.home)
         if process.end(folder(settings) / f"{name}.lock"):
             ended.append(title)
+    _scratch(settings)
     return tuple(ended)
 
 
@@ -276,6 +278,15 @@ def is_elsewhere(settings: Settings) -> bool:
 def answers(url: str) -> bool:
     """Whether MLflow's server at that address says that it is well."""
     return bool(url) and not knock(url)
+
+
+def _scratch(settings: Settings) -> Path:
+    """Where a worker and its runs keep what they need for a while; what killed ones have left goes with no run alive."""
+    place = folder(settings) / "tmp"
+    if process.PROCESSES.is_dir() and not process.runs(settings.home):
+        shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _trim(path: Path) -> None:
