@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.status.plain import plain
 from tasks.alerts import Kind
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def of_pipeline(one: Standing) -> Iterator[Need]:
         return
     for work in one.work:
         if work.state in FAILED:
-            said = "; ".join(work.message.splitlines())  # what is wrong, and the way out
+            said = "; ".join(plain(work.message).splitlines())  # what is wrong, and the way out
             what = f"the last `{work.work}` {work.state.lower()}: {said}"
             yield need("failed", what, f"treadle {work.work}", failure(work))
     if one.quarantine.batches:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flows import alerts, ingest, status, train
+from flows.cli import show
+from flows.cli.screen import Screen
+from flows.status import plain
 from tasks import config as config_
+from tasks.errors import ConfigError
 from tests.projects import inbox, project, tumours
 from tests.receivers import hook
 
@@ -108,3 +113,52 @@ def test_a_run_that_the_server_does_not_know_is_no_link(place: Place) -> None:
     for run in ("00000000-0000-4000-8000-000000000000", ""):
         ledger.record_batch(record, run=run)
         assert need(settings, "quarantine").page == ""
+
+
+def shown(settings: Settings) -> str:
+    """What `treadle status` prints."""
+    out = io.StringIO()
+    show.status(status.run(settings), Screen(out))
+    return out.getvalue()
+
+
+KILLED = (
+    "Process exited due to a SIGKILL signal. Typically caused by the operating system terminating the process for "
+    "exceeding memory limits, or by manual cancellation."
+)
+LATE = "Flow run encountered an exception: ServiceError: the ledger does not answer\nlook at the server"
+
+
+@pytest.mark.parametrize(
+    ("said", "whole", "line"),
+    [
+        ("Its process was killed.", "Its process was killed.", "Its process was killed."),
+        (f"Flow run infrastructure exited with non-zero status code -9. {KILLED}", "its process was killed", ""),
+        (f"Process exited with status code: 137. {KILLED}", "its process was killed", ""),
+        ("Flow run process exited with non-zero status code 1.", "its process ended with status 1", ""),
+        ("Execution was aborted by an interrupt signal.", "it was interrupted", ""),
+        ("Flow run could not start: no module 'x'", "it could not be started: no module 'x'", ""),
+        ("Flow run process could not be started:\nOSError()", "it could not be started: OSError()", ""),
+        (LATE, "the ledger does not answer\nlook at the server", "the ledger does not answer"),
+        ("Flow run encountered an exception: KeyError: 'x'", "KeyError: 'x'", ""),
+        ("word " * 60, "word " * 60, "word " * 20 + "..."),
+        ("", "", ""),
+    ],
+)
+def test_what_prefect_says_of_a_run_is_said_in_a_phrase(said: str, whole: str, line: str) -> None:
+    assert plain.plain(said) == whole
+    assert plain.brief(said) == (line or whole)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_failed_is_a_phrase_for_people_and_all_of_it_for_programs(place: Place) -> None:
+    settings, config = place
+    suite = settings.home / "expectations" / "clinic.json"
+    suite.rename(suite.with_suffix(".away"))
+    with pytest.raises(ConfigError) as raised:
+        ingest.run(settings, config)
+    (work,) = status.run(settings).pipelines[0].work
+    assert work.message.startswith("Flow run encountered an exception: ConfigError: ")
+    assert "Flow run encountered" not in shown(settings)
+    assert "ConfigError" not in shown(settings)
+    assert need(settings, "failed").what.startswith(f"the last `ingest` failed: {raised.value.message}; ")

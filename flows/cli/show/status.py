@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flows.cli.screen import Screen, plural
+from flows.status.plain import brief
 
 if TYPE_CHECKING:
     from flows.status import Standing, StatusResult
@@ -53,7 +54,10 @@ def _pipeline(one: Standing, screen: Screen) -> None:
     )
     screen.table(
         ("work", "last", "", "", "next"),
-        [(work.work, _moment(work.at), work.state.lower(), work.message, _moment(work.next)) for work in one.work],
+        [
+            (work.work, _moment(work.at), work.state.lower(), brief(work.message), _moment(work.next))
+            for work in one.work
+        ],
     )
 
 
