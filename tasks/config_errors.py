@@ -96,7 +96,7 @@ class ConfigFile:
 
     def explain(self, error: ValidationError) -> ConfigError:
         """The first thing that pydantic found wrong, in the file's words; other keys are named in the way out."""
-        found = error.errors(include_url=False)
+        found = _by_cause(error.errors(include_url=False))
         first = _key(found[0])
         # a union reports every branch that it tried: one mistake, told once
         message, way_out = self._tell(first, [one for one in found if _key(one) == first])
@@ -123,6 +123,15 @@ class ConfigFile:
     def error(self, keys: tuple[str, ...], message: str, way_out: str) -> ConfigError:
         """The error for what is wrong with a key."""
         return ConfigError(message, way_out, where=f"{_shown(self.path)}:{self.line(keys)}", key=".".join(keys))
+
+
+def _by_cause(found: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Keys that are missing last, and not at all where another of the section is their name misspelt."""
+    sections = _sections()
+    unknown = [_key(one) for one in found if one["type"] == "extra_forbidden"]
+    meant = {(*keys[:-1], nearest(keys[-1], sections[keys[0] if len(keys) > 1 else ""])) for keys in unknown}
+    others = [one for one in found if one["type"] != "missing"]
+    return others + [one for one in found if one["type"] == "missing" and _key(one) not in meant]
 
 
 def _key(error: ErrorDetails) -> tuple[str, ...]:

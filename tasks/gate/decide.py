@@ -167,10 +167,13 @@ def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> I
         f"{_signed(bounds.lower)} and at most {_signed(bounds.upper)} (needed: at least {_figure(bounds.least)}, and "
         f"with that confidence more than {_figure(bounds.margin)}); paired bootstrap, {RESAMPLES:,} draws"
     )
-    yield (
-        f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"
-        + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
-    )
+    if bounds.lower == bounds.upper:
+        yield f"the two score alike whichever of these {len(judged.y):,} rows are drawn"
+    else:
+        yield (
+            f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"
+            + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
+        )
     if chance >= LUCK:
         yield (
             f"on labels shuffled at random it would score as well with probability {chance:.2g} "

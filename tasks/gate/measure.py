@@ -33,7 +33,7 @@ def measure(spec: GateSpec, judged: Judged, seed: int) -> Bounds:
     With s the bootstrap's standard error, m the margin of the lower bound, w the least gain and z the normal quantile,
     a true gain d is shown with probability Phi(min((d - m) / s - z(1 - alpha), (d - w) / s)); as s² falls with the
     rows, so many times more are needed for power 0.8 as makes both (Chow, Shao & Wang, Sample Size Calculations in
-    Clinical Research, 3.2.2).
+    Clinical Research, 3.2.2). Two that predict alike have no s, and tell of no power: 0.
     """
     import numpy as np
 
@@ -49,7 +49,7 @@ def measure(spec: GateSpec, judged: Judged, seed: int) -> Bounds:
         return Bounds(value, champion_value, nan, nan, nan, 0.0, detect, margin, least, None, 1.0)
     error, z = float(np.std(known)), NormalDist().inv_cdf(1 - spec.alpha)
     shown, enough = spec.min_gain + detect, NormalDist().inv_cdf(POWER)
-    power = NormalDist().cdf(min((shown - margin) / error - z, (shown - least) / error)) if error else 1.0
+    power = NormalDist().cdf(min((shown - margin) / error - z, (shown - least) / error)) if error else 0.0
     times = error * max((z + enough) / (shown - margin), enough / (shown - least)) if detect else 0.0
     needed = int(np.ceil(len(y) * times**2))
     return Bounds(

@@ -86,6 +86,7 @@ def test_a_mistake_is_told_with_line_key_value_and_what_is_allowed(
         (LEAST.replace('"sales"', '"Sales 1"'), "pipelines/sales.toml:1: name: "),
         ("", "pipelines/sales.toml:1: name: is missing"),
         (LEAST.replace('task = "binary"', ""), "pipelines/sales.toml:3: data.task: is missing"),
+        (LEAST.replace("target", "targt"), "pipelines/sales.toml:5: data.targt: unknown key 'targt'"),
         (LEAST.replace('"binary"', '"multiclass"\npositive = "a"'), "pipelines/sales.toml:7: data.positive: "),
     ],
 )

@@ -136,6 +136,8 @@ def test_the_same_model_again_is_kept_out_however_few_the_rows() -> None:
     verdict = gate.decide(SPEC, judged(y, p, p))
     assert (verdict.decision, verdict.gain, verdict.lower) == ("KEEP", 0, 0)
     assert "version 1 stays champion" in verdict.headline
+    assert verdict.reasons[1] == "the two score alike whichever of these 5,000 rows are drawn"
+    assert verdict.power == 0
 
 
 def test_a_gain_that_is_too_small_is_kept_out() -> None:
