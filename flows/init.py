@@ -52,6 +52,7 @@ class InitResult(BaseModel):
     inbox: str
     rows: int
     columns: int
+    telling: tuple[str, ...]
     expectations: int
     target: str
     task: str
@@ -235,6 +236,7 @@ def _result(place: Place, facts: Profile, proposal: Proposal, expectations: int)
         suite=str(place.suite),
         inbox=str(place.inbox),
         rows=facts.rows,
+        telling=proposal.tellers,
         columns=len(facts.columns),
         expectations=expectations,
         target=goal.target,

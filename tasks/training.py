@@ -95,11 +95,12 @@ def together(training: pa.Table, validation: pa.Table) -> pa.Table:
 def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
     """The columns that may become features: all but target, drop, group and a key of one column.
 
-    A compound key's parts stay: carrier and origin say something, although together they name the row.
+    A compound key's parts stay: carrier and origin say something, although together they name the row; and so does
+    the time, of which the model sees the season and never the day itself.
     """
     out = {config.data.target, *config.data.drop, config.split.group}
     if len(config.data.key) == 1:
-        out |= set(config.data.key)
+        out |= {*config.data.key} - {config.data.time}
     names = tuple(name for name in schema.names if name not in out)
     if not names:
         raise TargetError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from tasks.dataset import hindsight, names
+from tasks.dataset import key as key_
 from tasks.dataset.schema import Schema, nearest, quote
 from tasks.dataset.target import Aim, aim
 from tasks.dataset.typing import typed_relation
@@ -67,7 +68,8 @@ class Proposal:
     @property
     def tellers(self) -> tuple[str, ...]:
         """The columns that may tell the target: what is dropped may not, nor what only names rows."""
-        out = {self.aim.target, self.group, *self.drop, *(self.key if len(self.key) == 1 else ())}
+        named = self.key if len(self.key) == 1 and self.key != (self.time,) else ()
+        out = {self.aim.target, self.group, *self.drop, *named}
         return tuple(name for name in self.schema.names if name not in out)
 
 
@@ -114,11 +116,11 @@ def _counts_rows(facts: Facts) -> bool:
 def _choose_key(
     con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts], wanted: Wanted
 ) -> None:
-    """One unique id, or an id (or an hour) and a time that are unique together; else none."""
+    """What a person said, or what the values show."""
     if wanted.key:
         _check_columns(profile, wanted.key, "--key", proposal.aim.target)
         proposal.key = tuple(dict.fromkeys(wanted.key))
-        twice = _not_unique(con, profile, proposal.key)
+        twice = key_.not_unique(con, profile, proposal.key)
         if twice > MOST_TWICE * profile.rows:
             raise UsageError(
                 f"--key {', '.join(wanted.key)}: {twice:,} of {profile.rows:,} rows share it with another or lack it",
@@ -129,40 +131,7 @@ def _choose_key(
             proposal.drop.pop(name, None)
         return
     open_ = [facts for facts in others if facts.name not in proposal.drop and facts.bad == 0]
-    ids = [facts for facts in open_ if names.is_id(facts.name) and facts.kind in ("integer", "text")]
-    single = [facts for facts in ids if facts.unique]
-    if single:
-        proposal.key = (single[0].name,)
-        restarts = "; if the next file starts over, drop it instead" if single[0].rises else ""
-        proposal.why["data.key"] = f"an id, different in every row; kept out of the features{restarts}"
-        return
-    whole = [facts for facts in open_ if facts.gaps == 0 and not facts.unique]
-    times = [facts for facts in whole if facts.kind in ("date", "timestamp") and names.event_time(facts.name)]
-    parts = [facts for facts in whole if _may_complete_a_key(facts)]
-    pairs = [(time.name, part.name) for time in times for part in parts]
-    for pair in pairs[:12]:
-        if _not_unique(con, profile, pair) == 0:
-            proposal.key = pair
-            proposal.why["data.key"] = "no two rows share both"
-            return
-    proposal.why["data.key"] = "no column names the rows"
-
-
-def _may_complete_a_key(facts: Facts) -> bool:
-    """Whether a column can name a row of one time: an id that comes back, or the hour of a day."""
-    if set(names.words(facts.name)) & names.HOURS:
-        return facts.kind == "integer" and facts.low == 0 and facts.high == 23
-    return facts.kind in ("integer", "text") and (names.is_id(facts.name) or _is_entity(facts))
-
-
-def _not_unique(con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[str]) -> int:
-    """How many rows share their values in `columns` with an earlier row, or lack one of them."""
-    schema = Schema(columns=tuple(profile.schema.column(name) for name in columns))
-    typed = typed_relation(profile.raw, schema, profile.missing, "")
-    parts = ", ".join(quote(name) for name in columns)
-    whole = " AND ".join(f"{quote(name)} IS NOT NULL" for name in columns)
-    row = con.execute(f"SELECT count(*) FROM (SELECT DISTINCT {parts} FROM ({typed}) WHERE {whole})").fetchone()
-    return profile.rows - int(row[0])
+    proposal.key, proposal.why["data.key"] = key_.choose(con, profile, open_)
 
 
 def _choose_time(
@@ -221,12 +190,6 @@ def _lacks(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal)
     return ""
 
 
-def _is_entity(facts: Facts) -> bool:
-    """Whether the column names someone who comes back in other rows."""
-    said = set(names.words(facts.name))
-    return names.is_entity(facts.name) or (bool(said) and said <= names.PEOPLE)
-
-
 def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
     """The id of someone who comes back: all rows of one stay in one part, or the model would know the judge's rows."""
     fitting = [
@@ -238,7 +201,7 @@ def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
         and facts.distinct >= 10
         and 1.01 * facts.distinct < facts.values
         and facts.gaps + facts.bad <= 0.01 * facts.rows
-        and _is_entity(facts)
+        and names.comes_back(facts.name)
         and facts.values <= ROWS_PER_ENTITY * facts.distinct
     ]
     if not fitting:
@@ -258,15 +221,18 @@ def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
 
 def _set_ids_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
     """Names of rows and of things with few rows each: a tree would learn them by heart."""
-    settled = {*proposal.drop, *proposal.key, proposal.group, proposal.time}
+    settled = {*proposal.drop, *(proposal.key if len(proposal.key) == 1 else ()), proposal.group, proposal.time}
     for facts in others:
         if facts.name in settled or facts.kind not in ("integer", "text"):
             continue
+        stays = "; it stays in the key" if facts.name in proposal.key else ""
         rare = facts.values < ROWS_PER_CODE * facts.distinct and facts.distinct > ROWS_PER_CODE
         if names.is_id(facts.name) and facts.unique:
             proposal.drop[facts.name] = "an id, different in every row"
-        elif (names.is_id(facts.name) or _is_entity(facts)) and rare:
-            proposal.drop[facts.name] = f"an id: {facts.distinct:,} different ones in {facts.values:,} rows"
+        elif (names.is_id(facts.name) or names.comes_back(facts.name)) and rare:
+            proposal.drop[facts.name] = f"an id: {facts.distinct:,} different ones in {facts.values:,} rows{stays}"
+        elif facts.name in proposal.key:
+            continue
         elif facts.kind == "text" and facts.distinct > max(50, facts.values / 2):
             proposal.drop[facts.name] = f"mostly different: {facts.distinct:,} values in {facts.values:,} rows"
 

@@ -12,7 +12,7 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ID = _set("id ids uuid guid key nbr nr no identifier ref reference sku ssn email iban vin isbn hash")
+ID = _set("id ids uid uuid guid pk key nbr nr no identifier ref reference sku ssn email iban vin isbn hash")
 ID_SUFFIXES = ("number", "num")
 COUNTERS = _set("index idx rownum rowname rownames row unnamed instant serial sno sr recnum obs")
 # who or what a row is about: their rows resemble each other, so they belong in one part of a split
@@ -108,6 +108,12 @@ def is_counter(name: str) -> bool:
 def is_entity(name: str) -> bool:
     """Whether the name is an id of someone or something that may come back in other rows."""
     return is_id(name) and bool(ENTITIES & set(words(name)))
+
+
+def comes_back(name: str) -> bool:
+    """Whether the column names someone or something that may come back in other rows."""
+    said = set(words(name))
+    return is_entity(name) or (bool(said) and said <= PEOPLE)
 
 
 def is_code(name: str) -> bool:

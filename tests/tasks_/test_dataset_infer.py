@@ -134,6 +134,37 @@ def test_a_unique_number_without_an_id_s_name_is_no_key() -> None:
     assert "population" not in found.drop
 
 
+@pytest.mark.parametrize(
+    ("when", "key", "why"),
+    [
+        (pd.date_range("2020-01-01", periods=100).strftime("%Y-%m-%d"), ("when",), "a row a day"),
+        (pd.date_range("2001-01-01", periods=400, freq="MS").strftime("%Y-%m-%d"), ("when",), "a row a day"),
+        (pd.date_range("1950-01-01", periods=100, freq="271D").strftime("%Y-%m-%d"), (), "when differs in each"),
+        (pd.date_range("2020-01-01", periods=100, freq="53min").strftime("%Y-%m-%d %H:%M"), (), "when differs in each"),
+    ],
+    ids=["days", "months", "days that may differ by chance", "moments"],
+)
+def test_days_name_the_rows_of_a_daily_table(when: pd.Index, key: tuple[str, ...], why: str) -> None:
+    found = propose(labels(np.arange(len(when)) * 1.5 % 31, when=list(when)), "y")
+    assert (found.key, found.time) == (key, "when")
+    assert why in found.why["data.key"]
+    assert "when" in found.tellers, "its season may tell"
+
+
+def test_an_id_with_few_rows_each_is_no_feature_even_in_a_compound_key() -> None:
+    nests = 120
+    frame = labels(
+        ["a", "b"] * nests,
+        **{
+            "Date Egg": [f"2020-{1 + i % 12:02}-{1 + i // 2 % 28:02}" for i in range(2 * nests)],
+            "Individual ID": [f"N{i // 2}A" for i in range(2 * nests)],
+        },
+    )
+    found = propose(frame, "y")
+    assert found.key == ("Date Egg", "Individual ID")
+    assert found.drop["Individual ID"] == "an id: 120 different ones in 240 rows; it stays in the key"
+
+
 def test_a_time_split_is_not_proposed_where_the_newest_rows_lack_a_class() -> None:
     days = pd.date_range("2020-01-01", periods=200).strftime("%Y-%m-%d")
     found = propose(labels(["a", "b"] * 75 + ["a"] * 50, day=list(days)), "y")

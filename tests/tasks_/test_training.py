@@ -30,10 +30,11 @@ def config(task: str = "binary", group: str = "", **data: object) -> PipelineCon
         ({}, {"y"}),
         ({"key": ["Order No"]}, {"y", "Order No"}),
         ({"key": ["Branch", "Placed at"]}, {"y"}),
+        ({"key": ["Placed at"], "time": "Placed at"}, {"y"}),
         ({"drop": ["Paid", "Zip"]}, {"y", "Paid", "Zip"}),
         ({"group": "Zip"}, {"y", "Zip"}),
     ],
-    ids=["target", "key of one column", "parts of a key", "drop", "group"],
+    ids=["target", "key of one column", "parts of a key", "the time as key", "drop", "group"],
 )
 def test_what_names_a_row_or_comes_after_it_is_no_feature(said: dict, out: set[str]) -> None:
     schema = shop.schema("binary")

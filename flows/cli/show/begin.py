@@ -67,12 +67,9 @@ def demo(result: DemoResult, screen: Screen) -> None:
 
 def init(result: InitResult, screen: Screen) -> None:
     """What was decided, and the files to read before one signs."""
-    # a key of one column and the group name rows; only a compound key's parts may tell something
-    names = {*(result.key if len(result.key) == 1 else ()), *filter(None, [result.group])}
-    kept = result.columns - 1 - len(names | {dropped.column for dropped in result.drop})
     screen.line(
         (f"{result.pipeline}: ", "bold"),
-        f"{plural(result.rows, 'row')}, {plural(result.columns, 'column')}; {kept} of them may tell ",
+        f"{plural(result.rows, 'row')}, {plural(result.columns, 'column')}; {len(result.telling)} of them may tell ",
         (result.target, "bold"),
     )
     positive = f", the probability is that of {result.positive!r}" if result.positive is not None else ""
