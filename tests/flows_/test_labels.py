@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections import Counter
@@ -14,6 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from flows import ingest as ingest_
+from flows.cli.screen import Screen
+from flows.cli.show.work import _arrived
 from flows.ingest.rows import take_in
 from flows.ingest.waiting import look
 from infra import settings as settings_
@@ -191,7 +194,10 @@ def test_ingest_says_what_became_of_labels_and_a_named_file_may_hold_some(
     again = ingest_.run(settings, config, [file])
     assert (again.exit_code(), again.batches[0].status) == (3, "refused")  # as rows, it is another batch
     assert "treadle ingest --labels" in again.batches[0].reason
-    assert ingest_.run(settings, config).exit_code() == 3
+    refused = ingest_.run(settings, config)
+    assert (refused.exit_code(), refused.labels.labels_in) == (3, 1)
+    _arrived(refused, Screen(out := io.StringIO()))
+    assert out.getvalue().startswith("ingested first: 0 rows of 0 batches, 0 late labels\n")
     assert ingest_.run(settings, config).exit_code() == 0
 
 

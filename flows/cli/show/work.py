@@ -119,7 +119,8 @@ def _arrived(result: IngestResult | None, screen: Screen) -> None:
     if result is None or not (result.batches or result.labels.batches):
         return
     told = f"{plural(result.accepted, 'row')} of {plural(len(result.batches), 'batch')}"
-    late = f", {plural(result.labels.labels_in, 'late label')}" if result.labels.batches else ""
+    labels = result.labels
+    late = f", {plural(labels.labels_in - labels.quarantined - labels.empty, 'late label')}" if labels.batches else ""
     screen.line(f"ingested first: {told}{late}")
     batches: list[BatchResult | LabelBatch] = [*result.batches, *result.labels.batches]
     for batch in batches:
