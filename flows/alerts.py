@@ -256,8 +256,9 @@ def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
 
 
 def _line(text: str, longest: int = LONGEST) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[:longest]} ..."
+    from flows.status.plain import clipped
+
+    return clipped(" ".join(text.split()), longest)
 
 
 def _send(messages: Mapping[Receiver, Message], told: Mapping[Receiver, int]) -> tuple[Delivery, ...]:

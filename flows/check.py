@@ -120,7 +120,8 @@ def _suite_and_data(
     try:
         columns = _columns(settings, newest)
     except DataError as error:
-        yield _problem(newest.name, error.message, named(error.way_out, config.name))
+        said = error.message.removeprefix(f"{newest.name}: ")
+        yield _problem(newest.name, said, named(error.way_out, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:

@@ -176,8 +176,8 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     def work(settings: Settings, pipeline: str) -> str:
         from flows.score import score
 
-        if not _has_champion(settings, pipeline):
-            return f"nothing was scored: {pipeline} has no champion yet"
+        if missing := _no_champion(settings, pipeline):
+            return f"nothing was scored: {missing}"
         result = score.fn(str(settings.home), pipeline, options.rescore)
         return f"{result.rows:,} rows scored by version {result.version}"
 
@@ -191,8 +191,8 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     def work(settings: Settings, pipeline: str) -> str:
         from flows.monitor import monitor
 
-        if not _has_champion(settings, pipeline):
-            return f"nothing was measured: {pipeline} has no champion yet"
+        if missing := _no_champion(settings, pipeline):
+            return f"nothing was measured: {missing}"
         result = monitor.fn(str(settings.home), pipeline)
         return f"retraining is due: {result.reason}" if result.due else "nothing is due"
 
@@ -226,11 +226,19 @@ def maintain(options: MaintainOptions = MAINTAIN) -> State[None]:
     return _carried_out(work)
 
 
-def _has_champion(settings: Settings, pipeline: str) -> bool:
-    """Asked first: a step that fails for want of one would leave an error on the run's page."""
+def _no_champion(settings: Settings, pipeline: str) -> str:
+    """Why there is none, and what helps; asked first: a step that fails for it would leave an error on the run's page.
+
+    Empty where there is one.
+    """
+    from flows.promote import nobody
     from infra.ledger import Ledger
 
-    return Ledger(settings.ledger).champion(pipeline) is not None
+    ledger = Ledger(settings.ledger)
+    if ledger.champion(pipeline) is not None:
+        return ""
+    error = nobody(ledger, pipeline)
+    return f"{error.message}; {error.way_out}"
 
 
 def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:

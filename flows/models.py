@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Version(BaseModel):
-    """A registered model and what the gate said of it; `declined` by whom and why, or empty."""
+    """A registered model and what the gate said of it; `declined` by whom and why, or empty.
+
+    `passed_over`: it was found better, waited for a person, and another one was promoted, or a newer one waits.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,6 +34,7 @@ class Version(BaseModel):
     run_id: str
     created_at: datetime
     declined: str = ""
+    passed_over: bool = False
     cleared_at: datetime | None = None
 
 
@@ -86,6 +90,8 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
     at_top = champion.version_to if champion else None
     waits, cleared = waiting(stores.ledger, config.name), stores.ledger.retired(config.name)
     declined = {version: f"{one.who}: {one.reason}" for version, one in stores.ledger.declined(config.name).items()}
+    settled = {one.version_to for one in stores.ledger.history(config.name)} | declined.keys()
+    settled |= {waits.version} if waits else set()
     history = tuple(
         Move(
             seq=one.seq,
@@ -116,6 +122,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
                 created_at=one.created_at,
                 cleared_at=cleared.get(one.version),
                 declined=declined.get(one.version, ""),
+                passed_over=one.decision == "PROMOTE" and one.version not in settled,
             )
             for one in stores.ledger.versions(config.name)
         ),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.errors import UsageError
+from tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
-    from infra.ledger import Ledger, Promotion, VersionRecord
+    from infra.ledger import Declined, Ledger, Promotion, VersionRecord
     from infra.settings import Settings
     from infra.stores import Stores
     from tasks.config import PipelineConfig
@@ -118,6 +118,33 @@ def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
         None,
     )
     return None if found is None or found.version in ledger.declined(pipeline) else found
+
+
+def nobody(ledger: Ledger, pipeline: str) -> NothingPromoted:
+    """Why a pipeline has no champion, and what helps."""
+    versions, declined, waits = ledger.versions(pipeline), ledger.declined(pipeline), waiting(ledger, pipeline)
+    said = f"{pipeline} has no champion"
+    if not versions:
+        return NothingPromoted(f"{said} yet", f"train one: treadle train -p {pipeline}")
+    if waits is not None:
+        return NothingPromoted(
+            f"{said}: version {waits.version} waits for a person to promote it",
+            f"promote it, or add --decline: treadle promote {waits.version} --reason '...' -p {pipeline}",
+        )
+    if declined:
+        return NothingPromoted(
+            f"{said}: {refusal(declined[max(declined)])}", f"train another: treadle train --again -p {pipeline}"
+        )
+    newest = versions[0]
+    return NothingPromoted(
+        f"{said}: its newest version, {newest.version}, is {newest.decision}",
+        f"see why: treadle report {newest.version} -p {pipeline}",
+    )
+
+
+def refusal(declined: Declined) -> str:
+    """Who declined which version, and why."""
+    return f"version {declined.version} was declined by {declined.who}: {declined.reason}"
 
 
 def move(

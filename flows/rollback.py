@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.errors import NothingPromoted, UsageError
+from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def run(
     and the champion stays. Raises NothingPromoted without a champion, UsageError where there is none before it or
     `to` was never one, Conflict where somebody else moved first.
     """
-    from flows.promote import move, settle
+    from flows.promote import move, nobody, settle
     from infra import stores as stores_
     from tasks import bundle
 
@@ -76,7 +76,7 @@ def run(
     settle(stores)
     history = stores.ledger.history(config.name)[::-1]
     if not history:
-        raise NothingPromoted(f"{config.name} has no champion yet", f"train one: treadle train -p {config.name}")
+        raise nobody(stores.ledger, config.name)
     newest = history[-1]
     now = newest.version_to
     note = Note(to=to, reason=reason.strip(), who=settings.who, newest=newest.seq)

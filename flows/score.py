@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from flows import events
 from flows.ingest import IngestResult, arrivals
-from flows.promote import settle
+from flows.promote import nobody, settle
 from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, this_run, transient
-from tasks.errors import NothingPromoted, UsageError
+from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -173,13 +173,7 @@ def resolve(home: str, pipeline: str, purpose: str) -> ModelRef:
     settle(stores)
     champion = stores.ledger.champion(pipeline)
     if champion is None:
-        if made := stores.ledger.versions(pipeline):
-            newest = made[0]
-            raise NothingPromoted(
-                f"{pipeline} has no champion: its newest version, {newest.version}, is {newest.decision}",
-                f"see why: treadle report {newest.version} -p {pipeline}",
-            )
-        raise NothingPromoted(f"{pipeline} has no champion yet", f"train one: treadle train -p {pipeline}")
+        raise nobody(stores.ledger, pipeline)
     return ModelRef(version=champion.version_to, digest=champion.digest, purpose=purpose)
 
 

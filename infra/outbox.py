@@ -64,7 +64,10 @@ def write_through(path: Path, batches: pa.RecordBatchReader) -> pa.RecordBatchRe
 def check(path: Path) -> None:
     """Refuse a format that we do not write before any work is done; raises UsageError."""
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path}: cannot write '{path.suffix}'", f"let the name end with one of {', '.join(FORMATS)}")
+        what = (
+            f"cannot write '{path.suffix}' files" if path.suffix else "its name has no ending that says how to write it"
+        )
+        raise UsageError(f"{path}: {what}", f"let the name end with one of {', '.join(FORMATS)}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file, for example predictions.csv")
 

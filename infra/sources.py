@@ -120,7 +120,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, path: Path, batch_id: str) -> RawTa
     view = "raw_" + re.sub(r"\W", "_", batch_id)
     ending = _ending(path)
     if _size(path) == 0:
-        raise DataError(f"{path.name} is empty", "send a file with a header and rows")
+        raise DataError(f"{path.name}: the file is empty", "send a file with a header and rows")
     _check_sidecar(path)
     try:
         if ending in PARQUET:
@@ -154,9 +154,10 @@ def _ending(path: Path, strict: bool = True) -> str:
     for ending in READABLE:
         if name.endswith(ending):
             return ending
-    if strict:
-        raise DataError(f"{path.name}: cannot read '{path.suffix}' files", f"send one of {', '.join(READABLE)}")
-    return ""
+    if not strict:
+        return ""
+    what = f"cannot read '{path.suffix}' files" if path.suffix else "its name has no ending that says how to read it"
+    raise DataError(f"{path.name}: {what}", f"send one of {', '.join(READABLE)}")
 
 
 @contextmanager

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Standing(BaseModel):
     """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
 
-    `files` wait in the sources, `waiting` is the version that waits for a person, `refused` the one that the gate
-    refused last, `verdict_page` the run that judged such a one, `alias` what is wrong with MLflow's; `stale`: no rows.
+    `files` wait in the sources, `waiting` is the version that waits for a person, `declined` says who declined which
+    where nobody is champion, `refused` is the one that the gate refused last, `verdict_page` the run that judged such a
+    one, `alias` what is wrong with MLflow's; `stale`: no rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +39,7 @@ class Standing(BaseModel):
     champion: Champion | None = None
     versions: int = 0
     waiting: int | None = None
+    declined: str = ""
     refused: Refused | None = None
     verdict_page: str = ""
     alias: str = ""
@@ -72,6 +74,7 @@ class StatusResult(BaseModel):
 def run(settings: Settings) -> StatusResult:
     """Look at everything once."""
     from flows import alerts, deployments
+    from infra import supervisor
 
     found, runs = servers.look(settings), servers.runs(settings)
     pipelines = tuple(look(settings, name, runs, waits=True) for name in names(settings))
@@ -82,7 +85,7 @@ def run(settings: Settings) -> StatusResult:
         servers=found,
         pipelines=pipelines,
         differs=differs,
-        needs=tuple(needs.of(pipelines, differs, up=up)),
+        needs=tuple(needs.of(pipelines, differs, up=up, fell=supervisor.fell(settings))),
         alerts=alerts.receivers(settings),
     )
 
@@ -97,7 +100,7 @@ def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: b
 
     What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
     """
-    from flows.promote import waiting
+    from flows.promote import refusal, waiting
     from flows.status import standing
     from flows.steps import open_workplace
 
@@ -108,6 +111,7 @@ def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: b
     stores = place.stores
     champion, better, refused = standing.champion(place), waiting(stores.ledger, name), standing.refused(place)
     versions, quarantine = stores.ledger.versions(name), standing.quarantine(place)
+    declined = {} if champion else stores.ledger.declined(name)
     judged = better or refused or (versions[0] if versions and champion is None else None)
     about = [kept.batch_id for kept in quarantine.kept] + ([f"version {judged.version}"] if judged else [])
     pages = {} if runs is None else _pages(stores, name, about)
@@ -117,6 +121,7 @@ def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: b
         champion=champion,
         versions=len(versions),
         waiting=better.version if better else None,
+        declined=refusal(declined[max(declined)]) if declined else "",
         refused=refused,
         verdict_page=pages.get(f"version {judged.version}", "") if judged else "",
         alias=_alias(stores, champion.version, waits=waits) if champion else "",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FAILED = ("FAILED", "CRASHED")
 NAMED = 3
+FELL = "`treadle up` was at work here and has ended without being told to: nothing watches the inboxes and schedules"
 
 
 class Item(BaseModel):
@@ -53,8 +54,10 @@ class Need(BaseModel):
     items: tuple[Item, ...] = ()
 
 
-def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool) -> Iterator[Need]:
-    """All needs, the home's own first."""
+def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool, fell: bool) -> Iterator[Need]:
+    """All needs, the home's own first; `fell`: what kept the home up has ended, and nobody told it to."""
+    if fell:
+        yield Need(pipeline="", kind="work", what=FELL, command="treadle up")
     if differs:
         more = f" (and {len(differs) - 1} more)" if len(differs) > 1 else ""
         yield Need(pipeline="", kind="deployment", what=f"{differs[0]}{more}", command="treadle up")
@@ -123,8 +126,14 @@ def _promotion(one: Standing) -> Iterator[tuple[str, str, Item]]:
             "treadle report",
             Item(id=f"{one.refused.version} refused", page=one.verdict_page),
         )
+    elif one.champion is None and one.declined:
+        about = Item(id=_known(one.declined), page=one.verdict_page)
+        yield f"no champion: {one.declined}", "treadle train --again", about
     elif one.champion is None and one.versions:
-        what = f"no champion: the gate promoted none of {one.versions:,} versions"
+        none = (
+            "did not promote the only version" if one.versions == 1 else f"promoted none of {one.versions:,} versions"
+        )
+        what = f"no champion: the gate {none}"
         yield what, "treadle report", Item(id=f"none of {one.versions}", page=one.verdict_page)
     if one.alias:
         kept = one.champion.version if one.champion else ""

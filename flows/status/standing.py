@@ -33,7 +33,8 @@ class Champion(BaseModel):
     """Who predicts: since when, how many days after it was registered, and what it is worth in `metric`.
 
     `value` is its holdout's. `realised` is what its recent predictions turned out to be worth, on so many `labels`,
-    when `treadle monitor` looked last; None where it has not yet, or there were no labels.
+    when `treadle monitor` looked last; None where it has not yet, or there were no labels. `labels_at`: when
+    labels came last, of whatever rows, since it is champion.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +48,7 @@ class Champion(BaseModel):
     labels: int
     monitored_at: datetime | None
     due: str
+    labels_at: datetime | None = None
 
 
 class Kept(BaseModel):
@@ -125,7 +127,15 @@ def champion(place: Workplace) -> Champion | None:
         labels=mine.recent.labelled if mine and mine.recent else 0,
         monitored_at=at if mine else None,
         due=mine.reason if mine else "",
+        labels_at=max((at for at in _labels(place) if at > move.at), default=None),
     )
+
+
+def _labels(place: Workplace) -> Iterator[datetime]:
+    """When labels came, in rows or late."""
+    ledger, pipeline = place.stores.ledger, place.config.name
+    yield from (one.at for one in ledger.batches(pipeline) if one.labelled)
+    yield from (one.at for one in ledger.label_batches(pipeline) if one.labels_in > one.empty + one.quarantined)
 
 
 def monitored(place: Workplace) -> Path:

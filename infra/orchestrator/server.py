@@ -221,7 +221,11 @@ def starting(settings: Settings) -> Iterator[None]:
 
 
 def _start(settings: Settings) -> bool:
-    """Start the server on its remembered port; False where somebody else did meanwhile."""
+    """Start the server on its remembered port; False where somebody else did meanwhile.
+
+    Raises UsageError for one that would be open to other machines without a login.
+    """
+    _ = settings.listen
     with starting(settings):
         if alive(settings):
             return False

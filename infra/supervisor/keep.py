@@ -50,6 +50,12 @@ def is_holder(settings: Settings) -> bool:
     return known is not None and known.pid == os.getpid()
 
 
+def fell(settings: Settings) -> bool:
+    """Whether an `up` of this home has ended, and nobody told it to."""
+    lock = folder(settings) / "up.lock"
+    return process.said(lock).home == str(settings.home) and process.holder(lock) is None
+
+
 def ready(settings: Settings, url: str) -> None:
     """Say in our lock that the home is up; `url` is Prefect's page."""
     with (folder(settings) / "up.lock").open("r+") as file:
@@ -266,7 +272,11 @@ def stop(settings: Settings) -> tuple[str, ...]:
 
 def down(settings: Settings) -> bool:
     """End a home's `up` and all that it keeps but Prefect's server; whether there was anything to end."""
-    up = process.end(folder(settings) / "up.lock", DOWN_SECONDS)
+    lock = folder(settings) / "up.lock"
+    up = process.end(lock, DOWN_SECONDS)
+    if fell(settings) and (file := process.take(lock)) is not None:
+        with file:
+            process.write(file, process.Known())
     return bool(stop(settings)) or up
 
 
@@ -281,7 +291,7 @@ def answers(url: str) -> bool:
 
 
 def _scratch(settings: Settings) -> Path:
-    """Where a worker and its runs keep what they need for a while; what killed ones have left goes with no run alive."""
+    """Where a worker and its runs keep what they need for a while; what killed ones left goes with no run alive."""
     place = folder(settings) / "tmp"
     if process.PROCESSES.is_dir() and not process.runs(settings.home):
         shutil.rmtree(place, ignore_errors=True)

@@ -268,8 +268,9 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
                 deployments.start(settings, config.name, work)
             eventually(lambda: all(over(run) for run in runs(settings)))
         ends = {run.name: run.state.message for run in runs(settings) if run.state and run.state.is_completed()}
-        assert ends[f"monitor {config.name}"] == f"nothing was measured: {config.name} has no champion yet"
-        assert ends[f"score {config.name}"] == f"nothing was scored: {config.name} has no champion yet"
+        nobody = f"{config.name} has no champion yet; train one: treadle train -p {config.name}"
+        assert ends[f"monitor {config.name}"] == f"nothing was measured: {nobody}"
+        assert ends[f"score {config.name}"] == f"nothing was scored: {nobody}"
         assert ends[f"maintain {config.name}"] == "nothing to clear up"
         assert "ERROR" not in (settings.state / "worker.log").read_text()
     finally:

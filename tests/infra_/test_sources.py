@@ -66,7 +66,7 @@ def test_a_text_file_is_read_as_it_came(
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("empty.csv", b"", "empty.csv is empty"),
+        ("empty.csv", b"", "empty.csv: the file is empty"),
         ("blank.csv", b"\n\n", "no header"),
         (
             "headless.csv",
@@ -87,6 +87,7 @@ def test_a_text_file_is_read_as_it_came(
         ("cut.csv.gz", gzip.compress(b"a,b\n" + bytes(range(48, 58)) * 999, mtime=0)[:-9], "truncated gzip"),
         ("text.csv.gz", b"a,b\n1,2\n", "truncated gzip"),
         ("book.xlsx", b"PK", "cannot read '.xlsx' files"),
+        ("october", b"x\n1\n", "october: its name has no ending that says how to read it"),
         ("junk.parquet", b"PAR1junkjunkjunkPAR1", "damaged or truncated Parquet"),
     ],
 )

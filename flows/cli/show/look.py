@@ -25,7 +25,7 @@ def models(result: ModelsResult, screen: Screen) -> None:
             (
                 "champion" if one.champion else "gone" if one.cleared_at else "",
                 one.version,
-                f"{one.decision}, declined" if one.declined else one.decision,
+                f"{one.decision}{', declined' if one.declined else ', passed over' if one.passed_over else ''}",
                 one.metric,
                 one.value,
                 one.champion_value,

@@ -75,7 +75,12 @@ def _realised(one: Champion, pipeline: str) -> str:
         return f"not known: nobody has looked at this champion yet (treadle monitor -p {pipeline})"
     looked = f"looked at {one.monitored_at.astimezone():%Y-%m-%d %H:%M}"
     if one.realised is None:
-        return f"not known: no labels have come ({looked})"
+        why = "no labels have come"
+        if one.labels_at is not None and one.labels_at > one.monitored_at:
+            why = f"labels have come since it was looked at; look again: treadle monitor -p {pipeline}"
+        elif one.labels_at is not None:
+            why = "the labels that have come are of rows that it did not predict"
+        return f"not known: {why} ({looked})"
     bounds = f"{figure(one.realised.lower)} to {figure(one.realised.upper)}"
     return f"{one.metric} {figure(one.realised.value)} ({bounds}) on {plural(one.labels, 'label')}, {looked}"
 

@@ -1,0 +1,204 @@
+"""What people read says what is so: of versions that wait, were declined or passed over, of labels, of files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows import alerts, models, monitor, promote, score, status
+from flows.cli import show
+from flows.cli.screen import Screen
+from flows.cli.show.status import _realised as realised
+from flows.status.standing import Champion
+from infra import outbox, stores, supervisor
+from infra.ledger import VersionRecord
+from infra.supervisor import process
+from tasks import config as config_
+from tasks.errors import NothingPromoted, UsageError
+from tests.projects import inbox, project, tumours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.settings import Settings
+    from tasks.config import PipelineConfig
+
+    Clinic = tuple[Settings, PipelineConfig]
+
+
+def judged(version: int, decision: str, against: int | None = None) -> VersionRecord:
+    """A version as the gate leaves it in the ledger."""
+    texts = dict.fromkeys(("run_id", "metric", "data_version", "bundle", "digest"), "")
+    return VersionRecord(
+        pipeline="clinic",
+        version=version,
+        run_key=f"run {version}",
+        decision=decision,
+        headline="so it is",
+        value=0.9,
+        champion_value=0.8,
+        result=json.dumps({"against": against}),
+        created_at=datetime.now(UTC),
+        **texts,
+    )
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_why_nobody_predicts_is_said_with_what_helps(home: Path) -> None:
+    settings, config = project(home, tumours(), "Malignant")
+    ledger = stores.open(settings, config.name).ledger
+
+    def refusal() -> tuple[str, str]:
+        with pytest.raises(NothingPromoted) as raised:
+            score.run(settings, config)
+        return raised.value.message, raised.value.way_out
+
+    assert refusal() == ("clinic has no champion yet", "train one: treadle train -p clinic")
+    ledger.add_version(judged(1, "KEEP"))
+    assert refusal() == (
+        "clinic has no champion: its newest version, 1, is KEEP",
+        "see why: treadle report 1 -p clinic",
+    )
+    (need,) = (one for one in status.run(settings).needs if one.kind == "promotion")
+    assert need.what == "no champion: the gate did not promote the only version"
+    ledger.add_version(judged(2, "PROMOTE"))
+    assert refusal() == (
+        "clinic has no champion: version 2 waits for a person to promote it",
+        "promote it, or add --decline: treadle promote 2 --reason '...' -p clinic",
+    )
+    promote.run(settings, config, 2, "too slow", decline=True)
+    message, way_out = refusal()
+    assert message == f"clinic has no champion: version 2 was declined by {settings.who}: too slow"
+    assert way_out == "train another: treadle train --again -p clinic"
+    (need,) = (one for one in status.run(settings).needs if one.kind == "promotion")
+    assert need.what == f"no champion: version 2 was declined by {settings.who}: too slow"
+    assert need.command == "treadle train --again -p clinic"
+
+
+def test_a_version_that_waited_until_another_was_promoted_was_passed_over(clinic: Clinic) -> None:
+    settings, config = clinic
+    ledger = stores.open(settings, config.name).ledger
+    ledger.add_version(judged(3, "PROMOTE", against=2))
+    ledger.add_version(judged(4, "KEEP", against=2))
+
+    def verdicts() -> dict[int, str]:
+        out = io.StringIO()
+        known = models.run(settings, config)
+        show.models(known, Screen(out))
+        table = out.getvalue().partition("Champions")[0]
+        lines = [[cell.strip() for cell in line.split("│")] for line in table.splitlines() if "│" in line]
+        assert known.waiting == (3 if not any(one.passed_over for one in known.versions) else None)
+        return {int(cells[2]): cells[3] for cells in lines if cells[2].isdigit()}
+
+    assert verdicts() == {4: "KEEP", 3: "PROMOTE", 2: verdicts()[2], 1: "PROMOTE"}
+    promote.run(settings, config, 1, "the other one")
+    assert verdicts()[3] == "PROMOTE, passed over"
+    assert verdicts()[1] == "PROMOTE", "it has been champion"
+
+
+def champion(labels_at: datetime | None, monitored_at: datetime | None) -> Champion:
+    moment = datetime(2026, 11, 25, tzinfo=UTC)
+    return Champion(
+        version=1,
+        since=moment,
+        age_days=1.0,
+        metric="roc_auc",
+        value=0.9,
+        realised=None,
+        labels=0,
+        monitored_at=monitored_at,
+        due="",
+        labels_at=labels_at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("came", "looked", "said"),
+    [
+        (None, 26, "no labels have come ("),
+        (25, 26, "the labels that have come are of rows that it did not predict ("),
+        (27, 26, "labels have come since it was looked at; look again: treadle monitor -p clinic ("),
+        (27, None, "nobody has looked at this champion yet (treadle monitor -p clinic)"),
+    ],
+)
+def test_it_is_said_why_it_is_not_known_what_predictions_were_worth(
+    came: int | None, looked: int | None, said: str
+) -> None:
+    moments = (None if day is None else datetime(2026, 11, day, tzinfo=UTC) for day in (came, looked))
+    assert realised(champion(*moments), "clinic").startswith(f"not known: {said}")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_labels_of_rows_that_nobody_predicted_are_not_taken_for_none(clinic: Clinic) -> None:
+    settings, _ = clinic
+    file = settings.home / "pipelines" / "clinic.toml"
+    text = re.sub(r"(\[labels\]\n)source = .*", r'\1source = "late/*.csv"', file.read_text())
+    file.write_text(text)
+    (settings.home / "late").mkdir()
+    tumours()[["Tumour ID", "Malignant"]][:9].to_csv(settings.home / "late" / "november.csv", index=False)
+    monitor.run(settings, config_.load(file))
+    (one,) = status.run(settings).pipelines
+    assert one.champion is not None
+    assert (one.champion.realised, one.champion.labels_at is None) == (None, False)
+
+
+def test_an_up_that_was_killed_is_missed_until_it_is_told_to_end(clinic: Clinic) -> None:
+    settings, _ = clinic
+    lock = supervisor.folder(settings) / "up.lock"
+    assert status.run(settings).needs == ()
+    code = (
+        "import os, signal, sys; from pathlib import Path; from infra import settings, supervisor; "
+        f"home = settings.at(Path({str(settings.home)!r}))\n"
+        "with supervisor.held(supervisor.folder(home) / 'up.lock', home.home, for_life=True):\n"
+        "    supervisor.ready(home, 'http://127.0.0.1:4200'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -9
+    (need,) = status.run(settings).needs
+    assert (need.pipeline, need.command) == ("", "treadle up")
+    assert "nothing watches the inboxes" in need.what
+    supervisor.down(settings)
+    assert process.said(lock).home == ""
+    assert status.run(settings).needs == ()
+
+
+@pytest.mark.parametrize(
+    ("title", "longest", "cut"),
+    [
+        ("treadle: clinic: the gate refused it", 200, "treadle: clinic: the gate refused it"),
+        ("treadle: clinic: the gate refused it", 24, "treadle: clinic: the ..."),
+        ("treadle: clinic: the gate refused it", 16, "treadle: clinic ..."),
+        ("a" * 40, 10, "aaaaaaaaaa ..."),
+    ],
+)
+def test_a_title_is_cut_between_words(title: str, longest: int, cut: str) -> None:
+    assert alerts._line(title, longest) == cut
+
+
+def treadle(home: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "flows.cli", *words]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TREADLE_", "PREFECT_"))}
+    return subprocess.run(command, cwd=home, env={**kept, **extra}, capture_output=True, text=True, check=False)
+
+
+def test_a_server_that_would_be_open_to_all_is_refused_before_it_is_said_to_start(clinic: Clinic) -> None:
+    done = treadle(clinic[0].home, "train", TREADLE_HOST="0.0.0.0")
+    assert done.returncode == 2
+    assert "TREADLE_HOST=0.0.0.0 would let other machines in" in done.stderr
+    assert "starting" not in done.stderr
+
+
+def test_a_file_is_named_once_and_one_without_an_ending_is_said_to_be_so(home: Path) -> None:
+    project(home, tumours(), "Malignant")
+    (inbox(home) / "empty.csv").touch()
+    assert "problem: empty.csv: the file is empty" in treadle(home, "check").stdout
+    with pytest.raises(UsageError, match="october: its name has no ending that says how to write it"):
+        outbox.check(home / "october")
