@@ -6,6 +6,7 @@ a replay changes nothing and a reader sees all of them or none.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,7 +101,10 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
     from infra import outbox, sources
 
     if not input.is_file():
-        raise UsageError(f"--input {input}: there is no such file", "name a CSV or Parquet file")
+        what = "is a folder" if input.is_dir() else "there is no such file"
+        raise UsageError(f"--input {input}: {what}", "name a CSV or Parquet file")
+    if not os.access(input, os.R_OK):
+        raise UsageError(f"--input {input}: no right to read it", "change its rights")
     outbox.check(output)
     if output.exists() and output.samefile(input):
         raise UsageError(f"--output {output} is the input itself", "name another file")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PREFIX = "TREADLE_"
 FAILPOINT = f"{PREFIX}FAILPOINT"
 LOOPBACK = "127.0.0.1"
+MLFLOW_PORT = 5001
+"""Where MLflow's pages are looked for while no `up` has said where it put them: docs/operation.md starts them so."""
 PASSWORD_LENGTH = 12
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from infra import failpoint, sqlite
 from infra.knock import knock
-from infra.settings import set_environment, shown
+from infra.settings import LOOPBACK, MLFLOW_PORT, set_environment, shown
 from tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
@@ -270,10 +270,11 @@ class Tracking:
             return file if file.exists() else None
 
     def run_url(self, run_id: str) -> str:
-        """Where MLflow's UI shows the run: on the server that `up` keeps, or kept; else on its default port."""
+        """Where MLflow's UI shows the run: by `up` now or at last; else where docs/operation.md starts its pages."""
         from infra import supervisor
 
-        kept = supervisor.said(supervisor.folder(self.settings) / "mlflow.lock").url or "http://127.0.0.1:5000"
+        known = supervisor.said(supervisor.folder(self.settings) / "mlflow.lock")
+        kept = known.url or f"http://{LOOPBACK}:{MLFLOW_PORT}"
         base = self.settings.tracking if self.settings.tracking.startswith("http") else kept
         with quiet():
             return f"{shown(base).rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.settings import LOOPBACK, MLFLOW_PORT
 from tasks.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 GRACE_SECONDS = 6.0
-MLFLOW_PORT = 5001
-MLFLOW_ADDRESS = f"http://127.0.0.1:{MLFLOW_PORT}"
+MLFLOW_ADDRESS = f"http://{LOOPBACK}:{MLFLOW_PORT}"
 
 
 @dataclass(frozen=True)

@@ -180,8 +180,9 @@ def test_an_answer_never_replaces_what_people_brought(life: Life, tmp_path: Path
     for output in (asked, among):
         with pytest.raises(UsageError, match="--output"):
             score.run(life.settings, life.config, input=asked, output=output)
-    with pytest.raises(UsageError, match="no such file"):
-        score.run(life.settings, life.config, input=tmp_path / "gone.csv", output=tmp_path / "a.csv")
+    for name, what in (("gone.csv", "no such file"), ("", "is a folder")):
+        with pytest.raises(UsageError, match=what):
+            score.run(life.settings, life.config, input=tmp_path / name, output=tmp_path / "a.csv")
     assert asked.read_bytes() == before
     assert not among.exists()
 

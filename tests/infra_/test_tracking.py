@@ -151,7 +151,8 @@ def test_the_report_is_a_file_once_it_is_logged(tracking: Tracking, tmp_path: Pa
 
 def test_a_run_has_an_address_in_the_ui(tracking: Tracking) -> None:
     run_id = tracking.open_run("address", "x", {})
-    assert tracking.run_url(run_id).endswith(f"/#/experiments/{tracking.experiment_id}/runs/{run_id}")
+    page = f"http://127.0.0.1:5001/#/experiments/{tracking.experiment_id}/runs/{run_id}"
+    assert tracking.run_url(run_id) == page, "as docs/operation.md starts the pages"
 
 
 def test_an_experiment_deleted_in_the_ui_is_restored(settings: Settings) -> None:
