@@ -266,7 +266,9 @@ def stop(settings: Settings) -> tuple[str, ...]:
             process.end_runs(settings.home)
         if process.end(folder(settings) / f"{name}.lock"):
             ended.append(title)
-    _scratch(settings)
+        if name == "worker":
+            process.end_runs(settings.home)  # which it was just starting
+            _clear(settings)
     return tuple(ended)
 
 
@@ -291,11 +293,17 @@ def answers(url: str) -> bool:
 
 
 def _scratch(settings: Settings) -> Path:
-    """Where a worker and its runs keep what they need for a while; what killed ones left goes with no run alive."""
+    """Where a worker and its runs keep what they need for a while."""
+    place = _clear(settings)
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _clear(settings: Settings) -> Path:
+    """Take away what a worker and runs that were killed have left, unless a run is alive; the place."""
     place = folder(settings) / "tmp"
     if process.PROCESSES.is_dir() and not process.runs(settings.home):
         shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True, exist_ok=True)
     return place
 
 

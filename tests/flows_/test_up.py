@@ -166,7 +166,7 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
     kept_for_a_while = supervisor.folder(place) / "tmp"
     assert list(kept_for_a_while.iterdir()), "what the killed ones had no time to clear away"
     treadle(place.home, "down")
-    assert not list(kept_for_a_while.iterdir())
+    assert not kept_for_a_while.exists()
 
 
 def test_up_ends_with_its_children_when_it_is_told_to_and_when_its_home_is_moved(place: Settings) -> None:
