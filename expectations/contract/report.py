@@ -45,6 +45,11 @@ class ValidationReport:
     warnings: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Those of the sentences that tell of rules which sent rows to quarantine."""
+        return tuple(one.sentence for one in self.outcomes if not one.passed and one.severity == "critical")
+
     def document(self) -> dict[str, JsonValue]:
         """The report as JSON, for MLflow and for people's own tools."""
         return {

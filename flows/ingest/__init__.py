@@ -109,7 +109,7 @@ def publish(pipeline: str, rows: list[BatchResult], late: list[LabelBatch]) -> N
     if rows:
         create_table_artifact(
             key=f"ingest-{pipeline}".lower().replace("_", "-"),
-            table=[batch.model_dump(mode="json", exclude={"warnings"}) for batch in rows],
+            table=[batch.model_dump(mode="json", exclude={"refusals", "warnings"}) for batch in rows],
             description=f"Batches of {pipeline}: rows in = accepted + quarantined + duplicates",
         )
     if late:

@@ -43,6 +43,7 @@ class BatchResult(BaseModel):
     labelled: int
     joined: int = 0
     reason: str = ""
+    refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -118,6 +119,7 @@ def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchRe
         else:
             tables.overwrite_batch("rows", batch.batch_id, validation.accepted_reader(arrived))
     data = place.config.data
+    broken = () if report.refused else report.refusals
     return BatchResult(
         label=batch.label,
         batch_id=batch.batch_id,
@@ -130,7 +132,8 @@ def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchRe
         labelled=report.labelled,
         joined=0 if report.refused else tables.labels_before(batch.batch_id, data.target, data.key),
         reason=report.refused + _labels_perhaps(place, validation),
-        warnings=report.warnings,
+        refusals=broken,
+        warnings=tuple(said for said in report.warnings if said not in broken),
     )
 
 
@@ -168,7 +171,7 @@ def sentence(batch: BatchResult) -> str:
     if batch.quarantined:
         parts.append(f"{batch.quarantined:,} quarantined")
     if batch.duplicates:
-        parts.append(f"{batch.duplicates:,} duplicates")
+        parts.append(f"{batch.duplicates:,} duplicate{'' if batch.duplicates == 1 else 's'}")
     if batch.joined:
         parts.append(f"{batch.joined:,} find their label waiting")
     return f"{batch.label}: " + ", ".join(parts)

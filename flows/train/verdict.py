@@ -77,7 +77,7 @@ def package(ref: RunRef) -> None:
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
     )
     stores.tracking.log_trials(run_id, problem.metric, found.finished)
-    stores.tracking.log_dataset(run_id, ref.pipeline, str(place.config.data.source), ref.data_version)
+    stores.tracking.log_dataset(run_id, ref.pipeline, _named(place.config.data.source), ref.data_version)
     keep_contract(bench, place)
     candidate, folder = bench.folder / "candidate", bench.folder / "bundle"
     rows, expected = bundle.golden(candidate)
@@ -265,6 +265,10 @@ def keep_contract(bench: Workbench, place: Workplace) -> None:
         bench.put_text(f"artifacts/contract/{batch.label}-{batch.batch_id}.json", batch.validation)
 
 
+def _named(source: str | tuple[str, ...]) -> str:
+    return source if isinstance(source, str) else ", ".join(source)
+
+
 def known(value: float) -> float | None:
     """None for NaN: what is not defined has no number in a database or in JSON."""
     return None if math.isnan(value) else value
@@ -274,8 +278,8 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
     """What people read beside the version in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
-        *(f"- {reason}" for reason in verdict.reasons),
-        f"{verdict.rows:,} holdout rows, read {scores.holdout_reads} time(s).",
+        *(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline),
+        f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
         f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
     ]
     return "\n\n".join(lines)
@@ -287,7 +291,7 @@ def show_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) 
     values = {who: scores.of(who, verdict.metric) for who in scores.holdout}
     rows = [f"| {who} | {value:.4f} |" for who, value in values.items() if value is not None]
     table = "\n".join([f"| who | {verdict.metric} |", "|---|---|", *rows])
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
+    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline)
     create_markdown_artifact(
         key=f"verdict-{name}",
         markdown=f"## {verdict.decision}: {verdict.headline}\n\n{table}\n\n{reasons}",

@@ -57,6 +57,10 @@ def test_rows_in_are_accepted_quarantined_or_duplicates(clinic: Project) -> None
     assert (wide["columns"], wide["values"]) == (["mean radius"], ["wide"])
     assert "mean radius" in str(negative["reason"])
     assert negative["_ordinal"] == 1
+    (batch,) = result.batches
+    assert len(batch.refusals) == 2
+    assert all("mean radius" in told for told in batch.refusals)
+    assert all("mean radius" not in told for told in batch.warnings), "they have refused rows, which is no warning"
 
 
 def test_the_same_content_under_another_name_does_nothing(clinic: Project) -> None:

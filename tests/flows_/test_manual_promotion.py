@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flows import models, promote, train
+from flows.cli import show
+from flows.cli.screen import Screen
 from infra import stores
 from infra.ledger import VersionRecord
 from tasks import config as config_
@@ -81,6 +84,11 @@ def test_a_model_beyond_the_limits_is_refused_with_the_figures(home: Path) -> No
     assert (result.decision, result.promoted, result.exit_code()) == ("REFUSED", False, 4)
     assert "MB (gate.max_model_mb: 1e-06)" in result.headline
     assert any("ms on this machine (gate.max_ms_per_1000_rows: 0.001)" in reason for reason in result.reasons)
+    show.train(result, Screen(out := io.StringIO()))
+    assert out.getvalue().count("gate.max_model_mb: 1e-06") == 2, "in the headline and, as there are more, among all"
+    refused = result.model_copy(update={"reasons": (result.headline, "another")})
+    show.train(refused, Screen(out := io.StringIO()))
+    assert out.getvalue().count("gate.max_model_mb: 1e-06") == 1
 
 
 def judged(version: int, decision: str, against: int | None) -> VersionRecord:

@@ -52,7 +52,10 @@ def backup(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty folder, or one to be made.")],
     as_json: Json = False,
 ) -> int:
-    """Back up the project to a folder, with a hash of every file, while everything goes on."""
+    """Back up the project to a folder while everything goes on.
+
+    Every file is kept with its hash, which restore compares.
+    """
     from flows.cli import show
 
     def verb() -> BackupResult:
@@ -74,7 +77,10 @@ def restore(
     ] = Path(),
     as_json: Json = False,
 ) -> int:
-    """Make a project of a backup, in an empty folder; every file is compared with its hash."""
+    """Make a project of a backup, in an empty folder.
+
+    Every file is compared with its hash.
+    """
     from flows.cli import show
 
     def verb() -> BackupResult:

@@ -42,7 +42,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is up, and leave it at work.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Run the project: servers, a worker, and what each pipeline's file says of when.
+    """Run the project: servers, a worker, its schedules.
 
     Files that arrive are taken in and scored; what is killed is started again. Where it is up already, the
     deployments are brought up to date.
@@ -82,7 +82,7 @@ def alerts(
 
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle down"))
 def down(context: typer.Context, *, as_json: Json = False) -> int:
-    """End what `treadle up` keeps alive, and the Prefect servers that this home started.
+    """End what `treadle up` keeps alive, and this home's servers.
 
     Those of homes under its .treadle/ end too. The next command starts what it needs.
     """

@@ -28,6 +28,9 @@ def ingest(result: IngestResult, screen: Screen) -> None:
         rows.append(("all", "", result.rows_in, result.accepted, result.quarantined, result.duplicates, labelled))
     screen.table(columns, rows)
     _labels(result.labels, screen)
+    for one in result.batches:
+        for told in one.refusals:
+            screen.line((f"{one.label}: ", "bold"), ("rows refused", "red"), f": {told}")
     batches: list[BatchResult | LabelBatch] = [*result.batches, *result.labels.batches]
     for batch in batches:
         if batch.reason:
@@ -84,7 +87,8 @@ def train(result: TrainResult | NotDue, screen: Screen) -> None:
         screen.line("this run is finished already (same data, config and seed); --again makes another")
     screen.line(judged(result.decision), ("  ", ""), (result.headline, "bold"))
     for reason in result.reasons:
-        screen.line(f"  - {reason}")
+        if reason != result.headline:
+            screen.line(f"  - {reason}")
     chair = f"champion (version {result.against})" if result.against is not None else "champion: none yet"
     scores: list[tuple[str, float | None]] = [(f"challenger (version {result.version})", result.value)]
     scores.append((chair, result.champion_value if result.against is not None else None))
