@@ -32,6 +32,7 @@ def choose(con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[F
     times = [facts for facts in whole if facts.kind in ("date", "timestamp") and names.event_time(facts.name)]
     parts = [facts for facts in whole if _may_complete(facts)]
     pairs = [(time.name, part.name) for time in times for part in parts]
+    pairs += [(time.name, place.name) for time in times for place in whole if _may_have_a_row_each(time, place)]
     for pair in pairs[:MOST_PAIRS]:
         if not_unique(con, profile, pair) == 0:
             return pair, "no two rows share both"
@@ -61,7 +62,22 @@ def _may_complete(facts: Facts) -> bool:
     return facts.kind in ("integer", "text") and (names.is_id(facts.name) or names.comes_back(facts.name))
 
 
+def _may_have_a_row_each(time: Facts, place: Facts) -> bool:
+    """Whether a column names places or things (shops, cities) of which each has a row a time, and not by chance."""
+    if place.kind not in ("integer", "text") or not (names.is_open(place.name) or names.is_code(place.name)):
+        return False
+    return _never_by_chance(time.rows, time.distinct * place.distinct)
+
+
 def _regular(facts: Facts) -> bool:
-    """Whether dates that fell at random would not be all different: n of d days are with exp(-n^2 / 2d), at most."""
+    """Whether dates are a row a day, week or month, and not of any days."""
     days = (date.fromisoformat(str(facts.high)[:10]) - date.fromisoformat(str(facts.low)[:10])).days + 1
-    return facts.rows**2 >= 10 * days
+    return _never_by_chance(facts.rows, days)
+
+
+def _never_by_chance(rows: int, cells: int) -> bool:
+    """Whether rows that fell at random would not be all apart: n in d cells are with exp(-n^2 / 2d) at most, here e^-5.
+
+    The birthday problem.
+    """
+    return rows**2 >= 10 * cells

@@ -18,7 +18,7 @@ COUNTERS = _set("index idx rownum rowname rownames row unnamed instant serial sn
 # who or what a row is about: their rows resemble each other, so they belong in one part of a split
 ENTITIES = _set(
     """
-    patient customer client user member subject person participant household family student pupil employee
+    patient customer cust client user member subject person participant household family student pupil employee
     worker account owner player driver rider passenger donor applicant borrower policy policyholder device
     machine engine unit vehicle sensor session visitor card order invoice encounter transaction loan
     respondent mother child

@@ -151,6 +151,15 @@ def test_days_name_the_rows_of_a_daily_table(when: pd.Index, key: tuple[str, ...
     assert "when" in found.tellers, "its season may tell"
 
 
+@pytest.mark.parametrize(("shops", "key"), [(6, ("day", "Store")), (60, ())], ids=["each day each", "now and then"])
+def test_the_day_and_the_shop_name_a_row_where_each_shop_has_one_a_day(shops: int, key: tuple[str, ...]) -> None:
+    days = pd.date_range("2020-01-01", periods=600).strftime("%Y-%m-%d")
+    cells = [(day, f"S{shop}") for day in days for shop in range(shops)]
+    picked = np.random.default_rng(0).choice(len(cells), 200 if shops > 6 else len(cells), replace=False)
+    told = {"day": [cells[one][0] for one in picked], "Store": [cells[one][1] for one in picked]}
+    assert propose(labels(np.arange(len(picked)) * 1.5 % 31, **told), "y").key == key
+
+
 def test_an_id_with_few_rows_each_is_no_feature_even_in_a_compound_key() -> None:
     nests = 120
     frame = labels(
