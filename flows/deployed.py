@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows import ways_out
 from flows.steps import AWAY
-from tasks.errors import TreadleError
+from tasks.errors import DataError, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +137,8 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
         result = ingest.fn(str(settings.home), pipeline, paths, options.labels)
         files = [*(one.status for one in result.batches), *(one.status for one in result.labels.batches)]
         refused = sum(status in {"refused", "unreadable"} for status in files)
+        if result.closed:  # a person's turn, and tried again; all else was taken in
+            raise DataError("; ".join(result.closed), "give the right to read it, or take it away")
         return (
             f"{len(files)} new {'file' if len(files) == 1 else 'files'}: {result.accepted:,} rows accepted, "
             f"{result.quarantined:,} quarantined, {result.labels.new + result.labels.revised:,} labels new or revised"

@@ -43,12 +43,13 @@ class IngestResult(BaseModel):
     labels: LabelsResult
     skipped: int
     refused_before: tuple[str, ...]
+    closed: tuple[str, ...]
     data_version: str
 
     def exit_code(self) -> int:
-        """3 when a batch that was named or waited was refused whole, else 0."""
+        """3 when a batch that was named or waited was refused whole, or could not be read, else 0."""
         ends = {batch.status for batch in self.batches} | {batch.status for batch in self.labels.batches}
-        return 3 if self.refused_before or ends - {"accepted"} else 0
+        return 3 if self.refused_before or self.closed or ends - {"accepted"} else 0
 
 
 def run(
@@ -70,6 +71,8 @@ def run(
 def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False) -> IngestResult:
     """Take new batches through the contract into rows, labels and quarantine; the same content twice does nothing."""
     waiting = look(home, pipeline, paths or [], labels)
+    for told in waiting.closed:
+        events.emit("ingest", told)
     rows: list[BatchResult] = []
     late: list[LabelBatch] = []
     for number, batch in enumerate(waiting.new):
@@ -148,5 +151,6 @@ def summarise(
         labels=LabelsResult.of(late),
         skipped=waiting.skipped,
         refused_before=waiting.refused_before,
+        closed=waiting.closed,
         data_version=data_version,
     )

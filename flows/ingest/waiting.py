@@ -34,13 +34,17 @@ class BatchRef(BaseModel):
 
 
 class Waiting(BaseModel):
-    """What was found: new batches, how many were seen before, and which of those named were refused then."""
+    """What was found: new batches, how many were seen before, which of those named were refused then.
+
+    `closed` are files that nobody lets us read, with the system's word: they keep none of the others waiting.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     new: tuple[BatchRef, ...]
     skipped: int
     refused_before: tuple[str, ...]
+    closed: tuple[str, ...] = ()
 
 
 @task(name="look for batches", task_run_name="look for batches")
@@ -56,7 +60,8 @@ def look(home: str, pipeline: str, paths: list[str], as_labels: bool = False) ->
     decided = {decision.batch_id: decision for decision in ledger.decisions(pipeline)}
     new: dict[str, BatchRef] = {}
     skipped, refused = 0, []
-    for ref in _files(place, [Path(path) for path in paths], as_labels):
+    found, closed = _files(place, [Path(path) for path in paths], as_labels)
+    for ref in found:
         record = (ledger.seen if ref.kind == "rows" else ledger.seen_labels)(pipeline, ref.sha256)
         decision = decided.get(ref.batch_id)
         again = record and record.status != "accepted" and record.contract != contract and not decision
@@ -69,11 +74,11 @@ def look(home: str, pipeline: str, paths: list[str], as_labels: bool = False) ->
             said = f"dropped by {decision.who}: {decision.reason}" if decision else record.reason
             refused.append(f"{ref.label}: {said}")
     ordered = sorted(new.values(), key=lambda ref: ref.kind == "labels")
-    return Waiting(new=tuple(ordered), skipped=skipped, refused_before=tuple(refused))
+    return Waiting(new=tuple(ordered), skipped=skipped, refused_before=tuple(refused), closed=tuple(closed))
 
 
-def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> list[BatchRef]:
-    """The files that are there; one that both sources find is a file of labels.
+def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[list[BatchRef], list[str]]:
+    """The files that are there, and what is wrong with those that cannot be read; what both sources find is of labels.
 
     Raises UsageError for labels of a pipeline without a key.
     """
@@ -83,20 +88,18 @@ def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> list[Bat
     found = sources.find(home, config.data.source, paths)
     if config.labels.source and not paths:
         found += [path for path in sources.find(home, config.labels.source) if path not in found]
-    refs = []
+    refs, closed = [], []
     for path in found:
         labels = as_labels or (config.labels.source and sources.covers(home, config.labels.source, path))
-        refs.append(
-            BatchRef(
-                path=str(path),
-                label=path.name,
-                sha256=sources.fingerprint(path),
-                kind="labels" if labels else "rows",
-            )
-        )
+        try:
+            known = sources.fingerprint(path)
+        except DataError as error:
+            closed.append(error.message)
+            continue
+        refs.append(BatchRef(path=str(path), label=path.name, sha256=known, kind="labels" if labels else "rows"))
     if as_labels and not config.data.key:
         raise UsageError("late labels find their rows by data.key, which names no column", "set data.key")
-    return refs
+    return refs, closed
 
 
 def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:

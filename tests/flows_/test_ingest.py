@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ import duckdb
 import pytest
 
 from flows import ingest
+from flows.cli import show
+from flows.cli.screen import Screen
 from infra import sources, stores
 from tasks import config as config_
 from tasks.errors import ConfigError, DataError
@@ -132,6 +135,22 @@ def test_a_file_that_cannot_be_a_batch_is_set_aside_with_its_reason(clinic: Proj
     if batch.status == "unreadable":
         (kept,) = stores.open(settings, "clinic").tables.refused_folder.iterdir()
         assert kept.read_bytes() == bad.read_bytes()
+
+
+def test_a_file_that_nobody_lets_us_read_keeps_no_other_waiting_and_is_looked_at_again(clinic: Project) -> None:
+    settings, config = clinic
+    closed, good = inbox(settings.home) / "closed.csv", inbox(settings.home) / "good.csv"
+    closed.symlink_to("/proc/self/mem")  # which not even root can read
+    tumours()[469:].to_csv(good, index=False)
+    result = ingest.run(settings, config, [closed, good])
+    assert (result.exit_code(), result.accepted) == (3, 100)
+    assert [told.partition(": ")[2] for told in result.closed] == ["cannot be read (Input/output error)"]
+    show.ingest(result, Screen(out := io.StringIO()))
+    assert "left alone: " in out.getvalue()
+    assert out.getvalue().rstrip().endswith("treadle ingest")
+    closed.unlink()
+    tumours()[:10].to_csv(closed, index=False)
+    assert ingest.run(settings, config, [closed, good]).closed == ()
 
 
 def test_a_renamed_column_refuses_the_batch_and_a_mended_suite_takes_it_in(clinic: Project) -> None:
