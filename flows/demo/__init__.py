@@ -118,6 +118,7 @@ class Play:
     def furnish(self) -> None:
         """Copy config and suite into the demo's home, where they are not there yet."""
         made = scene.furnish(self._scene, stage.PIPELINE)
+        self._scene.say(f"the commands run in the demo's own project, where what they print holds:\n$ cd {self.home}")
         self._note("config and suite", "" if made else "there already")
 
     def stage(self, months: range | list[int], kind: stage.Kind) -> None:

@@ -137,10 +137,11 @@ def test_a_server_that_is_killed_still_knows_whose_turn_it_is(migrated: Settings
     deployments.apply(migrated)
     with flow_context(migrated), connected() as client:
         train = client.read_deployment_by_name("train/first").id
-        client.set_flow_run_state(client.create_flow_run_from_deployment(train).id, Pending())
-        (run,) = client.read_flow_runs()
-        assert run.state is not None
-        turn = run.state.state_details.deployment_concurrency_lease_id
+        run = client.create_flow_run_from_deployment(train).id
+        client.set_flow_run_state(run, Pending())
+        state = client.read_flow_run(run).state
+        assert state is not None
+        turn = state.state_details.deployment_concurrency_lease_id
         assert turn is not None
     server = orchestrator.state(migrated).pid
     assert server is not None
