@@ -26,7 +26,7 @@ NOT_FOUND = 404
 
 
 class Sight(NamedTuple):
-    """A file as it was seen; `changed_ns` is when its content, name or rights were last changed."""
+    """A file as it was seen."""
 
     path: str
     size: int
@@ -88,7 +88,7 @@ class Inboxes:
                     status = path.stat()
                 except OSError:  # gone since
                     continue
-                found.add(Sight(str(path), status.st_size, status.st_ctime_ns))
+                found.add(Sight(str(path), status.st_size, status.st_mtime_ns))
         return frozenset(found)
 
 
