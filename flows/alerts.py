@@ -61,7 +61,7 @@ class Delivery(BaseModel):
     def sentence(self) -> str:
         """One line for people, of one that did not arrive."""
         where = f" ({self.receiver.address})" if self.receiver.address else ""
-        return f"alerts: {self.receiver.name}{where} {self.trouble}; the next look tries again"
+        return f"alerts: {self.receiver.name}{where} {self.trouble}; it is tried again in a while"
 
 
 class AlertsResult(BaseModel):
@@ -98,7 +98,7 @@ def run(settings: Settings, *, test: bool = False) -> AlertsResult:
     from infra.alerts import Message
 
     if not test:
-        return AlertsResult(home=str(settings.home), test=False, deliveries=tell(settings))
+        return AlertsResult(home=str(settings.home), test=False, deliveries=tell(settings, at_once=True))
     body = f"Alerts of the project {settings.home} arrive here.\nSent by treadle alerts --test, {settings.who}."
     message = Message("treadle: a test", body)
     deliveries = _send(dict.fromkeys(receivers(settings), message), dict.fromkeys(receivers(settings), 0))
@@ -141,11 +141,13 @@ def _spec(settings: Settings, pipeline: str) -> AlertsSpec:
             return AlertsSpec()
 
 
-def tell(settings: Settings, pipelines: Sequence[str] = ()) -> tuple[Delivery, ...]:
+def tell(settings: Settings, pipelines: Sequence[str] = (), *, at_once: bool = False) -> tuple[Delivery, ...]:
     """Tell everybody what is new to them of `pipelines` (none: all); what became of it.
 
-    Of processes that look at the same moment one tells. Raises TreadleError where it cannot be known what there is.
+    Who could not be told lately is left out unless it is to be `at_once`. Of processes that look at the same moment one
+    tells. Raises TreadleError where it cannot be known what there is.
     """
+    from flows.rests import Rests
     from flows.status import names, servers
     from infra import turns
     from infra.ledger import Ledger
@@ -156,6 +158,10 @@ def tell(settings: Settings, pipelines: Sequence[str] = ()) -> tuple[Delivery, .
         return ()
     ledger = Ledger(settings.ledger)
     with turns.take(settings, "home", "alerts", lambda _: None):
+        rests = Rests(settings)
+        told = tuple(one for one in told if at_once or not rests.resting(one.name))
+        if not told:
+            return ()
         runs = servers.runs(settings)
         known = {name: _needs(settings, name, runs) for name, spec in specs.items() if spec.to}
         letters = [_letter(ledger, one, specs, known, runs) for one in told]
@@ -164,6 +170,8 @@ def tell(settings: Settings, pipelines: Sequence[str] = ()) -> tuple[Delivery, .
             {one.receiver: sum(map(len, one.fresh.values())) for one in letters},
         )
         for letter, delivery in zip(letters, sent, strict=True):
+            if delivery.told:
+                rests.note(letter.receiver.name, failed=bool(delivery.trouble))
             for name, what in letter.news.items():
                 noted = what._replace(new=frozenset()) if delivery.trouble else what
                 if noted.new or noted.over:
@@ -303,7 +311,10 @@ class Watch:
         self._looking.start()
 
     def _look(self) -> None:
+        from flows.rests import Rests
+
         said = _troubles(self._settings, ())
         for line in said if said != self._said else ():
             log.warning(line)
-        self._said = said
+        if said or not Rests(self._settings).pending:  # the same of one that rests meanwhile is said once
+            self._said = said

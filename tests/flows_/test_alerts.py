@@ -10,13 +10,14 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 from prefect.states import Completed, Crashed, Running
 
-from flows import alerts, deployments, ingest, quarantine, status
+from flows import alerts, deployments, ingest, quarantine, rests, status
 from flows.cli import show
 from flows.cli.screen import Screen
 from infra import alerts as sending
@@ -175,7 +176,11 @@ def test_a_verdict_that_needs_a_person_is_told_by_mail_and_by_hook(
 
 
 def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told_again(
-    place: Place, chat: Receiver, mail: Receiver, caplog: pytest.LogCaptureFixture
+    place: Place,
+    chat: Receiver,
+    mail: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings, config = place
     to(settings, CHAT, MAIL, "ALERTS_NOWHERE")
@@ -184,16 +189,40 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     chat.answer = 503
     alerts.after(settings, "clinic")
     assert [record.getMessage() for record in caplog.records if record.name == "treadle.alerts"] == [
-        f"alerts: {CHAT} (json://127.0.0.1) refused it (HTTP 503); the next look tries again",
-        "alerts: ALERTS_NOWHERE is not set; the next look tries again",
+        f"alerts: {CHAT} (json://127.0.0.1) refused it (HTTP 503); it is tried again in a while",
+        "alerts: ALERTS_NOWHERE is not set; it is tried again in a while",
     ]
     assert (len(chat.told), len(mail.told)) == (0, 1)
     chat.answer = 200
+    caplog.clear()
     alerts.after(settings, "clinic")
-    assert (len(chat.told), len(mail.told)) == (1, 1)
-    alerts.after(settings, "clinic")
-    assert (len(chat.told), len(mail.told)) == (1, 1)
+    assert (len(chat.told), len(mail.told), caplog.messages) == (0, 1, []), "it is left in peace for a minute"
+    monkeypatch.setattr(rests, "FIRST_SECONDS", 0.0)
+    for _ in range(2):
+        alerts.after(settings, "clinic")
+        assert (len(chat.told), len(mail.told)) == (1, 1)
     assert CANARY not in caplog.text
+
+
+def test_who_does_not_answer_is_tried_after_ever_longer_pauses_but_at_once_by_the_command(
+    place: Place, chat: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = place
+    to(settings, CHAT)
+    stores.open(settings, config.name).ledger.add_version(version(3, "REFUSED"))
+    chat.answer = 503
+    moment = time.time()
+    monkeypatch.setattr(rests, "time", SimpleNamespace(time=lambda: moment))
+    attempts = []
+    for minute in range(200):
+        moment += 60.0 if minute else 0.0
+        if alerts.tell(settings):
+            attempts.append(minute)
+    assert attempts == [0, 1, 3, 7, 15, 31, 63, 123, 183]
+    assert [one.trouble for one in alerts.run(settings).deliveries] == ["refused it (HTTP 503)"]
+    moment -= 86_400
+    chat.answer = 200
+    assert [one.told for one in alerts.tell(settings)] == [1], "a clock that was set back silences nobody"
 
 
 def test_what_needs_a_person_is_told_while_mlflow_is_away(
