@@ -117,12 +117,13 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home with our own Prefect server at work, for the session."""
     from infra import orchestrator
     from infra import settings as settings_
+    from tests.projects import keep_pristine
 
     folder = tmp_path_factory.mktemp("server")
     (folder / "pipelines").mkdir()
     settings = settings_.at(folder)
     with environment_restored(), orchestrator.flow_context(settings):
-        pass
+        keep_pristine(settings)
     yield settings
     orchestrator.down(settings)
 

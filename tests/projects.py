@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
     from tasks.config import PipelineConfig
+
+PRISTINE = "pristine.db"
 
 
 def tumours() -> pd.DataFrame:
@@ -46,11 +49,17 @@ def inbox(home: Path, name: str = "clinic") -> Path:
 
 
 def prefect_database(home: Path, server_home: Settings) -> None:
-    """Give `home` a copy of that server's database, so that its own server starts in seconds."""
+    """Give `home` that server's database as it was before any test, so that its own server starts in seconds."""
     place = home / ".treadle" / "prefect"
     place.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(server.folder(server_home) / PRISTINE, place / server.DATABASE)
+
+
+def keep_pristine(server_home: Settings) -> None:
+    """Keep the server's database as it is now for `prefect_database`."""
+    place = server.folder(server_home)
     with (
-        closing(sqlite3.connect(server.folder(server_home) / server.DATABASE)) as source,
-        closing(sqlite3.connect(place / server.DATABASE)) as target,
+        closing(sqlite3.connect(place / server.DATABASE)) as source,
+        closing(sqlite3.connect(place / PRISTINE)) as target,
     ):
         source.backup(target)
