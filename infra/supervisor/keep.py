@@ -16,7 +16,7 @@ from infra.knock import knock
 from infra.orchestrator import keeper, server
 from infra.orchestrator.api import lets_in, with_login
 from infra.settings import child_environment, shown
-from infra.supervisor import process
+from infra.supervisor import process, scratch
 from tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Service:
             {
                 "DO_NOT_TRACK": "1",
                 "TREADLE_HOME": str(settings.home),
-                **({"TMPDIR": str(_scratch(settings))} if self.name == "worker" else {}),
+                **({"TMPDIR": str(scratch.made(settings))} if self.name == "worker" else {}),
                 "PREFECT_API_URL": shown(api) if own else settings.prefect_api_url,
                 **({"PREFECT_API_AUTH_STRING": settings.login} if own and settings.login else {}),
                 "PREFECT_HOME": str(server.folder(settings)),
@@ -268,7 +268,7 @@ def stop(settings: Settings) -> tuple[str, ...]:
             ended.append(title)
         if name == "worker":
             process.end_runs(settings.home)  # which it was just starting
-            _clear(settings)
+            scratch.clear(settings)
     return tuple(ended)
 
 
@@ -290,21 +290,6 @@ def is_elsewhere(settings: Settings) -> bool:
 def answers(url: str) -> bool:
     """Whether MLflow's server at that address says that it is well."""
     return bool(url) and not knock(url)
-
-
-def _scratch(settings: Settings) -> Path:
-    """Where a worker and its runs keep what they need for a while."""
-    place = _clear(settings)
-    place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def _clear(settings: Settings) -> Path:
-    """Take away what a worker and runs that were killed have left, unless a run is alive; the place."""
-    place = folder(settings) / "tmp"
-    if process.PROCESSES.is_dir() and not process.runs(settings.home):
-        shutil.rmtree(place, ignore_errors=True)
-    return place
 
 
 def _trim(path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from infra import orchestrator, supervisor
 from infra import settings as settings_
 from infra.orchestrator.api import ask
-from infra.supervisor import process
+from infra.supervisor import process, scratch
 from tests.projects import inbox, prefect_database, tumours
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
             os.kill(pid, signal.SIGKILL)
     until(lambda: scored(place, 60), RESUMED_SECONDS + SCORED_SECONDS)
 
-    kept_for_a_while = supervisor.folder(place) / "tmp"
+    kept_for_a_while = scratch.place(place)
     assert list(kept_for_a_while.iterdir()), "what the killed ones had no time to clear away"
     treadle(place.home, "down")
     assert not kept_for_a_while.exists()

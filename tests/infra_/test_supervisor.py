@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from infra import settings as settings_
 from infra import supervisor
-from infra.supervisor import keep, process
+from infra.supervisor import keep, process, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +135,40 @@ def test_down_where_nothing_is_up_makes_nothing(home: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_what_a_worker_keeps_for_a_while_is_for_us_alone_outside_the_project_and_goes(home: Path) -> None:
+    settings = settings_.at(home)
+    place = scratch.made(settings)
+    assert not place.is_relative_to(home)
+    assert place.stat().st_mode & 0o777 == 0o700
+    (place / "left").write_text("by one that was killed")
+    assert scratch.made(settings) == place
+    assert list(place.iterdir()) == []
+    scratch.clear(settings)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("theirs", ["a link", "open to all"])
+def test_a_name_that_may_be_somebody_elses_is_neither_used_nor_cleared(
+    home: Path, tmp_path: Path, theirs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "shared"))
+    settings = settings_.at(home)
+    place = scratch.place(settings)
+    if theirs == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        place.mkdir()
+        place.chmod(0o755)
+    (place / "precious").write_text("not ours")
+    other = scratch.made(settings)
+    assert other not in (place, place.resolve())
+    assert other.stat().st_mode & 0o777 == 0o700
+    scratch.clear(settings)
+    assert (place / "precious").read_text() == "not ours"
+
+
 def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
     text = Path(supervisor.__file__).parents[1].joinpath("treadle.service").read_text()
     treadle = Path(sys.executable).with_name("treadle")
