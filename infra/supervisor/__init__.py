@@ -1,8 +1,8 @@
 """The processes that `treadle up` keeps alive, and how they are found again whoever started them.
 
 `process` is one such process, known by the lock of a file; `child` is what the worker and MLflow's pages run in;
-`keep` starts them, and starts them again; `scratch` is where a worker keeps what it needs for a while; `lost` closes runs
-whose process has gone.
+`keep` starts them, and starts them again; `scratch` is where a worker keeps what it needs for a while; `lost` closes
+runs whose process has gone.
 """
 
 from __future__ import annotations
