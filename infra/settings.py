@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     prefect_api_url: str = Field(default="", repr=False, validation_alias="PREFECT_API_URL")
     prefect_database_url: str = Field(default="", repr=False, validation_alias="PREFECT_SERVER_DATABASE_CONNECTION_URL")
     prefect_login: str = Field(default="", repr=False, validation_alias="PREFECT_API_AUTH_STRING")
+    prefect_key: str = Field(default="", repr=False, validation_alias="PREFECT_API_KEY")
     host: str = LOOPBACK
     login: str = Field(default="", repr=False)
     debug: bool = False
@@ -94,8 +95,8 @@ class Settings(BaseSettings):
 
     @property
     def api_login(self) -> str:
-        """`name:password` for the Prefect server that flows of this home use; empty: it asks for none."""
-        return self.prefect_login if self.prefect_api_url else self.login
+        """`name:password`, or a key, for the Prefect server that flows of this home use; empty: it asks for none."""
+        return (self.prefect_login or self.prefect_key) if self.prefect_api_url else self.login
 
     @property
     def state(self) -> Path:

@@ -52,15 +52,18 @@ def stored(request: pytest.FixtureRequest, home: Path) -> Iterator[Settings]:
     if request.param == "postgresql":
         yield settings_.Settings(home=home, tracking_uri=database)
         return
-    folder = home.with_name(f"{home.name}-server")
-    folder.mkdir()
-    with serving(folder, database) as url:
+    with serving(home.with_name(f"{home.name}-server"), database) as url:
         yield settings_.Settings(home=home, tracking_uri=url)
 
 
 @contextmanager
-def serving(folder: Path, database: str, *, gate: bool = False, port: int = 0) -> Iterator[str]:
-    """The address of a server over `database`, its artifacts in `folder`; with `gate` it wants name and password."""
+def serving(folder: Path, database: str = "", *, gate: bool = False, port: int = 0) -> Iterator[str]:
+    """The address of a server over `database`, else a SQLite in `folder`, where its artifacts are too.
+
+    With `gate` it wants name and password.
+    """
+    folder.mkdir(exist_ok=True)
+    database = database or f"sqlite:///{folder / 'mlflow.db'}"
     with socket.create_server(("127.0.0.1", port)) as free:
         port = free.getsockname()[1]
     told = {

@@ -1,6 +1,6 @@
 """Ask a Prefect API without importing Prefect, which takes a second.
 
-An API's address may hold a name and password, as `with_login` gives it; such a one is never shown.
+An API's address may hold a name and password, or a key alone, as `with_login` gives it; such a one is never shown.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def _holding(address: str, login: str) -> str:
 
 
 def _login(api: str) -> dict[str, str]:
-    """The header for the name and password that an address holds."""
-    login = urlsplit(api).netloc.rpartition("@")[0]
-    return {"Authorization": f"Basic {b64encode(unquote(login).encode()).decode()}"} if login else {}
+    """The header for what an address holds: a name and password, or a key, which has no colon."""
+    login = unquote(urlsplit(api).netloc.rpartition("@")[0])
+    if not login:
+        return {}
+    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}" if ":" in login else f"Bearer {login}"}

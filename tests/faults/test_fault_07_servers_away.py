@@ -89,14 +89,12 @@ def test_mlflows_server_that_comes_back_in_time_is_all_that_a_training_needs(
     home: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
     settings, _ = project(home, tumours(), "Malignant")
-    folder = tmp_path / "mlflow"
-    folder.mkdir()
-    database = f"sqlite:///{folder / 'mlflow.db'}"
-    with serving(folder, database) as url:
+    mlflow = tmp_path / "mlflow"
+    with serving(mlflow) as url:
         command = workshop.start(home, TRAIN, TREADLE_TRACKING_URI=url)
         until(command.at_work, command)
     until(lambda: WAITING in command.said() or command.ended(), command)
-    with serving(folder, database, port=urlsplit(url).port or 0):
+    with serving(mlflow, port=urlsplit(url).port or 0):
         assert command.wait(LONGEST_SECONDS) in FINE, command.said()
     assert WAITING in command.said()
     assert len(stores.open(settings, NAME).ledger.versions(NAME)) == 1
@@ -108,10 +106,8 @@ def test_mlflows_server_that_stays_away_is_one_clear_error_and_the_same_command_
     home: Path, workshop: Workshop, tmp_path: Path
 ) -> None:
     settings, _ = project(home, tumours(), "Malignant")
-    folder = tmp_path / "mlflow"
-    folder.mkdir()
-    database = f"sqlite:///{folder / 'mlflow.db'}"
-    with serving(folder, database) as url:
+    mlflow = tmp_path / "mlflow"
+    with serving(mlflow) as url:
         pass
     command = workshop.start(home, TRAIN, TREADLE_TRACKING_URI=url, MLFLOW_HTTP_REQUEST_MAX_RETRIES="2")
     assert command.wait(LONGEST_SECONDS) == 1, command.said()
@@ -119,7 +115,7 @@ def test_mlflows_server_that_stays_away_is_one_clear_error_and_the_same_command_
     assert "way out: look at TREADLE_TRACKING_URI" in command.said()
     assert "Traceback" not in command.said()
     assert stores.open(settings, NAME).ledger.versions(NAME) == ()
-    with serving(folder, database) as url:
+    with serving(mlflow) as url:
         again = workshop.start(home, TRAIN, TREADLE_TRACKING_URI=url)
         assert again.wait(LONGEST_SECONDS) in FINE, again.said()
     assert len(stores.open(settings, NAME).ledger.versions(NAME)) == 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
     from infra.settings import Settings
@@ -38,6 +39,12 @@ def add(settings: Settings, name: str, sections: str = "") -> Path:
 def read(settings: Settings, name: str) -> DeploymentResponse:
     with flow_context(settings), connected() as client:
         return client.read_deployment_by_name(name)
+
+
+def goes_on(client: SyncPrefectClient, run: UUID) -> bool:
+    """Whether a run is to begin again."""
+    state = client.read_flow_run(run).state
+    return state is not None and state.is_scheduled()
 
 
 def told(changes: tuple[deployments.Change, ...]) -> list[tuple[str, str]]:
@@ -102,15 +109,9 @@ def test_a_run_that_dies_before_it_begins_is_taken_up_later_than_one_that_was_ki
         client.set_flow_run_state(one, Running(), force=True)
         for run in (one, other):
             client.set_flow_run_state(run, Crashed(message="it died"), force=True)
-
-        def goes_on(run: UUID) -> bool:
-            state = client.read_flow_run(run).state
-            assert state is not None
-            return state.is_scheduled()
-
-        eventually(lambda: goes_on(one))
-        assert not goes_on(other)
-        eventually(lambda: goes_on(other))
+        eventually(lambda: goes_on(client, one))
+        assert not goes_on(client, other)
+        eventually(lambda: goes_on(client, other))
 
 
 @pytest.mark.slow
@@ -124,12 +125,7 @@ def test_a_run_that_crashed_goes_on_also_where_the_deployments_were_changed_just
         client.set_flow_run_state(run, Crashed(message="it died"), force=True)
         add(migrated, "second")
         assert len(deployments.apply(migrated)) == len(NAMES)
-
-        def goes_on() -> bool:
-            state = client.read_flow_run(run).state
-            return state is not None and state.is_scheduled()
-
-        eventually(goes_on)
+        eventually(lambda: goes_on(client, run))
 
 
 def test_a_server_that_is_killed_still_knows_whose_turn_it_is(migrated: Settings) -> None:

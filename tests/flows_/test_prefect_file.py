@@ -203,7 +203,6 @@ def test_a_worker_in_an_empty_folder_does_the_whole_work_for_a_server_that_is_no
     stored = {"LEDGER_URL": postgres.database(), "TUNING_URL": postgres.database()}
     told = {f"TREADLE_{name}": url for name, url in stored.items()}
     told["TREADLE_STORAGE_URL"] = str(tmp_path / "tables")
-    (tmp_path / "mlflow").mkdir()
     with (
         somebodys_server(tmp_path / "server") as url,
         serving(tmp_path / "mlflow", postgres.database()) as told["TREADLE_TRACKING_URI"],
