@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ARRIVED = datetime(2013, 9, 1, tzinfo=UTC)
 MISSING = ("", "NA")
+HEADER = "id,Dep Delay,kind,day,late\n"
+GOOD = "1,10,a,2013-01-01,true\n2,20.5,b,2013-01-02,\n3,NA,a,2013-01-03,false\n"
 TYPES = {"id": "BIGINT", "Dep Delay": "DOUBLE", "kind": "VARCHAR", "day": "DATE", "late": "BOOLEAN"}
 
 
