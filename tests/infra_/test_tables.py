@@ -1,14 +1,9 @@
+"""Batches are written whole and in their place, and read back with their types, of any version."""
+
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,61 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.tables import Tables, connect
+from infra.tables import Tables
 from tasks.dataset import quote
 from tasks.errors import ConfigError, DataError, ServiceError, UsageError
+from tests.infra_.batches import NOON, ask, keys_of, predictions, put, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-NOON = datetime(2013, 9, 1, 12, tzinfo=UTC)
-REPOSITORY = Path(__file__).parents[2]
-
-
-def rows(batch: str, keys: list[int], *, label: int | None = 1, minute: int = 0, **columns: pa.Array) -> pa.Table:
-    count = len(keys)
-    return pa.table(
-        {
-            "Order No": pa.array(keys, pa.int64()),
-            "y": pa.array([label] * count, pa.int64()),
-            **columns,
-            "_batch_id": pa.array([batch] * count, pa.string()),
-            "_ordinal": pa.array(range(count), pa.int64()),
-            "_ingested_at": pa.array([NOON + timedelta(minutes=minute)] * count, pa.timestamp("us", tz="UTC")),
-            "_row_hash": pa.array([f"{batch}{key}" for key in keys], pa.string()),
-        }
-    )
-
-
-def predictions(batch: str, purpose: str, digest: str, values: list[float]) -> pa.RecordBatchReader:
-    count = len(values)
-    return pa.table(
-        {
-            "prediction": pa.array(values, pa.float64()),
-            "_batch_id": [batch] * count,
-            "_ordinal": pa.array(range(count), pa.int64()),
-            "purpose": [purpose] * count,
-            "model_digest": [digest] * count,
-        }
-    ).to_reader()
-
-
-def put(tables: Tables, batch: str, keys: list[int], **more: object) -> int:
-    return tables.overwrite_batch("rows", batch, rows(batch, keys, **more).to_reader())
-
-
-def ask(tables: Tables, query: str) -> list[tuple[object, ...]]:
-    with connect(tables.scratch) as con:
-        return con.sql(query).fetchall()
-
-
-def keys_of(tables: Tables, version: int | None = None) -> list[tuple[object, ...]]:
-    return ask(tables, f'SELECT _batch_id, "Order No" FROM {tables.relation("rows", version=version)} ORDER BY ALL')
-
-
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    return Tables(str(tmp_path / "data" / "shop"), tmp_path / "scratch")
+    from pathlib import Path
 
 
 def test_there_is_an_answer_to_every_question_before_the_first_write(tables: Tables) -> None:
@@ -312,103 +259,3 @@ def test_a_file_that_cannot_be_read_has_one_quarantine_row_however_often_it_come
         tables.quarantine_file("a", "half.parquet", "ff" * 32, "half.parquet: truncated")
     query = f"SELECT scope, file, reason, \"row\"->>'sha256' FROM {tables.relation('quarantine')}"
     assert ask(tables, query) == [("file", "half.parquet", "half.parquet: truncated", "ff" * 32)]
-
-
-# other writers, and kills
-
-
-def test_scratch_folders_of_the_dead_go_whenever_they_died_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    (tmp_path / "before its lock").mkdir()
-    (tmp_path / "while it cleared up").mkdir()
-    (tmp_path / "while it cleared up" / "scratch.duckdb").touch()
-    with connect(tmp_path):
-        (living,) = tmp_path.glob("*/")
-        with connect(tmp_path):
-            assert living in tmp_path.glob("*/")
-    assert list(tmp_path.glob("*/")) == []
-
-
-def write_in_another_process(root: str, scratch: str, batch: str, column: str) -> int:
-    more = {column: pa.array(range(50))} if column else {}
-    return put(Tables(root, Path(scratch)), batch, list(range(50)), **more)
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
-
-
-@pytest.mark.parametrize(
-    ("batches", "columns", "expected"),
-    [
-        (["same"] * 6, [""] * 6, 50),
-        (list("abcdef"), [""] * 6, 300),
-        (list("abcdef"), [f"column {number}" for number in range(6)], 300),
-    ],
-    ids=["one batch", "different batches", "each with a column of its own"],
-)
-def test_writers_in_different_processes_all_succeed(
-    tables: Tables, processes: ProcessPoolExecutor, batches: list[str], columns: list[str], expected: int
-) -> None:
-    place = (str(tables.root), str(tables.scratch))
-    jobs = [
-        processes.submit(write_in_another_process, *place, batch, column)
-        for batch, column in zip(batches, columns, strict=True)
-    ]
-    assert [job.result() for job in jobs] == [50] * 6
-    assert len(keys_of(tables)) == expected
-
-
-@pytest.mark.parametrize("at", [0, 1, 5])
-def test_a_kill_in_the_middle_of_an_overwrite_leaves_the_old_rows(tables: Tables, at: int) -> None:
-    put(tables, "a", [1, 2])
-    script = f"""
-        import os, signal, pyarrow as pa
-        from infra.tables import Tables
-        from pathlib import Path
-        from tests.infra_.test_tables import rows
-
-        table = rows("a", list(range(1000)))
-        def dying():
-            for number, batch in enumerate(table.to_batches(max_chunksize=200)):
-                if number == {at}:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                yield batch
-            os.kill(os.getpid(), signal.SIGKILL)
-        reader = pa.RecordBatchReader.from_batches(table.schema, dying())
-        Tables({str(tables.root)!r}, Path({str(tables.scratch)!r})).overwrite_batch("rows", "a", reader)
-    """
-    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=REPOSITORY, check=False)
-    assert died.returncode == -signal.SIGKILL
-    assert keys_of(tables) == [("a", 1), ("a", 2)]
-    assert put(tables, "a", [7]) == 1
-    assert keys_of(tables) == [("a", 7)]
-
-
-# scratch databases
-
-
-def test_a_scratch_database_goes_with_its_block_and_with_its_dead_owner(tmp_path: Path) -> None:
-    script = f"""
-        import os, signal
-        from infra.tables import connect
-        from pathlib import Path
-        with connect(Path({str(tmp_path)!r})) as con:
-            con.execute("CREATE TABLE t AS SELECT * FROM range(1000)")
-            os.kill(os.getpid(), signal.SIGKILL)
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=REPOSITORY, check=False)
-    left = [path for path in tmp_path.iterdir() if path.is_dir()]
-    assert len(left) == 1
-    with connect(tmp_path), connect(tmp_path):
-        assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
-        assert not left[0].exists()
-    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
-
-
-def test_scratch_work_is_in_utc_and_within_bounds(tmp_path: Path) -> None:
-    with connect(tmp_path) as con:
-        [(zone, memory)] = con.sql("SELECT current_setting('TimeZone'), current_setting('memory_limit')").fetchall()
-    assert zone == "UTC"
-    assert memory.endswith("MiB") or memory == "2.0 GiB"

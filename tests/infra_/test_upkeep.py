@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from infra.tables import Tables, upkeep
 from tests import aged
-from tests.infra_.test_tables import keys_of, put
+from tests.infra_.batches import keys_of, put
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from infra.tables.upkeep import Spare
-
-
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    return Tables(str(tmp_path / "data" / "shop"), tmp_path / "scratch")
 
 
 def corrected(tables: Tables, times: int) -> None:

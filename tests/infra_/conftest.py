@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.tables import Tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    """A shop's tables, into which nothing was written yet."""
+    return Tables(str(tmp_path / "data" / "shop"), tmp_path / "scratch")
