@@ -10,11 +10,14 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks import booster, bundle, features, postprocess
-from tasks.dataset import Column, Schema
+from tasks.dataset import Column, RawTable, Schema
+from tasks.dataset.typing import typed_relation
 from tasks.training import Part
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import duckdb
 
 ZONE = "America/New_York"
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "-999")
@@ -70,6 +73,17 @@ def rows(count: int, seed: int = 0) -> pa.Table:
         gaps = (np.arange(count) + index) % 5 == 0 if 0 < index < len(values) - 1 else None
         columns.append(pa.array(values[field.name], mask=gaps).cast(field.type))
     return pa.Table.from_arrays(columns, schema=INPUTS.arrow())
+
+
+def typed(con: duckdb.DuckDBPyConnection, raw: pa.Table, schema: Schema, zone: str = ZONE) -> pa.Table:
+    """What the batch path makes of raw columns, by tasks/dataset/typing.py."""
+    con.register("raw", raw.append_column("_ordinal", pa.array(range(len(raw)), pa.int64())))
+    described = con.sql("DESCRIBE raw").fetchall()
+    columns = tuple((name, kind) for name, kind, *_ in described if name != "_ordinal")
+    query = typed_relation(RawTable("raw", columns, "b"), schema, MISSING, zone)
+    table = con.sql(f"SELECT * FROM ({query}) ORDER BY _ordinal").to_arrow_table()
+    con.unregister("raw")
+    return table
 
 
 def labelled(task: str, count: int = 400) -> pa.Table:
