@@ -48,7 +48,7 @@ faults: install  ## the slow proofs: every failpoint, hundreds of kills, hundred
 postgres: install  ## the stores, a whole way and Prefect's server on a PostgreSQL of the tests' own (a quarter of an hour)
 	@$(PYTEST) -m postgres --timeout 900
 
-browser: install  ## both servers' pages in a headless Chromium; pictures in build/browser/ (minutes; needs chromium)
+browser: install  ## both servers' pages in a headless Chromium; pictures in build/browser/ (minutes; needs chromium, nginx)
 	@command -v chromium >/dev/null || { echo "make browser needs Chromium. Way out: apt-get install chromium" >&2; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-browser.lock
 	@$(BIN)/python -m pytest -m browser tests/browser
