@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from infra.tables.upkeep import Spare
 
-AT_ONCE = 50_000  # rows of a batch that we hand out
 PARTITIONS = {"predictions": ("_batch_id", "purpose", "model_digest")}
 
 
