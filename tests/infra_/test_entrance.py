@@ -140,7 +140,8 @@ def test_beyond_loopback_our_own_commands_reach_it_by_loopback_all_the_same(
 ) -> None:
     port = serve(opened, host)
     assert reached("127.0.0.1", port)
-    assert all(reached(address, port) for address in other_addresses())
+    meant = [host] if host in other_addresses() else other_addresses()
+    assert {address for address in other_addresses() if reached(address, port)} == {*meant}
 
 
 def test_a_port_that_is_taken_gives_way_to_a_free_one(opened: list[socket.socket]) -> None:
