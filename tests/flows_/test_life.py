@@ -13,7 +13,7 @@ import pytest
 from flows import ingest, models, promote, report, score, train
 from infra import orchestrator, stores
 from tasks import bundle
-from tasks.errors import DataError, NothingPromoted, TargetError, UsageError
+from tasks.errors import DataError, UsageError
 from tests.projects import inbox, project, tumours
 
 if TYPE_CHECKING:
@@ -334,21 +334,3 @@ def test_a_month_that_was_scored_is_trained_on_when_its_labels_come_and_known_la
         f"N{number}" for number in range(10, 15)
     }
     assert score.run(settings, config, rescore=True).rows <= 5
-
-
-def test_scoring_needs_a_champion(home: Path) -> None:
-    settings, config = project(home, tumours()[:50], "Malignant")
-    with pytest.raises(NothingPromoted, match="no champion yet"):
-        score.run(settings, config)
-
-
-def test_one_class_cannot_be_learned(home: Path) -> None:
-    settings, config = project(home, tumours()[:200], "Malignant")
-    only = tumours()[:200]
-    only[only["Malignant"] == "yes"].to_csv(inbox(home) / "only.csv", index=False)
-    document = (home / "pipelines" / "clinic.toml").read_text()
-    assert str(home.parent / "clinic.csv") in document
-    ingest.run(settings, config, [inbox(home)])
-    (home.parent / "clinic.csv").unlink()
-    with pytest.raises(TargetError, match="yes"):
-        train.run(settings, config, trials=2)
