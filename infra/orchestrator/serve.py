@@ -1,6 +1,7 @@
 """The home's Prefect server as a process: `python -P -m infra.orchestrator.serve FOLDER HOME HOST PORT [SOCKET]`.
 
-FOLDER (`<home>/.treadle/prefect`) holds everything: database, log, and the two files by which others find it.
+FOLDER (`<home>/.treadle/prefect`) holds everything: database, log, pages (Prefect would put them beside its code, which
+need not be ours to write), and the two files by which others find it.
 `server.lock` is locked as long as this process lives, whatever ends it, and holds its id; `server.json` is a
 hint that says where to knock. A second process on the same folder ends at once: two commands start one server.
 SOCKET is the descriptor of a listening socket that a command keeps open for a server that died under it. Beyond
@@ -21,6 +22,7 @@ from typing import IO, TYPE_CHECKING
 from infra import failpoint
 from infra.entrance import HERE, Guard, listeners
 from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
+from infra.settings import set_environment
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +33,22 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 2.0
 CLOSE_SECONDS = 3  # browsers keep connections open for ever
+
+SERVED = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # what runs that `treadle maintain` took away have left, a day later
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
+    # how long a run waits before it asks again whether its deployment's other run has ended
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    # in memory, as it would be, a server that is killed forgets whose turn it is
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_UI_API_URL": "/api",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # the second version asks an outside host when it opens, whatever the analytics setting says
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+}
+"""What a server is told that serves us, whoever starts it."""
 
 CLOSED = ("/docs", "/redoc", "/openapi.json", "/api/docs", "/api/redoc")
 """The API's own pages, whose scripts come from outside, and what describes it to whoever asks."""
@@ -44,6 +62,7 @@ def main(folder: Path, home: Path, host: str, port: int, descriptor: int | None 
     lock = take_lock(folder / LOCK)
     if lock is None:
         return BUSY
+    set_environment(SERVED | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "pages")})
     if os.fork():  # who started us need not wait for us, nor collect us: the lock goes to the child
         return 0
     lock.write(str(os.getpid()))
@@ -112,8 +131,10 @@ def application(names: Sequence[str] = HERE) -> ASGIApp:
 def hosted() -> ASGIApp:
     """The same for somebody else to start and keep: `uvicorn --factory infra.orchestrator.serve:hosted`.
 
-    What it serves, and from which database, Prefect's own variables say. `prefect` is its name in infra/compose.yaml.
+    From which database, and all else that it may be told, Prefect's own variables say. `prefect` is its name in
+    infra/compose.yaml.
     """
+    set_environment(SERVED, keep=True)
     return application((*HERE, "prefect"))
 
 

@@ -268,24 +268,12 @@ def _environment(settings: Settings) -> dict[str, str]:
     place = folder(settings)
     return child_environment(
         {
-            "DO_NOT_TRACK": "1",
             **({FAILPOINT: failpoint()} if failpoint() else {}),
             "PREFECT_HOME": str(place),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": settings.prefect_database_url or _embedded(place),
             "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
             "PREFECT_SERVER_API_HOST": settings.listen,
             **({"PREFECT_SERVER_API_AUTH_STRING": settings.login} if settings.login else {}),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            # what runs that `treadle maintain` took away have left, a day later
-            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
-            # how long a run waits before it asks again whether its deployment's other run has ended
-            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
-            # in memory, as it would be, a server that is killed forgets whose turn it is
-            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-            "PREFECT_SERVER_UI_API_URL": "/api",
-            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-            # the second version asks an outside host when it opens, whatever the analytics setting says
-            "PREFECT_SERVER_UI_V2_ENABLED": "false",
         },
         without=("PREFECT_", "TREADLE_"),
     )

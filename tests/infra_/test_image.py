@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
-OURS = re.compile(r"(?<![\w.])/(opt|build|project|artifacts)\b")
+OURS = re.compile(r"(?<![\w.])/(opt|build|project|artifacts|prefect)\b")
 """The folders of the image that its own steps make."""
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,13 @@ class TestOwnServer:
         state = orchestrator.state(server_home)
         assert (state.state, state.own) == (orchestrator.State.RUNNING, True)
         assert orchestrator.ui_url(server_home) + "/api" == state.url == server.api_url(server_home)
+
+    def test_its_pages_are_in_its_own_folder_for_beside_prefects_code_it_may_not_write(
+        self, server_home: Settings
+    ) -> None:
+        with urllib.request.urlopen(f"{orchestrator.ui_url(server_home)}/", timeout=10) as answer:
+            shown = answer.read()
+        assert shown == (server.folder(server_home) / "pages" / "v1" / "index.html").read_bytes()
 
     def test_a_home_that_never_had_one_has_none(self, home: Path) -> None:
         settings = settings_.at(home)
