@@ -137,17 +137,15 @@ def answer(
 ) -> pa.RecordBatchReader:
     """Every row in order, typed, with `_warning`: the rules about rows that it breaks, NULL where none.
 
-    For a person's question: nothing is refused, what cannot be typed is missing, rules about the batch, uniqueness
-    and the target are not asked.
-    Columns that are neither in the file nor `needed` are NULL.
+    For a person's question: nothing is refused, what cannot be typed is missing, rules about the batch and the target
+    are not asked. Columns that are neither in the file nor `needed` are NULL.
 
     Raises DataError where one of the `needed` columns is not in the file.
     """
     if reason := absent(raw, needed, suite.schema.names):
         raise DataError(reason, "send a file with all the columns that the model needs")
     staged = staging.stage(con, raw, suite.schema, missing, timezone)
-    alone = [item for item in _applicable(staged, suite, ()) if item.type not in (UNIQUE, UNIQUE_TOGETHER)]
-    asked = [item for item in alone if target not in item.columns]
+    asked = [item for item in _applicable(staged, suite, ()) if target not in item.columns]
     known: list[Rule] = []
     _untyped(staged, suite, known)
     if staged.count(f"SELECT count(*) FROM {quote(raw.view)}"):

@@ -250,7 +250,7 @@ class Keeper:
     def stop(self) -> None:
         """End the worker with its runs, and MLflow's server; Prefect's server stays for commands."""
         stop(self._settings)
-        for service in (self.worker, self.mlflow):
+        for service in (self.mlflow, self.worker):  # the worker last, whose runs are waited for
             if service is not None:
                 service.abandon()
 

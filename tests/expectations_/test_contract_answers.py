@@ -32,10 +32,10 @@ def test_an_answer_has_every_row_in_order_with_its_warnings(con: duckdb.DuckDBPy
     assert table["id"].to_pylist() == [1, None, 1, 1]
     assert table["day"].to_pylist() == [None] * 4
     assert table["_warning"].to_pylist() == [
-        "kind is z (contract: one of 'a', 'b')",
+        "kind is z (contract: one of 'a', 'b'); id is 1 (contract: unique)",
         "id is x (contract: a whole number)",
-        "Dep Delay is 1500 (contract: <= 1440)",
-        "Dep Delay is 1500 (contract: <= 1440)",
+        "Dep Delay is 1500 (contract: <= 1440); id is 1 (contract: unique)",
+        "Dep Delay is 1500 (contract: <= 1440); id is 1 (contract: unique)",
     ]
 
 
