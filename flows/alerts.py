@@ -6,7 +6,6 @@ each minute. What needs a person is what `treadle status` says; what was told st
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -14,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from tasks.alerts import AlertsSpec, Case, News, news
-from tasks.errors import ConfigError, TreadleError
+from flows import receivers
+from flows.receivers import Receiver
+from tasks.alerts import Case, News, news
+from tasks.errors import TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from infra.alerts import Message
     from infra.ledger import Ledger
     from infra.settings import Settings
+    from tasks.alerts import AlertsSpec
 
 log = logging.getLogger("treadle.alerts")
 
@@ -37,16 +39,6 @@ LOOK_SECONDS = 60.0
 NAMED = 5
 LONGEST, LONGEST_TITLE = 500, 120
 OVER = ("COMPLETED", "FAILED", "CANCELLED")
-
-
-class Receiver(BaseModel):
-    """A variable that holds an address; `address` without what may be secret, empty where the variable is not set."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    address: str
-    pipelines: tuple[str, ...]
 
 
 class Delivery(BaseModel):
@@ -101,44 +93,9 @@ def run(settings: Settings, *, test: bool = False) -> AlertsResult:
         return AlertsResult(home=str(settings.home), test=False, deliveries=tell(settings, at_once=True))
     body = f"Alerts of the project {settings.home} arrive here.\nSent by treadle alerts --test, {settings.who}."
     message = Message("treadle: a test", body)
-    deliveries = _send(dict.fromkeys(receivers(settings), message), dict.fromkeys(receivers(settings), 0))
+    named = receivers.look(settings)
+    deliveries = _send(dict.fromkeys(named, message), dict.fromkeys(named, 0))
     return AlertsResult(home=str(settings.home), test=True, deliveries=deliveries)
-
-
-def receivers(settings: Settings) -> tuple[Receiver, ...]:
-    """Who is told, and of which pipelines."""
-    from flows.status import names
-
-    return _receivers({name: _spec(settings, name) for name in names(settings)})
-
-
-def _receivers(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
-    from infra.alerts import address
-
-    variables = sorted({name for spec in specs.values() for name in spec.receivers})
-    return tuple(
-        Receiver(
-            name=name, address=address(name), pipelines=tuple(one for one in specs if name in specs[one].receivers)
-        )
-        for name in variables
-    )
-
-
-def _spec(settings: Settings, pipeline: str) -> AlertsSpec:
-    """The section of the pipeline's file, also where another has a mistake."""
-    from tasks import config
-    from tasks.config_errors import ConfigFile
-
-    file = settings.home / "pipelines" / f"{pipeline}.toml"
-    try:
-        return config.load(file).alerts
-    except ConfigError:
-        try:
-            return AlertsSpec.model_validate_json(
-                json.dumps(ConfigFile.read(file).document.get("alerts", {}), default=str)
-            )
-        except (ConfigError, ValidationError):
-            return AlertsSpec()
 
 
 def tell(settings: Settings, pipelines: Sequence[str] = (), *, at_once: bool = False) -> tuple[Delivery, ...]:
@@ -148,12 +105,12 @@ def tell(settings: Settings, pipelines: Sequence[str] = (), *, at_once: bool = F
     tells. Raises TreadleError where it cannot be known what there is.
     """
     from flows.rests import Rests
-    from flows.status import names, servers
+    from flows.status import servers
     from infra import turns
     from infra.ledger import Ledger
 
-    specs = {name: _spec(settings, name) for name in pipelines or names(settings)}
-    told = _receivers(specs)
+    specs = {name: receivers.spec(settings, name) for name in pipelines or [file.stem for file in settings.pipelines]}
+    told = receivers.of(specs)
     if not told:
         return ()
     ledger = Ledger(settings.ledger)

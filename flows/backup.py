@@ -47,8 +47,8 @@ def run(settings: Settings, folder: Path) -> BackupResult:
     begun = time.monotonic()
     target = folder.expanduser().resolve()
     with ExitStack() as stack:
-        for pipeline in sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml")):
-            stack.enter_context(turns.take(settings, pipeline, "maintain", waiting))
+        for file in settings.pipelines:
+            stack.enter_context(turns.take(settings, file.stem, "maintain", waiting))
         return _result(settings.home, target, archive.backup(settings, target), begun)
 
 

@@ -117,7 +117,7 @@ def openmp(_settings: Settings) -> Check:
 def project(settings: Settings) -> Check:
     """Is there a project here?"""
     if (settings.home / "pipelines").is_dir():
-        number = len(list((settings.home / "pipelines").glob("*.toml")))
+        number = len(settings.pipelines)
         return _ok("project", f"{settings.home}, {number} pipeline{'' if number == 1 else 's'}")
     return Check(
         name="project",

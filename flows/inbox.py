@@ -67,7 +67,7 @@ class Inboxes:
         """The pipelines whose files can be read; a file is read again when it has changed."""
         from tasks import config as config_
 
-        files = sorted((self._settings.home / "pipelines").glob("[!.]*.toml"))
+        files = self._settings.pipelines
         for file in files:
             changed = file.stat().st_mtime_ns
             if self._configs.get(file, (None, None))[0] != changed:

@@ -82,7 +82,7 @@ class Owed:
         Raises ServiceError where the ledger does not answer, OSError or ValueError where the server does not.
         """
         now = time.monotonic()
-        for pipeline in sorted(file.stem for file in (self._settings.home / "pipelines").glob("[!.]*.toml")):
+        for pipeline in (file.stem for file in self._settings.pipelines):
             data = self._ledger.taken_in(pipeline)
             if data and self._ledger.champion(pipeline):  # rows that came before the first one wait for it
                 data += ", champion"

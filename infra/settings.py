@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         return (self.prefect_login or self.prefect_key) if self.prefect_api_url else self.login
 
     @property
+    def pipelines(self) -> tuple[Path, ...]:
+        """The files of the home's pipelines, sorted by their names, which are the pipelines'."""
+        return tuple(sorted((self.home / "pipelines").glob("[!.]*.toml")))
+
+    @property
     def state(self) -> Path:
         """What can be thrown away: the Prefect server, scratch databases, the demo's home."""
         return self.home / ".treadle"

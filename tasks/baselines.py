@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.pipeline import Pipeline
 
-    from tasks.training import Part
+    from tasks.booster import Part
 
 LINEAR_ROWS = 50_000
 """A line needs no more rows: of larger parts it gets a sample of so many."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
-    from tasks.training import Part
-
 Scalar = str | int | float
 
 OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
@@ -45,6 +43,14 @@ OUR_NAMES = {
     "rmse": "rmse",
     "mae": "mae",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
+
+    X: np.ndarray
+    y: np.ndarray
 
 
 class BoosterSpec(BaseModel):

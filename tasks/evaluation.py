@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from tasks.booster import Curve
+    from tasks.booster import Curve, Part
     from tasks.bundle import Model
     from tasks.dataset.judging import LeftOut
     from tasks.gate import Cost, Judged, Verdict
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tasks.postprocess import Predictions
     from tasks.report import Story
     from tasks.search import Found
-    from tasks.training import Part, Problem
+    from tasks.training import Problem
 
 TRAIN_SCORE_ROWS = 50_000
 TIMES = 5
@@ -184,7 +184,7 @@ def _by_source(model: Model) -> dict[str, list[int]]:
 def _sample(part: Part, rows: int, seed: int) -> Part:
     import numpy as np
 
-    from tasks.training import Part
+    from tasks.booster import Part
 
     if len(part.y) <= rows:
         return part

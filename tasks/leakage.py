@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tasks.training import Part
+    from tasks.booster import Part
 
 THRESHOLD = 0.999
 """AUC or R² from which on columns are said to give the target."""
@@ -119,7 +119,7 @@ def _candidates(
 
 
 def _part(X: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Part:
-    from tasks.training import Part
+    from tasks.booster import Part
 
     return Part(X=X[rows], y=y[rows])
 

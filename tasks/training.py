@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.booster import Part
 from tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from tasks.errors import TargetError
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
-    import numpy as np
     import pyarrow as pa
     from xgboost import Booster
 
@@ -44,14 +44,6 @@ class Problem:
     categories: tuple[str, ...]
     missing: tuple[str, ...]
     classes: tuple[Label, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
-
-    X: np.ndarray
-    y: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks import booster, bundle, features, postprocess
+from tasks.booster import Part
 from tasks.dataset import Column, RawTable, Schema
 from tasks.dataset.typing import typed_relation
-from tasks.training import Part
 
 if TYPE_CHECKING:
     from pathlib import Path

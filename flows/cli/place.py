@@ -23,31 +23,27 @@ def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
     from tasks import config
 
     settings = settings_.find()
-    return settings, config.load(path(settings.home, pipeline))
+    return settings, config.load(path(settings, pipeline))
 
 
-def path(home: Path, pipeline: str) -> Path:
+def path(settings: Settings, pipeline: str) -> Path:
     """The TOML file of `pipeline`, or of the home's only pipeline.
 
     Raises HomeError, with the nearest name or the names there are.
     """
-    known = names(home)
+    files, place = {file.stem: file for file in settings.pipelines}, settings.home / "pipelines"
+    known = list(files)
     if pipeline in known:
-        return home / "pipelines" / f"{pipeline}.toml"
+        return files[pipeline]
     if pipeline:
         near = get_close_matches(pipeline, known, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
-        raise HomeError(f"no pipeline named {pipeline!r} in {home / 'pipelines'}{meant}", _choose(known))
+        raise HomeError(f"no pipeline named {pipeline!r} in {place}{meant}", _choose(known))
     if not known:
-        raise HomeError(f"{home / 'pipelines'} holds no pipeline yet", _choose(known))
+        raise HomeError(f"{place} holds no pipeline yet", _choose(known))
     if len(known) > 1:
         raise HomeError(f"this home has {len(known)} pipelines: {', '.join(known)}", f"say which: -p {known[0]}")
-    return home / "pipelines" / f"{known[0]}.toml"
-
-
-def names(home: Path) -> list[str]:
-    """The home's pipelines, sorted."""
-    return sorted(file.stem for file in (home / "pipelines").glob("*.toml") if not file.name.startswith("."))
+    return files[known[0]]
 
 
 def complete(incomplete: str) -> list[str]:
@@ -55,7 +51,7 @@ def complete(incomplete: str) -> list[str]:
     from infra import settings as settings_
 
     try:
-        return [name for name in names(settings_.find().home) if name.startswith(incomplete)]
+        return [file.stem for file in settings_.find().pipelines if file.stem.startswith(incomplete)]
     except HomeError:
         return []
 

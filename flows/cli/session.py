@@ -90,4 +90,4 @@ def _tell(settings: Settings, pipeline: str) -> None:
     from tasks.errors import HomeError
 
     with suppress(HomeError):
-        alerts.after(settings, path(settings.home, pipeline).stem)
+        alerts.after(settings, path(settings, pipeline).stem)

@@ -94,7 +94,7 @@ def plans(settings: Settings) -> Plans:
 
     wanted: list[Plan] = []
     refused: dict[str, ConfigError] = {}
-    for file in sorted((settings.home / "pipelines").glob("[!.]*.toml")):
+    for file in settings.pipelines:
         try:
             config = config_.load(file)
         except ConfigError as error:

@@ -204,7 +204,7 @@ def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
 @task(name="history", task_run_name="history")
 def history(home: str, pipeline: str, dry_run: bool) -> list[Part]:
     """Runs on Prefect's pages that ended long ago."""
-    from flows.deployments import TAG, WORKS
+    from flows.deployments.plans import TAG, WORKS
     from infra.orchestrator import connected
     from infra.orchestrator.history import ended, forget
 

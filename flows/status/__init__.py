@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.alerts import Receiver
+from flows import receivers
+from flows.deployments import plans
+from flows.receivers import Receiver
 from flows.status import needs, servers
 from flows.status.needs import Need
 from flows.status.servers import Server, Work
@@ -73,12 +75,11 @@ class StatusResult(BaseModel):
 
 def run(settings: Settings) -> StatusResult:
     """Look at everything once."""
-    from flows import alerts, deployments
     from infra import supervisor
 
     found, runs = servers.look(settings), servers.runs(settings)
-    pipelines = tuple(look(settings, name, runs, waits=True) for name in names(settings))
-    differs, up = deployments.differs(settings), servers.is_up(settings)
+    pipelines = tuple(look(settings, file.stem, runs, waits=True) for file in settings.pipelines)
+    differs, up = plans.differs(settings), servers.is_up(settings)
     return StatusResult(
         home=str(settings.home),
         up=up,
@@ -86,13 +87,8 @@ def run(settings: Settings) -> StatusResult:
         pipelines=pipelines,
         differs=differs,
         needs=tuple(needs.of(pipelines, differs, up=up, fell=supervisor.fell(settings))),
-        alerts=alerts.receivers(settings),
+        alerts=receivers.look(settings),
     )
-
-
-def names(settings: Settings) -> list[str]:
-    """The home's pipelines, by their files."""
-    return sorted(file.stem for file in (settings.home / "pipelines").glob("[!.]*.toml"))
 
 
 def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: bool) -> Standing:

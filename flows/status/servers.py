@@ -77,7 +77,7 @@ def is_up(settings: Settings) -> bool:
 
 def runs(settings: Settings) -> tuple[Work, ...] | None:
     """Newest and next runs by pipeline and work; None where no server answers."""
-    from flows.deployments import TAG, WORKS
+    from flows.deployments.plans import TAG, WORKS
     from infra import orchestrator
     from infra.orchestrator.runs import Runs
 
@@ -95,7 +95,7 @@ def runs(settings: Settings) -> tuple[Work, ...] | None:
 
 def pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
     """Where a browser finds runs, by their ids; only of those that the server knows, and of none where it is away."""
-    from flows.deployments import TAG
+    from flows.deployments.plans import TAG
     from infra import orchestrator
     from infra.orchestrator.runs import Runs
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import optuna
     from xgboost import Booster
 
+    from tasks.booster import Part
     from tasks.search.course import Course
-    from tasks.training import Part
 
 __all__ = ["Found", "Search", "Trial", "TuneSpec", "run", "trials"]
 

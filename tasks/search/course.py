@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
-    from tasks.booster import Scalar
-    from tasks.training import Part
+    from tasks.booster import Part, Scalar
 
 CROSS_VALIDATED = 5_000
 """Below this many rows outside the holdout, exchangeable rows are cross-validated."""

@@ -31,7 +31,7 @@ OUTSIDE = ["../clinic", "../../etc/passwd", "/etc/passwd", "clinic/../clinic", "
 def test_a_pipeline_is_a_name_and_no_path(clinic: Clinic, name: str) -> None:
     settings, _ = clinic
     with pytest.raises(HomeError, match="no pipeline named"):
-        place.path(settings.home, name)
+        place.path(settings, name)
     with pytest.raises((UsageError, DataError)):
         init.run(settings, settings.home.parent / "clinic.csv", "Malignant", name=name)
 

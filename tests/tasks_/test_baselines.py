@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
 from tasks import baselines
-from tasks.training import Part
+from tasks.booster import Part
 
 KINDS = {"a": "number", "b": "number", "shop": "code", "zip": "code"}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tasks import booster, metrics
+from tasks.booster import Part
 from tasks.errors import ConfigError
-from tasks.training import Part
 
 NAMES = ("age", "income", "noise")
 

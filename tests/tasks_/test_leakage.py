@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks import leakage
-from tasks.training import Part
+from tasks.booster import Part
 
 NAMES = {"age": [0], "income": [1], "branch": [2], "date": [3, 4]}
 

@@ -12,10 +12,10 @@ import optuna
 import pytest
 
 from tasks import metrics, search
+from tasks.booster import Part
 from tasks.search import Found, Trial, TuneSpec
 from tasks.search.course import CROSS_VALIDATED, lay_out
 from tasks.search.space import FLOORS, LARGE, NAMES, SMALL, floor, portfolio, ranges
-from tasks.training import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
