@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from flows import receivers
-from flows.deployments import plans
+from flows.deployments.plans import differs
 from flows.receivers import Receiver
 from flows.status import needs, servers
 from flows.status.needs import Need
@@ -79,14 +79,14 @@ def run(settings: Settings) -> StatusResult:
 
     found, runs = servers.look(settings), servers.runs(settings)
     pipelines = tuple(look(settings, file.stem, runs, waits=True) for file in settings.pipelines)
-    differs, up = plans.differs(settings), servers.is_up(settings)
+    changed, up = differs(settings), servers.is_up(settings)
     return StatusResult(
         home=str(settings.home),
         up=up,
         servers=found,
         pipelines=pipelines,
-        differs=differs,
-        needs=tuple(needs.of(pipelines, differs, up=up, fell=supervisor.fell(settings))),
+        differs=changed,
+        needs=tuple(needs.of(pipelines, changed, up=up, fell=supervisor.fell(settings))),
         alerts=receivers.look(settings),
     )
 
