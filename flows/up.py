@@ -173,11 +173,12 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     from flows import alerts, deployments
     from flows.inbox import Intake
     from flows.owed import Owed
+    from flows.resumed import Resumed
     from infra import supervisor
     from infra.orchestrator.runs import Runs
 
     lost = supervisor.Lost(settings.home, deployments.TAG, keeper.worker.lock)
-    intake, owed, told = Intake(settings), Owed(settings), alerts.Watch(settings)
+    intake, owed, resumed, told = Intake(settings), Owed(settings), Resumed(), alerts.Watch(settings)
     elsewhere = settings.home if settings.prefect_api_url else None
     runs_at, set_at = 0.0, time.time() - time.monotonic()
     troubles = _Troubles()
@@ -194,8 +195,11 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
                 intake.follow(keeper.api())
                 if elsewhere is None:  # there, processes may run on other machines
                     lost.close(keeper.api())
+            runs = Runs(keeper.api(), elsewhere, deployments.TAG)
+            with troubles.of("what has crashed"):
+                resumed.look(runs)
             with troubles.of("what is owed"):
-                owed.look(Runs(keeper.api(), elsewhere, deployments.TAG))
+                owed.look(runs)
         if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
             with troubles.of("the clock"):
                 deployments.gather(settings)

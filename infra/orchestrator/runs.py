@@ -37,6 +37,16 @@ class Run:
     since: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A run of a deployment that crashed at the moment `since`; `begun`: its process had started before."""
+
+    id: str
+    name: str
+    begun: bool
+    since: datetime | None
+
+
 def settled(state: str, message: str | None) -> bool:
     """Whether a run has ended so that its work needs no other one: well, or because a person has cancelled it.
 
@@ -52,6 +62,8 @@ class _State(BaseModel):
 
 class _FlowRun(BaseModel):
     id: str
+    name: str
+    run_count: int
     deployment_id: str | None
     parameters: dict[str, object]
     state_type: str | None
@@ -112,6 +124,18 @@ class Runs:
             known = TypeAdapter(list[_Known]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
             found |= {one.id: f"{self._page}/{one.id}" for one in known}
         return found
+
+    def crashed(self, since: datetime) -> list[Crashed]:
+        """Runs of the home's deployments that crashed after that moment, and are crashed still."""
+        ended = {"state": {"type": {"any_": ["CRASHED"]}}, "end_time": {"after_": since.isoformat()}}
+        question = {"flow_runs": ended, "deployments": {"id": {"any_": list(self._deployments)}}, "limit": PAGE}
+        found = TypeAdapter(list[_FlowRun]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
+        return [Crashed(one.id, one.name, one.run_count > 0, (one.state or _State()).timestamp) for one in found]
+
+    def begin_again(self, run: str) -> None:
+        """Let a worker take up a run that has crashed."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "It was killed."}
+        api_.ask(self.api, f"/flow_runs/{run}/set_state", {"state": state})
 
     def _first(self, works: Sequence[str], asked: Mapping[str, object], sort: str) -> dict[tuple[str, str], Run]:
         _ = self._deployments  # asked once, before there are threads

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flows import deployments
 from infra import orchestrator, supervisor
 from infra import settings as settings_
 from infra.orchestrator.api import ask
@@ -167,6 +168,20 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
     assert list(kept_for_a_while.iterdir()), "what the killed ones had no time to clear away"
     treadle(place.home, "down")
     assert not kept_for_a_while.exists()
+
+
+def test_a_run_that_was_at_work_when_the_server_was_started_anew_goes_on_after_its_death(place: Settings) -> None:
+    treadle(place.home, "up", "--detach")
+    name = deployments.start(place, "clinic", "train", again=True, trials=4)
+    until(lambda: [run for run in runs(place, "train", "RUNNING") if run["id"] == name] and process.runs(place.home))
+    server = kept(place)["prefect"]
+    os.kill(server, signal.SIGKILL)
+    until(lambda: kept(place)["prefect"] not in (0, server))
+    until(lambda: orchestrator.state(place).state is orchestrator.State.RUNNING)
+    os.kill(process.runs(place.home)[name], signal.SIGKILL)
+    until(lambda: [run for run in runs(place, "train", "CRASHED") if run["id"] == name])
+    until(lambda: [run for run in runs(place, "train", "RUNNING") if run["id"] == name], RESUMED_SECONDS)
+    until(lambda: [run for run in runs(place, "train", "COMPLETED") if run["id"] == name], RESUMED_SECONDS)
 
 
 def test_up_ends_with_its_children_when_it_is_told_to_and_when_its_home_is_moved(place: Settings) -> None:
