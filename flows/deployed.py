@@ -139,10 +139,14 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
         refused = sum(status in {"refused", "unreadable"} for status in files)
         if result.closed:  # a person's turn, and tried again; all else was taken in
             raise DataError("; ".join(result.closed), "give the right to read it, or take it away")
-        return (
+        labels = result.labels.new + result.labels.revised
+        told = [
             f"{len(files)} new {'file' if len(files) == 1 else 'files'}: {result.accepted:,} rows accepted, "
-            f"{result.quarantined:,} quarantined, {result.labels.new + result.labels.revised:,} labels new or revised"
-        ) + (f"; {refused} refused whole" if refused else "")
+            f"{result.quarantined:,} quarantined, {labels:,} labels new or revised",
+            *([f"{refused} refused whole"] if refused else []),
+            *result.growing,
+        ]
+        return "; ".join(told)
 
     return _carried_out(work)
 

@@ -217,7 +217,7 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
         reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
         if place.config.score.output:
             # the file comes first: a kill before the commit makes the next run write the same file again
-            stem = Path(batch.label).name.split(".")[0]
+            stem = outbox.short(Path(batch.label).name.split(".")[0])
             name = f"{stem}-{batch.batch_id}-v{champion.version}.parquet"
             with failpoint.around("score.output"):
                 reader = outbox.write_through(place.settings.home / place.config.score.output / name, reader)

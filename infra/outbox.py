@@ -18,6 +18,14 @@ FORMATS = (".parquet", ".csv", ".tsv")
 FORMULA = r"^[=+\-@\t\r]"
 
 
+LONGEST_NAME = 150
+
+
+def short(name: str) -> str:
+    """A file's name for use within another: of a very long one its end, for systems take no more than 255 bytes."""
+    return name.encode()[-LONGEST_NAME:].decode(errors="ignore")
+
+
 class Writer(Protocol):
     """What pyarrow's CSV and Parquet writers have in common."""
 

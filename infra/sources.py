@@ -35,6 +35,7 @@ PARQUET = (".parquet", ".pq")
 READABLE = TEXT + PARQUET
 DELIMITERS = ",;\t|"
 CHUNK = 1 << 20
+LONGEST_NAME = 255  # bytes; systems do not even look for a longer one
 LONGEST_HEADER = 1 << 20
 MOST_UNPACKED, MOST_RATIO = 64 << 20, 250
 """A gzip file that is larger than both unpacked, in bytes and in times its size, is no table but a bomb."""
@@ -178,7 +179,7 @@ def _size(path: Path) -> int:
 def _check_sidecar(path: Path) -> None:
     """Compare with `<file>.sha256` where somebody put one."""
     sidecar = path.with_name(path.name + ".sha256")
-    if sidecar.is_file():
+    if len(sidecar.name.encode(errors="replace")) <= LONGEST_NAME and sidecar.is_file():
         wanted = sidecar.read_text(encoding="ascii", errors="replace").split()[:1]
         if wanted != [fingerprint(path)]:
             raise DataError(f"{path.name}: content does not match {sidecar.name}", "copy the file again")

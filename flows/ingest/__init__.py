@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from flows import events
 from flows.ingest.labels import LabelBatch, LabelsResult, take_labels
 from flows.ingest.rows import BatchResult, sentence, take_in
-from flows.ingest.waiting import Waiting, look
+from flows.ingest.waiting import Growing, Waiting, look
 from flows.steps import one_at_a_time, open_workplace
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ class IngestResult(BaseModel):
     skipped: int
     refused_before: tuple[str, ...]
     closed: tuple[str, ...]
+    growing: tuple[str, ...]
     data_version: str
 
     def exit_code(self) -> int:
-        """3 when a batch that was named or waited was refused whole, or could not be read, else 0."""
+        """3 when a batch that was named or waited was refused whole, or could not be read yet, else 0."""
         ends = {batch.status for batch in self.batches} | {batch.status for batch in self.labels.batches}
-        return 3 if self.refused_before or self.closed or ends - {"accepted"} else 0
+        return 3 if self.refused_before or self.closed or self.growing or ends - {"accepted"} else 0
 
 
 def run(
@@ -75,18 +76,24 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
         events.emit("ingest", told)
     rows: list[BatchResult] = []
     late: list[LabelBatch] = []
+    growing: list[str] = []
     for number, batch in enumerate(waiting.new):
         events.emit("ingest", batch.label, done=number, total=len(waiting.new))
-        if batch.kind == "rows":
-            rows.append(take_in.with_options(task_run_name=f"take in {batch.label}")(home, pipeline, batch))
-            told = sentence(rows[-1])
-        else:
-            late.append(take_labels.with_options(task_run_name=f"take in labels {batch.label}")(home, pipeline, batch))
-            told = late[-1].sentence()
+        name = f"take in {'labels ' if batch.kind == 'labels' else ''}{batch.label}"
+        try:
+            if batch.kind == "rows":
+                rows.append(take_in.with_options(task_run_name=name)(home, pipeline, batch))
+                told = sentence(rows[-1])
+            else:
+                late.append(take_labels.with_options(task_run_name=name)(home, pipeline, batch))
+                told = late[-1].sentence()
+        except Growing as error:
+            told = error.message
+            growing.append(told)
         events.emit("ingest", told, done=number + 1, total=len(waiting.new))
     place = open_workplace(home, pipeline)
     publish(pipeline, rows, late)
-    result = summarise(pipeline, rows, late, waiting, place.stores.data_version())
+    result = summarise(pipeline, rows, late, waiting, growing, place.stores.data_version())
     announce(result)
     return result
 
@@ -137,7 +144,12 @@ def resource(pipeline: str) -> dict[str, str]:
 
 
 def summarise(
-    pipeline: str, rows: list[BatchResult], late: list[LabelBatch], waiting: Waiting, data_version: str
+    pipeline: str,
+    rows: list[BatchResult],
+    late: list[LabelBatch],
+    waiting: Waiting,
+    growing: list[str],
+    data_version: str,
 ) -> IngestResult:
     """Add up the batches of one run."""
     return IngestResult(
@@ -152,5 +164,6 @@ def summarise(
         skipped=waiting.skipped,
         refused_before=waiting.refused_before,
         closed=waiting.closed,
+        growing=tuple(growing),
         data_version=data_version,
     )

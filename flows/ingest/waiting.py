@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class Growing(DataError):
+    """A file changed while it was read: it is no batch yet."""
+
+
 class BatchRef(BaseModel):
     """A file that waits: where it is, what it holds, and its content's sha256, by which the batch is known."""
 
@@ -103,23 +107,27 @@ def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[li
 
 
 def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
-    """Copy a file that cannot be read to the refused folder and give it one quarantine row."""
-    from infra import failpoint
+    """Copy a file that cannot be read to the refused folder and give it one quarantine row.
 
+    Raises Growing where it is not whole yet.
+    """
+    from infra import failpoint, outbox
+
+    check_unchanged(batch)
     folder = place.stores.tables.refused_folder
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(batch.path, folder / f"{batch.batch_id}.part")
     with failpoint.around("ingest.refused"):
-        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{batch.label}")
+        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{outbox.short(batch.label)}")
     place.stores.tables.quarantine_file(batch.batch_id, batch.label, batch.sha256, error.message)
 
 
 def check_unchanged(batch: BatchRef) -> None:
-    """Raise DataError where the file is not what it was when it was found."""
+    """Raise Growing where the file is not what it was when it was found."""
     from infra import sources
 
     if sources.fingerprint(Path(batch.path)) != batch.sha256:
-        raise DataError(
+        raise Growing(
             f"{batch.label} was still being written while it was read",
-            "run the command again; copy files under a name that ends in .part, then rename them",
+            "it is taken in the next time; copy files under a name that ends in .part, then rename them",
         )

@@ -258,11 +258,13 @@ def in_chair(ref: RunRef, place: Workplace) -> Champion | None:
 
 def keep_contract(bench: Workbench, place: Workplace) -> None:
     """Keep beside the run what its data had to look like, and what became of each batch."""
+    from infra import outbox
+
     suite = place.settings.home / "expectations" / f"{place.config.name}.json"
     bench.put_text("artifacts/contract/suite.json", suite.read_text(encoding="utf-8"))
     batches = [batch for batch in place.stores.ledger.batches(place.config.name) if batch.validation]
     for batch in batches[-BATCHES_KEPT:]:
-        bench.put_text(f"artifacts/contract/{batch.label}-{batch.batch_id}.json", batch.validation)
+        bench.put_text(f"artifacts/contract/{outbox.short(batch.label)}-{batch.batch_id}.json", batch.validation)
 
 
 def _named(source: str | tuple[str, ...]) -> str:

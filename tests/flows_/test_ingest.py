@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from flows.cli import show
 from flows.cli.screen import Screen
 from infra import sources, stores
 from tasks import config as config_
-from tasks.errors import ConfigError, DataError
+from tasks.errors import ConfigError
 from tests.projects import inbox, project, tumours
 
 if TYPE_CHECKING:
@@ -195,20 +196,59 @@ def test_a_config_that_names_no_column_of_the_suite_is_refused_with_its_line(cli
         ingest.run(settings, config)
 
 
-def test_a_file_that_grows_while_it_is_read_is_no_batch_yet(clinic: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_grows_while_it_is_read_is_no_batch_yet_and_keeps_no_other_waiting(
+    clinic: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, config = clinic
+    rows = tumours()
+    rows[:30].to_csv(inbox(settings.home) / "whole.csv", index=False)
     file, whole = inbox(settings.home) / "slow.csv", tumours()[469:].to_csv(index=False)
     file.write_text("\n".join(whole.splitlines()[:60]) + "\n")
     open_raw = sources.open_raw
 
     def copied_meanwhile(con: object, path: Path, batch_id: str) -> object:
         opened = open_raw(con, path, batch_id)
-        file.write_text(whole)
+        if path == file:
+            file.write_text(whole)
         return opened
 
     with monkeypatch.context() as patch:
         patch.setattr(sources, "open_raw", copied_meanwhile)
-        with pytest.raises(DataError, match="still being written"):
-            ingest.run(settings, config, [file])
-    assert content(settings, "rows") == []
-    assert ingest.run(settings, config, [file]).accepted == 100
+        first = ingest.run(settings, config, [inbox(settings.home)])
+    assert (first.accepted, first.exit_code()) == (30, 3)
+    assert first.growing == ("slow.csv was still being written while it was read",)
+    show.ingest(first, Screen(out := io.StringIO()))
+    assert "left alone: slow.csv was still being written" in out.getvalue()
+    again = ingest.run(settings, config, [file])
+    assert (again.accepted, again.exit_code(), again.growing) == (100, 0, ())
+
+
+def test_a_file_that_breaks_off_because_it_is_still_being_written_is_not_set_aside(
+    clinic: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = clinic
+    file, whole = inbox(settings.home) / "slow.csv.gz", gzip.compress(tumours()[469:].to_csv(index=False).encode())
+    file.write_bytes(whole[: len(whole) // 2])
+    open_raw = sources.open_raw
+
+    def copied_meanwhile(con: object, path: Path, batch_id: str) -> object:
+        try:
+            return open_raw(con, path, batch_id)
+        finally:
+            file.write_bytes(whole)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "open_raw", copied_meanwhile)
+        assert len(ingest.run(settings, config).growing) == 1
+    assert refused(settings) == []
+    assert ingest.run(settings, config).accepted == 100
+
+
+def test_the_longest_name_that_a_file_can_have_is_taken_in_or_set_aside(clinic: Project) -> None:
+    settings, config = clinic
+    tumours()[469:].to_csv(inbox(settings.home) / f"{'ä' * 125}.csv", index=False)
+    (inbox(settings.home) / f"{'n' * 251}.csv").write_text("")
+    result = ingest.run(settings, config)
+    assert sorted(batch.status for batch in result.batches) == ["accepted", "accepted", "unreadable"]
+    (kept,) = stores.open(settings, "clinic").tables.refused_folder.iterdir()
+    assert kept.name.endswith("nnn.csv")

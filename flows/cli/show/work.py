@@ -42,11 +42,13 @@ def ingest(result: IngestResult, screen: Screen) -> None:
         screen.line(f"{plural(joined, 'row')} found a label that had come before")
     for closed in result.closed:
         screen.line(("left alone: ", "red"), closed, "; it is looked at again the next time")
+    for growing in result.growing:
+        screen.line(("left alone: ", "yellow"), growing, "; it is looked at again the next time")
     for refused in result.refused_before:
         screen.line(("refused before: ", "red"), refused)
     if result.skipped:
         screen.line(f"{plural(result.skipped, 'file')} seen before: nothing to do")
-    if not (result.batches or result.labels.batches or result.skipped or result.closed):
+    if not (result.batches or result.labels.batches or result.skipped or result.closed or result.growing):
         screen.line("nothing waits in the source")
     _after_ingest(result, screen)
 
@@ -65,6 +67,8 @@ def _labels(result: LabelsResult, screen: Screen) -> None:
 def _after_ingest(result: IngestResult, screen: Screen) -> None:
     if result.closed:
         screen.next("give the right to read it, or take it away, then", "ingest")
+    elif result.growing:
+        screen.next("the rest of it, once it is whole", "ingest")
     elif result.exit_code():
         screen.next("what is in quarantine and why; mended files are ingested again", "quarantine", "list")
     elif result.labels.new or result.labels.revised or any(batch.labelled for batch in result.batches):
