@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +11,11 @@ from tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from infra.settings import Settings
+    from infra.stores import Stores
     from tasks.config import PipelineConfig
+
+ALIAS_SECONDS = 60.0
+"""A promotion that was cut off before MLflow's alias followed is completed by the next command; then it is told."""
 
 
 class Version(BaseModel):
@@ -130,9 +134,7 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
         waiting=waits.version if waits else None,
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
-        alias=""
-        if at_top is None or moment is not None
-        else alias_drift(config.name, at_top, stores.registry.champion_alias()),
+        alias="" if at_top is None or moment is not None else alias_moved(stores, at_top),
     )
 
 
@@ -149,10 +151,25 @@ def moment_of(text: str) -> datetime:
     return moment
 
 
-def alias_drift(pipeline: str, ledger: int, alias: int | None) -> str:
-    """What a person must know when somebody moved or removed MLflow's alias by hand; empty when both agree."""
-    if alias == ledger:
+def alias_moved(stores: Stores, champion: int) -> str:
+    """What a person must know when somebody moved or removed MLflow's alias by hand; empty when both agree.
+
+    The alias follows the ledger: while a promotion is on its way they differ for a moment.
+    """
+    alias = stores.registry.champion_alias()
+    if alias == champion:
         return ""
+    newest = stores.ledger.champion(stores.pipeline)
+    if newest is None or newest.version_to != champion or (newest.pending and _since(newest.at) < ALIAS_SECONDS):
+        return ""
+    return _drift(stores.pipeline, champion, alias)
+
+
+def _since(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()
+
+
+def _drift(pipeline: str, ledger: int, alias: int | None) -> str:
     found = f"points at version {alias}" if alias is not None else "is gone"
     keep = f"treadle promote {ledger} --reason 'the alias was moved by hand' -p {pipeline}"
     take = f"treadle promote {alias} --reason 'moved in MLflow' -p {pipeline}" if alias is not None else ""

@@ -138,11 +138,11 @@ def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str
 
 
 def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
-    from flows.models import alias_drift
+    from flows.models import alias_moved
 
     if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
         return ""
     try:
-        return alias_drift(stores.pipeline, champion, stores.registry.champion_alias())
+        return alias_moved(stores, champion)
     except ServiceError:  # it is said of the server
         return ""

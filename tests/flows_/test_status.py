@@ -8,7 +8,7 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from flows import deployments, ingest, quarantine, status
+from flows import deployments, ingest, models, quarantine, status
 from infra import orchestrator, stores
 from tests.projects import inbox, tumours
 
@@ -97,6 +97,29 @@ def test_an_alias_that_a_person_moved_is_told_with_the_command(clinic: Clinic) -
     (need,) = status.run(settings).needs
     assert "points at version 1" in need.what
     assert need.command.startswith("treadle promote 2 --reason")
+
+
+def test_an_alias_that_is_about_to_follow_a_promotion_is_no_trouble(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = clinic
+    opened = stores.open(settings, config.name)
+    before = opened.ledger.champion(config.name)
+    assert before is not None
+    opened.ledger.promote(
+        config.name,
+        expected=2,
+        to=1,
+        verdict="MANUAL",
+        reason="r",
+        who="w",
+        bundle=before.bundle,
+        digest=before.digest,
+    )
+    assert status.run(settings).needs == ()
+    monkeypatch.setattr(models, "ALIAS_SECONDS", 0.0)
+    (need,) = status.run(settings).needs
+    assert "points at version 2" in need.what
 
 
 def test_a_file_that_cannot_be_obeyed_hides_nothing_else(clinic: Clinic) -> None:
