@@ -39,6 +39,8 @@ LOOK_SECONDS = 60.0
 NAMED = 5
 LONGEST, LONGEST_TITLE = 500, 120
 OVER = ("COMPLETED", "FAILED", "CANCELLED")
+CHANGED_BY: Mapping[str, tuple[str, ...]] = {"promotion": ("train",), "quarantine": ("ingest", "score")}
+"""A training may be about to seat what it has registered, and of a drop of files all that is bad is one message."""
 
 
 class Delivery(BaseModel):
@@ -159,12 +161,13 @@ def _needs(settings: Settings, pipeline: str, runs: Sequence[Work] | None) -> tu
 
     settled = None if runs is None else [one for one in runs if not _under_way(one)]
     found = needs.of_pipeline(look(settings, pipeline, settled, waits=False))
-    return tuple(one for one in found if one.kind != "promotion" or not _training(pipeline, runs))
+    return tuple(one for one in found if not _may_change(one.kind, pipeline, runs))
 
 
-def _training(pipeline: str, runs: Sequence[Work] | None) -> bool:
-    """Whether a training is at work, which may be about to seat what it has registered."""
-    return any(one.pipeline == pipeline and one.work == "train" and _under_way(one) for one in runs or ())
+def _may_change(kind: str, pipeline: str, runs: Sequence[Work] | None) -> bool:
+    """Whether something is at work that brings such needs about, or settles them: it is told of when that has ended."""
+    works = CHANGED_BY.get(kind, ())
+    return any(one.pipeline == pipeline and one.work in works and _under_way(one) for one in runs or ())
 
 
 def _under_way(work: Work) -> bool:
@@ -178,8 +181,8 @@ def _unsure(case: Case, known: Sequence[Need], pipeline: str, runs: Sequence[Wor
     """Whether nobody can say that it is over: its run goes on, the server is away, or the file cannot be read."""
     if any(need.kind == "config" for need in known):
         return case.kind != "config"
-    if case.kind == "promotion":
-        return _training(pipeline, runs)
+    if case.kind in CHANGED_BY:
+        return _may_change(case.kind, pipeline, runs)
     if case.kind != "failed":
         return False
     works = {one.work: one for one in runs or () if one.pipeline == pipeline}

@@ -147,6 +147,30 @@ def test_a_file_that_cannot_be_obeyed_is_told_to_those_it_names(place: Place, ch
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_what_a_drop_of_files_brings_is_told_when_all_of_it_was_taken_in(place: Place, chat: Receiver) -> None:
+    settings, config = place
+    to(settings, CHAT)
+    deployments.apply(settings)
+    run = UUID(deployments.start(settings, config.name, "ingest"))
+
+    def told_when(state: State[None]) -> int:
+        with orchestrator.flow_context(settings), orchestrator.connected() as client:
+            client.set_flow_run_state(run, state, force=True)
+        return alerts.tell(settings)[0].told
+
+    ledger = stores.open(settings, config.name).ledger
+    bad = replace(batch(datetime.now(UTC)), status="unreadable", reason="the file is empty", rows_in=0, accepted=0)
+    ledger.record_batch(replace(bad, sha256="1", batch_id="1"))
+    assert told_when(Running()) == 0
+    ledger.record_batch(replace(bad, sha256="2", batch_id="2"))
+    assert told_when(Completed()) == 1
+    assert "2 batches in quarantine" in chat.told[0].title
+    assert told_when(Running()) == told_when(Completed()) == 0, "they are told once"
+    (settings.home / "pipelines" / "clinic.toml").unlink()
+    deployments.apply(settings)  # the server is the session's
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_a_run_that_was_killed_is_told_where_it_is_not_taken_up_again(
     place: Place, chat: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

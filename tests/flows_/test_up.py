@@ -104,7 +104,7 @@ def place(clinic: tuple[Settings, PipelineConfig], server_home: Settings) -> Ite
     yield settings
     if settings.home.exists():
         treadle(settings.home, "down")
-    assert processes(settings.home) == {}
+    until(lambda: processes(settings.home) == {}, 10)
 
 
 def test_up_is_ready_soon_and_what_is_killed_comes_back_and_down_leaves_nothing(place: Settings) -> None:
