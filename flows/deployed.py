@@ -96,7 +96,7 @@ class PromoteOptions(Options):
     """A person's word on a version."""
 
     version: int = Field(ge=1, title="Version", description="the version that becomes champion")
-    reason: str = Field(min_length=1, title="Reason", description="why; it stands in the ledger for ever")
+    reason: str = Field(pattern=r"\S", title="Reason", description="why; it stands in the ledger for ever")
     decline: bool = Field(
         default=False, title="Decline", description="the version waits for a person's word, and shall not be champion"
     )

@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         return (self.prefect_login or self.prefect_key) if self.prefect_api_url else self.login
 
     @property
+    def login_variable(self) -> str:
+        """The variable that holds the login for that server."""
+        return "PREFECT_API_AUTH_STRING" if self.prefect_api_url else f"{PREFIX}LOGIN"
+
+    @property
     def pipelines(self) -> tuple[Path, ...]:
         """The files of the home's pipelines, sorted by their names, which are the pipelines'."""
         return tuple(sorted((self.home / "pipelines").glob("[!.]*.toml")))

@@ -177,7 +177,7 @@ def _check(
             sentences.append(f"{broken:,} of {rows:,} labels {said}")
 
     rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
-    blame(Rule(KEY, tuple(key), True, "the key is never missing"), staging.keyless(staged, key), "lack a key value")
+    blame(Rule(KEY, tuple(key), True, "never missing in a key"), staging.keyless(staged, key), "lack a key value")
     for column in staged.schema.columns:
         wanted = rules.KINDS[column.kind] + (f" written {column.format}" if column.format else "")
         rule = Rule(TYPE, (column.name,), True, wanted)

@@ -253,8 +253,8 @@ def _key_outcomes(staged: Staged, key: tuple[str, ...], conflicts: str, known: l
     outcomes = []
     rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
     for query, contract, what in (
-        (staging.keyless(staged, key), "the key is never missing", "without a key"),
-        (conflicts, "one row for each key", "share their key with another row that differs"),
+        (staging.keyless(staged, key), "never missing in a key", "without a key"),
+        (conflicts, "unique, one row for each key", "share their key with another row that differs"),
     ):
         rule = Rule(KEY, key, True, contract)
         known.append(rule)

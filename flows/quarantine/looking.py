@@ -226,9 +226,12 @@ def _contract(reason: str, columns: list[str], values: list[str | None], nth: in
         f"{name} is {(value or '').strip(' ') or 'missing'} (contract: "
         for name, value in zip(columns, values, strict=True)
     ]
-    if heads[nth] not in reason:
-        return ""
-    start = reason.find(heads[nth]) + len(heads[nth])
+    start = 0
+    for head in heads[: nth + 1]:  # one value may break two rules
+        found = reason.find(head, start)
+        if found < 0:
+            return ""
+        start = found + len(head)
     end = reason.find(f"); {heads[nth + 1]}", start) if nth + 1 < len(heads) else len(reason) - 1
     return reason[start:end]
 

@@ -79,6 +79,7 @@ def run(settings: Settings) -> StatusResult:
 
     found, runs = servers.look(settings), servers.runs(settings)
     pipelines = tuple(look(settings, file.stem, runs, waits=True) for file in settings.pipelines)
+    locked = settings.login_variable if found[0].state == "locked" else ""
     changed, up = differs(settings), servers.is_up(settings)
     return StatusResult(
         home=str(settings.home),
@@ -86,7 +87,7 @@ def run(settings: Settings) -> StatusResult:
         servers=found,
         pipelines=pipelines,
         differs=changed,
-        needs=tuple(needs.of(pipelines, changed, up=up, fell=supervisor.fell(settings))),
+        needs=tuple(needs.of(pipelines, changed, up=up, fell=supervisor.fell(settings), locked=locked)),
         alerts=receivers.look(settings),
     )
 

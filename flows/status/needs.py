@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FAILED = ("FAILED", "CRASHED")
 NAMED = 3
+LOCKED = "Prefect's server asks for a login that this command was not told: what it knows of runs is not seen"
 FELL = "`treadle up` was at work here and has ended without being told to: nothing watches the inboxes and schedules"
 
 
@@ -54,8 +55,14 @@ class Need(BaseModel):
     items: tuple[Item, ...] = ()
 
 
-def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool, fell: bool) -> Iterator[Need]:
-    """All needs, the home's own first; `fell`: what kept the home up has ended, and nobody told it to."""
+def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool, fell: bool, locked: str) -> Iterator[Need]:
+    """All needs, the home's own first.
+
+    `fell`: what kept the home up has ended, and nobody told it to; `locked`: the variable of the
+    login for which its server asks.
+    """
+    if locked:
+        yield Need(pipeline="", kind="work", what=LOCKED, command=f"export {locked}=NAME:PASSWORD")
     if fell:
         yield Need(pipeline="", kind="work", what=FELL, command="treadle up")
     if differs:

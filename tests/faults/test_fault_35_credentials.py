@@ -17,6 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from flows import status
 from flows.status import servers
 from infra import orchestrator, supervisor
 from infra import settings as settings_
@@ -185,6 +186,8 @@ def test_commands_without_the_login_say_what_is_missing(place: Place, monkeypatc
     assert "TREADLE_LOGIN" in caught.value.way_out
     (prefect, *_) = servers.look(settings_.at(place.settings.home))
     assert prefect.state == "locked"
+    needed = [need.command for need in status.run(settings_.at(place.settings.home)).needs]
+    assert "export TREADLE_LOGIN=NAME:PASSWORD" in needed
     monkeypatch.setenv("TREADLE_LOGIN", LOGIN)
     (prefect, *_) = servers.look(settings_.at(place.settings.home))
     assert prefect.state == "running"

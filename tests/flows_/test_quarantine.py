@@ -99,6 +99,18 @@ def allow(settings: Settings, column: str, minimum: float | None) -> None:
     path.write_text(json.dumps(document))
 
 
+def test_a_value_that_breaks_two_rules_is_said_to_break_each(clinic: Project) -> None:
+    settings, config = clinic
+    rows = measures()[400:500]
+    rows.iloc[0, rows.columns.get_loc("Tumour ID")] = None
+    sent(settings, rows, "keyless.csv")
+    (one,) = quarantine.list_open(settings, config).batches
+    assert sorted((rule.columns, rule.words) for rule in one.rules) == [
+        ("Tumour ID", "never missing"),
+        ("Tumour ID", "never missing in a key"),
+    ]
+
+
 def test_list_says_what_was_refused_by_which_rules_and_what_to_do(clinic: Project) -> None:
     settings, config = clinic
     some = sent(settings, with_negatives(measures()[400:500], 3), "some.csv")
