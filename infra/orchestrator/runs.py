@@ -128,7 +128,10 @@ class Runs:
     def crashed(self, since: datetime) -> list[Crashed]:
         """Runs of the home's deployments that crashed after that moment, and are crashed still."""
         ended = {"state": {"type": {"any_": ["CRASHED"]}}, "end_time": {"after_": since.isoformat()}}
-        question = {"flow_runs": ended, "deployments": {"id": {"any_": list(self._deployments)}}, "limit": PAGE}
+        whose: dict[str, object] = {"tags": {"all_": [self.tag]}}  # on the home's own server one question will do
+        if self.home:
+            whose = {"id": {"any_": list(self._deployments)}}
+        question = {"flow_runs": ended, "deployments": whose, "limit": PAGE}
         found = TypeAdapter(list[_FlowRun]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
         return [Crashed(one.id, one.name, one.run_count > 0, (one.state or _State()).timestamp) for one in found]
 
