@@ -197,8 +197,8 @@ def _syntax(path: Path, error: tomllib.TOMLDecodeError) -> ConfigError:
     message = str(error)
     where = re.search(r"\(at line (\d+), column (\d+)\)", message)
     text = message[: where.start()].strip() if where else message.replace("(at end of document)", "").strip()
-    line = f":{where[1]}" if where else ""
-    return ConfigError(f"is not TOML: {text}", "mend the line", where=f"{_shown(path)}{line}")
+    line = where[1] if where else len(path.read_bytes().splitlines()) or 1
+    return ConfigError(f"is not TOML: {text}", "mend the line", where=f"{_shown(path)}:{line}")
 
 
 def _parts(dotted: str) -> tuple[str, ...]:

@@ -58,13 +58,15 @@ class Need(BaseModel):
 def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool, fell: bool, locked: str) -> Iterator[Need]:
     """All needs, the home's own first.
 
-    `fell`: what kept the home up has ended, and nobody told it to; `locked`: the variable of the
-    login for which its server asks.
+    `fell`: what kept the home up has ended, and nobody told it to; `locked`: the variable of the login for which its
+    server asks.
     """
     if locked:
         yield Need(pipeline="", kind="work", what=LOCKED, command=f"export {locked}=NAME:PASSWORD")
     if fell:
         yield Need(pipeline="", kind="work", what=FELL, command="treadle up")
+    told = tuple(f"{one.pipeline} cannot be deployed: " for one in pipelines if one.trouble)
+    differs = [line for line in differs if not line.startswith(told)]
     if differs:
         more = f" (and {len(differs) - 1} more)" if len(differs) > 1 else ""
         yield Need(pipeline="", kind="deployment", what=f"{differs[0]}{more}", command="treadle up")

@@ -131,6 +131,16 @@ def test_a_file_that_cannot_be_obeyed_hides_nothing_else(clinic: Clinic) -> None
     assert commands(status.run(settings)) == ["treadle check -p bakery"]
 
 
+def test_a_file_that_cannot_be_obeyed_is_told_once_also_where_it_was_deployed() -> None:
+    broken = status.Standing(pipeline="shop", trouble="it is broken")
+    differs = ["shop cannot be deployed: it is broken", "score/other is not yet what its file says"]
+    needs = list(status.needs.of([broken], differs, up=True, fell=False, locked=""))
+    assert [(need.kind, need.command) for need in needs] == [
+        ("deployment", "treadle up"),
+        ("config", "treadle check -p shop"),
+    ]
+
+
 def test_a_server_that_is_away_is_said(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     from infra import settings as settings_
 

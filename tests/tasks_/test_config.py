@@ -82,6 +82,7 @@ def test_a_mistake_is_told_with_line_key_value_and_what_is_allowed(
     [
         (LEAST + "drop = \n", "pipelines/sales.toml:7: is not TOML"),
         (LEAST + "[data]\n", "pipelines/sales.toml:7: is not TOML"),
+        (LEAST + 'drop = ["a"', "pipelines/sales.toml:7: is not TOML"),
         (LEAST.replace("sales", "other"), "pipelines/sales.toml:1: name: "),
         (LEAST.replace('"sales"', '"Sales 1"'), "pipelines/sales.toml:1: name: "),
         ("", "pipelines/sales.toml:1: name: is missing"),

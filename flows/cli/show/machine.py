@@ -61,4 +61,4 @@ def down(result: DownResult, screen: Screen) -> None:
         screen.line("ended the Prefect server of ", (home, "bold"))
     if not result.ended and not result.no_longer_up:
         screen.line("no Prefect server of this home was at work")
-    screen.next("nothing: a command that needs a server starts it; or bring all up again", "up")
+    screen.next("a command that needs a server starts it by itself; to bring all up again", "up")
