@@ -195,11 +195,10 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
                 intake.follow(keeper.api())
                 if elsewhere is None:  # there, processes may run on other machines
                     lost.close(keeper.api())
-            runs = Runs(keeper.api(), elsewhere, deployments.TAG)
             with troubles.of("what has crashed"):
-                resumed.look(runs)
+                resumed.look(Runs(keeper.api(), elsewhere, deployments.TAG))
             with troubles.of("what is owed"):
-                owed.look(runs)
+                owed.look(Runs(keeper.api(), elsewhere, deployments.TAG))
         if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
             with troubles.of("the clock"):
                 deployments.gather(settings)

@@ -177,6 +177,7 @@ def test_a_run_form_has_bounds_and_defaults_and_refuses_what_it_does_not_know(ho
         ("train", {"trails": 3}),
         ("monitor", {"x": 1}),
         ("promote", {"version": 1, "reason": ""}),
+        ("promote", {"version": 1, "reason": "  "}),
         ("promote", {}),
     ):
         with pytest.raises(ServiceError, match="refuses these options"):
