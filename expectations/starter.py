@@ -11,15 +11,15 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from tasks.dataset import names
+from treadle.tasks.dataset import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import JsonValue
 
-    from tasks.dataset.infer import Proposal
-    from tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.infer import Proposal
+    from treadle.tasks.dataset.profile import Facts, Profile
 
     Document = dict[str, JsonValue]
 

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import receivers
-from flows.receivers import Receiver
-from tasks.alerts import Case, News, news
-from tasks.errors import TreadleError
+from treadle.flows import receivers
+from treadle.flows.receivers import Receiver
+from treadle.tasks.alerts import Case, News, news
+from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from flows.status.needs import Item, Need
-    from flows.status.servers import Work
-    from infra.alerts import Message
-    from infra.ledger import Ledger
-    from infra.settings import Settings
-    from tasks.alerts import AlertsSpec
+    from treadle.flows.status.needs import Item, Need
+    from treadle.flows.status.servers import Work
+    from treadle.infra.alerts import Message
+    from treadle.infra.ledger import Ledger
+    from treadle.infra.settings import Settings
+    from treadle.tasks.alerts import AlertsSpec
 
 log = logging.getLogger("treadle.alerts")
 
@@ -89,7 +89,7 @@ class Letter(NamedTuple):
 
 def run(settings: Settings, *, test: bool = False) -> AlertsResult:
     """Look, and tell what is new; with `test` send everybody a word instead."""
-    from infra.alerts import Message
+    from treadle.infra.alerts import Message
 
     if not test:
         return AlertsResult(home=str(settings.home), test=False, deliveries=tell(settings, at_once=True))
@@ -106,10 +106,10 @@ def tell(settings: Settings, pipelines: Sequence[str] = (), *, at_once: bool = F
     Who could not be told lately is left out unless it is to be `at_once`. Of processes that look at the same moment one
     tells. Raises TreadleError where it cannot be known what there is.
     """
-    from flows.rests import Rests
-    from flows.status import servers
-    from infra import turns
-    from infra.ledger import Ledger
+    from treadle.flows.rests import Rests
+    from treadle.flows.status import servers
+    from treadle.infra import turns
+    from treadle.infra.ledger import Ledger
 
     specs = {name: receivers.spec(settings, name) for name in pipelines or [file.stem for file in settings.pipelines]}
     told = receivers.of(specs)
@@ -157,7 +157,7 @@ def _letter(
 
 
 def _needs(settings: Settings, pipeline: str, runs: Sequence[Work] | None) -> tuple[Need, ...]:
-    from flows.status import look, needs
+    from treadle.flows.status import look, needs
 
     settled = None if runs is None else [one for one in runs if not _under_way(one)]
     found = needs.of_pipeline(look(settings, pipeline, settled, waits=False))
@@ -199,9 +199,9 @@ def _fresh(needs: Sequence[Need], what: News) -> Iterator[Fresh]:
 
 def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
     """All that is new to one receiver: what happened, where to look and the command that helps."""
-    from flows.status.needs import page_of
-    from infra.alerts import Message
-    from infra.settings import shown
+    from treadle.flows.status.needs import page_of
+    from treadle.infra.alerts import Message
+    from treadle.infra.settings import shown
 
     named = [name for name, fresh in of.items() if fresh]
     every = [one for name in named for one in of[name]]
@@ -224,14 +224,14 @@ def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
 
 
 def _line(text: str, longest: int = LONGEST) -> str:
-    from flows.status.plain import clipped
+    from treadle.flows.status.plain import clipped
 
     return clipped(" ".join(text.split()), longest)
 
 
 def _send(messages: Mapping[Receiver, Message], told: Mapping[Receiver, int]) -> tuple[Delivery, ...]:
     """Send what there is to send, to all at once; what became of it for everybody in `told`."""
-    from infra import alerts
+    from treadle.infra import alerts
 
     with ThreadPoolExecutor(max(1, len(messages))) as pool:
         trouble = dict(zip(messages, pool.map(lambda one: alerts.send(one.name, messages[one]), messages), strict=True))
@@ -271,7 +271,7 @@ class Watch:
         self._looking.start()
 
     def _look(self) -> None:
-        from flows.rests import Rests
+        from treadle.flows.rests import Rests
 
         said = _troubles(self._settings, ())
         for line in said if said != self._said else ():

@@ -14,7 +14,7 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.ingest import ACCEPTED, resource
+from treadle.flows.ingest import ACCEPTED, resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 TOGETHER_SECONDS = 10
 """Events that come so soon after one another make one run, which begins when the last of them may have come."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from infra.archive import Manifest
-    from infra.settings import Settings
+    from treadle.infra.archive import Manifest
+    from treadle.infra.settings import Settings
 
 
 class BackupResult(BaseModel):
@@ -38,8 +38,8 @@ def run(settings: Settings, folder: Path) -> BackupResult:
 
     That one takes away in several steps what belongs together.
     """
-    from flows import events
-    from infra import archive, turns
+    from treadle.flows import events
+    from treadle.infra import archive, turns
 
     def waiting(line: str) -> None:
         events.emit("backup", line)
@@ -54,7 +54,7 @@ def run(settings: Settings, folder: Path) -> BackupResult:
 
 def restore(folder: Path, into: Path) -> BackupResult:
     """Make a home of the backup in `folder`, in the empty folder `into`."""
-    from infra import archive
+    from treadle.infra import archive
 
     begun = time.monotonic()
     source, home = folder.expanduser().resolve(), into.expanduser().resolve()

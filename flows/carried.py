@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import UsageError
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +29,8 @@ def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
     set leaves its default. Raises UsageError where there is no such project or pipeline, ConfigError for a file that
     cannot be obeyed.
     """
-    from flows import deployments
-    from infra import settings as settings_
+    from treadle.flows import deployments
+    from treadle.infra import settings as settings_
 
     home = Path(project).expanduser().resolve()
     names = [name for name in (f"pipelines/{pipeline}.toml", f"expectations/{pipeline}.json") if (home / name).exists()]

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.ways_out import named
-from tasks.errors import ConfigError, DataError
+from treadle.flows.ways_out import named
+from treadle.tasks.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from expectations.contract import Suite
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
-    from tasks.dataset import RawTable, Schema
+    from treadle.expectations.contract import Suite
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.dataset import RawTable, Schema
 
 
 class Finding(BaseModel):
@@ -54,9 +54,9 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
 
     A suite that cannot be read is a finding, not an error.
     """
-    from expectations.contract import load
-    from infra import sources
-    from tasks.roles import misfits
+    from treadle.expectations.contract import load
+    from treadle.infra import sources
+    from treadle.tasks.roles import misfits
 
     path = settings.home / "expectations" / f"{config.name}.json"
     files = sources.find(settings.home, config.data.source)
@@ -109,7 +109,7 @@ def _suite_and_data(
     settings: Settings, config: PipelineConfig, schema: Schema, newest: Path | None
 ) -> Iterator[Finding]:
     """The newest file must be readable and have the suite's columns (the target may be absent: rows to be scored)."""
-    from tasks.dataset import nearest
+    from treadle.tasks.dataset import nearest
 
     if newest is None:
         told = config.data.source if isinstance(config.data.source, str) else ", ".join(config.data.source)
@@ -140,7 +140,7 @@ def _suite_and_data(
 
 def _columns(settings: Settings, path: Path) -> tuple[str, ...]:
     """The file's column names; raises DataError where it cannot be read."""
-    from infra import sources, tables
+    from treadle.infra import sources, tables
 
     with tables.connect(settings.state / "duckdb") as con:
         raw: RawTable = sources.open_raw(con, path, "check")

@@ -17,9 +17,9 @@ from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads 
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import ways_out
-from flows.steps import AWAY
-from tasks.errors import DataError, TreadleError
+from treadle.flows import ways_out
+from treadle.flows.steps import AWAY
+from treadle.tasks.errors import DataError, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle")
 
@@ -116,8 +116,8 @@ def _name() -> str:
 
 def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell people what needs them, when a run has ended: by then the server knows how."""
-    from flows import alerts
-    from infra import settings as settings_
+    from treadle.flows import alerts
+    from treadle.infra import settings as settings_
 
     alerts.after(settings_.find(), str(runtime.deployment.name))
 
@@ -131,7 +131,7 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
     """Take what waits in the pipeline's sources through its contract."""
 
     def work(settings: Settings, pipeline: str) -> str:
-        from flows.ingest import ingest
+        from treadle.flows.ingest import ingest
 
         paths = [str(Path(settings.home, path)) for path in options.paths]
         result = ingest.fn(str(settings.home), pipeline, paths, options.labels)
@@ -156,7 +156,7 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
     """Train a challenger on what is there, judge it, and promote it where it is better."""
 
     def work(settings: Settings, pipeline: str) -> str:
-        from flows.train import TrainResult, train
+        from treadle.flows.train import TrainResult, train
 
         result = train.fn(
             str(settings.home),
@@ -180,7 +180,7 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     """Predict the rows that have no label and no prediction yet."""
 
     def work(settings: Settings, pipeline: str) -> str:
-        from flows.score import score
+        from treadle.flows.score import score
 
         if missing := _no_champion(settings, pipeline):
             return f"nothing was scored: {missing}"
@@ -195,7 +195,7 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
 
     def work(settings: Settings, pipeline: str) -> str:
-        from flows.monitor import monitor
+        from treadle.flows.monitor import monitor
 
         if missing := _no_champion(settings, pipeline):
             return f"nothing was measured: {missing}"
@@ -210,8 +210,8 @@ def promote(options: PromoteOptions) -> State[None]:
     """Make a version the champion because a person says so, or decline one that waits for their word."""
 
     def work(settings: Settings, pipeline: str) -> str:
-        from flows import promote
-        from tasks import config as config_
+        from treadle.flows import promote
+        from treadle.tasks import config as config_
 
         config = config_.load(settings.home / "pipelines" / f"{pipeline}.toml")
         result = promote.run(settings, config, options.version, options.reason, decline=options.decline)
@@ -225,7 +225,7 @@ def maintain(options: MaintainOptions = MAINTAIN) -> State[None]:
     """Take away what nobody refers to any more."""
 
     def work(settings: Settings, pipeline: str) -> str:
-        from flows import maintain
+        from treadle.flows import maintain
 
         return maintain.sentence(maintain.maintain.fn(str(settings.home), pipeline, options.dry_run))
 
@@ -237,8 +237,8 @@ def _no_champion(settings: Settings, pipeline: str) -> str:
 
     Empty where there is one.
     """
-    from flows.promote import nobody
-    from infra.ledger import Ledger
+    from treadle.flows.promote import nobody
+    from treadle.infra.ledger import Ledger
 
     ledger = Ledger(settings.ledger)
     if ledger.champion(pipeline) is not None:
@@ -254,8 +254,8 @@ def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:
     server does not answer, it begins again after a pause, as often as there are `PAUSES`. Where the process is killed,
     the next one closes the runs within this run.
     """
-    from infra import orchestrator
-    from infra import settings as settings_
+    from treadle.infra import orchestrator
+    from treadle.infra import settings as settings_
 
     if runtime.flow_run.run_count > LIVES:
         return Failed(

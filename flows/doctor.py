@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 GB = 1e9
 PYTHON = (3, 11)
@@ -183,7 +183,7 @@ def gpu(_settings: Settings) -> Check:
     """Does XGBoost find a GPU? Asked only where there is a driver, for the import takes two seconds."""
     if not NVIDIA.exists() and shutil.which("nvidia-smi") is None:
         return _ok("GPU", "none: training uses the CPU")
-    from tasks.booster import choose_device
+    from treadle.tasks.booster import choose_device
 
     device, why = choose_device("auto")
     if device == "cuda":
@@ -205,8 +205,8 @@ def ports(_settings: Settings) -> Check:
 
 def prefect(settings: Settings) -> Check:
     """How does the Prefect server stand that flows would use?"""
-    from infra.orchestrator import State, state
-    from infra.settings import shown
+    from treadle.infra.orchestrator import State, state
+    from treadle.infra.settings import shown
 
     server = state(settings)
     if server.state is State.RUNNING:
@@ -222,8 +222,8 @@ def prefect(settings: Settings) -> Check:
 
 def mlflow(settings: Settings) -> Check:
     """Does the MLflow server answer, where one elsewhere is named?"""
-    from infra import supervisor
-    from infra.settings import shown
+    from treadle.infra import supervisor
+    from treadle.infra.settings import shown
 
     if not supervisor.is_elsewhere(settings):
         return _ok("MLflow server", "none is needed: treadle up shows its pages")
@@ -235,7 +235,7 @@ def mlflow(settings: Settings) -> Check:
 
 def databases(settings: Settings) -> Check:
     """Are the embedded databases whole, and do those elsewhere answer?"""
-    from infra import database
+    from treadle.infra import database
 
     elsewhere = {variable: url for variable, url in _addresses(settings).items() if url}
     for variable, url in elsewhere.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 class DownResult(BaseModel):
@@ -29,8 +29,8 @@ def run(settings: Settings) -> DownResult:
 
     Raises ServiceError where a process belongs to another user.
     """
-    from infra import orchestrator, supervisor
-    from infra import settings as settings_
+    from treadle.infra import orchestrator, supervisor
+    from treadle.infra import settings as settings_
 
     homes = [place.parent.parent for place in orchestrator.homes(settings)]
     up = tuple(str(home) for home in homes if supervisor.down(settings_.at(home)))

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from flows.steps import Workplace
-    from infra.ledger import VersionRecord
-    from infra.tables.outcomes import Outcomes
-    from tasks.bundle import Model
-    from tasks.performance import Bounds, Realised
-    from tasks.retrain import State
+    from treadle.flows.steps import Workplace
+    from treadle.infra.ledger import VersionRecord
+    from treadle.infra.tables.outcomes import Outcomes
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.performance import Bounds, Realised
+    from treadle.tasks.retrain import State
 
 DAY_SECONDS = 86_400
 
@@ -24,7 +24,7 @@ DAY_SECONDS = 86_400
 @contextmanager
 def outcomes(place: Workplace) -> Iterator[Outcomes]:
     """Every prediction of a model that was champion, beside what happened."""
-    from infra.tables.outcomes import opened
+    from treadle.infra.tables.outcomes import opened
 
     data = place.config.data
     opening: AbstractContextManager[Outcomes] = opened(
@@ -46,11 +46,11 @@ def time_column(place: Workplace) -> str:
 
 
 def state(place: Workplace, found: Outcomes) -> State:
-    """Everything that `tasks.retrain.due` wants to know, as of now."""
-    from infra.stores import versions
-    from infra.tables.outcomes import labelled
-    from tasks import metrics
-    from tasks.retrain import State
+    """Everything that `treadle.tasks.retrain.due` wants to know, as of now."""
+    from treadle.infra.stores import versions
+    from treadle.infra.tables.outcomes import labelled
+    from treadle.tasks import metrics
+    from treadle.tasks.retrain import State
 
     stores, data, spec = place.stores, place.config.data, place.config.retrain
     champion = stores.ledger.champion(stores.pipeline)
@@ -78,7 +78,7 @@ def state(place: Workplace, found: Outcomes) -> State:
 
 def expected(record: VersionRecord) -> Bounds | None:
     """A version's holdout value with its interval, as its training run told; None where it told no interval."""
-    from tasks.performance import Bounds
+    from treadle.tasks.performance import Bounds
 
     told = json.loads(record.result or "{}")
     lower, upper = told.get("value_lower"), told.get("value_upper")
@@ -89,7 +89,7 @@ def expected(record: VersionRecord) -> Bounds | None:
 
 def recent(place: Workplace, found: Outcomes, version: int, model: Model, metric: str) -> Realised | None:
     """What a version's predictions of the last days before its newest label were worth; None without any label."""
-    from tasks import performance
+    from treadle.tasks import performance
 
     days, classes = place.config.monitor.recent_days, model.post.classes
     group = found.recent(version, days)

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.errors import TreadleError
+from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 log = logging.getLogger("treadle.up")
 
@@ -65,7 +65,7 @@ class Inboxes:
 
     def _obeyed(self) -> list[tuple[str, PipelineConfig]]:
         """The pipelines whose files can be read; a file is read again when it has changed."""
-        from tasks import config as config_
+        from treadle.tasks import config as config_
 
         files = self._settings.pipelines
         for file in files:
@@ -79,7 +79,7 @@ class Inboxes:
         return [(file.stem, config) for file in files if (config := self._configs[file][1]) is not None]
 
     def _sights(self, config: PipelineConfig) -> frozenset[Sight]:
-        from infra import sources
+        from treadle.infra import sources
 
         found: set[Sight] = set()
         for source in (config.data.source, config.labels.source):
@@ -118,7 +118,7 @@ class Intake:
 
         Raises ServiceError where the server is away.
         """
-        from flows import deployments
+        from treadle.flows import deployments
 
         began = time.monotonic()
         if began < self._next_at:
@@ -137,8 +137,8 @@ class Intake:
         """See how what was started has ended; raises OSError or ValueError where the server does not answer."""
         from urllib.error import HTTPError
 
-        from infra.orchestrator.api import ask
-        from infra.orchestrator.runs import settled
+        from treadle.infra.orchestrator.api import ask
+        from treadle.infra.orchestrator.runs import settled
 
         for pipeline, taking in list(self._taking.items()):
             if taking.again_at is None:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from tasks.config import MISSING, PipelineConfig, schema_text
-from tasks.errors import DataError, TargetError, UsageError
+from treadle.flows import events
+from treadle.tasks.config import MISSING, PipelineConfig, schema_text
+from treadle.tasks.errors import DataError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
-    from infra.settings import Settings
-    from tasks.dataset import RawTable
-    from tasks.dataset.infer import Proposal
-    from tasks.dataset.profile import Profile
+    from treadle.infra.settings import Settings
+    from treadle.tasks.dataset import RawTable
+    from treadle.tasks.dataset.infer import Proposal
+    from treadle.tasks.dataset.profile import Profile
 
 INBOX = "data/inbox"
 
@@ -85,12 +85,12 @@ def run(
     Raises UsageError where the pipeline exists already or an option does not fit the table, TargetError for a target
     that cannot be learned, DataError for a table that cannot be read.
     """
-    from expectations import starter
-    from expectations.contract import parse
-    from infra import tables
-    from tasks.config_draft import draft
-    from tasks.dataset.infer import Wanted, infer
-    from tasks.dataset.profile import profile
+    from treadle.expectations import starter
+    from treadle.expectations.contract import parse
+    from treadle.infra import tables
+    from treadle.tasks.config_draft import draft
+    from treadle.tasks.dataset.infer import Wanted, infer
+    from treadle.tasks.dataset.profile import profile
 
     place = _place(settings.home, data, name)
     files = _files(data)
@@ -137,7 +137,7 @@ class Place:
 
         A suite of the same words is one that a kill left; raises UsageError where it says anything else.
         """
-        from infra import failpoint
+        from treadle.infra import failpoint
 
         if self.suite.exists() and self.suite.read_text(encoding="utf-8") != suite:
             raise _taken(self.suite, self.name)
@@ -158,7 +158,7 @@ class Place:
 
 def _place(home: Path, data: Path, name: str) -> Place:
     """The new pipeline's place; refuses one that is taken before any work is done."""
-    from tasks.dataset import names
+    from treadle.tasks.dataset import names
 
     if name and names.safe(name) != name:
         raise UsageError(
@@ -179,7 +179,7 @@ def _taken(path: Path, name: str) -> UsageError:
 
 
 def _files(data: Path) -> list[Path]:
-    from infra import sources
+    from treadle.infra import sources
 
     files = sources.find(Path.cwd(), "", [data]) if data.exists() else sources.find(Path.cwd(), str(data))
     if not files:
@@ -190,8 +190,8 @@ def _files(data: Path) -> list[Path]:
 
 def _open(con: DuckDBPyConnection, files: Sequence[Path]) -> RawTable:
     """The files as one table; columns that some of them lack are empty there."""
-    from infra import sources
-    from tasks.dataset import RawTable, quote
+    from treadle.infra import sources
+    from treadle.tasks.dataset import RawTable, quote
 
     raws = [sources.open_raw(con, path, f"init{number}") for number, path in enumerate(files)]
     if len(raws) == 1:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.errors import UsageError
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from infra.stores import Stores
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
+    from treadle.tasks.config import PipelineConfig
 
 ALIAS_SECONDS = 60.0
 """A promotion that was cut off before MLflow's alias followed is completed by the next command; then it is told."""
@@ -85,8 +85,8 @@ def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResul
     `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? That is the
     ledger's to say alone. Raises UsageError where it is no moment, or has not come yet.
     """
-    from flows.promote import waiting
-    from infra import stores as stores_
+    from treadle.flows.promote import waiting
+    from treadle.infra import stores as stores_
 
     moment = moment_of(at) if at else None
     stores = stores_.open(settings, config.name)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import ServiceError
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 
 class NotifyResult(BaseModel):
@@ -36,8 +36,8 @@ def run(settings: Settings, config: PipelineConfig) -> NotifyResult:
 
     Raises ServiceError where no server is up, or it has no such deployment.
     """
-    from flows import deployments
-    from infra import orchestrator
+    from treadle.flows import deployments
+    from treadle.infra import orchestrator
 
     if orchestrator.state(settings).state is not orchestrator.State.RUNNING:
         raise ServiceError(

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tasks.errors import ServiceError
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flows.deployments import Work
-    from infra.orchestrator.runs import Run, Runs
-    from infra.settings import Settings
+    from treadle.flows.deployments import Work
+    from treadle.infra.orchestrator.runs import Run, Runs
+    from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle.up")
 
@@ -64,8 +64,8 @@ class Owed:
     """
 
     def __init__(self, settings: Settings) -> None:
-        from infra import supervisor
-        from infra.ledger import Ledger
+        from treadle.infra import supervisor
+        from treadle.infra.ledger import Ledger
 
         self._settings = settings
         self._ledger = Ledger(settings.ledger)
@@ -100,7 +100,7 @@ class Owed:
                     self._go_on(pipeline, known, runs.last(WORKS), now)
 
     def _go_on(self, pipeline: str, known: Owing, last: Mapping[tuple[str, str], Run], now: float) -> None:
-        from flows import deployments
+        from treadle.flows import deployments
 
         left = [work for work in CHAIN if not _done(known, work, last.get((pipeline, work)))]
         if not left:
@@ -130,7 +130,7 @@ class Owed:
 
 def _done(known: Owing, work: Work, last: Run | None) -> bool:
     """Whether a run that began after the data was seen has ended well, or there have been enough of them."""
-    from infra.orchestrator.runs import settled
+    from treadle.infra.orchestrator.runs import settled
 
     if work == "train" and known.starts.get(work, 0) >= TRAININGS:
         return True

@@ -1,7 +1,7 @@
 """`infra/prefect.yaml` and `infra/automations.yaml`, for somebody's own server and work pool.
 
-    python -m flows.prefect_file > infra/prefect.yaml
-    python -m flows.prefect_file automations > infra/automations.yaml
+    python -m treadle.flows.prefect_file > infra/prefect.yaml
+    python -m treadle.flows.prefect_file automations > infra/automations.yaml
 
 `treadle up` needs no such file: with `PREFECT_API_URL` it makes the same deployments on that server by itself, for a
 process worker. The files say them once for any pipeline, project and pool, which the environment names when they are
@@ -14,13 +14,13 @@ import json
 import sys
 from pathlib import Path
 
-from flows.deployments import TAG, WORKS, Plan
+from treadle.flows.deployments import TAG, WORKS, Plan
 
 POLL_SECONDS = 60
 
 HEAD = f"""\
 # The deployments of one pipeline, for `prefect deploy` against your own server and work pool of any type.
-# Written by `python -m flows.prefect_file`; a test keeps it current. From the clone:
+# Written by `python -m treadle.flows.prefect_file`; a test keeps it current. From the clone:
 #
 #   PREFECT_API_URL=... PROJECT=. PIPELINE=customers POOL=my-pool TREADLE_HOME=/where/a/run/is/at/home \\
 #     prefect --no-prompt deploy --prefect-file infra/prefect.yaml --all
@@ -36,7 +36,7 @@ HEAD = f"""\
 """
 AUTOMATIONS = """\
 # Runs of treadle's deployments whose process died are marked as crashed, and taken up again. Once a server, after
-# `prefect deploy`; `treadle up` makes its own. Written by `python -m flows.prefect_file automations`.
+# `prefect deploy`; `treadle up` makes its own. Written by `python -m treadle.flows.prefect_file automations`.
 """
 
 
@@ -44,13 +44,13 @@ def text() -> str:
     """The deployments' file."""
     pack = {"id": "project", "project": "{{ $PROJECT }}", "pipeline": "{{ $PIPELINE }}"}
     unpack = {"home": "{{ $TREADLE_HOME }}", "files": "{{ project.files }}"}
-    steps = {"build": [{"flows.carried.pack": pack}], "pull": [{"flows.carried.unpack": unpack}]}
+    steps = {"build": [{"treadle.flows.carried.pack": pack}], "pull": [{"treadle.flows.carried.unpack": unpack}]}
     return HEAD + _yaml({"name": "treadle", **steps, "deployments": [_deployment(work) for work in WORKS]})
 
 
 def automations() -> str:
     """The automations' file."""
-    from flows.automations import TAGGED, of_the_dead
+    from treadle.flows.automations import TAGGED, of_the_dead
 
     made = of_the_dead(TAGGED, f"of every deployment with the tag {TAG}")
     ours = {"name", "description", "tags", "trigger", "actions"}
@@ -102,8 +102,8 @@ def _schedule(plan: Plan) -> dict[str, object]:
 
 
 def _trigger(plan: Plan) -> dict[str, object]:
-    from flows import automations
-    from flows.ingest import ACCEPTED, resource
+    from treadle.flows import automations
+    from treadle.flows.ingest import ACCEPTED, resource
 
     common = {"type": "event", "posture": "Reactive", "threshold": 1, "within": automations.TOGETHER_SECONDS}
     if plan.work in ("score", "train"):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.errors import NothingPromoted, UsageError
+from treadle.tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
-    from infra.ledger import Declined, Ledger, Promotion, VersionRecord
-    from infra.settings import Settings
-    from infra.stores import Stores
-    from tasks.config import PipelineConfig
+    from treadle.infra.ledger import Declined, Ledger, Promotion, VersionRecord
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
+    from treadle.tasks.config import PipelineConfig
 
 
 BY_HAND = "BY HAND"
@@ -50,7 +50,7 @@ def run(
     empty reason, the version that is champion already or one to decline that does not wait, BundleError for a damaged
     bundle, Conflict where somebody else moved first.
     """
-    from infra import stores as stores_
+    from treadle.infra import stores as stores_
 
     if not reason.strip():
         raise UsageError("a person's word needs a reason", "say it with --reason '...'")
@@ -76,7 +76,7 @@ def run(
 
 
 def _decline(stores: Stores, version: int, reason: str) -> PromoteResult:
-    from infra.ledger import Declined
+    from treadle.infra.ledger import Declined
 
     ledger, pipeline = stores.ledger, stores.pipeline
     champion = ledger.champion(pipeline)
@@ -155,7 +155,7 @@ def move(
     Whoever moves the champion comes by here. Raises BundleError for a bundle that is damaged, does not give its golden
     rows or has no valid certificate of parity, Conflict unless `expected` is the champion at the moment of the swap.
     """
-    from tasks import bundle
+    from treadle.tasks import bundle
 
     record = stores.ledger.version(stores.pipeline, version)
     if record is None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.alerts import AlertsSpec
-from tasks.errors import ConfigError
+from treadle.tasks.alerts import AlertsSpec
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 class Receiver(BaseModel):
@@ -33,7 +33,7 @@ def look(settings: Settings) -> tuple[Receiver, ...]:
 
 def of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
     """Who is told of these pipelines."""
-    from infra.alerts import address
+    from treadle.infra.alerts import address
 
     variables = sorted({name for spec in specs.values() for name in spec.receivers})
     return tuple(
@@ -46,8 +46,8 @@ def of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
 
 def spec(settings: Settings, pipeline: str) -> AlertsSpec:
     """The section of the pipeline's file, also where another has a mistake."""
-    from tasks import config
-    from tasks.config_errors import ConfigFile
+    from treadle.tasks import config
+    from treadle.tasks.config_errors import ConfigFile
 
     file = settings.home / "pipelines" / f"{pipeline}.toml"
     try:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import DataError, UsageError
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.ledger import VersionRecord
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.ledger import VersionRecord
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 
 class ReportResult(BaseModel):
@@ -50,7 +50,7 @@ def run(
 
     Raises UsageError where it means no run or nothing was trained yet, DataError where the file is gone.
     """
-    from infra import stores as stores_
+    from treadle.infra import stores as stores_
 
     stores = stores_.open(settings, config.name)
     record = choose(config.name, stores.ledger.versions(config.name), run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 FIRST_SECONDS, LONGEST_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
 KNOWN = TypeAdapter(dict[str, tuple[int, float]])

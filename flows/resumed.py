@@ -1,6 +1,6 @@
 """Runs that crashed, taken up again by `treadle up` where the server has not done so.
 
-The server's automation does it within seconds (`flows.automations`). But a server that was started anew takes the news
+The server's automation does it within seconds (`automations`). But a server that was started anew takes the news
 of a crash for one that came too early: it waits for the news before it, which the server before it has seen.
 """
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infra.orchestrator.runs import Runs
+    from treadle.infra.orchestrator.runs import Runs
 
 log = logging.getLogger("treadle.up")
 

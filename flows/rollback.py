@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.errors import UsageError
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infra.ledger import Promotion
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.ledger import Promotion
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 VERDICT = "ROLLBACK"
 
@@ -67,9 +67,9 @@ def run(
     and the champion stays. Raises NothingPromoted without a champion, UsageError where there is none before it or
     `to` was never one, Conflict where somebody else moved first.
     """
-    from flows.promote import move, nobody, settle
-    from infra import stores as stores_
-    from tasks import bundle
+    from treadle.flows.promote import move, nobody, settle
+    from treadle.infra import stores as stores_
+    from treadle.tasks import bundle
 
     begun = time.monotonic()
     stores = stores_.open(settings, config.name)

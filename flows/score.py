@@ -15,20 +15,20 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from flows.ingest import IngestResult, arrivals
-from flows.promote import nobody, settle
-from flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, this_run, transient
-from tasks.errors import UsageError
+from treadle.flows import events
+from treadle.flows.ingest import IngestResult, arrivals
+from treadle.flows.promote import nobody, settle
+from treadle.flows.steps import RETRY_DELAYS, Workplace, one_at_a_time, open_workplace, this_run, transient
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
-    from infra.settings import Settings
-    from tasks.bundle import Model
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.config import PipelineConfig
 
 ROWS_AT_ONCE = 50_000
 
@@ -86,7 +86,7 @@ def run(
     Raises NothingPromoted without a champion, DataError for a file that cannot be read, UsageError where `input` is
     not there or `output` would replace what people brought.
     """
-    from infra.orchestrator import flow_context
+    from treadle.infra.orchestrator import flow_context
 
     if input is not None and output is not None:
         _check_apart(settings, config, input, output)
@@ -98,7 +98,7 @@ def run(
 
 def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output: Path) -> None:
     """Refuse, before any work, an answer that cannot be written or would lie among the pipeline's own data."""
-    from infra import outbox, sources
+    from treadle.infra import outbox, sources
 
     if not input.is_file():
         what = "is a folder" if input.is_dir() else "there is no such file"
@@ -203,9 +203,9 @@ def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredB
 @task(name="score a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
 def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch) -> ScoredBatch:
     """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
-    from infra import failpoint, outbox
-    from infra.tables import connect
-    from tasks.dataset import quote
+    from treadle.infra import failpoint, outbox
+    from treadle.infra.tables import connect
+    from treadle.tasks.dataset import quote
 
     place = open_workplace(home, pipeline)
     model, tables, data = place.model(champion.version, champion.digest), place.stores.tables, place.config.data
@@ -233,9 +233,9 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
 @task(name="answer for a file", task_run_name="answer for a file")
 def answer(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
     """Write a prediction for every row of `input` to `output`; returns rows, and rows that break the contract."""
-    from expectations.contract import answer as typed_rows
-    from infra import outbox, sources
-    from infra.tables import connect
+    from treadle.expectations.contract import answer as typed_rows
+    from treadle.infra import outbox, sources
+    from treadle.infra.tables import connect
 
     place = open_workplace(home, pipeline)
     model, data = place.model(champion.version, champion.digest), place.config.data
@@ -284,7 +284,7 @@ def predicted(
     """A stream of typed rows as a stream of predictions: identity, prediction columns, `carried` columns, lineage."""
     import pyarrow as pa
 
-    from tasks import bundle
+    from treadle.tasks import bundle
 
     def slices() -> Iterator[pa.RecordBatch]:
         for batch in rows:

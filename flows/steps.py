@@ -10,8 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from flows import events
-from tasks.errors import Conflict, ServiceError
+from treadle.flows import events
+from treadle.tasks.errors import Conflict, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from prefect import Task
     from prefect.client.schemas.objects import State, TaskRun
 
-    from expectations.contract import Suite
-    from infra.settings import Settings
-    from infra.stores import Stores
-    from tasks.bundle import Model
-    from tasks.config import PipelineConfig
+    from treadle.expectations.contract import Suite
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.config import PipelineConfig
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,9 +48,9 @@ class Workplace:
         Raises DataError where the file is missing or is not a suite, ConfigError where the config names columns that
         it does not have or that cannot play their part.
         """
-        from expectations.contract import load
-        from tasks.config_errors import ConfigFile
-        from tasks.roles import misfits
+        from treadle.expectations.contract import load
+        from treadle.tasks.config_errors import ConfigFile
+        from treadle.tasks.roles import misfits
 
         suite = load(self.settings.home / "expectations" / f"{self.config.name}.json")
         for key, message, way_out in misfits(self.config, suite.schema):
@@ -70,7 +70,7 @@ class Workplace:
 
         Raises BundleError where it is damaged, or is not the one that `digest` (else the ledger) names.
         """
-        from tasks import bundle
+        from treadle.tasks import bundle
 
         record = self.stores.ledger.version(self.config.name, version)
         return bundle.load(self.stores.bundle_folder(version), digest=digest or (record.digest if record else None))
@@ -78,9 +78,9 @@ class Workplace:
 
 def open_workplace(home: str, pipeline: str) -> Workplace:
     """Open `pipeline` of the home at `home`; flows and steps are handed these two words, never open stores."""
-    from infra import settings as settings_
-    from infra import stores
-    from tasks import config as config_
+    from treadle.infra import settings as settings_
+    from treadle.infra import stores
+    from treadle.tasks import config as config_
 
     settings = settings_.at(Path(home))
     config = config_.load(settings.home / "pipelines" / f"{pipeline}.toml")
@@ -107,8 +107,8 @@ def one_at_a_time(
     def decorate(function: Callable[Concatenate[str, str, P], R]) -> Callable[Concatenate[str, str, P], R]:
         @wraps(function)
         def in_turn(home: str, pipeline: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            from infra import settings as settings_
-            from infra import turns
+            from treadle.infra import settings as settings_
+            from treadle.infra import turns
 
             def waiting(line: str) -> None:
                 events.emit(work, line)
@@ -127,9 +127,9 @@ def leased(home: str, pipeline: str, work: str) -> Iterator[int]:
 
     It holds on whatever machine, and a holder that stands still is passed by.
     """
-    from infra import lease
-    from infra import settings as settings_
-    from infra.ledger import Ledger
+    from treadle.infra import lease
+    from treadle.infra import settings as settings_
+    from treadle.infra.ledger import Ledger
 
     def waiting(line: str) -> None:
         events.emit(work, line)

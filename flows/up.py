@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from tasks.errors import ServiceError, TreadleError, UsageError
+from treadle.flows import events
+from treadle.tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flows.deployments import Change
-    from infra.settings import Settings
-    from infra.supervisor import Keeper
+    from treadle.flows.deployments import Change
+    from treadle.infra.settings import Settings
+    from treadle.infra.supervisor import Keeper
 
 TICK_SECONDS = 1.0
 RUNS_SECONDS = 10.0
@@ -53,7 +53,7 @@ def run(settings: Settings, *, detach: bool = False) -> UpResult:
     With `detach` a process of its own does so, and this one returns when that is ready. Raises ServiceError where a
     server does not start, and UsageError where it would be open to other machines without a password.
     """
-    from infra import supervisor
+    from treadle.infra import supervisor
 
     _ = settings.listen
     lock = supervisor.folder(settings) / "up.lock"
@@ -69,7 +69,7 @@ def run(settings: Settings, *, detach: bool = False) -> UpResult:
 
 def _wait_for_another(settings: Settings) -> None:
     """One that is ending, or that notices that its home was moved, is waited for; in the end it is made to."""
-    from infra import supervisor
+    from treadle.infra import supervisor
 
     lock = supervisor.folder(settings) / "up.lock"
     deadline = time.monotonic() + END_SECONDS
@@ -81,8 +81,8 @@ def _wait_for_another(settings: Settings) -> None:
 
 def _renew(settings: Settings) -> UpResult:
     """What a second `up` does: the deployments are made what the files say."""
-    from flows import deployments
-    from infra import supervisor
+    from treadle.flows import deployments
+    from treadle.infra import supervisor
 
     if not supervisor.conforms(settings):
         raise UsageError(
@@ -96,15 +96,15 @@ def _renew(settings: Settings) -> UpResult:
 
 def _detached(settings: Settings) -> UpResult:
     """Start `treadle up` in a session of its own, and wait until it is ready."""
-    from infra import supervisor
-    from infra.settings import child_environment
+    from treadle.infra import supervisor
+    from treadle.infra.settings import child_environment
 
     lock, log = supervisor.folder(settings) / "up.lock", supervisor.logs(settings) / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.cli", "up"],
+            [sys.executable, "-P", "-m", "treadle.flows.cli", "up"],
             cwd=settings.home,
             env=child_environment({"TREADLE_HOME": str(settings.home)}),
             stdin=subprocess.DEVNULL,
@@ -135,10 +135,10 @@ def _told_to_end() -> Iterator[threading.Event]:
 
 def _stay(settings: Settings, over: threading.Event) -> UpResult:
     """Be what keeps the home up."""
-    from flows import deployments
-    from infra import supervisor
-    from infra.orchestrator import server
-    from infra.settings import LOOPBACK, shown
+    from treadle.flows import deployments
+    from treadle.infra import supervisor
+    from treadle.infra.orchestrator import server
+    from treadle.infra.settings import LOOPBACK, shown
 
     if not supervisor.conforms(settings):  # left at work by another `up`, or by a command
         events.emit("up", "TREADLE_HOST or TREADLE_LOGIN is another than before: the servers are started anew")
@@ -170,12 +170,12 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
 
 def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     """Look after everything, until told to end or the home has gone from where it was."""
-    from flows import alerts, deployments
-    from flows.inbox import Intake
-    from flows.owed import Owed
-    from flows.resumed import Resumed
-    from infra import supervisor
-    from infra.orchestrator.runs import Runs
+    from treadle.flows import alerts, deployments
+    from treadle.flows.inbox import Intake
+    from treadle.flows.owed import Owed
+    from treadle.flows.resumed import Resumed
+    from treadle.infra import supervisor
+    from treadle.infra.orchestrator.runs import Runs
 
     lost = supervisor.Lost(settings.home, deployments.TAG, keeper.worker.lock)
     intake, owed, resumed, told = Intake(settings), Owed(settings), Resumed(), alerts.Watch(settings)
@@ -232,7 +232,7 @@ class _Troubles:
 def _result(
     settings: Settings, keeper: Keeper, changes: Sequence[Change], *, already: bool, detached: bool
 ) -> UpResult:
-    from infra import orchestrator
+    from treadle.infra import orchestrator
 
     return UpResult(
         home=str(settings.home),

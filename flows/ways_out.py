@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tasks.errors import TreadleError
+    from treadle.tasks.errors import TreadleError
 
 QUARANTINE = ("list", "show", "release", "drop")
 VERBS = (

@@ -14,7 +14,7 @@ import sys
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from infra import settings
+from treadle.infra import settings
 
 PATIENCE = 20.0
 
@@ -49,7 +49,7 @@ def send(receiver: str, message: Message) -> str:
     """Send it; why it did not arrive, for people, empty where it did."""
     try:
         sent = subprocess.run(
-            [sys.executable, "-P", "-m", "infra.alerts", receiver],
+            [sys.executable, "-P", "-m", "treadle.infra.alerts", receiver],
             input=json.dumps(message),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infra import failpoint, moved
-from infra import settings as settings_
-from tasks.errors import DataError, NewerFormat, UsageError
+from treadle.infra import failpoint, moved
+from treadle.infra import settings as settings_
+from treadle.tasks.errors import DataError, NewerFormat, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 FORMAT = 1
 MANIFEST = "manifest.json"

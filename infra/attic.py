@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from infra import failpoint, sqlite
-from infra.tracking import PARENT, REPORT, RUN_KEY, TRIAL, client, local_path, quiet
+from treadle.infra import failpoint, sqlite
+from treadle.infra.tracking import PARENT, REPORT, RUN_KEY, TRIAL, client, local_path, quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.entities.model_registry import ModelVersion
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 MOST = 1000
 
@@ -144,7 +144,7 @@ class Attic:
         forget(name)
 
     def _copies(self, run: Kept) -> list[Path]:
-        """What `infra.tracking.fetch` made on this machine of a run that is elsewhere."""
+        """What `treadle.infra.tracking.fetch` made on this machine of a run that is elsewhere."""
         names = [f"{run.id}-{REPORT}", *(model.model_id for model in self._models(run))]
         names += [f"{self.pipeline}-{version.version}" for version in self._versions(run)]
         return [path for path in (self.settings.state / "cache" / name for name in names) if path.exists()]

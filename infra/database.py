@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from tasks.errors import UsageError
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

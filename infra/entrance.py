@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from infra.settings import LOOPBACK
+from treadle.infra.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

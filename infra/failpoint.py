@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from infra import settings
+from treadle.infra import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

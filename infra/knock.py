@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 
-from infra.settings import LOOPBACK, shown
+from treadle.infra.settings import LOOPBACK, shown
 
 SECONDS = 2.0
 SERVER_ERROR = 500

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.ledger import Lease
-from tasks.errors import Fenced, ServiceError
+from treadle.infra.ledger import Lease
+from treadle.tasks.errors import Fenced, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.ledger import Ledger
+    from treadle.infra.ledger import Ledger
 
 BEAT_SECONDS = 5.0
 PATIENCE = 60.0

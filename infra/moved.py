@@ -7,10 +7,10 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from infra import failpoint
+from treadle.infra import failpoint
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle.moved")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from infra import failpoint
-from tasks.errors import UsageError
+from treadle.infra import failpoint
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

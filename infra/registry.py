@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from infra import database, failpoint, sqlite
-from infra.tracking import RUN_KEY, Tracking, alone, client, fetch, local_path, quiet, unreachable
-from tasks.errors import BundleError
+from treadle.infra import database, failpoint, sqlite
+from treadle.infra.tracking import RUN_KEY, Tracking, alone, client, fetch, local_path, quiet, unreachable
+from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model, ModelSignature
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 ALIAS = "champion"
 DIGEST = "treadle.digest"
@@ -137,7 +137,7 @@ class Registry:
     def bundle(self, version: int) -> Path:
         """The bundle of a version as a local folder: the store's own, or for a remote store a copy made once.
 
-        Nothing is verified here: `tasks.bundle.load` does. Raises BundleError where there is no such version
+        Nothing is verified here: `treadle.tasks.bundle.load` does. Raises BundleError where there is no such version
         or no bundle in it.
         """
         with quiet():

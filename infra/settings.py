@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tasks.errors import ConfigError, HomeError, UsageError
+from treadle.tasks.errors import ConfigError, HomeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -224,7 +224,7 @@ def secret(name: str) -> str:
 
 
 def failpoint() -> str:
-    """Where a test wants the process to die; see `infra.failpoint`."""
+    """Where a test wants the process to die; see `treadle.infra.failpoint`."""
     return os.environ.get(FAILPOINT, "")
 
 

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from tasks.dataset.schema import RESERVED, RawTable, literal, quote, repeated
-from tasks.errors import DataError, UsageError
+from treadle.tasks.dataset.schema import RESERVED, RawTable, literal, quote, repeated
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

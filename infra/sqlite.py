@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from infra import failpoint
-from tasks.errors import UsageError
+from treadle.infra import failpoint
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def file_of(url: str) -> Path | None:
     """The file behind a SQLite URL; None for another database or one in memory."""
-    from infra import database
+    from treadle.infra import database
 
     address = database.parsed(url)
     if address.get_backend_name() != "sqlite" or not address.database or address.database == ":memory:":

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from infra import database, failpoint, moved, sqlite
-from infra.ledger import Ledger
-from infra.tables import Tables
-from tasks.errors import BundleError, ServiceError, UsageError
+from treadle.infra import database, failpoint, moved, sqlite
+from treadle.infra.ledger import Ledger
+from treadle.infra.tables import Tables
+from treadle.tasks.errors import BundleError, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from optuna.storages import BaseStorage, RDBStorage
 
-    from infra.registry import Registry
-    from infra.settings import Settings
-    from infra.tracking import Tracking
+    from treadle.infra.registry import Registry
+    from treadle.infra.settings import Settings
+    from treadle.infra.tracking import Tracking
 
 RESTORE = "restore mlruns/artifacts from a backup, or train again: treadle train --again"
 MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
@@ -43,14 +43,14 @@ class Stores:
     @cached_property
     def tracking(self) -> Tracking:
         """MLflow's runs."""
-        from infra.tracking import Tracking
+        from treadle.infra.tracking import Tracking
 
         return Tracking(self.settings, self.pipeline)
 
     @cached_property
     def registry(self) -> Registry:
         """MLflow's model versions."""
-        from infra.registry import Registry
+        from treadle.infra.registry import Registry
 
         return Registry(self.settings, self.pipeline)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from infra import failpoint
+from treadle.infra import failpoint
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

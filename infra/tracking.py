@@ -17,10 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from infra import failpoint, sqlite
-from infra.knock import knock
-from infra.settings import LOOPBACK, MLFLOW_PORT, set_environment, shown
-from tasks.errors import ServiceError, TreadleError, UsageError
+from treadle.infra import failpoint, sqlite
+from treadle.infra.knock import knock
+from treadle.infra.settings import LOOPBACK, MLFLOW_PORT, set_environment, shown
+from treadle.tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from infra.settings import Settings
-    from tasks.search import Trial
+    from treadle.infra.settings import Settings
+    from treadle.tasks.search import Trial
 
 log = logging.getLogger("treadle.tracking")
 
@@ -271,7 +271,7 @@ class Tracking:
 
     def run_url(self, run_id: str) -> str:
         """Where MLflow's UI shows the run: by `up` now or at last; else where docs/operation.md starts its pages."""
-        from infra import supervisor
+        from treadle.infra import supervisor
 
         known = supervisor.said(supervisor.folder(self.settings) / "mlflow.lock")
         kept = known.url or f"http://{LOOPBACK}:{MLFLOW_PORT}"

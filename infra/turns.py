@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
-from tasks.errors import UsageError
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from infra import failpoint
+from treadle.infra import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.pipeline import Pipeline
 
-    from tasks.booster import Part
+    from treadle.tasks.booster import Part
 
 LINEAR_ROWS = 50_000
 """A line needs no more rows: of larger parts it gets a sample of so many."""
@@ -26,7 +26,7 @@ AS_GOOD = 0.02
 
 def as_good(metric: str, model: float, line: float, chance: float) -> bool:
     """Whether a linear model's value of `metric` is as good as the model's; `chance` is the dummy's. NaN is not."""
-    from tasks.metrics import gain
+    from treadle.tasks.metrics import gain
 
     lead, way = gain(metric, model, line), gain(metric, model, chance)
     return lead <= AS_GOOD * (0.0 if math.isnan(way) else max(0.0, way))

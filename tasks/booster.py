@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.errors import ConfigError
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

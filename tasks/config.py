@@ -3,7 +3,7 @@
 Each section is a spec that lives beside its consumer. Here they are composed, and what no section can see alone
 is checked: a target in `drop`, a time split without a time column, a metric that does not fit the task.
 
-`python -m tasks.config > pipelines/pipeline.schema.json` renews the JSON schema by which editors complete it.
+`python -m treadle.tasks.config > pipelines/pipeline.schema.json` renews the JSON schema by which editors complete it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from tasks.alerts import AlertsSpec
-from tasks.booster import BoosterSpec
-from tasks.dataset.schema import nearest
-from tasks.dataset.split import SplitSpec
-from tasks.gate import GateSpec
-from tasks.performance import MonitorSpec
-from tasks.retention import RetentionSpec
-from tasks.retrain import RetrainSpec
-from tasks.schedule import Cron
-from tasks.search import TuneSpec
+from treadle.tasks.alerts import AlertsSpec
+from treadle.tasks.booster import BoosterSpec
+from treadle.tasks.dataset.schema import nearest
+from treadle.tasks.dataset.split import SplitSpec
+from treadle.tasks.gate import GateSpec
+from treadle.tasks.performance import MonitorSpec
+from treadle.tasks.retention import RetentionSpec
+from treadle.tasks.retrain import RetrainSpec
+from treadle.tasks.schedule import Cron
+from treadle.tasks.search import TuneSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +181,7 @@ def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
     if data.positive is not None and data.task != "binary":
         yield Clash("data.positive", f"a {data.task} task has no positive class", "only with task = 'binary'")
     if metric:
-        from tasks.metrics import METRICS
+        from treadle.tasks.metrics import METRICS
 
         fitting = METRICS[data.task]
         if metric not in fitting:
@@ -213,7 +213,7 @@ def load(path: Path) -> PipelineConfig:
 
     Raises ConfigError with `file:line`, key, value and what is allowed; the name must be the file's own.
     """
-    from tasks.config_errors import ConfigFile
+    from treadle.tasks.config_errors import ConfigFile
 
     file = ConfigFile.read(path)
     try:

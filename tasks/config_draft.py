@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tasks.config import MISSING
+from treadle.tasks.config import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tasks.dataset.infer import Proposal
-    from tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.infer import Proposal
+    from treadle.tasks.dataset.profile import Facts, Profile
 
 WIDTH = 110
 COLUMN = 34

@@ -15,8 +15,8 @@ from datetime import date, datetime, time
 from pathlib import Path  # noqa: TC003 - a field's type
 from typing import TYPE_CHECKING, Any
 
-from tasks.dataset.schema import nearest
-from tasks.errors import ConfigError
+from treadle.tasks.dataset.schema import nearest
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,7 +160,7 @@ def _sections() -> dict[str, tuple[str, ...]]:
     """Every section with the keys that it knows; the top of the file is ''."""
     from pydantic import BaseModel
 
-    from tasks.config import PipelineConfig
+    from treadle.tasks.config import PipelineConfig
 
     known: dict[str, tuple[str, ...]] = {"": tuple(PipelineConfig.model_fields)}
     for name, field in PipelineConfig.model_fields.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.dataset.judging import sketch
+from treadle.tasks.dataset.judging import sketch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from tasks.booster import Curve, Part
-    from tasks.bundle import Model
-    from tasks.dataset.judging import LeftOut
-    from tasks.gate import Cost, Judged, Verdict
-    from tasks.leakage import Leak
-    from tasks.postprocess import Predictions
-    from tasks.report import Story
-    from tasks.search import Found
-    from tasks.training import Problem
+    from treadle.tasks.booster import Curve, Part
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.dataset.judging import LeftOut
+    from treadle.tasks.gate import Cost, Judged, Verdict
+    from treadle.tasks.leakage import Leak
+    from treadle.tasks.postprocess import Predictions
+    from treadle.tasks.report import Story
+    from treadle.tasks.search import Found
+    from treadle.tasks.training import Problem
 
 TRAIN_SCORE_ROWS = 50_000
 TIMES = 5
@@ -100,7 +100,7 @@ def evaluate(
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the whole holdout tells what the challenger is worth, and the champion, who knows it, has no score.
     """
-    from tasks import baselines, features, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
 
     in_chair, broken = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
@@ -154,8 +154,8 @@ def cost(model: Model, rows: pa.Table, size: int) -> Cost:
 
     import numpy as np
 
-    from tasks import bundle
-    from tasks.gate import Cost
+    from treadle.tasks import bundle
+    from treadle.tasks.gate import Cost
 
     thousand = rows.take(np.arange(1_000) % len(rows))
 
@@ -168,7 +168,7 @@ def cost(model: Model, rows: pa.Table, size: int) -> Cost:
 
 
 def _raw(model: Model, X: np.ndarray) -> np.ndarray:
-    from tasks import booster
+    from treadle.tasks import booster
 
     return booster.predict(model.booster, X)
 
@@ -184,7 +184,7 @@ def _by_source(model: Model) -> dict[str, list[int]]:
 def _sample(part: Part, rows: int, seed: int) -> Part:
     import numpy as np
 
-    from tasks.booster import Part
+    from treadle.tasks.booster import Part
 
     if len(part.y) <= rows:
         return part
@@ -196,7 +196,7 @@ def _champion_predictions(
     problem: Problem, champion: Champion | None, holdout: pa.Table
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The champion's calibrated predictions in the problem's class order, or why they cannot be had."""
-    from tasks import features, postprocess
+    from treadle.tasks import features, postprocess
 
     if champion is None:
         return None, ()
@@ -224,7 +224,7 @@ def story(
     reads: int,
 ) -> Story:
     """Gather what the report tells."""
-    from tasks.report import Story
+    from treadle.tasks.report import Story
 
     table = evidence.predictions.columns
     regression = problem.task == "regression"
@@ -256,7 +256,7 @@ def story(
 
 def importance(model: Model) -> dict[str, float]:
     """Each source column's share of the booster's total gain, largest first; a date's parts are one column."""
-    from tasks import booster
+    from treadle.tasks import booster
 
     gains = booster.importance(model.booster, model.features.names)
     shares = {name: sum(list(gains.values())[index] for index in at) for name, at in _by_source(model).items()}

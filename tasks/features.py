@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import DataError, TargetError
+from treadle.tasks.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from tasks.dataset import Column, Schema
+    from treadle.tasks.dataset import Column, Schema
 
 Part = Literal["year", "month", "day", "weekday", "dayofyear", "hour", "minute", "days"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import features
+from treadle.tasks import features
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
-    from tasks.features import FeatureSpec
+    from treadle.tasks.features import FeatureSpec
 
 
 class Freshness(BaseModel):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tasks.booster import Part
+    from treadle.tasks.booster import Part
 
 THRESHOLD = 0.999
 """AUC or R² from which on columns are said to give the target."""
@@ -105,7 +105,7 @@ def _candidates(
     task: str, X: np.ndarray, y: np.ndarray, columns: Mapping[str, Sequence[int]], halves: np.ndarray
 ) -> tuple[float, list[str]]:
     """How well all columns together give the other half's target, and the columns by which."""
-    from tasks import booster
+    from treadle.tasks import booster
 
     names = tuple(f"f{index}" for index in range(X.shape[1]))
     classes = int(y.max()) + 1 if task != "regression" else 0
@@ -119,7 +119,7 @@ def _candidates(
 
 
 def _part(X: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Part:
-    from tasks.booster import Part
+    from treadle.tasks.booster import Part
 
     return Part(X=X[rows], y=y[rows])
 

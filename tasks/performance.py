@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import metrics, postprocess
-from tasks.schedule import Cron
+from treadle.tasks import metrics, postprocess
+from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from tasks.postprocess import Label
+    from treadle.tasks.postprocess import Label
 
 MONDAY = date(1970, 1, 5)
 """Windows are counted from here, so that those of seven days are weeks and none depends on the data."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import TargetError
+from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.schedule import Cron
+from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.metrics import greater_is_better
-from tasks.schedule import Cron
+from treadle.tasks.metrics import greater_is_better
+from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.performance import Bounds, Realised
+    from treadle.tasks.performance import Bounds, Realised
 
 LEAST_LABELS = 100
 """Fewer realised labels than this say nothing of a champion."""

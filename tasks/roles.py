@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.dataset.schema import nearest
+from treadle.tasks.dataset.schema import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.config import PipelineConfig
-    from tasks.dataset.schema import Kind, Schema
+    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.dataset.schema import Kind, Schema
 
 TEMPORAL: tuple[Kind, ...] = ("date", "timestamp")
 NUMERIC: tuple[Kind, ...] = ("integer", "number")

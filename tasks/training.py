@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.booster import Part
-from tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
-from tasks.errors import TargetError
+from treadle.tasks.booster import Part
+from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
+from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xgboost import Booster
 
-    from tasks.booster import Curve
-    from tasks.bundle import Model
-    from tasks.config import PipelineConfig
-    from tasks.features import FeatureSpec
-    from tasks.search import Found
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.search import Found
 
 Label = str | bool | int | float
 
@@ -107,7 +107,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[Label]) -> P
 
     Raises TargetError where the labels do not make the task that the config names.
     """
-    from tasks import metrics, postprocess
+    from treadle.tasks import metrics, postprocess
 
     data = config.data
     return Problem(
@@ -127,7 +127,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[Label]) -> P
 
 def learn_features(problem: Problem, training: pa.Table) -> FeatureSpec:
     """The encoding, fitted on training rows only."""
-    from tasks import features
+    from treadle.tasks import features
 
     return features.fit(
         training,
@@ -141,7 +141,7 @@ def learn_features(problem: Problem, training: pa.Table) -> FeatureSpec:
 
 def part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> Part:
     """Encode `rows`, which all carry a label."""
-    from tasks import features, postprocess
+    from treadle.tasks import features, postprocess
 
     return Part(
         X=features.encode(spec, rows),
@@ -171,7 +171,7 @@ def fit(
 
     The number of rounds is the search's own, fixed before: the registered model never early-stops on anything.
     """
-    from tasks import booster, bundle, postprocess
+    from treadle.tasks import booster, bundle, postprocess
 
     params = booster.parameters(
         problem.task,

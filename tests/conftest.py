@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
     from tests.postgres import Cluster
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
@@ -115,9 +115,9 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A home with our own Prefect server at work, for the session."""
-    from infra import orchestrator
-    from infra import settings as settings_
     from tests.projects import keep_pristine
+    from treadle.infra import orchestrator
+    from treadle.infra import settings as settings_
 
     folder = tmp_path_factory.mktemp("server")
     (folder / "pipelines").mkdir()
@@ -131,9 +131,9 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture
 def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
     """A home with a Prefect database (so that its server starts in seconds), and no server left afterwards."""
-    from infra import orchestrator
-    from infra import settings as settings_
     from tests.projects import prefect_database
+    from treadle.infra import orchestrator
+    from treadle.infra import settings as settings_
 
     prefect_database(home, server_home)
     settings = settings_.at(home)
@@ -144,7 +144,7 @@ def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def prefect_server(server_home: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
     """The session's Prefect server, as `PREFECT_API_URL`: flows of any home, and of child processes, use it."""
-    from infra import orchestrator
+    from treadle.infra import orchestrator
 
     url = orchestrator.state(server_home).url
     monkeypatch.setenv("PREFECT_API_URL", url)
@@ -163,9 +163,9 @@ def postgres() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Path:
     """A home whose pipeline has two versions: the gate promoted the first, a person the second."""
-    from flows import promote, train
-    from infra import orchestrator
     from tests.projects import project, tumours
+    from treadle.flows import promote, train
+    from treadle.infra import orchestrator
 
     home = tmp_path_factory.mktemp("clinic") / "home"
     (home / "pipelines").mkdir(parents=True)
@@ -181,8 +181,8 @@ def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
 @pytest.fixture
 def clinic(_clinic: Path, tmp_path: Path) -> tuple[Settings, PipelineConfig]:
     """A copy of that home for the test alone; version 2 of `clinic` is the champion, version 1 was before it."""
-    from infra import settings as settings_
-    from tasks import config as config_
+    from treadle.infra import settings as settings_
+    from treadle.tasks import config as config_
 
     home = shutil.copytree(_clinic, tmp_path / "clinic")
     return settings_.at(home), config_.load(home / "pipelines" / "clinic.toml")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from flows.ingest.labels import LabelBatch, take_labels
-from flows.ingest.rows import BatchResult, take_in
-from flows.ingest.waiting import look
-from infra import settings as settings_
-from infra import stores
+from treadle.flows.ingest.labels import LabelBatch, take_labels
+from treadle.flows.ingest.rows import BatchResult, take_in
+from treadle.flows.ingest.waiting import look
+from treadle.infra import settings as settings_
+from treadle.infra import stores
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.stores import Stores
+    from treadle.infra.stores import Stores
 
 CONFIG = """
 name = "shop"

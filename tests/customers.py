@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.config import MISSING
-from tasks.dataset import RawTable, quote
-from tasks.dataset.infer import Proposal, Wanted, infer
-from tasks.dataset.profile import Profile, profile
+from treadle.tasks.config import MISSING
+from treadle.tasks.dataset import RawTable, quote
+from treadle.tasks.dataset.infer import Proposal, Wanted, infer
+from treadle.tasks.dataset.profile import Profile, profile
 
 if TYPE_CHECKING:
     import duckdb

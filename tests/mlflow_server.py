@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
 from tests import postgres
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 STORES = ["sqlite", *(pytest.param(name, marks=pytest.mark.postgres) for name in ("postgresql", "server"))]
 """What a contract suite of MLflow's stores runs over: `make test` knows the embedded one only."""

@@ -7,18 +7,18 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from flows import init
-from infra import settings as settings_
-from infra.orchestrator import server
-from tasks import config as config_
+from treadle.flows import init
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import server
+from treadle.tasks import config as config_
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 PRISTINE = "pristine.db"
 

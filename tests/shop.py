@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks import booster, bundle, features, postprocess
-from tasks.booster import Part
-from tasks.dataset import Column, RawTable, Schema
-from tasks.dataset.typing import typed_relation
+from treadle.tasks import booster, bundle, features, postprocess
+from treadle.tasks.booster import Part
+from treadle.tasks.dataset import Column, RawTable, Schema
+from treadle.tasks.dataset.typing import typed_relation
 
 if TYPE_CHECKING:
     from pathlib import Path

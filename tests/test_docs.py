@@ -15,16 +15,16 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from infra import settings as settings_
-from tasks.config import PipelineConfig
-from tasks.config_draft import value
+from treadle.infra import settings as settings_
+from treadle.tasks.config import PipelineConfig
+from treadle.tasks.config_draft import value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from pydantic.fields import FieldInfo
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -94,7 +94,7 @@ def follow(page: Path, person: Path, folder: Path, settings: Settings, done: Col
 
     What stands in `done`, word by word, was run before and is not run again.
     """
-    from infra import orchestrator
+    from treadle.infra import orchestrator
 
     lines = ["trap 'treadle down' EXIT"]  # a page may bring the project up
     for command in commands(page):

@@ -11,9 +11,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from infra import orchestrator
-from infra import settings as settings_
-from infra.orchestrator import connected, flow_context, server
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import connected, flow_context, server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from prefect.client.schemas.objects import FlowRun
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 def treadle(home: Path, *arguments: str, **environment: str) -> dict[str, Any]:
     """A command in the home, as JSON."""
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "flows.cli", *arguments, "--json"],
+        [sys.executable, "-P", "-m", "treadle.flows.cli", *arguments, "--json"],
         cwd=home,
         env={**os.environ, "TREADLE_HOME": str(home), **environment},
         capture_output=True,

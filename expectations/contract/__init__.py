@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from expectations.contract.labels import LabelValidation, validate_labels
-from expectations.contract.report import Outcome, ValidationReport
-from expectations.contract.staging import reopen
-from expectations.contract.suite import Expectation, Suite, load, parse
-from expectations.contract.validation import Validation, answer, validate
+from treadle.expectations.contract.labels import LabelValidation, validate_labels
+from treadle.expectations.contract.report import Outcome, ValidationReport
+from treadle.expectations.contract.staging import reopen
+from treadle.expectations.contract.suite import Expectation, Suite, load, parse
+from treadle.expectations.contract.validation import Validation, answer, validate
 
 __all__ = [
     "Expectation",

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from expectations.contract.suite import UNIQUE, UNIQUE_TOGETHER, Expectation
-from tasks.dataset.schema import quote
-from tasks.errors import ConfigError
+from treadle.expectations.contract.suite import UNIQUE, UNIQUE_TOGETHER, Expectation
+from treadle.tasks.dataset.schema import quote
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,7 +118,7 @@ def _run(
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    from expectations.duckdb import serving
+    from treadle.expectations.duckdb import serving
 
     result_format: dict[str, object] = {"result_format": "BASIC", "partial_unexpected_count": EXAMPLES}
     if rows:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from expectations.contract import engine, rules, staging
-from expectations.contract.staging import FATE, Fate, Rule, Staged
-from expectations.contract.suite import NOT_NULL, TYPE, UNIQUE
-from expectations.contract.validation import KEY, absent
-from tasks.dataset.schema import Column, Schema, literal, quote
-from tasks.errors import DataError
+from treadle.expectations.contract import engine, rules, staging
+from treadle.expectations.contract.staging import FATE, Fate, Rule, Staged
+from treadle.expectations.contract.suite import NOT_NULL, TYPE, UNIQUE
+from treadle.expectations.contract.validation import KEY, absent
+from treadle.tasks.dataset.schema import Column, Schema, literal, quote
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pydantic import JsonValue
 
-    from expectations.contract.suite import Expectation, Suite
-    from tasks.dataset.schema import RawTable
+    from treadle.expectations.contract.suite import Expectation, Suite
+    from treadle.tasks.dataset.schema import RawTable
 
 IN_SET = "expect_column_values_to_be_in_set"
 BETWEEN = "expect_column_values_to_be_between"

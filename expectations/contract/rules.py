@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
+from treadle.expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import JsonValue
 
-    from expectations.contract.engine import Verdict
-    from expectations.contract.suite import Expectation
-    from tasks.dataset.schema import Schema
+    from treadle.expectations.contract.engine import Verdict
+    from treadle.expectations.contract.suite import Expectation
+    from treadle.tasks.dataset.schema import Schema
 
 SHOWN = 5
 KINDS = {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from tasks.dataset.schema import RawTable, literal, quarantine_schema, quote
-from tasks.dataset.typing import cast
-from tasks.errors import DataError
+from treadle.tasks.dataset.schema import RawTable, literal, quarantine_schema, quote
+from treadle.tasks.dataset.typing import cast
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from tasks.dataset.schema import Schema
+    from treadle.tasks.dataset.schema import Schema
 
 FATE = quote("treadle:fate")
 ROWS_AT_ONCE = 50_000

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from tasks.dataset.schema import Column, Kind, Schema, nearest
-from tasks.errors import ConfigError
+from treadle.tasks.dataset.schema import Column, Kind, Schema, nearest
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

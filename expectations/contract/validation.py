@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from expectations.contract import engine, rules, staging
-from expectations.contract.report import Outcome, ValidationReport
-from expectations.contract.staging import Rule, Staged
-from expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
-from tasks.dataset.schema import nearest, quote
-from tasks.errors import DataError
+from treadle.expectations.contract import engine, rules, staging
+from treadle.expectations.contract.report import Outcome, ValidationReport
+from treadle.expectations.contract.staging import Rule, Staged
+from treadle.expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
+from treadle.tasks.dataset.schema import nearest, quote
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from expectations.contract.engine import Verdict
-    from expectations.contract.suite import Expectation, Suite
-    from tasks.dataset.schema import RawTable
+    from treadle.expectations.contract.engine import Verdict
+    from treadle.expectations.contract.suite import Expectation, Suite
+    from treadle.tasks.dataset.schema import RawTable
 
 KEY = "key"
 ROW_REASONS_NAMED = 3

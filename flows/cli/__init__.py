@@ -5,6 +5,6 @@ from __future__ import annotations
 
 def main() -> int:
     """Run the command line and return its exit code; no traceback leaves it unless TREADLE_DEBUG=1."""
-    from flows.cli.entry import start
+    from treadle.flows.cli.entry import start
 
     return start()

@@ -1,7 +1,7 @@
-"""`python -m flows.cli` is `treadle`."""
+"""`python -m treadle.flows.cli` is `treadle`."""
 
 import sys
 
-from flows.cli import main
+from treadle.flows.cli import main
 
 sys.exit(main())

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.commands import begin, keep, look, machine, quarantine, work
-from flows.cli.options import examples
-from flows.cli.pages import Front
+from treadle.flows.cli.commands import begin, keep, look, machine, quarantine, work
+from treadle.flows.cli.options import examples
+from treadle.flows.cli.pages import Front
 
 app = typer.Typer(
     cls=Front,

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from flows.cli.terminal import Terminal
+from treadle.flows.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,7 +25,7 @@ def start() -> int:
     arguments = sys.argv[1:] or ["--help"]
     try:
         signal.signal(signal.SIGINT, interrupts)
-        from flows.cli.app import app
+        from treadle.flows.cli.app import app
 
         code = app(arguments, prog_name="treadle", standalone_mode=False, obj=terminal)
         if interrupts.seen:  # typer makes an exit code of a KeyboardInterrupt, without a word
@@ -47,7 +47,7 @@ def start() -> int:
 
 def fail(error: Exception, terminal: Terminal, arguments: list[str]) -> int:
     """Say on stderr what went wrong (and, under --json, as an object on stdout); the exit code."""
-    from flows.cli.failure import explain, show
+    from treadle.flows.cli.failure import explain, show
 
     failure = explain(error)
     try:

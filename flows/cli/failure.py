@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.errors import TreadleError
+from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
-    from flows.cli.terminal import Terminal
+    from treadle.flows.cli.terminal import Terminal
 
 DISK = {
     errno.ENOSPC: "the disk is full",
@@ -98,7 +98,7 @@ def _place(error: Exception) -> str:
     ours = [
         f"{Path(frame.filename).relative_to(root)}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(root) and "site-packages" not in frame.filename
+        if Path(frame.filename).is_relative_to(root)
     ]
     return ours[-1] if ours else "its start"
 
@@ -108,7 +108,7 @@ def _line(text: str) -> str:
 
 
 def _debugging() -> bool:
-    from infra import settings
+    from treadle.infra import settings
 
     try:
         return settings.here().debug

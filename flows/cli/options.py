@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.place import complete
+from treadle.flows.cli.place import complete
 
 Pipeline = Annotated[
     str,

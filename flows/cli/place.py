@@ -5,13 +5,13 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from tasks.errors import HomeError
+from treadle.tasks.errors import HomeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 
 def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
@@ -19,8 +19,8 @@ def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
 
     Raises HomeError where there is no home or no such pipeline, ConfigError for a file that we do not obey.
     """
-    from infra import settings as settings_
-    from tasks import config
+    from treadle.infra import settings as settings_
+    from treadle.tasks import config
 
     settings = settings_.find()
     return settings, config.load(path(settings, pipeline))
@@ -48,7 +48,7 @@ def path(settings: Settings, pipeline: str) -> Path:
 
 def complete(incomplete: str) -> list[str]:
     """Pipeline names for the shell's completion; nothing outside a home."""
-    from infra import settings as settings_
+    from treadle.infra import settings as settings_
 
     try:
         return [file.stem for file in settings_.find().pipelines if file.stem.startswith(incomplete)]

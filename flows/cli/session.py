@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from flows import ways_out
-from tasks.errors import TreadleError
+from treadle.flows import ways_out
+from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flows.cli.screen import Screen
-    from flows.cli.terminal import Terminal
-    from infra.settings import Settings
+    from treadle.flows.cli.screen import Screen
+    from treadle.flows.cli.terminal import Terminal
+    from treadle.infra.settings import Settings
 
 
 class Result(Protocol):
@@ -52,10 +52,10 @@ def carry_out(
     """
     from rich.console import Console
 
-    from flows.cli.progress import watching
-    from flows.cli.screen import Screen
-    from infra import settings as settings_
-    from infra.orchestrator import prepare
+    from treadle.flows.cli.progress import watching
+    from treadle.flows.cli.screen import Screen
+    from treadle.infra import settings as settings_
+    from treadle.infra.orchestrator import prepare
 
     settings = settings_.here()
     inside = (settings.home / "pipelines").is_dir()
@@ -85,9 +85,9 @@ def carry_out(
 
 
 def _tell(settings: Settings, pipeline: str) -> None:
-    from flows import alerts
-    from flows.cli.place import path
-    from tasks.errors import HomeError
+    from treadle.flows import alerts
+    from treadle.flows.cli.place import path
+    from treadle.tasks.errors import HomeError
 
     with suppress(HomeError):
         alerts.after(settings, path(settings, pipeline).stem)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from flows.demo import life, scene, stage
-from flows.demo.outcome import Outcome, outcome
+from treadle.flows import events
+from treadle.flows.demo import life, scene, stage
+from treadle.flows.demo.outcome import Outcome, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from infra.stores import Stores
+    from treadle.infra.stores import Stores
 
 __all__ = ["DemoResult", "Step", "run"]
 
@@ -73,7 +73,7 @@ def run(stage_to: TextIO, errors: TextIO, *, with_life: bool = False) -> DemoRes
     DataError where the program is not a clone with its example pipeline, or its data is not installed.
     """
     began = time.monotonic()
-    program = Path(__file__).parents[2]
+    program = Path(__file__).resolve().parents[2]
     play = Play(scene.Scene(program, program / ".treadle" / "demo", stage_to, errors))
     play.furnish()
     play.stage(LABELLED_MONTHS, "record")
@@ -111,7 +111,7 @@ class Play:
     @property
     def stores(self) -> Stores:
         """What the demo's pipeline keeps."""
-        from infra import stores
+        from treadle.infra import stores
 
         return stores.open(self._scene.settings, stage.PIPELINE)
 

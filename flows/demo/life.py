@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.demo import mishaps, stage
+from treadle.flows.demo import mishaps, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.demo import Play
-    from infra.ledger import BatchRecord
-    from infra.stores import Stores
+    from treadle.flows.demo import Play
+    from treadle.infra.ledger import BatchRecord
+    from treadle.infra.stores import Stores
 
 REFUSED, UNDECIDED = 3, 4
 """Exit codes that are part of the story: a batch was refused whole; the gate said REFUSED or NOT_COMPARABLE."""

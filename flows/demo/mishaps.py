@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.demo.stage import PIPELINE, YEAR, joined
+from treadle.flows.demo.stage import PIPELINE, YEAR, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from infra.stores import Stores
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
 
 
 class Month(BaseModel):
@@ -44,7 +44,7 @@ class Outcome(BaseModel):
 
 def outcome(settings: Settings, pipeline: str) -> Outcome:
     """Read the state of the demo's home; it may be empty."""
-    from infra import stores as stores_
+    from treadle.infra import stores as stores_
 
     stores = stores_.open(settings, pipeline)
     champion = stores.ledger.champion(pipeline)
@@ -76,7 +76,7 @@ def outcome(settings: Settings, pipeline: str) -> Outcome:
 
 def predictions(stores: Stores, settings: Settings) -> dict[str, tuple[int, float | None]]:
     """For every scored batch: its rows, and the share of them that the champion predicts true."""
-    from infra.tables import connect
+    from treadle.infra.tables import connect
 
     if stores.tables.version("predictions") < 0:
         return {}

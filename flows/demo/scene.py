@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.settings import LOOPBACK, MLFLOW_PORT
-from tasks.errors import DataError
+from treadle.infra.settings import LOOPBACK, MLFLOW_PORT
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 GRACE_SECONDS = 6.0
 MLFLOW_ADDRESS = f"http://{LOOPBACK}:{MLFLOW_PORT}"
@@ -38,7 +38,7 @@ class Scene:
     @cached_property
     def settings(self) -> Settings:
         """The demo's own embedded stores, whatever stores the environment names for a person's pipelines."""
-        from infra.settings import Settings, at
+        from treadle.infra.settings import Settings, at
 
         here = at(self.home)
         named = [name for name in Settings.model_fields if name.endswith(("_url", "_uri"))]
@@ -68,7 +68,7 @@ class Scene:
 
     def _environment(self) -> dict[str, str]:
         """The person's environment less what leads to their home, their stores and their Prefect server."""
-        from infra.settings import child_environment
+        from treadle.infra.settings import child_environment
 
         extra = {"TREADLE_HOME": str(self.home)}
         if self.settings.debug:
@@ -129,7 +129,7 @@ def mlflow_command(scene: Scene) -> str:
 
 def prefect_address(scene: Scene) -> str:
     """Where the flow runs are shown."""
-    from infra.orchestrator import ui_url
+    from treadle.infra.orchestrator import ui_url
 
     return ui_url(scene.settings)
 

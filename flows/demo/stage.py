@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import DataError
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,7 +102,7 @@ def joined() -> Iterator[DuckDBPyConnection]:
     """A connection whose table `joined` holds the whole year, in the order of the schedule."""
     import duckdb
 
-    from tasks.dataset import literal
+    from treadle.tasks.dataset import literal
 
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as con:
         con.execute("SET timezone = 'UTC'")

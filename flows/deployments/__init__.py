@@ -6,9 +6,9 @@ A deployment's full name is the work and the pipeline, `ingest/customers`. `appl
 
 from __future__ import annotations
 
-from flows.deployments.applying import Change, apply, gather
-from flows.deployments.plans import TAG, WORKS, Plan, Plans, Work, differs, plans
-from flows.deployments.runs import attended, start
+from treadle.flows.deployments.applying import Change, apply, gather
+from treadle.flows.deployments.plans import TAG, WORKS, Plan, Plans, Work, differs, plans
+from treadle.flows.deployments.runs import attended, start
 
 __all__ = [
     "TAG",

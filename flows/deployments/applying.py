@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.deployments.plans import TAG, plans, remember
-from flows.deployments.runs import thin_out
-from infra.orchestrator.server import POOL
-from tasks.errors import ServiceError
+from treadle.flows.deployments.plans import TAG, plans, remember
+from treadle.flows.deployments.runs import thin_out
+from treadle.infra.orchestrator.server import POOL
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-    from flows.deployments.plans import Plan, Work
-    from infra.settings import Settings
+    from treadle.flows.deployments.plans import Plan, Work
+    from treadle.infra.settings import Settings
 
 
 class Change(BaseModel):
@@ -44,8 +44,8 @@ def apply(settings: Settings) -> tuple[Change, ...]:
     file cannot be read keeps the deployments that it has. Of runs that piled up meanwhile one of each kind is left.
     Raises ServiceError where the server does not answer, or has another home's deployment by one of our names.
     """
-    from flows import automations
-    from infra.orchestrator import connected, flow_context
+    from treadle.flows import automations
+    from treadle.infra.orchestrator import connected, flow_context
 
     found = plans(settings)
     with flow_context(settings), connected() as client:
@@ -76,7 +76,7 @@ def apply(settings: Settings) -> tuple[Change, ...]:
 
 def gather(settings: Settings) -> None:
     """Of runs that piled up leave one of each kind, as `apply` does."""
-    from infra.orchestrator import connected, flow_context
+    from treadle.infra.orchestrator import connected, flow_context
 
     with flow_context(settings), connected() as client:
         for _, one in _ours(client, settings):
@@ -149,7 +149,7 @@ def _check_free(client: SyncPrefectClient, plan: Plan) -> None:
     """Raise ServiceError where the name is taken by another home's deployment, or by one that is not ours."""
     from prefect.exceptions import ObjectNotFound
 
-    from infra import settings
+    from treadle.infra import settings
 
     try:
         there = client.read_deployment_by_name(plan.name)
@@ -164,7 +164,7 @@ def _check_free(client: SyncPrefectClient, plan: Plan) -> None:
 
 
 def _flow(work: Work) -> Flow[Any, Any]:
-    from flows import deployed
+    from treadle.flows import deployed
 
     flow: Flow[Any, Any] = getattr(deployed, work)  # as the entry point names it
     return flow

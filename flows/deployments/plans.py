@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from tasks.errors import ConfigError
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 TAG = "treadle"
 """Every deployment of ours bears it, and the runs that it makes."""
@@ -64,12 +64,12 @@ class Plan:
     @property
     def entrypoint(self) -> str:
         """The flow, as a worker imports it."""
-        return f"flows.deployed.{self.work}"
+        return f"treadle.flows.deployed.{self.work}"
 
     @property
     def environment(self) -> dict[str, str]:
         """What a run's process finds beside the worker's own environment."""
-        from infra.orchestrator import run_environment
+        from treadle.infra.orchestrator import run_environment
 
         return run_environment(self.home, HEARTBEAT_SECONDS)
 
@@ -90,7 +90,7 @@ class Plans(NamedTuple):
 
 def plans(settings: Settings) -> Plans:
     """Read every file in `pipelines/`; one that is wrong is in nobody's way."""
-    from tasks import config as config_
+    from treadle.tasks import config as config_
 
     wanted: list[Plan] = []
     refused: dict[str, ConfigError] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from infra.orchestrator.server import POOL
-from tasks.errors import ServiceError
+from treadle.infra.orchestrator.server import POOL
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-    from flows.deployments.plans import Work
-    from infra.settings import Settings
+    from treadle.flows.deployments.plans import Work
+    from treadle.infra.settings import Settings
 
 
 def start(settings: Settings, pipeline: str, work: Work, **options: object) -> str:
@@ -26,7 +26,7 @@ def start(settings: Settings, pipeline: str, work: Work, **options: object) -> s
     """
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-    from infra.orchestrator import connected, flow_context
+    from treadle.infra.orchestrator import connected, flow_context
 
     with flow_context(settings), connected() as client:
         try:
@@ -72,7 +72,7 @@ def attended(settings: Settings) -> bool:
     """Whether a worker is there that takes runs up."""
     from prefect.exceptions import ObjectNotFound
 
-    from infra.orchestrator import connected, flow_context
+    from treadle.infra.orchestrator import connected, flow_context
 
     with flow_context(settings), connected() as client:
         try:

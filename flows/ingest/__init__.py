@@ -9,18 +9,18 @@ from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from flows.ingest.labels import LabelBatch, LabelsResult, take_labels
-from flows.ingest.rows import BatchResult, sentence, take_in
-from flows.ingest.waiting import Growing, Waiting, look
-from flows.steps import one_at_a_time, open_workplace
+from treadle.flows import events
+from treadle.flows.ingest.labels import LabelBatch, LabelsResult, take_labels
+from treadle.flows.ingest.rows import BatchResult, sentence, take_in
+from treadle.flows.ingest.waiting import Growing, Waiting, look
+from treadle.flows.steps import one_at_a_time, open_workplace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 __all__ = ["ACCEPTED", "BatchResult", "IngestResult", "LabelBatch", "LabelsResult", "ingest", "resource", "run"]
 
@@ -61,7 +61,7 @@ def run(
     Raises DataError for a path that does not exist, UsageError for labels without a key by which they find their
     rows; a batch that is refused is a result, not an error.
     """
-    from infra.orchestrator import flow_context
+    from treadle.infra.orchestrator import flow_context
 
     with flow_context(settings):
         return ingest(str(settings.home), config.name, [str(path.resolve()) for path in paths], labels)

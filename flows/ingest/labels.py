@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Self
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from flows import timings
-from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
-from tasks.errors import DataError
+from treadle.flows import timings
+from treadle.flows.ingest.waiting import BatchRef, check_unchanged, set_aside
+from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
 
-    from expectations.contract import LabelValidation
-    from tasks.dataset import RawTable
+    from treadle.expectations.contract import LabelValidation
+    from treadle.tasks.dataset import RawTable
 
 EFFECTS = ("new", "revised", "repeated", "outdated", "orphan")
 
@@ -81,8 +81,8 @@ class LabelsResult(LabelCounts):
 @timings.part("ingest")
 def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     """Validate one file of labels and commit it: quarantine, labels, ledger, in this order."""
-    from infra import sources, tables
-    from infra.ledger import LabelRecord
+    from treadle.infra import sources, tables
+    from treadle.infra.ledger import LabelRecord
 
     place = open_workplace(home, pipeline)
     with tables.connect(place.settings.state / "duckdb") as con:
@@ -108,7 +108,7 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
 
 def check(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> LabelValidation:
     """Take a file of labels, or what was kept of one, through today's contract."""
-    from expectations.contract import validate_labels
+    from treadle.expectations.contract import validate_labels
 
     data = place.config.data
     return validate_labels(
@@ -125,7 +125,7 @@ def check(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> La
 
 def commit(place: Workplace, con: duckdb.DuckDBPyConnection, label: str, validation: LabelValidation) -> LabelBatch:
     """Write a validated file: refused rows first, then labels, each in one atomic overwrite."""
-    from infra import failpoint
+    from treadle.infra import failpoint
 
     tables, data, batch_id = place.stores.tables, place.config.data, validation.staged.raw.batch_id
     arrived = place.stores.ledger.moment(place.config.name)

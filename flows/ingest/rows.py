@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from flows import timings
-from flows.ingest.waiting import BatchRef, check_unchanged, set_aside
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
-from tasks.errors import DataError
+from treadle.flows import timings
+from treadle.flows.ingest.waiting import BatchRef, check_unchanged, set_aside
+from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from expectations.contract import Validation
-    from infra.ledger import BatchRecord
+    from treadle.expectations.contract import Validation
+    from treadle.infra.ledger import BatchRecord
 
 
 class BatchResult(BaseModel):
@@ -51,8 +51,8 @@ class BatchResult(BaseModel):
 @timings.part("ingest")
 def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
     """Validate one batch and commit it: quarantine, rows, ledger, in this order."""
-    from expectations.contract import validate
-    from infra import sources, tables
+    from treadle.expectations.contract import validate
+    from treadle.infra import sources, tables
 
     place = open_workplace(home, pipeline)
     suite, data = place.suite(), place.config.data
@@ -84,7 +84,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
 
 def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str, at: datetime) -> BatchRecord:
     """What the ledger keeps of a batch, so that the same content is never taken in twice."""
-    from infra.ledger import BatchRecord
+    from treadle.infra.ledger import BatchRecord
 
     return BatchRecord(
         pipeline=pipeline,
@@ -107,7 +107,7 @@ def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validat
 
 def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchResult:
     """Write a validated batch: refused rows first, then accepted ones, each in one atomic overwrite."""
-    from infra import failpoint
+    from treadle.infra import failpoint
 
     report, tables = validation.report, place.stores.tables
     arrived = place.stores.ledger.moment(place.config.name)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from flows import timings
-from flows.steps import Workplace, open_workplace
-from tasks.errors import DataError, UsageError
+from treadle.flows import timings
+from treadle.flows.steps import Workplace, open_workplace
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[li
 
     Raises UsageError for labels of a pipeline without a key.
     """
-    from infra import sources
+    from treadle.infra import sources
 
     home, config = place.settings.home, place.config
     found = sources.find(home, config.data.source, paths)
@@ -111,7 +111,7 @@ def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
 
     Raises Growing where it is not whole yet.
     """
-    from infra import failpoint, outbox
+    from treadle.infra import failpoint, outbox
 
     check_unchanged(batch)
     folder = place.stores.tables.refused_folder
@@ -124,7 +124,7 @@ def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
 
 def check_unchanged(batch: BatchRef) -> None:
     """Raise Growing where the file is not what it was when it was found."""
-    from infra import sources
+    from treadle.infra import sources
 
     if sources.fingerprint(Path(batch.path)) != batch.sha256:
         raise Growing(

@@ -1,4 +1,4 @@
-"""`treadle maintain`: what nobody refers to any more is taken away; `tasks.retention` says what that is.
+"""`treadle maintain`: what nobody refers to any more is taken away; `treadle.tasks.retention` says what that is.
 
 Every step decides by what is there when it begins, so that it may be killed anywhere and done again. Meanwhile nobody
 trains, and while the tables are cleared up nobody is at work on them. A dry run decides the same, waits for nobody and
@@ -16,17 +16,17 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from flows.maintain.steps import Part, history, leftovers, models, studies, tables
-from flows.steps import leased, one_at_a_time
-from infra import settings as settings_
-from infra import turns
+from treadle.flows import events
+from treadle.flows.maintain.steps import Part, history, leftovers, models, studies, tables
+from treadle.flows.steps import leased, one_at_a_time
+from treadle.infra import settings as settings_
+from treadle.infra import turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 __all__ = ["MaintainResult", "Part", "maintain", "run"]
 
@@ -53,7 +53,7 @@ class MaintainResult(BaseModel):
 
 def run(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) -> MaintainResult:
     """Clear up one pipeline. Raises ServiceError where a store does not answer, or its disk fails."""
-    from infra.orchestrator import flow_context
+    from treadle.infra.orchestrator import flow_context
 
     with flow_context(settings):
         return maintain(str(settings.home), config.name, dry_run)

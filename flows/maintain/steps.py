@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from treadle.flows import events
+from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from infra.ledger import Ledger
-    from tasks.retention import Decision, Standing
+    from treadle.infra.ledger import Ledger
+    from treadle.tasks.retention import Decision, Standing
 
 GONE = ".gone-"
 """Begins the name of what is half taken away, and nobody may find any more."""
@@ -56,8 +56,8 @@ class Left(BaseModel):
 )
 def models(home: str, pipeline: str, token: int | None) -> Left:
     """Models that never were champion, with their runs; pages of monitor; runs that nobody finished."""
-    from infra.attic import Attic
-    from tasks import retention
+    from treadle.infra.attic import Attic
+    from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
     ledger, attic = place.stores.ledger, Attic(place.settings, pipeline)
@@ -102,7 +102,7 @@ def models(home: str, pipeline: str, token: int | None) -> Left:
 
 def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> Standing:
     """Who may not be touched; a verdict waits as long as the model sits in the chair that it is about."""
-    from tasks.retention import Standing
+    from treadle.tasks.retention import Standing
 
     versions, moves = ledger.versions(pipeline), ledger.history(pipeline)
     now = moves[0].version_to if moves else None
@@ -122,9 +122,9 @@ def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> Standing:
 )
 def studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -> list[Part]:
     """Studies whose runs are gone."""
-    from infra import sqlite
-    from infra import studies as studies_
-    from tasks import retention
+    from treadle.infra import sqlite
+    from treadle.infra import studies as studies_
+    from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
     file = sqlite.file_of(place.settings.tuning)
@@ -142,8 +142,8 @@ def studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -
 @task(name="tables", task_run_name="tables", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
 def tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[Part]:
     """Files of versions that nobody refers to; many small files become few."""
-    from infra import failpoint
-    from infra.stores import versions
+    from treadle.infra import failpoint
+    from treadle.infra.stores import versions
 
     place = _opened(home, pipeline, token)
     stores, days = place.stores, place.config.retention.spare_days
@@ -167,7 +167,7 @@ def tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[
 
 def _take(files: Sequence[Path], token: int | None) -> int:
     """The bytes of the files, and without them the disk, where there is a token."""
-    from infra import failpoint
+    from treadle.infra import failpoint
 
     size = 0
     for file in files:
@@ -181,8 +181,8 @@ def _take(files: Sequence[Path], token: int | None) -> int:
 @task(name="unfinished work", task_run_name="unfinished work")
 def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
     """What trainings kept on their way that were killed, and that nobody went on with."""
-    from infra import failpoint
-    from tasks import retention
+    from treadle.infra import failpoint
+    from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
     folder = place.settings.state / "runs" / pipeline
@@ -204,9 +204,9 @@ def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
 @task(name="history", task_run_name="history")
 def history(home: str, pipeline: str, dry_run: bool) -> list[Part]:
     """Runs on Prefect's pages that ended long ago."""
-    from flows.deployments.plans import TAG, WORKS
-    from infra.orchestrator import connected
-    from infra.orchestrator.history import ended, forget
+    from treadle.flows.deployments.plans import TAG, WORKS
+    from treadle.infra.orchestrator import connected
+    from treadle.infra.orchestrator.history import ended, forget
 
     place = open_workplace(home, pipeline)
     days = place.config.retention.history_days

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from prefect import flow
 
-from flows import events
-from flows.ingest import arrivals
-from flows.monitor.result import MonitorResult
-from flows.monitor.steps import decide, look, measure, tell
-from flows.score import resolve
-from flows.steps import one_at_a_time
+from treadle.flows import events
+from treadle.flows.ingest import arrivals
+from treadle.flows.monitor.result import MonitorResult
+from treadle.flows.monitor.steps import decide, look, measure, tell
+from treadle.flows.score import resolve
+from treadle.flows.steps import one_at_a_time
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 __all__ = ["MonitorResult", "monitor", "run"]
 
@@ -29,7 +29,7 @@ def run(settings: Settings, config: PipelineConfig) -> MonitorResult:
 
     Raises NothingPromoted without a champion, BundleError where its bundle is damaged.
     """
-    from infra.orchestrator import flow_context
+    from treadle.infra.orchestrator import flow_context
 
     with flow_context(settings):
         return monitor(str(settings.home), config.name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.ingest import IngestResult
-from tasks.health import BatchShares, ColumnShares, Freshness
-from tasks.performance import Bounds, Realised, VersionOutcome
-from tasks.retrain import Finding
+from treadle.flows.ingest import IngestResult
+from treadle.tasks.health import BatchShares, ColumnShares, Freshness
+from treadle.tasks.performance import Bounds, Realised, VersionOutcome
+from treadle.tasks.retrain import Finding
 
 
 class Measured(BaseModel):

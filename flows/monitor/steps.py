@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import due, events
-from flows.monitor import telling
-from flows.monitor.result import Measured, MonitorResult, Seen
-from flows.score import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
-from flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
-from tasks.errors import BundleError
+from treadle.flows import due, events
+from treadle.flows.monitor import telling
+from treadle.flows.monitor.result import Measured, MonitorResult, Seen
+from treadle.flows.score import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
+from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.tables.outcomes import By, Group, Outcomes
-    from tasks.bundle import Facts, Model
-    from tasks.health import Freshness
-    from tasks.performance import Realised, VersionOutcome
+    from treadle.infra.tables.outcomes import By, Group, Outcomes
+    from treadle.tasks.bundle import Facts, Model
+    from treadle.tasks.health import Freshness
+    from treadle.tasks.performance import Realised, VersionOutcome
 
 BATCHES = 30
 """Of so many batches, the newest, the columns are looked at."""
@@ -34,7 +34,7 @@ DAY_SECONDS = 86_400
 @task(name="measure", task_run_name="measure")
 def measure(home: str, pipeline: str, champion: ModelRef) -> Measured:
     """Join predictions with labels once, then take each group's realised performance by itself."""
-    from tasks import retrain
+    from treadle.tasks import retrain
 
     place = open_workplace(home, pipeline)
     tables, record = place.stores.tables, place.stores.ledger.version(pipeline, champion.version)
@@ -74,7 +74,7 @@ def _outcome(
     place: Workplace, found: Outcomes, model: Model, total: Group, metric: str, champion: int
 ) -> VersionOutcome:
     """One version's groups, each read and scored by itself."""
-    from tasks import performance
+    from treadle.tasks import performance
 
     wanted, classes = performance.columns(model.task, model.post.classes), model.post.classes
     labels = {one.batch_id: one.label for one in place.stores.ledger.batches(place.config.name)}
@@ -107,9 +107,9 @@ def _outcome(
 @task(name="look at the data", task_run_name="look at the data")
 def look(home: str, pipeline: str, champion: ModelRef) -> Seen:
     """The newest batches, a slice at a time, beside the reference in the champion's bundle; and how old all is."""
-    from infra.tables import connect
-    from tasks import bundle, health
-    from tasks.dataset import quote
+    from treadle.infra.tables import connect
+    from treadle.tasks import bundle, health
+    from treadle.tasks.dataset import quote
 
     place = open_workplace(home, pipeline)
     folder = place.stores.bundle_folder(champion.version)
@@ -138,9 +138,9 @@ def look(home: str, pipeline: str, champion: ModelRef) -> Seen:
 
 
 def _freshness(place: Workplace, champion: ModelRef, facts: Facts) -> Freshness:
-    from infra.tables import connect
-    from tasks.dataset import quote
-    from tasks.health import Freshness
+    from treadle.infra.tables import connect
+    from treadle.tasks.dataset import quote
+    from treadle.tasks.health import Freshness
 
     stores, target, now = place.stores, place.config.data.target, datetime.now(UTC)
     tables, time = stores.tables, due.time_column(place)
@@ -201,7 +201,7 @@ def decide(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) ->
 )
 def tell(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
     """Write the page, log metrics and page to MLflow, and leave the summary in Prefect's UI."""
-    from infra.workbench import Workbench
+    from treadle.infra.workbench import Workbench
 
     place = open_workplace(home, pipeline)
     stores, bench = place.stores, Workbench(place.settings.state / "monitor" / pipeline)

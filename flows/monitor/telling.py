@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tasks import health
-from tasks.report import monitor
-from tasks.report.words import metric_name, number, percent
-from tasks.retrain import Reason
+from treadle.tasks import health
+from treadle.tasks.report import monitor
+from treadle.tasks.report.words import metric_name, number, percent
+from treadle.tasks.retrain import Reason
 
 if TYPE_CHECKING:
-    from flows.monitor.result import MonitorResult
-    from tasks.config import PipelineConfig
-    from tasks.health import Freshness
-    from tasks.performance import VersionOutcome
+    from treadle.flows.monitor.result import MonitorResult
+    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.health import Freshness
+    from treadle.tasks.performance import VersionOutcome
 
 NOTHING = "no rule of [retrain] calls for another model"
 UNNAMEABLE = re.compile(r"[^\w\-. ]", re.ASCII)

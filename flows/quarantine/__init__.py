@@ -5,7 +5,7 @@ Nothing leaves the quarantine by itself. A decision stands in the ledger with wh
 
 from __future__ import annotations
 
-from flows.quarantine.deciding import DropResult, ReleaseResult, drop, release
-from flows.quarantine.looking import ListResult, ShowResult, list_open, show
+from treadle.flows.quarantine.deciding import DropResult, ReleaseResult, drop, release
+from treadle.flows.quarantine.looking import ListResult, ShowResult, list_open, show
 
 __all__ = ["DropResult", "ListResult", "ReleaseResult", "ShowResult", "drop", "list_open", "release", "show"]

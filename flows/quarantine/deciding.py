@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
-from flows.ingest import labels
-from flows.quarantine.kept import Kept, choose, kept
-from flows.steps import one_at_a_time, open_workplace
-from tasks.errors import UsageError
+from treadle.flows import events
+from treadle.flows.ingest import labels
+from treadle.flows.quarantine.kept import Kept, choose, kept
+from treadle.flows.steps import one_at_a_time, open_workplace
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     import duckdb
 
-    from expectations.contract import LabelValidation, Validation
-    from flows.steps import Workplace
-    from infra.ledger import Decision
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.expectations.contract import LabelValidation, Validation
+    from treadle.flows.steps import Workplace
+    from treadle.infra.ledger import Decision
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 REVALIDATED = "asked today's contract again"
 
@@ -87,7 +87,7 @@ def drop(settings: Settings, config: PipelineConfig, batch: str, reason: str) ->
 
 @one_at_a_time("ingest")
 def _release(home: str, pipeline: str, batch: str, reason: str) -> ReleaseResult:
-    from infra.tables import connect
+    from treadle.infra.tables import connect
 
     place = open_workplace(home, pipeline)
     with connect(place.settings.state / "duckdb") as con:
@@ -117,7 +117,7 @@ def _release(home: str, pipeline: str, batch: str, reason: str) -> ReleaseResult
 
 @one_at_a_time("ingest")
 def _drop(home: str, pipeline: str, batch: str, reason: str) -> DropResult:
-    from infra.tables import connect
+    from treadle.infra.tables import connect
 
     place = open_workplace(home, pipeline)
     with connect(place.settings.state / "duckdb") as con:
@@ -145,7 +145,7 @@ def _undecided(place: Workplace, con: duckdb.DuckDBPyConnection, batch: str) -> 
 def _note(
     place: Workplace, one: Kept, action: str, reason: str, *, rows: int = 0, into: str = "", pending: bool = False
 ) -> Decision:
-    from infra.ledger import Decision
+    from treadle.infra.ledger import Decision
 
     return place.stores.ledger.decide(
         Decision(
@@ -168,7 +168,7 @@ def _carry_out(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, pend
     """Do what a pending release says, from where a kill left it; with it, why the batch as a whole was refused."""
     import pyarrow as pa
 
-    from infra import failpoint
+    from treadle.infra import failpoint
 
     tables, name = place.stores.tables, "labels" if one.labels else "rows"
     there = pending.into in tables.batches(name)
@@ -203,7 +203,7 @@ def _still_kept(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, nam
 
 def _validate(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, into: str) -> Validation | LabelValidation:
     """The rows as they came, taken through today's contract; those that pass are known by the batch `into`."""
-    from expectations.contract import reopen, validate
+    from treadle.expectations.contract import reopen, validate
 
     data = place.config.data
     raw = reopen(con, place.stores.tables.relation("quarantine", batches=[one.batch_id]), into)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tasks.errors import UsageError
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from flows.steps import Workplace
-    from infra.ledger import Decision
+    from treadle.flows.steps import Workplace
+    from treadle.infra.ledger import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.quarantine.kept import Kept, choose, kept
-from flows.steps import open_workplace
+from treadle.flows.quarantine.kept import Kept, choose, kept
+from treadle.flows.steps import open_workplace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
 
-    from flows.steps import Workplace
-    from infra.ledger import BatchRecord, LabelRecord
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.flows.steps import Workplace
+    from treadle.infra.ledger import BatchRecord, LabelRecord
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 RULES_NAMED = 3
 COMPARED = 200_000
@@ -125,7 +125,7 @@ class ShowResult(BaseModel):
 
 def list_open(settings: Settings, config: PipelineConfig) -> ListResult:
     """What waits for a person, and what people have decided before."""
-    from infra.tables import connect
+    from treadle.infra.tables import connect
 
     place = open_workplace(str(settings.home), config.name)
     with connect(settings.state / "duckdb") as con:
@@ -143,7 +143,7 @@ def show(settings: Settings, config: PipelineConfig, batch: str, limit: int) -> 
 
     Raises UsageError where the quarantine has no such batch.
     """
-    from infra.tables import connect
+    from treadle.infra.tables import connect
 
     place = open_workplace(str(settings.home), config.name)
     with connect(settings.state / "duckdb") as con:
@@ -249,9 +249,9 @@ def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> str:
 
 def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> int | None:
     """How many rows of a batch came again later under the same key; None where that cannot be told cheaply."""
-    from expectations.contract import reopen
-    from tasks.dataset import Schema, quote
-    from tasks.dataset.typing import typed_relation
+    from treadle.expectations.contract import reopen
+    from treadle.tasks.dataset import Schema, quote
+    from treadle.tasks.dataset.typing import typed_relation
 
     tables, data = place.stores.tables, place.config.data
     name = "labels" if one.labels else "rows"

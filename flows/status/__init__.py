@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import receivers
-from flows.deployments.plans import differs
-from flows.receivers import Receiver
-from flows.status import needs, servers
-from flows.status.needs import Need
-from flows.status.servers import Server, Work
-from flows.status.standing import Champion, Quarantine, Refused, Stale, Unscored
-from tasks.errors import ConfigError, ServiceError
+from treadle.flows import receivers
+from treadle.flows.deployments.plans import differs
+from treadle.flows.receivers import Receiver
+from treadle.flows.status import needs, servers
+from treadle.flows.status.needs import Need
+from treadle.flows.status.servers import Server, Work
+from treadle.flows.status.standing import Champion, Quarantine, Refused, Stale, Unscored
+from treadle.tasks.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.settings import Settings
-    from infra.stores import Stores
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
 
 
 class Standing(BaseModel):
@@ -75,7 +75,7 @@ class StatusResult(BaseModel):
 
 def run(settings: Settings) -> StatusResult:
     """Look at everything once."""
-    from infra import supervisor
+    from treadle.infra import supervisor
 
     found, runs = servers.look(settings), servers.runs(settings)
     pipelines = tuple(look(settings, file.stem, runs, waits=True) for file in settings.pipelines)
@@ -97,9 +97,9 @@ def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: b
 
     What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
     """
-    from flows.promote import refusal, waiting
-    from flows.status import standing
-    from flows.steps import open_workplace
+    from treadle.flows.promote import refusal, waiting
+    from treadle.flows.status import standing
+    from treadle.flows.steps import open_workplace
 
     try:
         place = open_workplace(str(settings.home), name)
@@ -139,7 +139,7 @@ def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str
 
 
 def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
-    from flows.models import alias_moved
+    from treadle.flows.models import alias_moved
 
     if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
         return ""

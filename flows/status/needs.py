@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.status.plain import plain
-from tasks.alerts import Kind
+from treadle.flows.status.plain import plain
+from treadle.tasks.alerts import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flows.status import Standing
-    from flows.status.servers import Work
+    from treadle.flows.status import Standing
+    from treadle.flows.status.servers import Work
 
 FAILED = ("FAILED", "CRASHED")
 NAMED = 3

@@ -62,7 +62,7 @@ def _ended(status: int) -> str:
 
 def _ours(said: str) -> str:
     """What an exception says, without its class where that is one of ours, which say all there is to say."""
-    from tasks import errors
+    from treadle.tasks import errors
 
     name, _, rest = said.partition(": ")
     return rest if isinstance(getattr(errors, name.rpartition(".")[2], None), type) else said

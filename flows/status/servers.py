@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from flows import ways_out
+from treadle.flows import ways_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from infra.orchestrator.runs import Run
-    from infra.settings import Settings
+    from treadle.infra.orchestrator.runs import Run
+    from treadle.infra.settings import Settings
 
 
 class Server(BaseModel):
@@ -50,9 +50,9 @@ class Work(BaseModel):
 
 def look(settings: Settings) -> tuple[Server, ...]:
     """Prefect's server, MLflow's pages, and the worker."""
-    from infra import orchestrator, supervisor
-    from infra.orchestrator.api import refuses
-    from infra.settings import shown
+    from treadle.infra import orchestrator, supervisor
+    from treadle.infra.orchestrator.api import refuses
+    from treadle.infra.settings import shown
 
     prefect = orchestrator.state(settings)
     locked = prefect.state is orchestrator.State.RUNNING and refuses(f"{prefect.url}/admin/version")
@@ -70,16 +70,16 @@ def look(settings: Settings) -> tuple[Server, ...]:
 
 def is_up(settings: Settings) -> bool:
     """Whether `treadle up` is at work here."""
-    from infra import supervisor
+    from treadle.infra import supervisor
 
     return supervisor.holder(supervisor.folder(settings) / "up.lock") is not None
 
 
 def runs(settings: Settings) -> tuple[Work, ...] | None:
     """Newest and next runs by pipeline and work; None where no server answers."""
-    from flows.deployments.plans import TAG, WORKS
-    from infra import orchestrator
-    from infra.orchestrator.runs import Runs
+    from treadle.flows.deployments.plans import TAG, WORKS
+    from treadle.infra import orchestrator
+    from treadle.infra.orchestrator.runs import Runs
 
     server = orchestrator.state(settings)
     if server.state != orchestrator.State.RUNNING:
@@ -95,9 +95,9 @@ def runs(settings: Settings) -> tuple[Work, ...] | None:
 
 def pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
     """Where a browser finds runs, by their ids; only of those that the server knows, and of none where it is away."""
-    from flows.deployments.plans import TAG
-    from infra import orchestrator
-    from infra.orchestrator.runs import Runs
+    from treadle.flows.deployments.plans import TAG
+    from treadle.infra import orchestrator
+    from treadle.infra.orchestrator.runs import Runs
 
     server = orchestrator.state(settings)
     if server.state != orchestrator.State.RUNNING:

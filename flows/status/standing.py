@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.performance import Bounds, Realised
+from treadle.tasks.performance import Bounds, Realised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from flows.steps import Workplace
-    from infra.ledger import BatchRecord, LabelRecord
+    from treadle.flows.steps import Workplace
+    from treadle.infra.ledger import BatchRecord, LabelRecord
 
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 
 
 class Told(BaseModel):
-    """What `treadle monitor` found last, as far as it matters here; see `flows.monitor.MonitorResult`."""
+    """What `treadle monitor` found last, as far as it matters here; see `treadle.flows.monitor.MonitorResult`."""
 
     champion: int
     due: bool
@@ -197,7 +197,7 @@ def waiting(place: Workplace) -> tuple[str, ...]:
 
     One that was not touched since a file of its name was settled counts as settled; of the others the content is read.
     """
-    from infra import sources
+    from treadle.infra import sources
 
     home, config, ledger = place.settings.home, place.config, place.stores.ledger
     rows = {record.label: record.at for record in ledger.batches(config.name)}
@@ -218,7 +218,7 @@ def waiting(place: Workplace) -> tuple[str, ...]:
 
 def unscored(place: Workplace) -> Unscored:
     """What `treadle score` would take next of what is accepted; tables are read only where something may wait."""
-    from infra.tables import connect
+    from treadle.infra.tables import connect
 
     tables, data = place.stores.tables, place.config.data
     records = {record.batch_id: record for record in place.stores.ledger.batches(place.config.name)}

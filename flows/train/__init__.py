@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from prefect import flow
 
-from flows import timings
-from flows.ingest import arrivals
-from flows.steps import leased
-from flows.train.reference import NotDue, TrainResult
-from flows.train.steps import fit, plan, prepare, tune, weigh
-from flows.train.verdict import finished, judge, package, register, seat
+from treadle.flows import timings
+from treadle.flows.ingest import arrivals
+from treadle.flows.steps import leased
+from treadle.flows.train.reference import NotDue, TrainResult
+from treadle.flows.train.steps import fit, plan, prepare, tune, weigh
+from treadle.flows.train.verdict import finished, judge, package, register, seat
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 __all__ = ["NotDue", "TrainResult", "run", "train"]
 
@@ -40,7 +40,7 @@ def run(
 
     Raises TargetError where the target cannot be learned, UsageError for a device that is not there.
     """
-    from infra.orchestrator import flow_context
+    from treadle.infra.orchestrator import flow_context
 
     with ExitStack() as context:
         with timings.part("server"):

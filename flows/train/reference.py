@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.ingest import IngestResult
-from flows.steps import Workplace, open_workplace
-from tasks.errors import UsageError
+from treadle.flows.ingest import IngestResult
+from treadle.flows.steps import Workplace, open_workplace
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from infra.workbench import Workbench
-    from tasks.config import PipelineConfig
+    from treadle.infra.workbench import Workbench
+    from treadle.tasks.config import PipelineConfig
 
 
 class RunRef(BaseModel):
@@ -66,7 +66,7 @@ class RunRef(BaseModel):
     @property
     def bench(self) -> Workbench:
         """Where the run keeps what it makes before it is registered."""
-        from infra.workbench import Workbench
+        from treadle.infra.workbench import Workbench
 
         return Workbench(self._folder / self.work, self._show_token)
 
@@ -77,14 +77,14 @@ class RunRef(BaseModel):
 
     def _show_token(self) -> None:
         if self.token is not None:
-            from infra import settings
-            from infra.ledger import Ledger
+            from treadle.infra import settings
+            from treadle.infra.ledger import Ledger
 
             Ledger(settings.at(Path(self.home)).ledger).sign(self.pipeline, "train", self.token)
 
     @property
     def _folder(self) -> Path:
-        from infra import settings
+        from treadle.infra import settings
 
         return settings.at(Path(self.home)).state / "runs" / self.pipeline / self.run_key
 
@@ -129,7 +129,7 @@ class TrainResult(BaseModel):
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `timings` are the command's seconds by part (`flows.timings.PARTS`), where it was asked.
+    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), where it was asked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -222,7 +222,7 @@ def code_version() -> str:
 
 def lock_hash() -> str:
     """Sha256 of the lock that the environment was made from; empty outside a clone."""
-    lock = Path(__file__).parents[2] / "requirements.lock"
+    lock = Path(__file__).resolve().parents[2] / "requirements.lock"
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.errors import DataError, TargetError
+from treadle.tasks.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from flows.steps import Workplace
-    from tasks.dataset import Parts
-    from tasks.dataset.judging import Fitted, LeftOut
+    from treadle.flows.steps import Workplace
+    from treadle.tasks.dataset import Parts
+    from treadle.tasks.dataset.judging import Fitted, LeftOut
 
 
 def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table, tuple[LeftOut, ...]]:
@@ -19,8 +19,8 @@ def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table
 
     Where nobody can tell any more what the champion was fitted on, there are none.
     """
-    from tasks import training
-    from tasks.dataset.judging import Fitted, LeftOut, judging
+    from treadle.tasks import training
+    from treadle.tasks.dataset.judging import Fitted, LeftOut, judging
 
     config = place.config
     challenger = Fitted(
@@ -42,10 +42,10 @@ def fitted_by(place: Workplace, version: int) -> Fitted | str:
     They are parted again as its own config said, from its own data version. A bundle that does not say how counts as
     fitted on all of its rows.
     """
-    from infra import stores
-    from tasks import bundle, training
-    from tasks.dataset import SplitSpec, split
-    from tasks.dataset.judging import Fitted
+    from treadle.infra import stores
+    from treadle.tasks import bundle, training
+    from treadle.tasks.dataset import SplitSpec, split
+    from treadle.tasks.dataset.judging import Fitted
 
     folder = place.stores.bundle_folder(version)
     model, facts = place.model(version), bundle.facts(folder)

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import events, timings
-from flows.due import outcomes, state
-from flows.promote import settle
-from flows.steps import open_workplace
-from flows.train.reference import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
-from flows.train.rivals import new_to_both
-from tasks.errors import TargetError
+from treadle.flows import events, timings
+from treadle.flows.due import outcomes, state
+from treadle.flows.promote import settle
+from treadle.flows.steps import open_workplace
+from treadle.flows.train.reference import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
+from treadle.flows.train.rivals import new_to_both
+from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    from tasks.retrain import Reason
-    from tasks.search import Trial
+    from treadle.tasks.retrain import Reason
+    from treadle.tasks.search import Trial
 
 
 @task(name="is it due?", task_run_name="is it due?")
 def weigh(home: str, pipeline: str) -> NotDue | Reason:
     """Ask the rules of [retrain]; a reason stands beside the Prefect run that asked."""
-    from tasks import retrain
+    from treadle.tasks import retrain
 
     place = open_workplace(home, pipeline)
     settle(place.stores)
@@ -63,8 +63,8 @@ def plan(
     token: int | None = None,
 ) -> RunRef:
     """Name the run by data version, config digest and seed; `again` counts on from the finished ones of that name."""
-    from infra.stores import versions
-    from tasks import booster
+    from treadle.infra.stores import versions
+    from treadle.tasks import booster
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
@@ -103,9 +103,9 @@ def plan(
 @timings.part("prepare")
 def prepare(ref: RunRef) -> None:
     """Read the rows at their version, part them, and find those of the holdout that are new to the champion too."""
-    from tasks import training
-    from tasks.dataset import split
-    from tasks.dataset.judging import Comparison
+    from treadle.tasks import training
+    from treadle.tasks.dataset import split
+    from treadle.tasks.dataset.judging import Comparison
 
     bench, place = ref.bench, ref.open()
     if bench.has("problem.json"):
@@ -137,7 +137,7 @@ def prepare(ref: RunRef) -> None:
 @timings.part("tune")
 def tune(ref: RunRef) -> None:
     """Search parameters on training and validation rows; trials and seconds of an interrupted run count."""
-    from tasks import search, training
+    from treadle.tasks import search, training
 
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
@@ -172,10 +172,10 @@ def tune(ref: RunRef) -> None:
 @timings.part("fit")
 def fit(ref: RunRef) -> None:
     """Fit the found parameters on training and validation rows, calibrate, and write the bundle."""
-    from infra import failpoint
-    from tasks import bundle, training
-    from tasks.booster import Curve
-    from tasks.search import Found
+    from treadle.infra import failpoint
+    from treadle.tasks import bundle, training
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.search import Found
 
     bench, place = ref.bench, ref.open()
     if bench.has("curve.json"):

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from flows import events, timings
-from flows.promote import move
-from flows.steps import RETRY_DELAYS, this_run, transient
-from flows.train.reference import Packaged, RunRef, TrainResult, flat
+from treadle.flows import events, timings
+from treadle.flows.promote import move
+from treadle.flows.steps import RETRY_DELAYS, this_run, transient
+from treadle.flows.train.reference import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
-    from flows.steps import Workplace
-    from infra.workbench import Workbench
-    from tasks.evaluation import Champion, Scores
-    from tasks.gate import Verdict
-    from tasks.search import Found
+    from treadle.flows.steps import Workplace
+    from treadle.infra.workbench import Workbench
+    from treadle.tasks.evaluation import Champion, Scores
+    from treadle.tasks.gate import Verdict
+    from treadle.tasks.search import Found
 
 BATCHES_KEPT = 50
 """Of so many batches, the newest, the validation is logged with a run."""
@@ -61,9 +61,9 @@ def package(ref: RunRef) -> None:
     Before that the model is loaded by MLflow as a stranger would load it; whether its answers to the golden rows are
     the batch path's is certified in the bundle that is recorded.
     """
-    from tasks import bundle, parity, training
-    from tasks.booster import Curve
-    from tasks.search import Found
+    from treadle.tasks import bundle, parity, training
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.search import Found
 
     bench, place = ref.bench, ref.open()
     if bench.has("packaged.json"):
@@ -93,11 +93,11 @@ def package(ref: RunRef) -> None:
 @timings.part("judge")
 def judge(ref: RunRef) -> None:
     """Read the holdout once, let the gate decide, and write the report."""
-    from tasks import evaluation, gate, metrics, report, training
-    from tasks.booster import Curve
-    from tasks.bundle import load
-    from tasks.dataset.judging import alike
-    from tasks.search import Found
+    from treadle.tasks import evaluation, gate, metrics, report, training
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.bundle import load
+    from treadle.tasks.dataset.judging import alike
+    from treadle.tasks.search import Found
 
     bench, place = ref.bench, ref.open()
     if bench.has("verdict.json"):
@@ -139,10 +139,10 @@ def judge(ref: RunRef) -> None:
 @timings.part("register")
 def register(ref: RunRef) -> TrainResult:
     """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
-    from infra.ledger import VersionRecord
-    from tasks.evaluation import Scores
-    from tasks.gate import Verdict
-    from tasks.search import Found
+    from treadle.infra.ledger import VersionRecord
+    from treadle.tasks.evaluation import Scores
+    from treadle.tasks.gate import Verdict
+    from treadle.tasks.search import Found
 
     bench, stores = ref.bench, ref.open().stores
     verdict, scores = bench.get("verdict.json", Verdict), bench.get("scores.json", Scores)
@@ -247,8 +247,8 @@ def crown(ref: RunRef, result: TrainResult) -> TrainResult:
 
 def in_chair(ref: RunRef, place: Workplace) -> Champion | None:
     """The champion of when the run began, with the rows that are new to it; None without one."""
-    from tasks.dataset.judging import Comparison
-    from tasks.evaluation import Champion
+    from treadle.tasks.dataset.judging import Comparison
+    from treadle.tasks.evaluation import Champion
 
     if not ref.champion:
         return None
@@ -258,7 +258,7 @@ def in_chair(ref: RunRef, place: Workplace) -> Champion | None:
 
 def keep_contract(bench: Workbench, place: Workplace) -> None:
     """Keep beside the run what its data had to look like, and what became of each batch."""
-    from infra import outbox
+    from treadle.infra import outbox
 
     suite = place.settings.home / "expectations" / f"{place.config.name}.json"
     bench.put_text("artifacts/contract/suite.json", suite.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ pipelines of a home: SQLite (`mlruns/treadle.db`), or PostgreSQL by its URL.
 
 from __future__ import annotations
 
-from infra.ledger.book import Ledger
-from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
+from treadle.infra.ledger.book import Ledger
+from treadle.infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
 
 __all__ = ["BatchRecord", "Decision", "Declined", "LabelRecord", "Lease", "Ledger", "Promotion", "VersionRecord"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from infra.ledger import records
+from treadle.infra.ledger import records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

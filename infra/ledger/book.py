@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from infra import database, failpoint
-from infra.ledger import arrivals, leases, opening, origins, records, retirements, telling
-from infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
-from tasks.errors import Conflict
+from treadle.infra import database, failpoint
+from treadle.infra.ledger import arrivals, leases, opening, origins, records, retirements, telling
+from treadle.infra.ledger.records import BatchRecord, Decision, Declined, LabelRecord, Lease, Promotion, VersionRecord
+from treadle.tasks.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from tasks.alerts import Case, News
+    from treadle.tasks.alerts import Case, News
 
 Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, Declined, VersionRecord, Promotion)
 

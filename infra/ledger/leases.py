@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from infra.ledger import records
-from infra.ledger.records import Lease
-from tasks.errors import Fenced
+from treadle.infra.ledger import records
+from treadle.infra.ledger.records import Lease
+from treadle.tasks.errors import Fenced
 
 TABLE = records.leases.c
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from infra import database, sqlite
-from infra.ledger import records
-from tasks.errors import NewerFormat, ServiceError, UsageError
+from treadle.infra import database, sqlite
+from treadle.infra.ledger import records
+from treadle.tasks.errors import NewerFormat, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

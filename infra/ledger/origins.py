@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from infra.ledger.records import origins
+from treadle.infra.ledger.records import origins
 
 
 def read(con: sa.Connection, pipeline: str) -> dict[str, str]:

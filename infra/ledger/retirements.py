@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from infra.ledger.records import promotions, retired
-from tasks.errors import Conflict
+from treadle.infra.ledger.records import promotions, retired
+from treadle.tasks.errors import Conflict
 
 
 def read(con: sa.Connection, pipeline: str) -> dict[int, datetime]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from infra.ledger.records import told
-from tasks.alerts import Case, News
+from treadle.infra.ledger.records import told
+from treadle.tasks.alerts import Case, News
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -10,8 +10,8 @@ our process, and `killed` closes the runs of commands that were killed.
 
 from __future__ import annotations
 
-from infra.orchestrator.client import connected, flow_context, prepare, present, run_environment
-from infra.orchestrator.server import ServerState, State, down, homes, state, ui_url
+from treadle.infra.orchestrator.client import connected, flow_context, prepare, present, run_environment
+from treadle.infra.orchestrator.server import ServerState, State, down, homes, state, ui_url
 
 __all__ = [
     "ServerState",

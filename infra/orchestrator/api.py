@@ -12,10 +12,10 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from infra.settings import LOOPBACK, shown
+from treadle.infra.settings import LOOPBACK, shown
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 KNOCK_SECONDS = 3.0
 

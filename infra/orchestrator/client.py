@@ -8,10 +8,10 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from infra.entrance import HERE
-from infra.orchestrator import keeper, killed, server
-from infra.settings import set_environment, shown
-from tasks.errors import ServiceError
+from treadle.infra.entrance import HERE
+from treadle.infra.orchestrator import keeper, killed, server
+from treadle.infra.settings import set_environment, shown
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 FLUSH_SECONDS = 5.0
 ENGINE = ("prefect.flow_runs", "prefect.task_runs")

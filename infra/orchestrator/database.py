@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra import failpoint
-from infra.database import parsed
+from treadle.infra import failpoint
+from treadle.infra.database import parsed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 PAGE = 200
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

@@ -14,16 +14,16 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from infra.entrance import bound, reached_at
-from infra.orchestrator import server
-from infra.orchestrator.api import knock
-from infra.settings import shown
+from treadle.infra.entrance import bound, reached_at
+from treadle.infra.orchestrator import server
+from treadle.infra.orchestrator.api import knock
+from treadle.infra.settings import shown
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle.orchestrator")
 

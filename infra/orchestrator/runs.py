@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
 
-from infra.orchestrator import api as api_
-from infra.settings import shown
+from treadle.infra.orchestrator import api as api_
+from treadle.infra.settings import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,6 @@
-"""The home's Prefect server as a process: `python -P -m infra.orchestrator.serve FOLDER HOME HOST PORT [SOCKET]`.
+"""The home's Prefect server as a process: `python -P -m treadle.infra.orchestrator.serve ...`.
+
+FOLDER HOME HOST PORT [SOCKET]:
 
 FOLDER (`<home>/.treadle/prefect`) holds everything: database, log, pages (Prefect would put them beside its code, which
 need not be ours to write), and the two files by which others find it.
@@ -19,10 +21,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from infra import failpoint
-from infra.entrance import HERE, Guard, listeners
-from infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
-from infra.settings import set_environment
+from treadle.infra import failpoint
+from treadle.infra.entrance import HERE, Guard, listeners
+from treadle.infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
+from treadle.infra.settings import set_environment
 
 if TYPE_CHECKING:
     import socket
@@ -103,7 +105,7 @@ def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) 
     import uvicorn
     from prefect import settings
 
-    from infra.orchestrator import database
+    from treadle.infra.orchestrator import database
 
     told = {settings.PREFECT_SERVER_API_PORT: port}
     with settings.temporary_settings(told), database.ready(folder / DATABASE):
@@ -119,7 +121,7 @@ def application(names: Sequence[str] = HERE) -> ASGIApp:
     from prefect import settings
     from prefect.server.api.server import create_app
 
-    from infra.orchestrator import database
+    from treadle.infra.orchestrator import database
 
     database.let_schedules_be_made()
     # the second version of the pages asks an outside host when it opens; without its files it is not offered
@@ -129,7 +131,7 @@ def application(names: Sequence[str] = HERE) -> ASGIApp:
 
 
 def hosted() -> ASGIApp:
-    """The same for somebody else to start and keep: `uvicorn --factory infra.orchestrator.serve:hosted`.
+    """The same for somebody else to start and keep: `uvicorn --factory treadle.infra.orchestrator.serve:hosted`.
 
     From which database, and all else that it may be told, Prefect's own variables say. `prefect` is its name in
     infra/compose.yaml.

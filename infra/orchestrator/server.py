@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from infra.orchestrator.api import knock, lets_in, with_login
-from infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, shown
-from tasks.errors import HomeError, ServiceError
+from treadle.infra.orchestrator.api import knock, lets_in, with_login
+from treadle.infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, shown
+from treadle.tasks.errors import HomeError, ServiceError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle.orchestrator")
 
@@ -245,7 +245,7 @@ def launch(settings: Settings, port: int, listener: socket.socket | None = None)
     arguments += [str(listener.fileno())] if listener else []
     with (place / LOG).open("ab") as output:
         launched = subprocess.run(
-            [sys.executable, "-P", "-m", "infra.orchestrator.serve", *arguments],
+            [sys.executable, "-P", "-m", "treadle.infra.orchestrator.serve", *arguments],
             cwd=place,
             env=_environment(settings),
             stdin=subprocess.DEVNULL,

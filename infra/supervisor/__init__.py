@@ -7,7 +7,7 @@ runs whose process has gone.
 
 from __future__ import annotations
 
-from infra.supervisor.keep import (
+from treadle.infra.supervisor.keep import (
     Keeper,
     Service,
     answers,
@@ -22,8 +22,8 @@ from infra.supervisor.keep import (
     ready,
     stop,
 )
-from infra.supervisor.lost import Lost
-from infra.supervisor.process import Known, end, held, holder, said
+from treadle.infra.supervisor.lost import Lost
+from treadle.infra.supervisor.process import Known, end, held, holder, said
 
 __all__ = [
     "Keeper",

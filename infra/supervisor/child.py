@@ -1,4 +1,4 @@
-"""The kept processes: `python -P -m infra.supervisor.child worker|mlflow HOME LOCK`.
+"""The kept processes: `python -P -m treadle.infra.supervisor.child worker|mlflow HOME LOCK`.
 
 Each holds its lock before it does anything, and a second one ends at once.
 """
@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from infra import settings as settings_
-from infra.entrance import listeners
-from infra.orchestrator.server import POOL
-from infra.settings import LOOPBACK, Settings, child_environment, shown
-from infra.supervisor import process
-from infra.supervisor.pages import pages
+from treadle.infra import settings as settings_
+from treadle.infra.entrance import listeners
+from treadle.infra.orchestrator.server import POOL
+from treadle.infra.settings import LOOPBACK, Settings, child_environment, shown
+from treadle.infra.supervisor import process
+from treadle.infra.supervisor.pages import pages
 
 
 def worker(settings: Settings, lock: IO[str]) -> None:
@@ -32,7 +32,7 @@ def mlflow(settings: Settings, lock: IO[str]) -> None:
     """Serve MLflow's pages: what `mlflow server` does, in one process instead of two."""
     import uvicorn
 
-    from infra import moved, tracking
+    from treadle.infra import moved, tracking
 
     with ExitStack() as stack:
         sockets = listeners(settings.listen, process.said(Path(lock.name)).port)

@@ -11,18 +11,18 @@ import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from infra import orchestrator
-from infra.knock import knock
-from infra.orchestrator import keeper, server
-from infra.orchestrator.api import lets_in, with_login
-from infra.settings import child_environment, shown
-from infra.supervisor import process, scratch
-from tasks.errors import ServiceError
+from treadle.infra import orchestrator
+from treadle.infra.knock import knock
+from treadle.infra.orchestrator import keeper, server
+from treadle.infra.orchestrator.api import lets_in, with_login
+from treadle.infra.settings import child_environment, shown
+from treadle.infra.supervisor import process, scratch
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle.up")
 
@@ -158,7 +158,15 @@ class Service:
         )
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "infra.supervisor.child", self.name, str(settings.home), str(self.lock)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "treadle.infra.supervisor.child",
+                    self.name,
+                    str(settings.home),
+                    str(self.lock),
+                ],
                 cwd=settings.home,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
 
-from infra.orchestrator.api import ask
-from infra.supervisor import process
+from treadle.infra.orchestrator.api import ask
+from treadle.infra.supervisor import process
 
 if TYPE_CHECKING:
     from pathlib import Path

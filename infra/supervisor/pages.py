@@ -6,13 +6,13 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from infra.entrance import HERE, Guard
-from infra.settings import set_environment
+from treadle.infra.entrance import HERE, Guard
+from treadle.infra.settings import set_environment
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 APP = "mlflow.server.fastapi_app:app"
 START = "server/js/build/index.html"

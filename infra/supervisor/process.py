@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from infra.settings import LOOPBACK
-from tasks.errors import ServiceError
+from treadle.infra.settings import LOOPBACK
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

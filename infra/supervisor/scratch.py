@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.supervisor import process
+from treadle.infra.supervisor import process
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 def place(settings: Settings) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.tables.pipeline import Tables
-from infra.tables.scratch import connect
+from treadle.infra.tables.pipeline import Tables
+from treadle.infra.tables.scratch import connect
 
 __all__ = ["Tables", "connect"]

@@ -7,13 +7,13 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from infra.tables import upkeep
-from infra.tables.scratch import connect
-from infra.tables.spool import Spool
-from infra.tables.types import duckdb_type, settle, storable
-from infra.tables.upkeep import Spare
-from tasks.dataset import literal, quote
-from tasks.errors import Conflict, NewerFormat, ServiceError, TreadleError, UsageError
+from treadle.infra.tables import upkeep
+from treadle.infra.tables.scratch import connect
+from treadle.infra.tables.spool import Spool
+from treadle.infra.tables.types import duckdb_type, settle, storable
+from treadle.infra.tables.upkeep import Spare
+from treadle.tasks.dataset import literal, quote
+from treadle.tasks.errors import Conflict, NewerFormat, ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

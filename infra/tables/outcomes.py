@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from infra.tables.scratch import connect
-from tasks.dataset import literal, quote
-from tasks.performance import MONDAY
+from treadle.infra.tables.scratch import connect
+from treadle.tasks.dataset import literal, quote
+from treadle.tasks.performance import MONDAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from infra.tables.pipeline import Tables
+    from treadle.infra.tables.pipeline import Tables
 
 By = Literal["_version", "_batch", "_window"]
 

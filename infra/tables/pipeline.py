@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.tables import truth as truth_
-from infra.tables.delta import Delta
-from infra.tables.scratch import connect
-from tasks.dataset import literal, quarantine_schema, quote
-from tasks.errors import UsageError
+from treadle.infra.tables import truth as truth_
+from treadle.infra.tables.delta import Delta
+from treadle.infra.tables.scratch import connect
+from treadle.tasks.dataset import literal, quarantine_schema, quote
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from infra.tables.upkeep import Spare
+    from treadle.infra.tables.upkeep import Spare
 
 PARTITIONS = {"predictions": ("_batch_id", "purpose", "model_digest")}
 
@@ -122,7 +122,7 @@ class Tables:
     ) -> str:
         """SQL to stand after FROM: the newest label per key (its columns and `target`), over `rows` and `labels`.
 
-        Versions are the newest unless given; -1 stands for a table that was not there yet. See `infra.tables.truth`.
+        Versions are the newest unless given; -1 stands for a table that was not there yet. See `truth.py`.
         """
         return truth_.newest(*self._told(target, rows_version, labels_version), target, key)
 
@@ -167,7 +167,7 @@ class Tables:
     ) -> dict[str, int]:
         """How many labels of a batch are new, revised, repeated, outdated or for rows that have not come (orphan).
 
-        `fresh` selects them in `con`; see `infra.tables.truth.effect`. What the table has of the batch itself, from
+        `fresh` selects them in `con`; see `truth.effect`. What the table has of the batch itself, from
         before a kill, counts as not known.
         """
         rows, labels = self._told(target, None, None)

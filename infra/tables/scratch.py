@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from tasks.errors import ServiceError, UsageError
+from treadle.tasks.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.dataset import literal, quote
+from treadle.tasks.dataset import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.errors import DataError
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,10 +14,10 @@ sha256 is the model's digest: whoever pins it has pinned every byte.
 
 from __future__ import annotations
 
-from tasks.bundle.artifact import check_golden, digest, facts, golden, load, reference, write
-from tasks.bundle.certificate import Certificate, certificate, certify
-from tasks.bundle.manifest import Facts
-from tasks.bundle.model import Model, predict
+from treadle.tasks.bundle.artifact import check_golden, digest, facts, golden, load, reference, write
+from treadle.tasks.bundle.certificate import Certificate, certificate, certify
+from treadle.tasks.bundle.manifest import Facts
+from treadle.tasks.bundle.model import Model, predict
 
 __all__ = [
     "Certificate",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from tasks.bundle.golden_rows import choose, spread
-from tasks.bundle.manifest import MANIFEST, WAY_OUT, Facts, canonical, publish, sha256, verified
-from tasks.bundle.model import Model, Spec, predict
-from tasks.dataset import Schema
-from tasks.errors import BundleError, DataError
+from treadle.tasks.bundle.golden_rows import choose, spread
+from treadle.tasks.bundle.manifest import MANIFEST, WAY_OUT, Facts, canonical, publish, sha256, verified
+from treadle.tasks.bundle.model import Model, Spec, predict
+from treadle.tasks.dataset import Schema
+from treadle.tasks.errors import BundleError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.bundle.artifact import golden, load
-from tasks.bundle.golden_rows import sorts
-from tasks.bundle.manifest import canonical, libraries, publish, sha256, verified
-from tasks.errors import BundleError
+from treadle.tasks.bundle.artifact import golden, load
+from treadle.tasks.bundle.golden_rows import sorts
+from treadle.tasks.bundle.manifest import canonical, libraries, publish, sha256, verified
+from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CERTIFICATE = "parity.json"
 PATHS = ("tasks.bundle.predict", "mlflow.pyfunc.load_model(...).predict")
+"""As they stand in every certificate: the first is a name in the format, whatever the module is called today."""
 RETRAIN = "train again, which certifies anew: treadle train --again"
 
 
@@ -47,7 +48,7 @@ class Certificate(BaseModel):
 def certify(source: Path, target: Path, *, disagreement: str, scorer: bytes) -> str:
     """Write the bundle `source` with its certificate to `target`, and return the new digest.
 
-    `disagreement` is what `tasks.parity` found between the two paths on the golden rows of `source`; `scorer` the
+    `disagreement` is what `tasks/parity.py` found between the two paths on the golden rows of `source`; `scorer` the
     source code that answered. `target` is absent or whole, whenever a kill comes.
     """
     manifest, contents = verified(source)

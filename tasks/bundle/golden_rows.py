@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xgboost import Booster
 
-    from tasks.features import FeatureSpec
+    from treadle.tasks.features import FeatureSpec
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int
     """How many of the golden `rows` hold a null, a category that is no level, a value at a split or next below it."""
     import numpy as np
 
-    from tasks.features import encode
+    from treadle.tasks.features import encode
 
     X = encode(spec, rows)
     codes = [index for index, feature in enumerate(spec.features) if feature.kind == "code"]

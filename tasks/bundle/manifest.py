@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from tasks.dataset.split import SplitSpec
-from tasks.errors import BundleError, NewerFormat
+from treadle.tasks.dataset.split import SplitSpec
+from treadle.tasks.errors import BundleError, NewerFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.dataset import Column, Schema
-from tasks.features import FeatureSpec
-from tasks.postprocess import Post
+from treadle.tasks.dataset import Column, Schema
+from treadle.tasks.features import FeatureSpec
+from treadle.tasks.postprocess import Post
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,7 +104,7 @@ def predict(model: Model, rows: pa.Table | pa.RecordBatch) -> pa.Table:
     """
     import numpy as np
 
-    from tasks import booster, features, postprocess
+    from treadle.tasks import booster, features, postprocess
 
     X = features.encode(model.features, rows)
     if len(X):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.dataset.schema import Column, Kind, RawTable, Schema, literal, nearest, quarantine_schema, quote
-from tasks.dataset.split import Parts, SplitSpec, split
+from treadle.tasks.dataset.schema import Column, Kind, RawTable, Schema, literal, nearest, quarantine_schema, quote
+from treadle.tasks.dataset.split import Parts, SplitSpec, split
 
 __all__ = [
     "Column",

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from tasks.dataset.schema import Schema, quote
-from tasks.dataset.typing import typed_relation
+from treadle.tasks.dataset.schema import Schema, quote
+from treadle.tasks.dataset.typing import typed_relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import duckdb
 
-    from tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import Facts, Profile
 
 SAMPLE_ROWS = 20_000
 PAIR_ROWS = 2_000

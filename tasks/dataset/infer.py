@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from tasks.dataset import hindsight, names
-from tasks.dataset import key as key_
-from tasks.dataset.schema import Schema, nearest, quote
-from tasks.dataset.target import Aim, aim
-from tasks.dataset.typing import typed_relation
-from tasks.errors import UsageError
+from treadle.tasks.dataset import hindsight, names
+from treadle.tasks.dataset import key as key_
+from treadle.tasks.dataset.schema import Schema, nearest, quote
+from treadle.tasks.dataset.target import Aim, aim
+from treadle.tasks.dataset.typing import typed_relation
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
 
-    from tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import Facts, Profile
 
 FEWEST_TIMES = 10
 """A time split needs so many different times."""

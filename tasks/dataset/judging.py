@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.dataset.split import SplitSpec, canonical, moments
+from treadle.tasks.dataset.split import SplitSpec, canonical, moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from tasks.dataset import names
-from tasks.dataset.schema import Schema, quote
-from tasks.dataset.typing import typed_relation
+from treadle.tasks.dataset import names
+from treadle.tasks.dataset.schema import Schema, quote
+from treadle.tasks.dataset.typing import typed_relation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
 
-    from tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import Facts, Profile
 
 MOST_PAIRS = 12
 

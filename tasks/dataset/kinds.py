@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tasks.dataset.schema import Column, Kind, literal, quote
-from tasks.dataset.typing import NUMBER, SPACE, cast
+from treadle.tasks.dataset.schema import Column, Kind, literal, quote
+from treadle.tasks.dataset.typing import NUMBER, SPACE, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
 
-    from tasks.dataset.schema import RawTable
+    from treadle.tasks.dataset.schema import RawTable
 
 DATES = (
     "%Y%m%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d",

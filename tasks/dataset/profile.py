@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks.dataset.kinds import ALWAYS_MISSING, Tally, tell
-from tasks.dataset.schema import Schema, quote
-from tasks.dataset.typing import cast
+from treadle.tasks.dataset.kinds import ALWAYS_MISSING, Tally, tell
+from treadle.tasks.dataset.schema import Schema, quote
+from treadle.tasks.dataset.typing import cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
 
-    from tasks.dataset.kinds import Told
-    from tasks.dataset.schema import Column, Kind, RawTable
+    from treadle.tasks.dataset.kinds import Told
+    from treadle.tasks.dataset.schema import Column, Kind, RawTable
 
 Level = str | bool | int | float
 

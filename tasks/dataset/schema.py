@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tasks.errors import DataError
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

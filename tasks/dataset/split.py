@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.errors import DataError, TargetError
+from treadle.tasks.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from tasks.dataset import names
-from tasks.dataset.schema import nearest
-from tasks.errors import TargetError
+from treadle.tasks.dataset import names
+from treadle.tasks.dataset.schema import nearest
+from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    from tasks.config import Task
-    from tasks.dataset.profile import Facts, Level, Profile
+    from treadle.tasks.config import Task
+    from treadle.tasks.dataset.profile import Facts, Level, Profile
 
 MOST_CLASSES = 100
 """Text with more different values than this is no set of classes."""

@@ -18,12 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.dataset.schema import literal, quote
+from treadle.tasks.dataset.schema import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tasks.dataset.schema import Column, RawTable, Schema
+    from treadle.tasks.dataset.schema import Column, RawTable, Schema
 
 SPACE = " \t\r\n"
 NOT_A_NUMBER = frozenset(sign + name for sign in ("", "+", "-") for name in ("nan", "NaN", "NAN", "Nan"))

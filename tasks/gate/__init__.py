@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide, enough
-from tasks.gate.limits import Cost, over_limits
-from tasks.gate.measure import POWER, SURE, WORTH, measure
-from tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
+from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide, enough
+from treadle.tasks.gate.limits import Cost, over_limits
+from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure
+from treadle.tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
 
 __all__ = [
     "FEWEST_OF_A_CLASS",

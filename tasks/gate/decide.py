@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks.gate.measure import POWER, RESAMPLES, luck, measure, slice_verdicts
-from tasks.gate.values import Bounds, Decision, GateSpec, Judged, SliceVerdict, Verdict
+from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure, slice_verdicts
+from treadle.tasks.gate.values import Bounds, Decision, GateSpec, Judged, SliceVerdict, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
 
-    from tasks.leakage import Leak
+    from treadle.tasks.leakage import Leak
 
 UNDEFINED = 0.05
 """Above this share of draws on which the metric is not defined there is no bound."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.gate.values import GateSpec
+    from treadle.tasks.gate.values import GateSpec
 
 
 @dataclass(frozen=True, slots=True)

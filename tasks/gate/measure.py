@@ -5,8 +5,8 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from tasks import metrics
-from tasks.gate.values import Bounds, GateSpec, Judged, SliceVerdict
+from treadle.tasks import metrics
+from treadle.tasks.gate.values import Bounds, GateSpec, Judged, SliceVerdict
 
 if TYPE_CHECKING:
     import numpy as np

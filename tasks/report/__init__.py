@@ -6,8 +6,8 @@ same story gives the same bytes.
 
 from __future__ import annotations
 
-from tasks.report.gallery import plots
-from tasks.report.page import render
-from tasks.report.story import Story
+from treadle.tasks.report.gallery import plots
+from treadle.tasks.report.page import render
+from treadle.tasks.report.story import Story
 
 __all__ = ["Story", "plots", "render"]

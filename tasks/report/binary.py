@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.report.drawing import BLUE, GRID, HALO, INK, MUTED, ORANGE, Plot, draw, thin, wilson
-from tasks.report.words import label, number, percent, shorten
+from treadle.tasks.report.drawing import BLUE, GRID, HALO, INK, MUTED, ORANGE, Plot, draw, thin, wilson
+from treadle.tasks.report.words import label, number, percent, shorten
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tasks.report.story import Story
+    from treadle.tasks.report.story import Story
 
 BINS = 12
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.report import binary, learning, multiclass, regression, trials
+from treadle.tasks.report import binary, learning, multiclass, regression, trials
 
 if TYPE_CHECKING:
-    from tasks.report.drawing import Plot
-    from tasks.report.story import Story
+    from treadle.tasks.report.drawing import Plot
+    from treadle.tasks.report.story import Story
 
 JUDGED = {"binary": binary.figures, "multiclass": multiclass.figures, "regression": regression.figures}
 

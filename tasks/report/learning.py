@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.metrics import greater_is_better
-from tasks.report.drawing import BLUE, ORANGE, Plot, draw, end_labels, thin, whole_numbers
-from tasks.report.words import listing, metric_name, number, percent, shorten
+from treadle.tasks.metrics import greater_is_better
+from treadle.tasks.report.drawing import BLUE, ORANGE, Plot, draw, end_labels, thin, whole_numbers
+from treadle.tasks.report.words import listing, metric_name, number, percent, shorten
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tasks.report.story import Story
+    from treadle.tasks.report.story import Story
 
 COLUMNS = 15
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import health, metrics
-from tasks.report.drawing import BLUE, GREEN, HALO, MUTED, ORANGE, Plot, draw, spread
-from tasks.report.page import environment, pictures
-from tasks.report.words import metric_name, number, percent, shorten
+from treadle.tasks import health, metrics
+from treadle.tasks.report.drawing import BLUE, GREEN, HALO, MUTED, ORANGE, Plot, draw, spread
+from treadle.tasks.report.page import environment, pictures
+from treadle.tasks.report.words import metric_name, number, percent, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from tasks.health import BatchShares, Change, ColumnShares
-    from tasks.performance import Bounds, VersionOutcome, WindowOutcome
-    from tasks.retrain import Finding, Reason
+    from treadle.tasks.health import BatchShares, Change, ColumnShares
+    from treadle.tasks.performance import Bounds, VersionOutcome, WindowOutcome
+    from treadle.tasks.retrain import Finding, Reason
 
 WIDTH, HEIGHT, WIDE = 250, 150, 640
 COLUMNS = 12

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.report.binary import calibration, matrix
-from tasks.report.drawing import Plot, draw
-from tasks.report.words import label, percent, shorten
+from treadle.tasks.report.binary import calibration, matrix
+from treadle.tasks.report.drawing import Plot, draw
+from treadle.tasks.report.words import label, percent, shorten
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tasks.report.story import Story
+    from treadle.tasks.report.story import Story
 
 SHOWN = 12
 

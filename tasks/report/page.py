@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.baselines import as_good
-from tasks.metrics import gain, greater_is_better
-from tasks.report import gallery, multiclass
-from tasks.report.drawing import themed
-from tasks.report.slices import slice_lines
-from tasks.report.words import clean, label, metric_name, number, percent, signed
+from treadle.tasks.baselines import as_good
+from treadle.tasks.metrics import gain, greater_is_better
+from treadle.tasks.report import gallery, multiclass
+from treadle.tasks.report.drawing import themed
+from treadle.tasks.report.slices import slice_lines
+from treadle.tasks.report.words import clean, label, metric_name, number, percent, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jinja2 import Environment
 
-    from tasks.report.drawing import Plot
-    from tasks.report.story import Story
+    from treadle.tasks.report.drawing import Plot
+    from treadle.tasks.report.story import Story
 
 WHO = {"challenger": "This model", "champion": "Champion", "linear": "Linear", "dummy": "Dummy"}
 CLASSES = 30

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.report.binary import bins
-from tasks.report.drawing import BLUE, MUTED, Plot, draw, plain_numbers, wilson
-from tasks.report.words import number, percent, shorten
+from treadle.tasks.report.binary import bins
+from treadle.tasks.report.drawing import BLUE, MUTED, Plot, draw, plain_numbers, wilson
+from treadle.tasks.report.words import number, percent, shorten
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tasks.report.story import Story
+    from treadle.tasks.report.story import Story
 
 NOMINAL = 0.9
 DENSE = 1_500

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from tasks import metrics
+from treadle.tasks import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
 
-    from tasks.gate import SliceVerdict
-    from tasks.report.story import Story
+    from treadle.tasks.gate import SliceVerdict
+    from treadle.tasks.report.story import Story
 
 CONFIDENCE = 0.95
 SMALLEST = 200

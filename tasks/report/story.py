@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tasks.booster import Curve
-    from tasks.gate import Verdict
-    from tasks.leakage import Leak
-    from tasks.search import Trial
-    from tasks.training import Label
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.gate import Verdict
+    from treadle.tasks.leakage import Leak
+    from treadle.tasks.search import Trial
+    from treadle.tasks.training import Label
 
 
 @dataclass(frozen=True, slots=True)

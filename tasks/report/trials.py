@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tasks.metrics import greater_is_better
-from tasks.report.drawing import BLUE, MUTED, ORANGE, Plot, draw, end_labels, plain_numbers, thin, whole_numbers
-from tasks.report.words import metric_name, number, shorten
+from treadle.tasks.metrics import greater_is_better
+from treadle.tasks.report.drawing import (
+    BLUE,
+    MUTED,
+    ORANGE,
+    Plot,
+    draw,
+    end_labels,
+    plain_numbers,
+    thin,
+    whole_numbers,
+)
+from treadle.tasks.report.words import metric_name, number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tasks.report.story import Story
-    from tasks.search import Trial
+    from treadle.tasks.report.story import Story
+    from treadle.tasks.search import Trial
 
 PARAMETERS = 6
 DOTS = 400

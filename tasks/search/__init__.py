@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.search.space import floor, portfolio, ranges
+from treadle.tasks.search.space import floor, portfolio, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import optuna
     from xgboost import Booster
 
-    from tasks.booster import Part
-    from tasks.search.course import Course
+    from treadle.tasks.booster import Part
+    from treadle.tasks.search.course import Course
 
 __all__ = ["Found", "Search", "Trial", "TuneSpec", "run", "trials"]
 
@@ -121,7 +121,7 @@ def run(
     trial is cut short by the budget's end, never thrown away, so there is always a model; the budget is overrun by
     one round at most. Ctrl-C passes through: the trial that it hit is marked as failed and made again next time.
     """
-    from tasks.search.course import lay_out
+    from treadle.tasks.search.course import lay_out
 
     began = time.monotonic()
     study = _open(storage, study_name, metric)
@@ -183,7 +183,7 @@ def _open(storage: optuna.storages.BaseStorage, name: str, metric: str) -> optun
     import optuna
     from optuna.trial import TrialState
 
-    from tasks.metrics import greater_is_better
+    from treadle.tasks.metrics import greater_is_better
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -243,7 +243,7 @@ class Search:
         the default in at least `SURE` of the bootstrap's resamples of the measured rows. On five public tables cut to
         500 or 1,000 rows the choice was never worse on new rows than the default, and on three as good as the best.
         """
-        from tasks import metrics
+        from treadle.tasks import metrics
 
         course = self.course
         best = max(complete, key=lambda trial: (course.sign * (trial.value or 0.0), -trial.number))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
-    from tasks.booster import Part, Scalar
+    from treadle.tasks.booster import Part, Scalar
 
 CROSS_VALIDATED = 5_000
 """Below this many rows outside the holdout, exchangeable rows are cross-validated."""
@@ -42,7 +42,7 @@ class Course:
     @property
     def sign(self) -> float:
         """1 where a larger metric is better, else -1."""
-        from tasks.metrics import greater_is_better
+        from treadle.tasks.metrics import greater_is_better
 
         return 1.0 if greater_is_better(self.metric) else -1.0
 
@@ -71,7 +71,7 @@ class Course:
 
     def answers(self, models: Sequence[Booster], rounds: int) -> list[np.ndarray]:
         """Predictions of the first `rounds` rounds for each lane's measured rows."""
-        from tasks import booster
+        from treadle.tasks import booster
 
         found = []
         for model, lane in zip(models, self.lanes, strict=True):
@@ -81,7 +81,7 @@ class Course:
 
     def score(self, answers: Sequence[np.ndarray]) -> float:
         """The metric on the measured rows, averaged over the lanes."""
-        from tasks import metrics
+        from treadle.tasks import metrics
 
         values = [
             metrics.score(self.task, self.metric, lane.y, answer)
@@ -111,7 +111,7 @@ def lay_out(
     """
     import numpy as np
 
-    from tasks import booster
+    from treadle.tasks import booster
 
     rows = len(train.y)
     fixed = booster.parameters(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from tasks.booster import Scalar
+    from treadle.tasks.booster import Scalar
 
 SMALL, LARGE = 2_000, 50_000
 """Training rows below and from which the portfolio is another one."""

@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from infra import orchestrator
-from infra import settings as settings_
 from tests.faults import harness
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
 
 ROUNDS = 5
 MOST_SECONDS = 3.0
@@ -52,7 +52,7 @@ if sys.argv[1] == "without":
     for one in ("prefect.client", "prefect.client.schemas"):
         sys.modules[one] = types.ModuleType(one)
     sys.modules |= {objects.__name__: objects, context.__name__: context}
-from infra import settings as settings_, orchestrator
+from treadle.infra import settings as settings_, orchestrator
 settings = settings_.at(Path(sys.argv[2]))
 orchestrator.prepare(settings)
 from importlib import import_module
@@ -60,7 +60,7 @@ module = import_module(f"flows.{sys.argv[3]}")
 if sys.argv[1] == "without":
     getattr(module, sys.argv[3])(sys.argv[2], sys.argv[4])
 else:
-    from tasks import config
+    from treadle.tasks import config
     module.run(settings, config.load(settings.home / "pipelines" / f"{sys.argv[4]}.toml"))
 """
 

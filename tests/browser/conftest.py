@@ -19,16 +19,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra import settings as settings_
-from infra.orchestrator.api import ask, with_login
 from tests.projects import inbox, prefect_database, project, tumours
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator.api import ask, with_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import BrowserContext, Page, Request, WebSocket
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 PICTURES = Path(__file__).parents[2] / "build" / "browser"
 CHROMIUM = "chromium"
@@ -83,7 +83,7 @@ class Home:
     def treadle(self, *arguments: str) -> dict[str, Any]:
         """A command in it, as JSON."""
         said = subprocess.run(
-            [sys.executable, "-P", "-m", "flows.cli", *arguments, "--json"],
+            [sys.executable, "-P", "-m", "treadle.flows.cli", *arguments, "--json"],
             cwd=self.settings.home,
             env={**os.environ, "TREADLE_HOME": str(self.settings.home)},
             stdout=subprocess.PIPE,

@@ -21,8 +21,8 @@ from tests.projects import prefect_database
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.settings import Settings
     from tests.browser.conftest import Seen
+    from treadle.infra.settings import Settings
 
     Browser = Callable[..., Seen]
 

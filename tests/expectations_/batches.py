@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from expectations.contract import Suite, Validation, parse, validate
-from infra import sources
+from treadle.expectations.contract import Suite, Validation, parse, validate
+from treadle.infra import sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

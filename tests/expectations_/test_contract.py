@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.dataset import quarantine_schema
 from tests.expectations_.batches import ARRIVED, GOOD, HEADER, accepted, expect, quarantined, run, suite
+from treadle.tasks.dataset import quarantine_schema
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from expectations.contract import answer
-from infra import sources
-from tasks.errors import DataError
 from tests.expectations_.batches import MISSING, expect, suite
+from treadle.expectations.contract import answer
+from treadle.infra import sources
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.errors import ConfigError, DataError
 from tests.expectations_.batches import GOOD, HEADER, expect, quarantined, run, suite
+from treadle.tasks.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.errors import DataError
 from tests.expectations_.batches import ARRIVED, GOOD, HEADER, accepted, expect, quarantined, run, suite
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from expectations.duckdb import serving
+from treadle.expectations.duckdb import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

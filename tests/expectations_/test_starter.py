@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expectations import starter
-from expectations.contract import parse, validate
 from tests.customers import customers, look, rides, table, visits
+from treadle.expectations import starter
+from treadle.expectations.contract import parse, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from expectations.contract import Suite, ValidationReport
-    from tasks.dataset.infer import Proposal
+    from treadle.expectations.contract import Suite, ValidationReport
+    from treadle.tasks.dataset.infer import Proposal
 
 TABLES = {"Left?": customers, "cnt": rides, "readmitted": visits}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from expectations.contract import load, parse
-from tasks.dataset import Column
-from tasks.errors import ConfigError
 from tests.expectations_.batches import expect, suite
+from treadle.expectations.contract import load, parse
+from treadle.tasks.dataset import Column
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +95,7 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_reading_a_suite_loads_neither_gx_nor_pandas() -> None:
-    code = "import sys, expectations.contract; print({'great_expectations', 'pandas', 'sqlalchemy'} & set(sys.modules))"
+    code = "import sys, treadle.expectations.contract as _; "
+    code += "print({'great_expectations', 'pandas', 'sqlalchemy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import orchestrator
 from tests.faults.harness import Stages, Workshop
+from treadle.infra import orchestrator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tasks import evaluation, gate, training
-from tasks.config import DataSpec, PipelineConfig
-from tasks.dataset import Column, Schema, SplitSpec, split
-from tasks.dataset.judging import Fitted, judging
-from tasks.search import Found
+from treadle.tasks import evaluation, gate, training
+from treadle.tasks.config import DataSpec, PipelineConfig
+from treadle.tasks.dataset import Column, Schema, SplitSpec, split
+from treadle.tasks.dataset.judging import Fitted, judging
+from treadle.tasks.search import Found
 
 if TYPE_CHECKING:
-    from tasks.bundle import Model
-    from tasks.gate import Judged, Verdict
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.gate import Judged, Verdict
 
 NUMBERS = tuple(f"x{number}" for number in range(7))
 SCHEMA = Schema(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from infra import stores
+from treadle.infra import stores
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 def quarantined(settings: Settings, pipeline: str) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from infra.settings import set_environment
+from treadle.infra.settings import set_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

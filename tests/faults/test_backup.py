@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import backup
-from infra import settings as settings_
-from infra import stores
-from tasks.errors import DataError, UsageError
 from tests.faults.harness import FINE, LIFE, NAME, difference, litter, snapshot
+from treadle.flows import backup
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

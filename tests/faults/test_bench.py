@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
-from infra import stores
 from tests.bench import prefect_cost
 from tests.faults import harness
+from treadle.infra import settings as settings_
+from treadle.infra import stores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import failpoint, orchestrator
-from infra import settings as settings_
 from tests.faults import harness
 from tests.faults.harness import INIT, LIFE
 from tests.projects import prefect_database
+from treadle.infra import failpoint, orchestrator
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
     from tests.faults.harness import Stages
+    from treadle.infra.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("flows", "tasks", "expectations", "infra")

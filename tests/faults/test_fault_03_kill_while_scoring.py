@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from infra import settings as settings_
-from infra import stores
 from tests.faults.harness import LIFE, NAME, killed_at_random
+from treadle.infra import settings as settings_
+from treadle.infra import stores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra import settings as settings_
-from infra.registry import Registry
-from infra.tracking import Tracking
 from tests import shop
 from tests.faults.harness import LIFE
+from treadle.infra import settings as settings_
+from treadle.infra.registry import Registry
+from treadle.infra.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,17 +10,17 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.objects import StateType
 
-from flows import deployments
-from infra import orchestrator, stores
-from infra.supervisor import process
 from tests.projects import prefect_database
 from tests.worker import ended, eventually, runs, worker
+from treadle.flows import deployments
+from treadle.infra import orchestrator, stores
+from treadle.infra.supervisor import process
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 CRASHED_SECONDS = 120.0
 TRAINING = {"again": True, "trials": 10_000, "budget_seconds": 60.0}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import lease, stores
-from infra import settings as settings_
 from tests.faults.harness import LIFE, NAME
+from treadle.infra import lease, stores
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     from tests.faults.harness import Stages

@@ -17,20 +17,20 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads the signatures of flows
 
-from flows import deployed
-from infra import orchestrator, stores
-from infra import settings as settings_
-from infra.ledger import Ledger
-from infra.orchestrator import flow_context, server
 from tests.faults.harness import FINE, Command, Workshop
 from tests.mlflow_server import serving
 from tests.projects import project, tumours
+from treadle.flows import deployed
+from treadle.infra import orchestrator, stores
+from treadle.infra import settings as settings_
+from treadle.infra.ledger import Ledger
+from treadle.infra.orchestrator import flow_context, server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 NAME = "clinic"
 TRAIN = ("train", "--trials", "2", "--budget", "600")

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import models, promote, rollback, score
-from infra import stores
-from tasks.errors import BundleError
 from tests.projects import inbox, tumours
+from treadle.flows import models, promote, rollback, score
+from treadle.infra import stores
+from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import ingest
 from tests.faults.quarantined import quarantined
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import ingest
-from infra import sources, tables
-from tasks.errors import DataError
 from tests.faults.quarantined import quarantined
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest
+from treadle.infra import sources, tables
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

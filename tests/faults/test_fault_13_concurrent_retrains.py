@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
-from infra import stores
 from tests.faults.harness import FINE, LIFE, NAME, Command, difference, litter, snapshot
+from treadle.infra import settings as settings_
+from treadle.infra import stores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,19 +8,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import models, promote
-from infra import stores
+from treadle.flows import models, promote
+from treadle.infra import stores
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 CROWD = 8
 CONTENDER = """
 import sys, time
 from pathlib import Path
-from infra.ledger import Ledger
-from tasks.errors import Conflict
+from treadle.infra.ledger import Ledger
+from treadle.tasks.errors import Conflict
 url, version, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 ledger = Ledger(url)
 assert ledger.champion("clinic").version_to == 2

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.events import emit_event
 
-from flows import deployments, ingest, score
-from flows.ingest import ACCEPTED, resource
-from infra import orchestrator, stores
-from infra.orchestrator import flow_context
 from tests.projects import inbox, prefect_database, tumours
 from tests.worker import ended, eventually, over, runs, worker
+from treadle.flows import deployments, ingest, score
+from treadle.flows.ingest import ACCEPTED, resource
+from treadle.infra import orchestrator, stores
+from treadle.infra.orchestrator import flow_context
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 TIMES = 100
 

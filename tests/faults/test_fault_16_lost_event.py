@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import stores
-from infra.orchestrator import connected, flow_context
 from tests.projects import inbox, prefect_database, tumours
 from tests.worker import ended, eventually, runs, treadle
+from treadle.infra import stores
+from treadle.infra.orchestrator import connected, flow_context
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 FOUND_SECONDS = 300.0
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.errors import DataError
 from tests.corner_shop import shop
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

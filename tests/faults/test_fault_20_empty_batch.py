@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import ingest
-from infra import settings as settings_
-from tasks import config as config_
 from tests.corner_shop import shop
+from treadle.flows import ingest
+from treadle.infra import settings as settings_
+from treadle.tasks import config as config_
 
 if TYPE_CHECKING:
     from pathlib import Path

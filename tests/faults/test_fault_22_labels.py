@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from flows import ingest, models, train
-from infra import stores
-from tasks.errors import TargetError
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest, models, train
+from treadle.infra import stores
+from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
     from pathlib import Path

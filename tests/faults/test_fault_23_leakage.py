@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import models, train
-from tasks import config as config_
 from tests.projects import project
+from treadle.flows import models, train
+from treadle.tasks import config as config_
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.train import TrainResult
+    from treadle.flows.train import TrainResult
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

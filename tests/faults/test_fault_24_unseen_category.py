@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tasks import features
-from tasks.dataset import Column, Schema
 from tests.corner_shop import shop
+from treadle.tasks import features
+from treadle.tasks.dataset import Column, Schema
 
 if TYPE_CHECKING:
     from pathlib import Path

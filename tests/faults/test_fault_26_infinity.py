@@ -38,9 +38,9 @@ def test_infinity_is_quarantined_and_nan_is_missing(home: Path, ending: str) -> 
 
 
 def test_an_infinite_row_can_be_released_only_when_it_is_none_any_more(home: Path) -> None:
-    from flows import quarantine
-    from infra import settings as settings_
-    from tasks import config as config_
+    from treadle.flows import quarantine
+    from treadle.infra import settings as settings_
+    from treadle.tasks import config as config_
 
     opened = shop(home)
     rows = "".join(f"a,{number},{'inf' if number == 3 else number},yes\n" for number in range(40))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import config as config_
-from tasks.errors import ConfigError
 from tests.corner_shop import shop
+from treadle.tasks import config as config_
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

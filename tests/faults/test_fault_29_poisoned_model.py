@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import models, rollback, score
-from infra import stores
-from infra.tracking import quiet
-from tasks.errors import BundleError
+from treadle.flows import models, rollback, score
+from treadle.infra import stores
+from treadle.infra.tracking import quiet
+from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 CANARY = "import pathlib; pathlib.Path({path!r}).touch()"
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import ingest, init, score
-from flows.cli import place
-from infra import sources, stores, tables
-from tasks import bundle
-from tasks import config as config_
-from tasks.errors import BundleError, ConfigError, DataError, HomeError, UsageError
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest, init, score
+from treadle.flows.cli import place
+from treadle.infra import sources, stores, tables
+from treadle.tasks import bundle
+from treadle.tasks import config as config_
+from treadle.tasks.errors import BundleError, ConfigError, DataError, HomeError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from flows import score
 from tests.projects import tumours
+from treadle.flows import score
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 CELLS = {
     "=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0",

@@ -17,21 +17,21 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from flows import status
-from flows.status import servers
-from infra import orchestrator, supervisor
-from infra import settings as settings_
-from infra.orchestrator import connected
-from infra.orchestrator.api import lets_in
-from tasks.errors import ServiceError
 from tests.addresses import other_addresses
 from tests.faults.routes import WEBSOCKET
 from tests.projects import prefect_database
+from treadle.flows import status
+from treadle.flows.status import servers
+from treadle.infra import orchestrator, supervisor
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import connected
+from treadle.infra.orchestrator.api import lets_in
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 LOGIN = "ada:correct-horse-battery"
 WRONG = ("", "ada:wrong", "eve:correct-horse-battery", "ada:")

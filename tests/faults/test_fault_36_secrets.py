@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 CANARY = "canary-7f3a9c"
 SECRETS = {
@@ -32,7 +32,7 @@ def treadle(home: Path, *arguments: str, **environment: str) -> subprocess.Compl
     import os
 
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
+        [sys.executable, "-m", "treadle.flows.cli", *arguments],
         cwd=home,
         env={**os.environ, **SECRETS, **environment},
         capture_output=True,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
-from infra import stores
 from tests.faults.harness import LIFE, NAME, difference, snapshot
+from treadle.infra import settings as settings_
+from treadle.infra import stores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import orchestrator
-from infra import settings as settings_
-from infra.orchestrator import server
-from infra.orchestrator.api import knock
-from tasks.errors import ServiceError
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import server
+from treadle.infra.orchestrator.api import knock
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 DEADLINE_SECONDS = 60.0
 PROGRAM = """
 import logging, sys
 from pathlib import Path
-from infra import orchestrator, settings
+from treadle.infra import orchestrator, settings
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 home = settings.at(Path(sys.argv[1]))
 orchestrator.prepare(home)

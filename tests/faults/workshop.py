@@ -11,17 +11,17 @@ from pathlib import Path
 HEAVY = (
     "deltalake,duckdb,jinja2,matplotlib.pyplot,mlflow,mlflow.pyfunc,optuna,pandas,prefect,prefect.artifacts,pyarrow.csv,"
     "pyarrow.parquet,sklearn.metrics,sklearn.linear_model,sqlalchemy,xgboost,great_expectations,typer,rich.console,"
-    "flows.cli.app,flows.cli.show,flows.train,flows.score,flows.ingest,flows.promote,flows.rollback,flows.monitor,"
-    "infra.tracking,infra.registry,infra.stores,"
-    "mlflow.store.tracking.sqlalchemy_store,prefect.client.orchestration,expectations.contract,tasks.training"
+    "treadle.flows.cli.app,treadle.flows.cli.show,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,treadle.flows.promote,treadle.flows.rollback,treadle.flows.monitor,"
+    "treadle.infra.tracking,treadle.infra.registry,treadle.infra.stores,"
+    "mlflow.store.tracking.sqlalchemy_store,prefect.client.orchestration,treadle.expectations.contract,treadle.tasks.training"
 )
 
 
 def main() -> None:
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    from infra import settings
-    from infra.orchestrator import prepare
-    from infra.tracking import quiet
+    from treadle.infra import settings
+    from treadle.infra.orchestrator import prepare
+    from treadle.infra.tracking import quiet
 
     prepare(settings.at(Path(os.environ["PREFECT_HOME"])))
     with quiet():
@@ -52,7 +52,7 @@ def work(order: dict) -> None:
     for descriptor, name in ((0, os.devnull), (1, order["out"]), (2, order["err"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_APPEND), descriptor)
     sys.argv = ["treadle", *order["arguments"]]
-    from flows.cli.entry import start
+    from treadle.flows.cli.entry import start
 
     code = start()
     sys.stdout.flush()

@@ -10,20 +10,20 @@ from uuid import UUID
 import pytest
 from prefect.states import Completed, Crashed, Running
 
-from flows import alerts, deployments, ingest, status
-from infra import orchestrator, stores
-from infra import settings as settings_
-from infra.ledger import BatchRecord
-from tasks.errors import ConfigError
 from tests.flows_.told import CHAT, MAIL, arrive, break_suite, left, to, version
+from treadle.flows import alerts, deployments, ingest, status
+from treadle.infra import orchestrator, stores
+from treadle.infra import settings as settings_
+from treadle.infra.ledger import BatchRecord
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
     from tests.flows_.told import Place
     from tests.receivers import Receiver
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 
 def fail(settings: Settings, config: PipelineConfig) -> None:

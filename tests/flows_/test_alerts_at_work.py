@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import alerts, deployments, quarantine, status
-from flows.cli import show
-from flows.cli.screen import Screen
-from infra import orchestrator, stores
-from infra import settings as settings_
 from tests.flows_.told import CANARY, CHAT, arrive, break_suite, left, to
 from tests.projects import prefect_database
+from treadle.flows import alerts, deployments, quarantine, status
+from treadle.flows.cli import show
+from treadle.flows.cli.screen import Screen
+from treadle.infra import orchestrator, stores
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.settings import Settings
     from tests.flows_.told import Place
     from tests.receivers import Receiver
+    from treadle.infra.settings import Settings
 
 
 def taken(settings: Settings, name: str) -> bool:
@@ -48,7 +48,7 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
     arrive(settings, "june", bad=40)
     out = io.StringIO()
     ended = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "ingest"],
+        [sys.executable, "-m", "treadle.flows.cli", "ingest"],
         cwd=settings.home,
         env={**os.environ, "PREFECT_API_URL": prefect_server},
         capture_output=True,
@@ -127,7 +127,7 @@ def test_what_up_sees_is_told_and_a_dead_receiver_holds_nothing_up(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("ALERTS_SILENT", f"json://127.0.0.1:{silent.getsockname()[1]}/?rto=600")
         to(settings, "ALERTS_SILENT", CHAT, more="stale_after_hours = 0.02")
-        command = [sys.executable, "-P", "-m", "flows.cli"]
+        command = [sys.executable, "-P", "-m", "treadle.flows.cli"]
         subprocess.run([*command, "up", "--detach"], cwd=settings.home, check=True)
         try:
             eventually(lambda: "no data came" in "".join(told.title for told in chat.told))

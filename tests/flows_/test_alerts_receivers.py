@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import alerts, rests
-from infra import alerts as sending
-from infra import stores
 from tests.flows_.told import CANARY, CHAT, MAIL, to, version
+from treadle.flows import alerts, rests
+from treadle.infra import alerts as sending
+from treadle.infra import stores
 
 if TYPE_CHECKING:
     from tests.flows_.told import Place

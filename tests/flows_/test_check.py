@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import check, init
-from infra.settings import at
-from tasks import config
 from tests.customers import customers
+from treadle.flows import check, init
+from treadle.infra.settings import at
+from treadle.tasks import config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.check import CheckResult
+    from treadle.flows.check import CheckResult
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def test_nothing_waiting_is_a_warning(home: Path) -> None:
 
 def test_neither_check_nor_init_loads_what_is_slow(home: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from flows import check, init; from infra.settings import at; "
-        "from tasks import config; home = Path(sys.argv[1]); "
+        "import sys; from pathlib import Path; from treadle.flows import check, init; "
+        "from treadle.infra.settings import at; from treadle.tasks import config; home = Path(sys.argv[1]); "
         "check.run(at(home), config.load(home / 'pipelines' / 'sales.toml')); "
         "init.run(at(home), home / 'sales.csv', 'Left?', name='again'); "
         "print([name for name in ('great_expectations', 'prefect', 'mlflow', 'xgboost') if name in sys.modules])"

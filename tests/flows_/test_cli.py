@@ -18,15 +18,15 @@ CONFIG = 'name = "{name}"\n[data]\nsource = "data/*.csv"\ntarget = "y"\ntask = "
 # A stand-in for the verb behind `treadle models`: the process around it is the real one.
 STAND_IN = """
 import os, subprocess, sys, time, warnings, logging
-import flows.models
-from flows import events
+import treadle.flows.models
+from treadle.flows import events
 
 def run(settings, config, at=""):
 {body}
-    return flows.models.ModelsResult(pipeline=config.name, champion=None, versions=(), history=(), alias="")
+    return treadle.flows.models.ModelsResult(pipeline=config.name, champion=None, versions=(), history=(), alias="")
 
-flows.models.run = run
-from flows.cli import main
+treadle.flows.models.run = run
+from treadle.flows.cli import main
 sys.exit(main())
 """
 
@@ -139,7 +139,7 @@ def test_human_output_ends_with_the_next_command(home: Path) -> None:
         ("raise KeyError('x')", 1, "unexpected KeyError"),
         ("raise PermissionError(13, 'denied', '/some/where')", 1, "/some/where: no right"),
         ("raise OSError(28, 'full', '/some/where')", 1, "the disk is full"),
-        ("from tasks.errors import TargetError\nraise TargetError('two\\nlines', 'mend it')", 2, "two lines"),
+        ("from treadle.tasks.errors import TargetError\nraise TargetError('two\\nlines', 'mend it')", 2, "two lines"),
     ],
 )
 def test_every_error_is_a_line_and_an_object_under_json(home: Path, body: str, code: int, said: str) -> None:
@@ -216,7 +216,7 @@ def test_help_costs_at_most_two_and_a_half_imports_of_typer_and_rich(tmp_path: P
 
 def test_help_loads_neither_prefect_nor_mlflow_nor_pydantic(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.argv = ['treadle', '--help']; from flows.cli import main; main(); "
+        "import sys; sys.argv = ['treadle', '--help']; from treadle.flows.cli import main; main(); "
         "heavy = {'prefect', 'mlflow', 'pydantic', 'pandas', 'duckdb', 'xgboost', 'rich'} & set(sys.modules); "
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )

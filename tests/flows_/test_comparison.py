@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import models, train
-from flows.steps import open_workplace
-from flows.train.rivals import fitted_by
-from infra import stores
-from tasks import bundle
-from tasks import config as config_
+from treadle.flows import models, train
+from treadle.flows.steps import open_workplace
+from treadle.flows.train.rivals import fitted_by
+from treadle.infra import stores
+from treadle.tasks import bundle
+from treadle.tasks import config as config_
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.demo import scene, stage
-from tasks.errors import DataError
+from treadle.flows.demo import scene, stage
+from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

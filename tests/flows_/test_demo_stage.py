@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from flows.demo import stage
+from treadle.flows.demo import stage
 
 if TYPE_CHECKING:
     from pathlib import Path

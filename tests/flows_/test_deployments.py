@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.states import Crashed, Pending, Running
 
-from flows import automations, deployments, notify, score
-from infra import orchestrator, stores
-from infra import settings as settings_
-from infra.orchestrator import connected, flow_context
-from tasks.errors import NothingPromoted, ServiceError
 from tests.projects import inbox, prefect_database, project, tumours
 from tests.worker import eventually, over, runs, worker
+from treadle.flows import automations, deployments, notify, score
+from treadle.infra import orchestrator, stores
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import connected, flow_context
+from treadle.tasks.errors import NothingPromoted, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}", "promote/{}", "maintain/{}"]
 

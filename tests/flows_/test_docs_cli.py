@@ -11,7 +11,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
-from flows.cli.app import app
+from treadle.flows.cli.app import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = {
@@ -23,30 +23,30 @@ COMMANDS = {
     for name, command in commands.items()
 }
 RESULTS = {
-    "demo": "flows.demo:DemoResult",
-    "init": "flows.init:InitResult",
-    "check": "flows.check:CheckResult",
-    "ingest": "flows.ingest:IngestResult",
-    "train": "flows.train:TrainResult",
-    "score": "flows.score:ScoreResult",
-    "monitor": "flows.monitor:MonitorResult",
-    "notify": "flows.notify:NotifyResult",
-    "models": "flows.models:ModelsResult",
-    "promote": "flows.promote:PromoteResult",
-    "report": "flows.report:ReportResult",
-    "rollback": "flows.rollback:RollbackResult",
-    "status": "flows.status:StatusResult",
-    "quarantine list": "flows.quarantine:ListResult",
-    "quarantine show": "flows.quarantine:ShowResult",
-    "quarantine release": "flows.quarantine:ReleaseResult",
-    "quarantine drop": "flows.quarantine:DropResult",
-    "alerts": "flows.alerts:AlertsResult",
-    "doctor": "flows.doctor:DoctorResult",
-    "down": "flows.down:DownResult",
-    "maintain": "flows.maintain:MaintainResult",
-    "backup": "flows.backup:BackupResult",
-    "restore": "flows.backup:BackupResult",
-    "up": "flows.up:UpResult",
+    "demo": "treadle.flows.demo:DemoResult",
+    "init": "treadle.flows.init:InitResult",
+    "check": "treadle.flows.check:CheckResult",
+    "ingest": "treadle.flows.ingest:IngestResult",
+    "train": "treadle.flows.train:TrainResult",
+    "score": "treadle.flows.score:ScoreResult",
+    "monitor": "treadle.flows.monitor:MonitorResult",
+    "notify": "treadle.flows.notify:NotifyResult",
+    "models": "treadle.flows.models:ModelsResult",
+    "promote": "treadle.flows.promote:PromoteResult",
+    "report": "treadle.flows.report:ReportResult",
+    "rollback": "treadle.flows.rollback:RollbackResult",
+    "status": "treadle.flows.status:StatusResult",
+    "quarantine list": "treadle.flows.quarantine:ListResult",
+    "quarantine show": "treadle.flows.quarantine:ShowResult",
+    "quarantine release": "treadle.flows.quarantine:ReleaseResult",
+    "quarantine drop": "treadle.flows.quarantine:DropResult",
+    "alerts": "treadle.flows.alerts:AlertsResult",
+    "doctor": "treadle.flows.doctor:DoctorResult",
+    "down": "treadle.flows.down:DownResult",
+    "maintain": "treadle.flows.maintain:MaintainResult",
+    "backup": "treadle.flows.backup:BackupResult",
+    "restore": "treadle.flows.backup:BackupResult",
+    "up": "treadle.flows.up:UpResult",
 }
 
 

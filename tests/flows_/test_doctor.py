@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import doctor
-from infra import settings as settings_
+from treadle.flows import doctor
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.doctor import Check, DoctorResult
     from tests.postgres import Cluster
+    from treadle.flows.doctor import Check, DoctorResult
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -49,7 +49,8 @@ def test_every_check_that_is_not_ok_has_a_remedy(home: Path, monkeypatch: pytest
 
 def test_it_imports_nothing_heavy(home: Path) -> None:
     program = (
-        "import sys, json; from pathlib import Path; from flows import doctor; from infra import settings;"
+        "import sys, json; from pathlib import Path; from treadle.flows import doctor; "
+        "from treadle.infra import settings;"
         f"doctor.run(settings.at(Path({str(home)!r}))); print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

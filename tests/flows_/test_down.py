@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows import down
-from infra import settings as settings_
+from treadle.flows import down
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def test_where_nothing_is_at_work_nothing_happens(home: Path) -> None:
 
 
 def test_a_server_that_a_variable_names_is_left_alone(home: Path, prefect_server: str) -> None:
-    from infra import orchestrator
+    from treadle.infra import orchestrator
 
     settings = settings_.at(home)
     assert down.run(settings).ended == ()

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import orchestrator
-from infra import settings as settings_
-from infra.orchestrator.api import lets_in
 from tests.addresses import listening, other_addresses, reached
 from tests.flows_.test_up import SCORED_SECONDS, kept, processes, treadle, until
 from tests.projects import inbox, prefect_database, tumours
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator.api import lets_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -80,7 +80,7 @@ def test_by_default_no_port_is_reached_from_another_machine(place: Settings) -> 
 def test_beyond_loopback_up_needs_a_login_and_works_with_it(place: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREADLE_HOST", "0.0.0.0")
     refused = subprocess.run(
-        [sys.executable, "-P", "-m", "flows.cli", "up", "--detach"],
+        [sys.executable, "-P", "-m", "treadle.flows.cli", "up", "--detach"],
         env={**os.environ, "TREADLE_HOME": str(place.home)},
         capture_output=True,
         text=True,
@@ -108,7 +108,7 @@ def test_beyond_loopback_up_needs_a_login_and_works_with_it(place: Settings, mon
         urllib.request.urlopen(f"{orchestrator.ui_url(settings_.at(place.home))}/api/admin/version", timeout=5)
     monkeypatch.setenv("TREADLE_LOGIN", LOGIN.replace("battery", "staples"))
     other = subprocess.run(
-        [sys.executable, "-P", "-m", "flows.cli", "up"],
+        [sys.executable, "-P", "-m", "treadle.flows.cli", "up"],
         env={**os.environ, "TREADLE_HOME": str(place.home)},
         capture_output=True,
         text=True,

@@ -7,9 +7,9 @@ import pytest
 from prefect import flow
 from prefect.states import Cancelled, Completed, Failed, Running
 
-from flows.inbox import Inboxes, Intake, Taking
-from infra import settings as settings_
-from infra.orchestrator import connected, flow_context
+from treadle.flows.inbox import Inboxes, Intake, Taking
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import connected, flow_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from flows import ingest
-from flows.cli import show
-from flows.cli.screen import Screen
-from infra import sources, stores
-from tasks import config as config_
-from tasks.errors import ConfigError
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest
+from treadle.flows.cli import show
+from treadle.flows.cli.screen import Screen
+from treadle.infra import sources, stores
+from treadle.tasks import config as config_
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

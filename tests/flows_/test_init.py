@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from expectations.contract import load as load_suite
-from flows import init
-from infra.settings import Settings, at
-from tasks import config
-from tasks.errors import DataError, TargetError, TreadleError, UsageError
 from tests.customers import customers, rides, visits
+from treadle.expectations.contract import load as load_suite
+from treadle.flows import init
+from treadle.infra.settings import Settings, at
+from treadle.tasks import config
+from treadle.tasks.errors import DataError, TargetError, TreadleError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

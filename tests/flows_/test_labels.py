@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from flows import ingest as ingest_
-from flows.cli.screen import Screen
-from flows.cli.show.work import _arrived
-from flows.ingest.rows import take_in
-from flows.ingest.waiting import look
-from infra import settings as settings_
-from tasks import config as config_
-from tasks.errors import ConfigError, UsageError
 from tests.corner_shop import Shop, shop
+from treadle.flows import ingest as ingest_
+from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.show.work import _arrived
+from treadle.flows.ingest.rows import take_in
+from treadle.flows.ingest.waiting import look
+from treadle.infra import settings as settings_
+from treadle.tasks import config as config_
+from treadle.tasks.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.ingest import LabelBatch
+    from treadle.flows.ingest import LabelBatch
 
 
 @pytest.fixture

@@ -10,20 +10,20 @@ import duckdb
 import pandas as pd
 import pytest
 
-from flows import ingest, models, promote, report, score, train
-from infra import orchestrator, stores
-from tasks import bundle
-from tasks.errors import DataError, UsageError
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest, models, promote, report, score, train
+from treadle.infra import orchestrator, stores
+from treadle.tasks import bundle
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flows.score import ScoreResult
-    from flows.train import TrainResult
-    from flows.train.reference import RunRef
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.flows.score import ScoreResult
+    from treadle.flows.train import TrainResult
+    from treadle.flows.train.reference import RunRef
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 TRIALS = 4
 WITHOUT_TREADLE = """
@@ -259,7 +259,7 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr("infra.ledger.Ledger.add_version", cut_off)
+        patch.setattr("treadle.infra.ledger.Ledger.add_version", cut_off)
         with pytest.raises(RuntimeError, match="the power went"):
             train.run(settings, config, trials=3, budget=60)
     champion = models.run(settings, config).champion

@@ -19,26 +19,26 @@ import optuna
 import pandas as pd
 import pytest
 
-from flows import backup, ingest, maintain, models, promote, quarantine, report, rollback
-from flows.steps import open_workplace
-from flows.train.rivals import fitted_by
-from infra import failpoint, stores, studies, turns
-from infra import settings as settings_
-from infra.attic import Attic
-from infra.orchestrator import connected, flow_context, server
-from infra.tables import connect
-from infra.tracking import client, quiet
-from tasks import bundle
-from tasks import config as config_
-from tasks.errors import BundleError, Conflict, DataError
-from tasks.search import Trial
 from tests import aged
 from tests.conftest import environment_restored
+from treadle.flows import backup, ingest, maintain, models, promote, quarantine, report, rollback
+from treadle.flows.steps import open_workplace
+from treadle.flows.train.rivals import fitted_by
+from treadle.infra import failpoint, stores, studies, turns
+from treadle.infra import settings as settings_
+from treadle.infra.attic import Attic
+from treadle.infra.orchestrator import connected, flow_context, server
+from treadle.infra.tables import connect
+from treadle.infra.tracking import client, quiet
+from treadle.tasks import bundle
+from treadle.tasks import config as config_
+from treadle.tasks.errors import BundleError, Conflict, DataError
+from treadle.tasks.search import Trial
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from infra.stores import Stores
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
+    from treadle.tasks.config import PipelineConfig
 
 NAME = "parcels"
 KEPT = Path(__file__).parents[1] / "formats" / "1.tar.xz"
@@ -237,7 +237,7 @@ def test_what_became_champion_in_between_is_not_cleared_away_and_the_other_way_r
 @pytest.mark.slow
 def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Settings, PipelineConfig]) -> None:
     settings, _ = old
-    command = [sys.executable, "-m", "flows.cli", "maintain", "--json"]
+    command = [sys.executable, "-m", "treadle.flows.cli", "maintain", "--json"]
     with turns.take(settings, NAME, "ingest", print):
         process = subprocess.Popen(
             command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -255,7 +255,7 @@ def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Setti
 @pytest.mark.parametrize("words", [["maintain"], ["backup", "../copy"]], ids=["maintain", "backup"])
 def test_a_backup_and_maintain_wait_for_one_another(old: tuple[Settings, PipelineConfig], words: list[str]) -> None:
     settings, _ = old
-    command = [sys.executable, "-m", "flows.cli", *words, "--json"]
+    command = [sys.executable, "-m", "treadle.flows.cli", *words, "--json"]
     with turns.take(settings, NAME, "maintain", print):
         process = subprocess.Popen(
             command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -294,7 +294,7 @@ def test_a_kill_at_any_point_is_made_good_by_the_next(
 ) -> None:
     settings, config = old
     killed = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "maintain"],
+        [sys.executable, "-m", "treadle.flows.cli", "maintain"],
         cwd=settings.home,
         env={**os.environ, "TREADLE_FAILPOINT": place},
         capture_output=True,

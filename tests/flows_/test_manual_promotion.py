@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import models, promote, train
-from flows.cli import show
-from flows.cli.screen import Screen
-from infra import stores
-from infra.ledger import VersionRecord
-from tasks import config as config_
-from tasks.errors import UsageError
 from tests.projects import project, tumours
+from treadle.flows import models, promote, train
+from treadle.flows.cli import show
+from treadle.flows.cli.screen import Screen
+from treadle.infra import stores
+from treadle.infra.ledger import VersionRecord
+from treadle.tasks import config as config_
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

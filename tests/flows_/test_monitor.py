@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from flows import ingest, monitor, promote, score, status, train
-from flows.train import NotDue
-from infra import orchestrator, stores
-from tasks.errors import NothingPromoted
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest, monitor, promote, score, status, train
+from treadle.flows.train import NotDue
+from treadle.infra import orchestrator, stores
+from treadle.tasks.errors import NothingPromoted
 
 if TYPE_CHECKING:
-    from flows.monitor import MonitorResult
-    from flows.train import TrainResult
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.flows.monitor import MonitorResult
+    from treadle.flows.train import TrainResult
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY, TARGET = "Tumour ID", "Malignant"

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import alerts, ingest, status, train
-from flows.cli import show
-from flows.cli.screen import Screen
-from flows.status import plain
-from tasks import config as config_
-from tasks.errors import ConfigError
 from tests.projects import inbox, project, tumours
 from tests.receivers import hook
+from treadle.flows import alerts, ingest, status, train
+from treadle.flows.cli import show
+from treadle.flows.cli.screen import Screen
+from treadle.flows.status import plain
+from treadle.tasks import config as config_
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Place = tuple[Settings, PipelineConfig]
 
@@ -104,7 +104,7 @@ def test_a_verdict_points_to_the_training_that_was_judged(place: Place) -> None:
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_that_the_server_does_not_know_is_no_link(place: Place) -> None:
-    from infra import stores
+    from treadle.infra import stores
 
     settings, config = place
     taken(place, "june", bad=1)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import ingest, score, train
-from tasks.errors import NothingPromoted, TargetError
 from tests.projects import inbox, project, tumours
+from treadle.flows import ingest, score, train
+from treadle.tasks.errors import NothingPromoted, TargetError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from infra import orchestrator
-from infra import settings as settings_
-from infra.settings import child_environment
 from tests.flows_.test_prefect_file import completed
 from tests.infra_.test_image import INFRA, Service, compose
 from tests.postgres import PASSWORD, USER, cluster
 from tests.projects import inbox, project, tumours
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
+from treadle.infra.settings import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ PROGRAMS = Path(sys.executable).parent
 def treadle(home: Path, *arguments: str, **told: str) -> Any:
     """A command in the home, as JSON."""
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "flows.cli", *arguments, "--json"],
+        [sys.executable, "-P", "-m", "treadle.flows.cli", *arguments, "--json"],
         cwd=home,
         env=child_environment({"TREADLE_HOME": str(home), **told}),
         capture_output=True,
@@ -117,7 +117,7 @@ def test_from_the_first_file_to_scores_by_up_with_nothing_in_sqlite(home: Path, 
 
 def test_a_database_that_stops_while_training_is_one_line_and_the_same_command_goes_on(home: Path) -> None:
     ready(home)
-    command = [sys.executable, "-P", "-m", "flows.cli", "train", "--trials", "30", "--budget", "600"]
+    command = [sys.executable, "-P", "-m", "treadle.flows.cli", "train", "--trials", "30", "--budget", "600"]
     with cluster() as own:
         names = ("TREADLE_TRACKING_URI", "TREADLE_LEDGER_URL", "TREADLE_TUNING_URL")
         told = {name: own.database() for name in names}

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.states import Cancelled, Completed, Failed, Running
 
-from flows import deployments, owed
-from flows.owed import CHAIN, Owed
-from infra import settings as settings_
-from infra import stores
-from infra.ledger import BatchRecord
-from infra.orchestrator import connected, flow_context
-from infra.orchestrator.runs import SLOT_LOST, Runs
+from treadle.flows import deployments, owed
+from treadle.flows.owed import CHAIN, Owed
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.infra.ledger import BatchRecord
+from treadle.infra.orchestrator import connected, flow_context
+from treadle.infra.orchestrator.runs import SLOT_LOST, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prefect.client.schemas.objects import State
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 NAME = "shop"
 
@@ -61,7 +61,7 @@ def look(settings: Settings, looking: Owed, times: int = 3) -> list[str]:
 
 
 def waiting(settings: Settings, work: str) -> list[dict[str, object]]:
-    from flows.deployments.runs import _waiting
+    from treadle.flows.deployments.runs import _waiting
 
     with flow_context(settings), connected() as client:
         deployment = client.read_deployment_by_name(f"{work}/{NAME}")
@@ -70,7 +70,7 @@ def waiting(settings: Settings, work: str) -> list[dict[str, object]]:
 
 def end(settings: Settings, work: str, state: State) -> None:
     """What waits of this work is done, so."""
-    from flows.deployments.runs import _waiting
+    from treadle.flows.deployments.runs import _waiting
 
     with flow_context(settings), connected() as client:
         for run in _waiting(client, client.read_deployment_by_name(f"{work}/{NAME}").id):

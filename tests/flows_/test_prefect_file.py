@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import carried, prefect_file
-from infra import settings as settings_
-from infra import stores
-from infra.settings import child_environment
-from infra.supervisor import process as supervised
-from tasks.errors import ConfigError, UsageError
 from tests.mlflow_server import serving
 from tests.postgres import PASSWORD
 from tests.projects import project, tumours
+from treadle.flows import carried, prefect_file
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.infra.settings import child_environment
+from treadle.infra.supervisor import process as supervised
+from treadle.tasks.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ POOL = "somebodys-pool"
 
 
 def test_the_files_for_prefects_commands_are_current() -> None:
-    told = "python -m flows.prefect_file > infra/prefect.yaml, and with `automations` > infra/automations.yaml"
+    told = "python -m treadle.flows.prefect_file > infra/prefect.yaml, and with `automations` > infra/automations.yaml"
     assert (INFRA / "prefect.yaml").read_text() == prefect_file.text(), told
     assert (INFRA / "automations.yaml").read_text() == prefect_file.automations(), told
 

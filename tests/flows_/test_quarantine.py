@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from flows import quarantine
-from flows.ingest.labels import take_labels
-from flows.ingest.rows import take_in
-from flows.ingest.waiting import look
-from infra import failpoint, stores
-from infra import settings as settings_
-from tasks import config as config_
-from tasks.errors import UsageError
 from tests.projects import inbox, project, tumours
+from treadle.flows import quarantine
+from treadle.flows.ingest.labels import take_labels
+from treadle.flows.ingest.rows import take_in
+from treadle.flows.ingest.waiting import look
+from treadle.infra import failpoint, stores
+from treadle.infra import settings as settings_
+from treadle.tasks import config as config_
+from treadle.tasks.errors import UsageError
 
 COLUMNS = ["Tumour ID", "mean radius", "mean texture", "mean area", "Malignant"]
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from flows.ingest import BatchResult, LabelBatch
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.flows.ingest import BatchResult, LabelBatch
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Project = tuple[Settings, PipelineConfig]
 

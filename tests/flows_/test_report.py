@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows import report
-from infra import settings as settings_
-from infra import stores as stores_
-from infra.ledger import VersionRecord
-from tasks.config import PipelineConfig
-from tasks.errors import DataError, UsageError
+from treadle.flows import report
+from treadle.infra import settings as settings_
+from treadle.infra import stores as stores_
+from treadle.infra.ledger import VersionRecord
+from treadle.tasks.config import PipelineConfig
+from treadle.tasks.errors import DataError, UsageError
 
 CONFIG = PipelineConfig.model_validate(
     {"name": "orders", "data": {"source": "orders.csv", "target": "paid", "task": "binary"}}

@@ -9,10 +9,10 @@ import pytest
 from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Running
 
-from flows import deployments, resumed
-from infra import orchestrator
-from infra.orchestrator import connected, flow_context
-from infra.orchestrator.runs import Runs
+from treadle.flows import deployments, resumed
+from treadle.infra import orchestrator
+from treadle.infra.orchestrator import connected, flow_context
+from treadle.infra.orchestrator.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 @pytest.fixture

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import models, promote, rollback
-from infra import stores
-from infra.ledger import Promotion
-from tasks.errors import BundleError, NothingPromoted, UsageError
 from tests.projects import project, tumours
+from treadle.flows import models, promote, rollback
+from treadle.infra import stores
+from treadle.infra.ledger import Promotion
+from treadle.tasks.errors import BundleError, NothingPromoted, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -114,8 +114,8 @@ def test_there_is_nothing_to_step_back_from_without_a_champion(home: Path) -> No
 
 
 def test_a_bundle_without_its_certificate_takes_no_chair(clinic: Clinic) -> None:
-    from tasks import bundle
-    from tasks.bundle.manifest import publish, verified
+    from treadle.tasks import bundle
+    from treadle.tasks.bundle.manifest import publish, verified
 
     settings, config = clinic
     opened = stores.open(settings, "clinic")

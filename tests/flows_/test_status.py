@@ -8,15 +8,15 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from flows import deployments, ingest, models, quarantine, status
-from infra import orchestrator, stores
 from tests.projects import inbox, tumours
+from treadle.flows import deployments, ingest, models, quarantine, status
+from treadle.infra import orchestrator, stores
 
 if TYPE_CHECKING:
     import pytest
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -42,7 +42,7 @@ def test_a_home_at_rest_needs_nothing_and_nothing_is_started(clinic: Clinic) -> 
 def test_it_imports_nothing_that_takes_seconds(clinic: Clinic) -> None:
     settings, _ = clinic
     code = (
-        "import sys; from pathlib import Path; from flows import status; from infra import settings; "
+        "import sys; from pathlib import Path; from treadle.flows import status; from treadle.infra import settings; "
         f"status.run(settings.at(Path({str(settings.home)!r}))); print(*{HEAVY!r} & sys.modules.keys())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_obeyed_is_told_once_also_where_it_was_deployed() 
 
 
 def test_a_server_that_is_away_is_said(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
-    from infra import settings as settings_
+    from treadle.infra import settings as settings_
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     result = status.run(settings_.at(clinic[0].home))

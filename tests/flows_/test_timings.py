@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import timings
 from tests.projects import project, tumours
+from treadle.flows import timings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = """
 import json, time
-from flows import timings
+from treadle.flows import timings
 timings.start()
 
 @timings.part("tune")
@@ -53,7 +53,7 @@ def test_nothing_is_measured_unasked() -> None:
 
 def test_train_tells_where_its_time_went(home: Path, prefect_server: str) -> None:
     project(home, tumours()[:200], "Malignant")
-    command = [sys.executable, "-m", "flows.cli", "train", "--trials", "1", "--timings", "--json"]
+    command = [sys.executable, "-m", "treadle.flows.cli", "train", "--trials", "1", "--timings", "--json"]
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
     told = json.loads(done.stdout)["timings"]
     assert list(told) == list(timings.PARTS)

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import deployments
-from infra import orchestrator, supervisor
-from infra import settings as settings_
-from infra.orchestrator.api import ask
-from infra.supervisor import process, scratch
 from tests.projects import inbox, prefect_database, tumours
+from treadle.flows import deployments
+from treadle.infra import orchestrator, supervisor
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator.api import ask
+from treadle.infra.supervisor import process, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -52,7 +52,7 @@ def until(holds: Callable[[], Any], seconds: float = 90.0) -> float:
 def treadle(home: Path, *arguments: str) -> dict[str, Any]:
     """A command in the home, as JSON."""
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "flows.cli", *arguments, "--json"],
+        [sys.executable, "-P", "-m", "treadle.flows.cli", *arguments, "--json"],
         cwd=home,
         env={**os.environ, "TREADLE_HOME": str(home)},
         capture_output=True,

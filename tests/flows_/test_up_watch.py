@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.client.schemas.actions import WorkPoolUpdate
 
-from flows import deployments, events, up
-from flows.deployments.runs import _waiting
-from flows.up import _Troubles
-from infra import supervisor
-from infra.orchestrator import api, connected, flow_context
-from infra.orchestrator.server import POOL
-from tasks.errors import ServiceError
 from tests.receivers import hook
 from tests.worker import eventually
+from treadle.flows import deployments, events, up
+from treadle.flows.deployments.runs import _waiting
+from treadle.flows.up import _Troubles
+from treadle.infra import supervisor
+from treadle.infra.orchestrator import api, connected, flow_context
+from treadle.infra.orchestrator.server import POOL
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 
 def test_what_is_wrong_is_said_once_until_it_is_well_and_up_goes_on() -> None:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from typer.main import get_command
 
-from flows import ways_out
-from flows.cli.app import app
 from tests.projects import inbox, tumours
+from treadle.flows import ways_out
+from treadle.flows.cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -142,7 +142,7 @@ def test_a_next_step_without_a_pipeline_is_a_command_that_takes_none() -> None:
 
 
 def treadle(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "flows.cli", *words]
+    command = [sys.executable, "-P", "-m", "treadle.flows.cli", *words]
     return subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
 
 

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import alerts, models, monitor, promote, score, status
-from flows.cli import show
-from flows.cli.screen import Screen
-from flows.cli.show.status import _realised as realised
-from flows.status.standing import Champion
-from infra import outbox, stores, supervisor
-from infra.ledger import VersionRecord
-from infra.supervisor import process
-from tasks import config as config_
-from tasks.errors import NothingPromoted, UsageError
 from tests.projects import inbox, project, tumours
+from treadle.flows import alerts, models, monitor, promote, score, status
+from treadle.flows.cli import show
+from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.show.status import _realised as realised
+from treadle.flows.status.standing import Champion
+from treadle.infra import outbox, stores, supervisor
+from treadle.infra.ledger import VersionRecord
+from treadle.infra.supervisor import process
+from treadle.tasks import config as config_
+from treadle.tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -155,7 +155,7 @@ def test_an_up_that_was_killed_is_missed_until_it_is_told_to_end(clinic: Clinic)
     lock = supervisor.folder(settings) / "up.lock"
     assert status.run(settings).needs == ()
     code = (
-        "import os, signal, sys; from pathlib import Path; from infra import settings, supervisor; "
+        "import os, signal, sys; from pathlib import Path; from treadle.infra import settings, supervisor; "
         f"home = settings.at(Path({str(settings.home)!r}))\n"
         "with supervisor.held(supervisor.folder(home) / 'up.lock', home.home, for_life=True):\n"
         "    supervisor.ready(home, 'http://127.0.0.1:4200'); os.kill(os.getpid(), signal.SIGKILL)"
@@ -184,7 +184,7 @@ def test_a_title_is_cut_between_words(title: str, longest: int, cut: str) -> Non
 
 
 def treadle(home: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "flows.cli", *words]
+    command = [sys.executable, "-P", "-m", "treadle.flows.cli", *words]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TREADLE_", "PREFECT_"))}
     return subprocess.run(command, cwd=home, env={**kept, **extra}, capture_output=True, text=True, check=False)
 

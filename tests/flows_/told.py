@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from infra.ledger import VersionRecord
 from tests.projects import inbox, tumours
+from treadle.infra.ledger import VersionRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
-    from tasks.config import PipelineConfig
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config import PipelineConfig
 
     Place = tuple[Settings, PipelineConfig]
 

@@ -29,7 +29,7 @@ def main(number: str) -> None:
             if command == ("score",):
                 new = parcels(20, seed=2, first=2000).drop(columns="Late")
                 new.to_csv(home / "data" / "inbox" / NAME / "new.csv", index=False)
-            subprocess.run([sys.executable, "-m", "flows.cli", *command], cwd=home, check=True)
+            subprocess.run([sys.executable, "-m", "treadle.flows.cli", *command], cwd=home, check=True)
         with tarfile.open(Path(__file__).with_name(f"{number}.tar.xz"), "w:xz") as tar:
             tar.add(home.parent / "backup", "backup")
 

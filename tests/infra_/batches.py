@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from infra.tables import connect
+from treadle.infra.tables import connect
 
 if TYPE_CHECKING:
-    from infra.tables import Tables
+    from treadle.infra.tables import Tables
 
 NOON = datetime(2013, 9, 1, 12, tzinfo=UTC)
 

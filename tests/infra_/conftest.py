@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from infra.tables import Tables
+from treadle.infra.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

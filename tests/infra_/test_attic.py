@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from infra import settings as settings_
-from infra import stores
-from infra.attic import Attic
-from infra.tracking import client, quiet
-from tasks import bundle
-from tasks.search import Trial
 from tests import shop
 from tests.mlflow_server import STORES, stored
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.infra.attic import Attic
+from treadle.infra.tracking import client, quiet
+from treadle.tasks import bundle
+from treadle.tasks.search import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infra.attic import Kept
-    from infra.settings import Settings
-    from infra.stores import Stores
+    from treadle.infra.attic import Kept
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
 
 
 NAMES = (f"shop{number}" for number in count())

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra import database, settings
-from tasks.errors import UsageError
+from treadle.infra import database, settings
+from treadle.tasks.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from infra.entrance import HERE, Guard, bound, listeners
 from tests.addresses import other_addresses, reached
+from treadle.infra.entrance import HERE, Guard, bound, listeners
 
 if TYPE_CHECKING:
     import socket

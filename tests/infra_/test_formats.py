@@ -14,16 +14,16 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from flows import backup, score
-from infra import settings as settings_
-from infra import stores
-from infra.ledger import Ledger
-from tasks import bundle
-from tasks import config as config_
-from tasks.errors import NewerFormat
+from treadle.flows import backup, score
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.infra.ledger import Ledger
+from treadle.tasks import bundle
+from treadle.tasks import config as config_
+from treadle.tasks.errors import NewerFormat
 
 if TYPE_CHECKING:
-    from infra.stores import Stores
+    from treadle.infra.stores import Stores
 
 KEPT = sorted((Path(__file__).parents[1] / "formats").glob("*.tar.xz"))
 NAME = "parcels"

@@ -13,14 +13,14 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from infra import settings as settings_
-from infra.orchestrator import server
 from tests.projects import prefect_database
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 COMPOSE = Path(__file__).parents[2] / "infra" / "compose.yaml"
 START_SECONDS = 120.0

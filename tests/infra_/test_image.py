@@ -15,8 +15,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra import settings as settings_
-from infra.settings import Settings, child_environment
+from treadle.infra import settings as settings_
+from treadle.infra.settings import Settings, child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,7 @@ def context(folder: Path) -> None:
     for name in listed.splitlines():
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+            shutil.copyfile(ROOT / name, folder / name, follow_symlinks=False)
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def take(seen: Path, name: str, target: Path) -> None:
     assert found, name
     for path in found:
         if path.is_dir():
-            shutil.copytree(path, target, dirs_exist_ok=True)
+            shutil.copytree(path, target, symlinks=True, dirs_exist_ok=True)
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / path.name)

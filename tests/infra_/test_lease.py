@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import lease
-from infra.ledger import Ledger
-from tasks.errors import Fenced
 from tests import postgres
+from treadle.infra import lease
+from treadle.infra.ledger import Ledger
+from treadle.tasks.errors import Fenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOLDER = """
 import sys, time
-from infra import lease
-from infra.ledger import Ledger
+from treadle.infra import lease
+from treadle.infra.ledger import Ledger
 lease.BEAT_SECONDS = 0.1
 with lease.hold(Ledger(sys.argv[1]), "shop", "train", "somebody", print) as token:
     print(token, flush=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import database
-from infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord, retirements
-from tasks.alerts import Case, News
-from tasks.errors import Conflict, ServiceError, TreadleError
 from tests import postgres
+from treadle.infra import database
+from treadle.infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord, retirements
+from treadle.tasks.alerts import Case, News
+from treadle.tasks.errors import Conflict, ServiceError, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

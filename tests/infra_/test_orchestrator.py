@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from infra import orchestrator
-from infra import settings as settings_
-from infra.orchestrator import server
-from tasks.errors import DataError, ServiceError
 from tests.infra_.flow_runs import runs
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import server
+from treadle.tasks.errors import DataError, ServiceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 DEADLINE_SECONDS = 60.0
 
@@ -210,7 +210,7 @@ PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from infra import orchestrator, settings
+from treadle.infra import orchestrator, settings
 home = settings.at(Path(sys.argv[1]))
 orchestrator.prepare(home)
 from prefect import flow, task

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import orchestrator
-from infra import settings as settings_
-from infra.orchestrator import server
-from tasks.errors import HomeError, TreadleError
 from tests.infra_.flow_runs import runs
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import server
+from treadle.tasks.errors import HomeError, TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 DEADLINE_SECONDS = 60.0
 
@@ -146,7 +146,7 @@ class TestOwnServer:
         lock.parent.mkdir(parents=True)
         born = "import fcntl, os, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
         named = "; print('held', flush=True); time.sleep(0.5); f.write(str(os.getpid())); f.flush(); time.sleep(60)"
-        ending = "import sys; from pathlib import Path; from infra import orchestrator, settings"
+        ending = "import sys; from pathlib import Path; from treadle.infra import orchestrator, settings"
         ending += "; print(orchestrator.down(settings.at(Path(sys.argv[1]))))"
         with subprocess.Popen([sys.executable, "-c", born + named, lock], stdout=subprocess.PIPE, text=True) as newborn:
             assert newborn.stdout is not None

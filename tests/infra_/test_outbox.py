@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra import outbox
-from tasks.errors import UsageError
+from treadle.infra import outbox
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from infra.tables import Tables
-from infra.tables.outcomes import Group, labelled, opened
-from tasks import performance
+from treadle.infra.tables import Tables
+from treadle.infra.tables.outcomes import Group, labelled, opened
+from treadle.tasks import performance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

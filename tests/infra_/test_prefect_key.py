@@ -15,11 +15,11 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flows.status import servers
-from infra import settings as settings_
-from infra.orchestrator import connected, flow_context
-from infra.orchestrator.api import ask, with_login
-from tasks.errors import ServiceError
+from treadle.flows.status import servers
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import connected, flow_context
+from treadle.infra.orchestrator.api import ask, with_login
+from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

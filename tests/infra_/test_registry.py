@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from infra import stores
-from infra.ledger import VersionRecord
-from infra.tracking import client, quiet
-from tasks import bundle, parity
-from tasks.errors import BundleError, ServiceError
 from tests import shop
 from tests.infra_.test_ledger import VERSION
 from tests.mlflow_server import STORES, stored
+from treadle.infra import stores
+from treadle.infra.ledger import VersionRecord
+from treadle.infra.tracking import client, quiet
+from treadle.tasks import bundle, parity
+from treadle.tasks.errors import BundleError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.stores import Stores
+    from treadle.infra.stores import Stores
 
 
 @pytest.fixture(scope="module", params=STORES)

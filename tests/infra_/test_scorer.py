@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import bundle, parity
 from tests import shop
+from treadle.tasks import bundle, parity
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
-    from infra.scorer import Scorer
+    from treadle.infra.scorer import Scorer
 
 SCORER = Path(__file__).parents[2] / "infra" / "scorer.py"
 NEW_ROWS = 300

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks import features
-from tasks.dataset import Column, Schema
 from tests import shop
+from treadle.tasks import features
+from treadle.tasks.dataset import Column, Schema
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
-    from infra.scorer import Reader
+    from treadle.infra.scorer import Reader
 
 KNOWN_TEXTS = [
     *("", " ", "?", " NA", "-999", "-999.0", "true", "FALSE", " True ", "T", "1", "0", "1.0", "+3", "3.5", "1e3"),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
-from tasks.errors import ConfigError, HomeError, UsageError
+from treadle.infra import settings as settings_
+from treadle.tasks.errors import ConfigError, HomeError, UsageError
 
 POSTGRES = "postgresql+asyncpg://me:hunter2@host/db"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import sources
-from tasks.errors import DataError, UsageError
+from treadle.infra import sources
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

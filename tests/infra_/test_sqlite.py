@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import sqlite
+from treadle.infra import sqlite
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -59,7 +59,7 @@ def test_a_kill_in_the_middle_leaves_no_database_and_the_next_start_makes_it_who
     script = f"""
         import os, signal, sqlite3
         from pathlib import Path
-        from infra import sqlite
+        from treadle.infra import sqlite
         def dying(aside):
             con = sqlite3.connect(aside)
             con.execute("CREATE TABLE half (x)")

@@ -8,10 +8,10 @@ import optuna
 import pyarrow as pa
 import pytest
 
-from infra import settings as settings_
-from infra import stores
-from tasks.errors import TreadleError
 from tests import postgres
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.tasks.errors import TreadleError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def test_the_ledger_and_tables_are_asked_without_mlflow_optuna_or_prefect(home: 
     script = f"""
 import sys
 from pathlib import Path
-from infra import settings, stores
+from treadle.infra import settings, stores
 opened = stores.open(settings.at(Path({str(home)!r})), "shop")
 opened.ledger.versions("shop"), opened.ledger.history("shop"), opened.data_version()
 heavy = {{"mlflow", "optuna", "prefect", "pandas", "xgboost"}} & set(sys.modules)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
-from infra import supervisor
-from infra.supervisor import keep, process, scratch
+from treadle.infra import settings as settings_
+from treadle.infra import supervisor
+from treadle.infra.supervisor import keep, process, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HOLD = """
 import signal, sys, time
 from pathlib import Path
-from infra.supervisor import process
+from treadle.infra.supervisor import process
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with process.held(Path(sys.argv[1]), Path("/somewhere")) as ours:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.tables import Tables
-from tasks.dataset import quote
-from tasks.errors import ConfigError, DataError, ServiceError, UsageError
 from tests.infra_.batches import NOON, ask, keys_of, predictions, put, rows
+from treadle.infra.tables import Tables
+from treadle.tasks.dataset import quote
+from treadle.tasks.errors import ConfigError, DataError, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from infra.tables import connect
+from treadle.infra.tables import connect
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def test_scratch_folders_of_the_dead_go_whenever_they_died_and_those_of_the_livi
 def test_a_scratch_database_goes_with_its_block_and_with_its_dead_owner(tmp_path: Path) -> None:
     script = f"""
         import os, signal
-        from infra.tables import connect
+        from treadle.infra.tables import connect
         from pathlib import Path
         with connect(Path({str(tmp_path)!r})) as con:
             con.execute("CREATE TABLE t AS SELECT * FROM range(1000)")

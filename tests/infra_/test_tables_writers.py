@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from infra.tables import Tables
 from tests.infra_.batches import keys_of, put
+from treadle.infra.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_a_kill_in_the_middle_of_an_overwrite_leaves_the_old_rows(tables: Tables
     put(tables, "a", [1, 2])
     script = f"""
         import os, signal, pyarrow as pa
-        from infra.tables import Tables
+        from treadle.infra.tables import Tables
         from pathlib import Path
         from tests.infra_.batches import rows
 

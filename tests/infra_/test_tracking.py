@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra import settings as settings_
-from infra.tracking import Tracking, client, quiet
-from tasks.errors import ServiceError
-from tasks.search import Trial
 from tests.mlflow_server import PASSWORD, STORES, USER, serving, stored
+from treadle.infra import settings as settings_
+from treadle.infra.tracking import Tracking, client, quiet
+from treadle.tasks.errors import ServiceError
+from treadle.tasks.search import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.settings import Settings
     from tests.postgres import Cluster
+    from treadle.infra.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -203,8 +203,8 @@ def in_a_process_of_its_own(script: str, *flags: str) -> subprocess.CompletedPro
 
 OPEN = """
     from pathlib import Path
-    from infra import settings
-    from infra.tracking import Tracking
+    from treadle.infra import settings
+    from treadle.infra.tracking import Tracking
     Tracking(settings.at(Path({home!r})), "shop").open_run("key", "x", {{}})
 """
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from infra.tables import Tables, upkeep
 from tests import aged
 from tests.infra_.batches import keys_of, put
+from treadle.infra.tables import Tables, upkeep
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from infra.tables.upkeep import Spare
+    from treadle.infra.tables.upkeep import Spare
 
 
 def corrected(tables: Tables, times: int) -> None:

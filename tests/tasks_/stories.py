@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks import metrics
-from tasks.booster import Curve
-from tasks.gate import SliceVerdict, Verdict
-from tasks.report import Story
-from tasks.search import Trial
+from treadle.tasks import metrics
+from treadle.tasks.booster import Curve
+from treadle.tasks.gate import SliceVerdict, Verdict
+from treadle.tasks.report import Story
+from treadle.tasks.search import Trial
 
 
 def verdict(metric: str, rows: int, decision: str = "PROMOTE", slices: tuple[SliceVerdict, ...] = ()) -> Verdict:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import config
-from tasks.alerts import KINDS, AlertsSpec, Case, news
-from tasks.errors import ConfigError
+from treadle.tasks import config
+from treadle.tasks.alerts import KINDS, AlertsSpec, Case, news
+from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

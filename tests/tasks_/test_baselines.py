@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
-from tasks import baselines
-from tasks.booster import Part
+from treadle.tasks import baselines
+from treadle.tasks.booster import Part
 
 KINDS = {"a": "number", "b": "number", "shop": "code", "zip": "code"}
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks import booster, metrics
-from tasks.booster import Part
-from tasks.errors import ConfigError
+from treadle.tasks import booster, metrics
+from treadle.tasks.booster import Part
+from treadle.tasks.errors import ConfigError
 
 NAMES = ("age", "income", "noise")
 

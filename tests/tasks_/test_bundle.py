@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import bundle
-from tasks.bundle.golden_rows import _thresholds, spread
-from tasks.errors import BundleError, DataError
 from tests import shop
+from treadle.tasks import bundle
+from treadle.tasks.bundle.golden_rows import _thresholds, spread
+from treadle.tasks.errors import BundleError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,7 +185,7 @@ def test_values_at_a_threshold_and_next_to_it_really_part(folder):
 
 
 def test_the_reference_is_training_rows_and_not_too_many(tmp_path, monkeypatch):
-    from tasks.bundle import artifact
+    from treadle.tasks.bundle import artifact
 
     monkeypatch.setattr(artifact, "REFERENCE_ROWS", 30)
     model, table = shop.model("regression"), shop.labelled("regression", 100)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import config
-from tasks.errors import ConfigError
+from treadle.tasks import config
+from treadle.tasks.errors import ConfigError
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 LEAST = """name = "sales"
@@ -127,7 +127,7 @@ def test_any_text_is_a_config_or_a_config_error(tmp_path_factory: pytest.TempPat
 
 def test_the_json_schema_is_current() -> None:
     written = (PIPELINES / "pipeline.schema.json").read_text()
-    assert written == config.schema_text(), "renew it: python -m tasks.config > pipelines/pipeline.schema.json"
+    assert written == config.schema_text(), "renew it: python -m treadle.tasks.config > pipelines/pipeline.schema.json"
 
 
 def test_the_json_schema_describes_every_key_and_refuses_others() -> None:

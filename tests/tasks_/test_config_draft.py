@@ -10,11 +10,11 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.config import MISSING, PipelineConfig
-from tasks.config_draft import draft, value
-from tasks.dataset.infer import Wanted
-from tasks.dataset.kinds import ALWAYS_MISSING, STRAYS
 from tests.customers import customers, look, rides, visits
+from treadle.tasks.config import MISSING, PipelineConfig
+from treadle.tasks.config_draft import draft, value
+from treadle.tasks.dataset.infer import Wanted
+from treadle.tasks.dataset.kinds import ALWAYS_MISSING, STRAYS
 
 
 def written(frame: pd.DataFrame, target: str, table: str = "table.csv") -> tuple[str, PipelineConfig]:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.dataset import names
-from tasks.dataset.infer import Proposal, Wanted
-from tasks.errors import TargetError, UsageError
 from tests.customers import customers, look, rides, visits
+from treadle.tasks.dataset import names
+from treadle.tasks.dataset.infer import Proposal, Wanted
+from treadle.tasks.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

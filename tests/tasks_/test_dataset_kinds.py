@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.config import MISSING
-from tasks.dataset.profile import Facts, profile
-from tasks.dataset.typing import cast
 from tests.customers import table
+from treadle.tasks.config import MISSING
+from treadle.tasks.dataset.profile import Facts, profile
+from treadle.tasks.dataset.typing import cast
 
 TEXTS = [
     (["1", "2", " 3 ", "?"], "integer", ""),

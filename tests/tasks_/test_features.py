@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import features
-from tasks.dataset import Column, Schema
-from tasks.errors import DataError, TargetError
+from treadle.tasks import features
+from treadle.tasks.dataset import Column, Schema
+from treadle.tasks.errors import DataError, TargetError
 
 ZONE = "America/New_York"
 

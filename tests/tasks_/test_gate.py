@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks import gate
-from tasks.gate import GateSpec, Judged
-from tasks.leakage import Leak
+from treadle.tasks import gate
+from treadle.tasks.gate import GateSpec, Judged
+from treadle.tasks.leakage import Leak
 
 SPEC = GateSpec()
 

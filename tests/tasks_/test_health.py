@@ -3,8 +3,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from tasks import features, health
-from tasks.dataset import Column, Schema
+from treadle.tasks import features, health
+from treadle.tasks.dataset import Column, Schema
 
 SCHEMA = Schema(
     columns=(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tasks.dataset import SplitSpec, split
-from tasks.dataset.judging import Fitted, alike, judging, sketch
-from tasks.errors import DataError, TargetError
+from treadle.tasks.dataset import SplitSpec, split
+from treadle.tasks.dataset.judging import Fitted, alike, judging, sketch
+from treadle.tasks.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks import leakage
-from tasks.booster import Part
+from treadle.tasks import leakage
+from treadle.tasks.booster import Part
 
 NAMES = {"age": [0], "income": [1], "branch": [2], "date": [3, 4]}
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from tasks import metrics
+from treadle.tasks import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,13 +5,13 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from tasks import metrics
-from tasks.health import BatchShares, ColumnShares
-from tasks.performance import BatchOutcome, Bounds, Realised, VersionOutcome, WindowOutcome
-from tasks.report import monitor
-from tasks.retrain import Finding, Reason
 from tests.tasks_.stories import draw
 from tests.tasks_.test_report import NASTY, Page
+from treadle.tasks import metrics
+from treadle.tasks.health import BatchShares, ColumnShares
+from treadle.tasks.performance import BatchOutcome, Bounds, Realised, VersionOutcome, WindowOutcome
+from treadle.tasks.report import monitor
+from treadle.tasks.retrain import Finding, Reason
 
 SENTENCE = "2,500 new labelled rows since version 1 was trained, 41.7% of the 6,000 before (due from 20% on)"
 

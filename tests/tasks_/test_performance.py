@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, r2_score, root_mean_squared_error
 
-from tasks import metrics, performance
 from tests.tasks_.stories import draw
+from treadle.tasks import metrics, performance
 
 BINARY = ("no", "yes")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import postprocess
-from tasks.errors import TargetError
-from tasks.postprocess import Post
+from treadle.tasks import postprocess
+from treadle.tasks.errors import TargetError
+from treadle.tasks.postprocess import Post
 
 BINARY = {
     "yes is positive": (["yes", "no"], None, ("no", "yes")),

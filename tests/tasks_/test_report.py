@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import metrics, report
-from tasks.booster import Curve
-from tasks.gate import SliceVerdict
-from tasks.leakage import Leak
-from tasks.report import binary, drawing, page, slices, words
-from tasks.report import trials as tried
 from tests.tasks_.stories import story, trials, verdict
+from treadle.tasks import metrics, report
+from treadle.tasks.booster import Curve
+from treadle.tasks.gate import SliceVerdict
+from treadle.tasks.leakage import Leak
+from treadle.tasks.report import binary, drawing, page, slices, words
+from treadle.tasks.report import trials as tried
 
 TASKS = ("binary", "multiclass", "regression")
 JUDGED = {

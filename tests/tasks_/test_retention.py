@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.retention import RetentionSpec, Run, Standing, runs, unfinished
+from treadle.tasks.retention import RetentionSpec, Run, Standing, runs, unfinished
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SPEC = RetentionSpec(days=90, versions=2, spare_days=7)

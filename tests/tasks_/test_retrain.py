@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.performance import Bounds, Realised
-from tasks.retrain import RetrainSpec, State, due, findings
+from treadle.tasks.performance import Bounds, Realised
+from treadle.tasks.retrain import RetrainSpec, State, due, findings
 
 SILENT = RetrainSpec(on_new_share=None, on_performance=False)
 HOLDOUT = Bounds(value=0.80, lower=0.78, upper=0.82)

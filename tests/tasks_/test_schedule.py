@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks import schedule
+from treadle.tasks import schedule
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.dataset import Column, Schema, literal, nearest, quote
-from tasks.errors import DataError
+from treadle.tasks.dataset import Column, Schema, literal, nearest, quote
+from treadle.tasks.errors import DataError
 
 FLIGHTS = Schema(
     columns=(

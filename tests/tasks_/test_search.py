@@ -11,11 +11,11 @@ import numpy as np
 import optuna
 import pytest
 
-from tasks import metrics, search
-from tasks.booster import Part
-from tasks.search import Found, Trial, TuneSpec
-from tasks.search.course import CROSS_VALIDATED, lay_out
-from tasks.search.space import FLOORS, LARGE, NAMES, SMALL, floor, portfolio, ranges
+from treadle.tasks import metrics, search
+from treadle.tasks.booster import Part
+from treadle.tasks.search import Found, Trial, TuneSpec
+from treadle.tasks.search.course import CROSS_VALIDATED, lay_out
+from treadle.tasks.search.space import FLOORS, LARGE, NAMES, SMALL, floor, portfolio, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable

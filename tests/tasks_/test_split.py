@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.dataset.split import Parts, SplitSpec, canonical, split
-from tasks.errors import DataError, TargetError
+from treadle.tasks.dataset.split import Parts, SplitSpec, canonical, split
+from treadle.tasks.errors import DataError, TargetError
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 

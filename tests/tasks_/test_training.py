@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks import booster, features, postprocess, training
-from tasks.config import PipelineConfig
-from tasks.errors import TargetError
-from tasks.search import Found
 from tests import shop
+from treadle.tasks import booster, features, postprocess, training
+from treadle.tasks.config import PipelineConfig
+from treadle.tasks.errors import TargetError
+from treadle.tasks.search import Found
 
 FOUND = Found({"max_depth": 3, "learning_rate": 0.3}, rounds=12, value=0.8, trials=(), resumed=0, seconds=1.0)
 

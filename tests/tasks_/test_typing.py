@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.dataset import Column, Kind, RawTable, Schema
-from tasks.dataset.typing import cast, typed_relation
+from treadle.tasks.dataset import Column, Kind, RawTable, Schema
+from treadle.tasks.dataset.typing import cast, typed_relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.options import Json, Pipeline, examples
-from flows.cli.pages import Page
-from flows.cli.place import opened
-from flows.cli.session import carry_out
+from treadle.flows.cli.options import Json, Pipeline, examples
+from treadle.flows.cli.pages import Page
+from treadle.flows.cli.place import opened
+from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from flows.check import CheckResult
-    from flows.demo import DemoResult
-    from flows.init import InitResult
+    from treadle.flows.check import CheckResult
+    from treadle.flows.demo import DemoResult
+    from treadle.flows.init import InitResult
 
 GROUP = "Begin"
 
@@ -40,10 +40,10 @@ def demo(
 
     It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> DemoResult:
-        from flows import demo
+        from treadle.flows import demo
 
         # The commands that the demo runs are part of its output; under --json they must leave stdout alone.
         return demo.run(terminal.err if as_json else terminal.out, terminal.err, with_life=life)
@@ -88,11 +88,11 @@ def init(
 
     Every line says what was inferred and why. Outside any home the current folder becomes one.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> InitResult:
-        from flows import init
-        from infra.settings import here
+        from treadle.flows import init
+        from treadle.infra.settings import here
 
         return init.run(here(), data, target, name=name, time=time, key=tuple(key or ()), task=task)
 
@@ -104,10 +104,10 @@ def init(
 )
 def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
     """Say whether config, suite and data fit together."""
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> CheckResult:
-        from flows import check
+        from treadle.flows import check
 
         return check.run(*opened(pipeline))
 

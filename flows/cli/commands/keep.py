@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Pipeline, examples
-from flows.cli.pages import Page
-from flows.cli.place import opened
-from flows.cli.session import carry_out
+from treadle.flows.cli.options import Json, Pipeline, examples
+from treadle.flows.cli.pages import Page
+from treadle.flows.cli.place import opened
+from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from flows.backup import BackupResult
-    from flows.maintain import MaintainResult
+    from treadle.flows.backup import BackupResult
+    from treadle.flows.maintain import MaintainResult
 
 GROUP = "This machine"
 
@@ -35,10 +35,10 @@ def maintain(
 
     Old runs, models that never were champion, replaced files of tables: the config's [retention] says what is old.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> MaintainResult:
-        from flows import maintain
+        from treadle.flows import maintain
 
         return maintain.run(*opened(pipeline), dry_run=dry_run)
 
@@ -56,11 +56,11 @@ def backup(
 
     Every file is kept with its hash, which restore compares.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> BackupResult:
-        from flows import backup
-        from infra.settings import find
+        from treadle.flows import backup
+        from treadle.infra.settings import find
 
         return backup.run(find(), folder)
 
@@ -81,10 +81,10 @@ def restore(
 
     Every file is compared with its hash.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> BackupResult:
-        from flows import backup
+        from treadle.flows import backup
 
         return backup.restore(folder, into)
 

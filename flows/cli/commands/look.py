@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Pipeline, examples
-from flows.cli.pages import Page
-from flows.cli.place import opened
-from flows.cli.session import carry_out
+from treadle.flows.cli.options import Json, Pipeline, examples
+from treadle.flows.cli.pages import Page
+from treadle.flows.cli.place import opened
+from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from flows.models import ModelsResult
-    from flows.promote import PromoteResult
-    from flows.report import ReportResult
-    from flows.rollback import RollbackResult
-    from flows.status import StatusResult
+    from treadle.flows.models import ModelsResult
+    from treadle.flows.promote import PromoteResult
+    from treadle.flows.report import ReportResult
+    from treadle.flows.rollback import RollbackResult
+    from treadle.flows.status import StatusResult
 
 GROUP = "Look and decide"
 
@@ -32,11 +32,11 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
     Servers, the newest and the next runs, champions, quarantine, what waits; at the end what a person must do, each
     with its command. Nothing is started or changed.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> StatusResult:
-        from flows import status
-        from infra.settings import find
+        from treadle.flows import status
+        from treadle.infra.settings import find
 
         return status.run(find())
 
@@ -59,10 +59,10 @@ def models(
     as_json: Json = False,
 ) -> int:
     """List versions, verdicts and champions."""
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> ModelsResult:
-        from flows import models
+        from treadle.flows import models
 
         return models.run(*opened(pipeline), at)
 
@@ -90,10 +90,10 @@ def promote(
 
     Its bundle is verified first; the move stands in the ledger with its reason. Or decline one that waits for you.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> PromoteResult:
-        from flows import promote
+        from treadle.flows import promote
 
         return promote.run(*opened(pipeline), version, reason, decline=decline)
 
@@ -122,15 +122,15 @@ def rollback(
 
     Its bundle is checked first; where it is damaged the champion stays. The command that undoes it is printed.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> RollbackResult:
-        from flows import rollback
+        from treadle.flows import rollback
 
         return rollback.run(*opened(pipeline), to=to, reason=reason, resume=True)
 
     code = carry_out(context.obj, "rollback", verb, show.rollback, as_json=as_json, pipeline=pipeline)
-    from flows.rollback import told
+    from treadle.flows.rollback import told
 
     told(*opened(pipeline))
     return code
@@ -149,10 +149,10 @@ def report(
     as_json: Json = False,
 ) -> int:
     """Open a training run's report in the browser."""
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> ReportResult:
-        from flows import report
+        from treadle.flows import report
 
         return report.run(*opened(pipeline), run, open_browser=not no_open and not as_json)
 

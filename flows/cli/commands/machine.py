@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, examples
-from flows.cli.pages import Page
-from flows.cli.session import carry_out
+from treadle.flows.cli.options import Json, examples
+from treadle.flows.cli.pages import Page
+from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from flows.alerts import AlertsResult
-    from flows.doctor import DoctorResult
-    from flows.down import DownResult
-    from flows.up import UpResult
+    from treadle.flows.alerts import AlertsResult
+    from treadle.flows.doctor import DoctorResult
+    from treadle.flows.down import DownResult
+    from treadle.flows.up import UpResult
 
 GROUP = "This machine"
 
@@ -24,11 +24,11 @@ commands = typer.Typer()
 @commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle doctor", "treadle doctor --json"))
 def doctor(context: typer.Context, *, as_json: Json = False) -> int:
     """Check this machine and this home, and say how to mend them."""
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> DoctorResult:
-        from flows import doctor
-        from infra.settings import here
+        from treadle.flows import doctor
+        from treadle.infra.settings import here
 
         return doctor.run(here())
 
@@ -47,11 +47,11 @@ def up(
     Files that arrive are taken in and scored; what is killed is started again. Where it is up already, the
     deployments are brought up to date.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> UpResult:
-        from flows import up
-        from infra.settings import find
+        from treadle.flows import up
+        from treadle.infra.settings import find
 
         return up.run(find(), detach=detach)
 
@@ -69,11 +69,11 @@ def alerts(
 
     Only what they have not been told. `treadle up` does so by itself; let cron do it where nothing else is at work.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> AlertsResult:
-        from flows import alerts
-        from infra.settings import find
+        from treadle.flows import alerts
+        from treadle.infra.settings import find
 
         return alerts.run(find(), test=test)
 
@@ -86,11 +86,11 @@ def down(context: typer.Context, *, as_json: Json = False) -> int:
 
     Those of homes under its .treadle/ end too. The next command starts what it needs.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> DownResult:
-        from flows import down
-        from infra.settings import here
+        from treadle.flows import down
+        from treadle.infra.settings import here
 
         return down.run(here())
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Json, Pipeline, examples
-from flows.cli.pages import Front, Page
-from flows.cli.place import opened
-from flows.cli.session import carry_out
+from treadle.flows.cli.options import Json, Pipeline, examples
+from treadle.flows.cli.pages import Front, Page
+from treadle.flows.cli.place import opened
+from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from flows.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
+    from treadle.flows.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
 
 GROUP = "Look and decide"
 
@@ -39,10 +39,10 @@ def list_(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
 
     Each with its file, why it was refused, and what can be done; below them what people decided before.
     """
-    from flows.cli import show as show_
+    from treadle.flows.cli import show as show_
 
     def verb() -> ListResult:
-        from flows import quarantine
+        from treadle.flows import quarantine
 
         return quarantine.list_open(*opened(pipeline))
 
@@ -62,10 +62,10 @@ def show(
     as_json: Json = False,
 ) -> int:
     """Print refused rows, each with rule, column and value."""
-    from flows.cli import show as show_
+    from treadle.flows.cli import show as show_
 
     def verb() -> ShowResult:
-        from flows import quarantine
+        from treadle.flows import quarantine
 
         return quarantine.show(*opened(pipeline), batch, limit)
 
@@ -90,10 +90,10 @@ def release(
 
     Suite and config may have changed since they were refused. What fails again stays.
     """
-    from flows.cli import show as show_
+    from treadle.flows.cli import show as show_
 
     def verb() -> ReleaseResult:
-        from flows import quarantine
+        from treadle.flows import quarantine
 
         return quarantine.release(*opened(pipeline), batch, reason)
 
@@ -115,10 +115,10 @@ def drop(
 
     Its rows stay in the quarantine table, and are never listed again.
     """
-    from flows.cli import show as show_
+    from treadle.flows.cli import show as show_
 
     def verb() -> DropResult:
-        from flows import quarantine
+        from treadle.flows import quarantine
 
         return quarantine.drop(*opened(pipeline), batch, reason)
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.options import Json, Pipeline, examples
-from flows.cli.pages import Page
-from flows.cli.place import opened
-from flows.cli.session import carry_out
-from tasks.errors import UsageError
+from treadle.flows.cli.options import Json, Pipeline, examples
+from treadle.flows.cli.pages import Page
+from treadle.flows.cli.place import opened
+from treadle.flows.cli.session import carry_out
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from flows.ingest import IngestResult
-    from flows.monitor import MonitorResult
-    from flows.notify import NotifyResult
-    from flows.score import ScoreResult
-    from flows.train import NotDue, TrainResult
+    from treadle.flows.ingest import IngestResult
+    from treadle.flows.monitor import MonitorResult
+    from treadle.flows.notify import NotifyResult
+    from treadle.flows.score import ScoreResult
+    from treadle.flows.train import NotDue, TrainResult
 
 GROUP = "Every day"
 
@@ -50,12 +50,12 @@ def ingest(
 
     A file whose content was seen before, under whatever name, does nothing.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> IngestResult:
         if labels and not paths:
             raise UsageError("--labels says what PATH holds, and names none", "treadle ingest --labels PATH")
-        from flows import ingest
+        from treadle.flows import ingest
 
         return ingest.run(*opened(pipeline), paths or (), labels=labels)
 
@@ -94,15 +94,15 @@ def train(
 
     What waits is ingested first. Interrupted or killed, the same command goes on where it stopped.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     if timings:
-        from flows import timings as clock
+        from treadle.flows import timings as clock
 
         clock.start()
 
     def verb() -> TrainResult | NotDue:
-        from flows import train
+        from treadle.flows import train
 
         return train.run(*opened(pipeline), trials=trials, budget=budget, device=device, again=again, if_due=if_due)
 
@@ -137,14 +137,14 @@ def score(
 
     What waits is ingested, then rows without a label are scored; or one file is answered by another.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> ScoreResult:
         if (input is None) != (output is None):
             raise UsageError("--input and --output belong together", "treadle score --input FILE --output FILE")
         if input is not None and rescore:
             raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
-        from flows import score
+        from treadle.flows import score
 
         return score.run(*opened(pipeline), rescore=rescore, input=input, output=output)
 
@@ -160,10 +160,10 @@ def monitor(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = 
     What waits is ingested, predictions are compared with the labels that have come, and new batches with the rows
     that the champion learned from.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> MonitorResult:
-        from flows import monitor
+        from treadle.flows import monitor
 
         return monitor.run(*opened(pipeline))
 
@@ -176,10 +176,10 @@ def notify(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = F
 
     For upstream systems: what `treadle up` keeps at work takes it in, scores it, and trains where that is due.
     """
-    from flows.cli import show
+    from treadle.flows.cli import show
 
     def verb() -> NotifyResult:
-        from flows import notify
+        from treadle.flows import notify
 
         return notify.run(*opened(pipeline))
 

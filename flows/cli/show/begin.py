@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, duration, plural
+from treadle.flows.cli.screen import Screen, duration, plural
 
 if TYPE_CHECKING:
-    from flows.check import CheckResult
-    from flows.demo import DemoResult
-    from flows.init import InitResult
+    from treadle.flows.check import CheckResult
+    from treadle.flows.demo import DemoResult
+    from treadle.flows.init import InitResult
 
 
 def demo(result: DemoResult, screen: Screen) -> None:

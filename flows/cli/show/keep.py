@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, plural
+from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from flows.backup import BackupResult
-    from flows.maintain import MaintainResult, Part
+    from treadle.flows.backup import BackupResult
+    from treadle.flows.maintain import MaintainResult, Part
 
 
 def maintain(result: MaintainResult, screen: Screen) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, judged
+from treadle.flows.cli.screen import Screen, judged
 
 if TYPE_CHECKING:
-    from flows.models import ModelsResult
-    from flows.promote import PromoteResult
-    from flows.report import ReportResult
-    from flows.rollback import RollbackResult
+    from treadle.flows.models import ModelsResult
+    from treadle.flows.promote import PromoteResult
+    from treadle.flows.report import ReportResult
+    from treadle.flows.rollback import RollbackResult
 
 
 def models(result: ModelsResult, screen: Screen) -> None:

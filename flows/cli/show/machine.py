@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, plural
+from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from flows.alerts import AlertsResult
-    from flows.doctor import DoctorResult
-    from flows.down import DownResult
-    from flows.up import UpResult
+    from treadle.flows.alerts import AlertsResult
+    from treadle.flows.doctor import DoctorResult
+    from treadle.flows.down import DownResult
+    from treadle.flows.up import UpResult
 
 
 def doctor(result: DoctorResult, screen: Screen) -> None:

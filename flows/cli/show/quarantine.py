@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, plural
+from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from flows.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
+    from treadle.flows.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
 
 SCOPES = {"row": "some rows", "batch": "the whole batch", "file": "cannot be read"}
 LONGEST = 60

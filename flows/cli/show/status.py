@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, plural
-from flows.status.plain import brief
+from treadle.flows.cli.screen import Screen, plural
+from treadle.flows.status.plain import brief
 
 if TYPE_CHECKING:
-    from flows.status import Standing, StatusResult
-    from flows.status.standing import Champion
+    from treadle.flows.status import Standing, StatusResult
+    from treadle.flows.status.standing import Champion
 
 
 def status(result: StatusResult, screen: Screen) -> None:
@@ -62,14 +62,14 @@ def _pipeline(one: Standing, screen: Screen) -> None:
 
 
 def _champion(one: Champion) -> str:
-    from flows.cli.screen import figure
+    from treadle.flows.cli.screen import figure
 
     since = f"champion since {one.since.astimezone():%Y-%m-%d %H:%M}"
     return f"version {one.version}, {one.age_days:,.1f} days old, {since}; holdout {one.metric} {figure(one.value)}"
 
 
 def _realised(one: Champion, pipeline: str) -> str:
-    from flows.cli.screen import figure
+    from treadle.flows.cli.screen import figure
 
     if one.monitored_at is None:
         return f"not known: nobody has looked at this champion yet (treadle monitor -p {pipeline})"

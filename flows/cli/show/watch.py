@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, judged
+from treadle.flows.cli.screen import Screen, judged
 
 if TYPE_CHECKING:
-    from flows.monitor import MonitorResult
-    from tasks.performance import Realised
+    from treadle.flows.monitor import MonitorResult
+    from treadle.tasks.performance import Realised
 
 NEWEST = 8
 MOVED = 5
@@ -18,9 +18,9 @@ Line = tuple[str | int | float | None, ...]
 
 def monitor(result: MonitorResult, screen: Screen) -> None:
     """Realised performance by batch and window, what moved in the data, how old all is, and whether to train again."""
-    from flows.monitor import telling
-    from tasks import health
-    from tasks.report.words import number, percent
+    from treadle.flows.monitor import telling
+    from treadle.tasks import health
+    from treadle.tasks.report.words import number, percent
 
     _ingested(result, screen)
     for version in result.versions:
@@ -61,7 +61,7 @@ def _ingested(result: MonitorResult, screen: Screen) -> None:
 
 
 def _outcome(realised: Realised) -> Line:
-    from tasks.report.words import number, percent
+    from treadle.tasks.report.words import number, percent
 
     bounds = realised.metric
     interval = f"{number(bounds.lower)} to {number(bounds.upper)}" if bounds.lower is not None else None

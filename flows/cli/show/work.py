@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flows.cli.screen import Screen, duration, judged, plural
-from tasks.baselines import as_good
-from tasks.metrics import gain
+from treadle.flows.cli.screen import Screen, duration, judged, plural
+from treadle.tasks.baselines import as_good
+from treadle.tasks.metrics import gain
 
 if TYPE_CHECKING:
-    from flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
-    from flows.notify import NotifyResult
-    from flows.score import ScoreResult
-    from flows.train import NotDue, TrainResult
+    from treadle.flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
+    from treadle.flows.notify import NotifyResult
+    from treadle.flows.score import ScoreResult
+    from treadle.flows.train import NotDue, TrainResult
 
 
 def ingest(result: IngestResult, screen: Screen) -> None:
@@ -81,7 +81,7 @@ def _after_ingest(result: IngestResult, screen: Screen) -> None:
 
 def train(result: TrainResult | NotDue, screen: Screen) -> None:
     """The verdict in words, the scores side by side, and where the report is; or that nothing was due."""
-    from flows.train import NotDue
+    from treadle.flows.train import NotDue
 
     if isinstance(result, NotDue):
         screen.line(("not due: ", "bold green"), result.headline)

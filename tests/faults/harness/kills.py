@@ -7,9 +7,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from infra import orchestrator
-from infra import settings as settings_
 from tests.faults.harness.commands import FINE
+from treadle.infra import orchestrator
+from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     import random

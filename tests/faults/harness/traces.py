@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from infra import settings as settings_
-from infra import stores
-from infra.orchestrator import server
 from tests.faults.harness.home import NAME
+from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.infra.orchestrator import server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.settings import Settings
+    from treadle.infra.settings import Settings
 
 WHEN = ("_ingested_at", "quarantined_at", "_scored_at", "_run_id")
 
