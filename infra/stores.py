@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from treadle.infra import database, failpoint, moved, sqlite
-from treadle.infra.ledger import Ledger
+from treadle.infra import failpoint
+from treadle.infra.databases import engines, sqlite
+from treadle.infra.databases.ledger import Ledger
 from treadle.infra.tables import Tables
+from treadle.infra.tracking import relocation
 from treadle.tasks.errors import BundleError, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
     from optuna.storages import BaseStorage, RDBStorage
 
-    from treadle.infra.registry import Registry
     from treadle.infra.settings import Settings
-    from treadle.infra.tracking import Tracking
+    from treadle.infra.tracking.registry import Registry
+    from treadle.infra.tracking.runs import Tracking
 
 RESTORE = "restore mlruns/artifacts from a backup, or train again: treadle train --again"
 MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
@@ -43,14 +45,14 @@ class Stores:
     @cached_property
     def tracking(self) -> Tracking:
         """MLflow's runs."""
-        from treadle.infra.tracking import Tracking
+        from treadle.infra.tracking.runs import Tracking
 
         return Tracking(self.settings, self.pipeline)
 
     @cached_property
     def registry(self) -> Registry:
         """MLflow's model versions."""
-        from treadle.infra.registry import Registry
+        from treadle.infra.tracking.registry import Registry
 
         return Registry(self.settings, self.pipeline)
 
@@ -118,7 +120,7 @@ class Stores:
             ) from error
         except (sa.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
             cause = str(getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error).splitlines()[0]
-            url = database.shown(self.settings.tuning)
+            url = engines.shown(self.settings.tuning)
             raise ServiceError(
                 f"the tuning studies at {url} do not answer: {cause}",
                 "look at TREADLE_TUNING_URL and the server, or at the file's rights and disk; "
@@ -131,7 +133,7 @@ class Stores:
 
         url, file = self.settings.tuning, sqlite.file_of(self.settings.tuning)
         if file is None:
-            with database.making(url):
+            with engines.making(url):
                 return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         options = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
 
@@ -172,6 +174,6 @@ def open(settings: Settings, pipeline: str) -> Stores:
 
     Where the home was moved or copied, MLflow's addresses are mended first.
     """
-    moved.mend(settings)
+    relocation.mend(settings)
     tables = Tables(f"{settings.tables_root}/{pipeline}", settings.state / "duckdb")
     return Stores(settings, pipeline, tables, Ledger(settings.ledger))

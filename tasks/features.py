@@ -2,7 +2,7 @@
 
 Categories become integer codes as numbers: of all encodings tried it is the most accurate on columns of many levels,
 and twice as fast. What a spec says is all that the encoding needs, so that the single-file
-scorer (infra/scorer.py) repeats it from JSON; a property test keeps the two equal to the bit.
+scorer (infra/tracking/scorer.py) repeats it from JSON; a property test keeps the two equal to the bit.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.booster import Curve
     from treadle.tasks.bundle import Model
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.features import FeatureSpec
     from treadle.tasks.search import Found
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.postgres import Cluster
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 LIBRARIES = pytest.StashKey[Path]()
 PERSONAL = ("TREADLE_", "PREFECT_", "MLFLOW_")
@@ -164,7 +164,8 @@ def postgres() -> Iterator[Cluster]:
 def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Path:
     """A home whose pipeline has two versions: the gate promoted the first, a person the second."""
     from tests.projects import project, tumours
-    from treadle.flows import promote, train
+    from treadle.flows import train
+    from treadle.flows.champion import promote
     from treadle.infra import orchestrator
 
     home = tmp_path_factory.mktemp("clinic") / "home"
@@ -182,7 +183,7 @@ def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
 def clinic(_clinic: Path, tmp_path: Path) -> tuple[Settings, PipelineConfig]:
     """A copy of that home for the test alone; version 2 of `clinic` is the champion, version 1 was before it."""
     from treadle.infra import settings as settings_
-    from treadle.tasks import config as config_
+    from treadle.tasks.config.load import load_config
 
     home = shutil.copytree(_clinic, tmp_path / "clinic")
-    return settings_.at(home), config_.load(home / "pipelines" / "clinic.toml")
+    return settings_.at(home), load_config(home / "pipelines" / "clinic.toml")

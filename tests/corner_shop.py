@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from treadle.flows.ingest.discovery import look
 from treadle.flows.ingest.labels import LabelBatch, take_labels
 from treadle.flows.ingest.rows import BatchResult, take_in
-from treadle.flows.ingest.waiting import look
 from treadle.infra import settings as settings_
 from treadle.infra import stores
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from treadle.tasks.config import MISSING
+from treadle.tasks.config.spec import MISSING
 from treadle.tasks.dataset import RawTable, quote
 from treadle.tasks.dataset.infer import Proposal, Wanted, infer
 from treadle.tasks.dataset.profile import Profile, profile

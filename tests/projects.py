@@ -7,10 +7,10 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from treadle.flows import init
+from treadle.flows.project import init
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import server
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 PRISTINE = "pristine.db"
 
@@ -40,7 +40,7 @@ def project(home: Path, table: pd.DataFrame, target: str, name: str = "clinic") 
     table.to_csv(file, index=False)
     settings = settings_.at(home)
     init.run(settings, file, target, name=name)
-    return settings, config_.load(home / "pipelines" / f"{name}.toml")
+    return settings, load_config(home / "pipelines" / f"{name}.toml")
 
 
 def inbox(home: Path, name: str = "clinic") -> Path:

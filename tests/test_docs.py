@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from treadle.infra import settings as settings_
-from treadle.tasks.config import PipelineConfig
-from treadle.tasks.config_draft import value
+from treadle.tasks.config.draft import value
+from treadle.tasks.config.spec import PipelineConfig
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 
 def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
@@ -20,10 +20,10 @@ def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
     Raises HomeError where there is no home or no such pipeline, ConfigError for a file that we do not obey.
     """
     from treadle.infra import settings as settings_
-    from treadle.tasks import config
+    from treadle.tasks.config.load import load_config
 
     settings = settings_.find()
-    return settings, config.load(path(settings, pipeline))
+    return settings, load_config(path(settings, pipeline))
 
 
 def path(settings: Settings, pipeline: str) -> Path:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from treadle.flows import events
 from treadle.flows.cli.terminal import NOTICES, Notices
+from treadle.flows.context import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from treadle.flows.events import Event
+    from treadle.flows.context.events import Event
 
 
 class Watcher(Protocol):

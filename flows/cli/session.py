@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from treadle.flows import ways_out
+from treadle.flows.context import command_names
 from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def carry_out(
         if tells:
             _tell(settings, pipeline)
         if isinstance(error, TreadleError):
-            ways_out.complete(error, pipeline)
+            command_names.complete(error, pipeline)
         raise
     try:
         if as_json:
@@ -85,9 +85,9 @@ def carry_out(
 
 
 def _tell(settings: Settings, pipeline: str) -> None:
-    from treadle.flows import alerts
     from treadle.flows.cli.place import path
+    from treadle.flows.service.alerts import delivery
     from treadle.tasks.errors import HomeError
 
     with suppress(HomeError):
-        alerts.after(settings, path(settings, pipeline).stem)
+        delivery.after(settings, path(settings, pipeline).stem)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from treadle.flows import events
+from treadle.flows.context import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable

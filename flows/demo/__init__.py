@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows import events
+from treadle.flows.context import events
 from treadle.flows.demo import life, scene, stage
 from treadle.flows.demo.outcome import Outcome, outcome
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.flows.demo import Play
-    from treadle.infra.ledger import BatchRecord
+    from treadle.infra.databases.ledger import BatchRecord
     from treadle.infra.stores import Stores
 
 REFUSED, UNDECIDED = 3, 4

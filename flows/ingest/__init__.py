@@ -9,18 +9,19 @@ from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows import events
+from treadle.flows.context import events
+from treadle.flows.context.locking import one_at_a_time
+from treadle.flows.context.workplace import open_workplace
+from treadle.flows.ingest.discovery import Growing, Waiting, look
 from treadle.flows.ingest.labels import LabelBatch, LabelsResult, take_labels
 from treadle.flows.ingest.rows import BatchResult, sentence, take_in
-from treadle.flows.ingest.waiting import Growing, Waiting, look
-from treadle.flows.steps import one_at_a_time, open_workplace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 __all__ = ["ACCEPTED", "BatchResult", "IngestResult", "LabelBatch", "LabelsResult", "ingest", "resource", "run"]
 

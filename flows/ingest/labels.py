@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Self
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows import timings
-from treadle.flows.ingest.waiting import BatchRef, check_unchanged, set_aside
-from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
+from treadle.flows.context import timings
+from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.workplace import Workplace, open_workplace, this_run
+from treadle.flows.ingest.discovery import BatchRef, check_unchanged, set_aside
 from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class LabelsResult(LabelCounts):
 def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     """Validate one file of labels and commit it: quarantine, labels, ledger, in this order."""
     from treadle.infra import sources, tables
-    from treadle.infra.ledger import LabelRecord
+    from treadle.infra.databases.ledger import LabelRecord
 
     place = open_workplace(home, pipeline)
     with tables.connect(place.settings.state / "duckdb") as con:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows import timings
-from treadle.flows.ingest.waiting import BatchRef, check_unchanged, set_aside
-from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, this_run, transient
+from treadle.flows.context import timings
+from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.workplace import Workplace, open_workplace, this_run
+from treadle.flows.ingest.discovery import BatchRef, check_unchanged, set_aside
 from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from treadle.expectations.contract import Validation
-    from treadle.infra.ledger import BatchRecord
+    from treadle.infra.databases.ledger import BatchRecord
 
 
 class BatchResult(BaseModel):
@@ -84,7 +85,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
 
 def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str, at: datetime) -> BatchRecord:
     """What the ledger keeps of a batch, so that the same content is never taken in twice."""
-    from treadle.infra.ledger import BatchRecord
+    from treadle.infra.databases.ledger import BatchRecord
 
     return BatchRecord(
         pipeline=pipeline,

@@ -16,17 +16,17 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows import events
+from treadle.flows.context import events
+from treadle.flows.context.locking import leased, one_at_a_time
 from treadle.flows.maintain.steps import Part, history, leftovers, models, studies, tables
-from treadle.flows.steps import leased, one_at_a_time
 from treadle.infra import settings as settings_
-from treadle.infra import turns
+from treadle.infra.locks import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 __all__ = ["MaintainResult", "Part", "maintain", "run"]
 
@@ -93,7 +93,10 @@ def _alone(home: str, pipeline: str) -> Iterator[int]:
     def waiting(line: str) -> None:
         events.emit("maintain", line)
 
-    with turns.take(settings_.at(Path(home)), pipeline, "maintain", waiting), leased(home, pipeline, "train") as token:
+    with (
+        file_lock.take(settings_.at(Path(home)), pipeline, "maintain", waiting),
+        leased(home, pipeline, "train") as token,
+    ):
         yield token
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows import events
-from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from treadle.flows.context import events
+from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.workplace import Workplace, open_workplace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from treadle.infra.ledger import Ledger
+    from treadle.infra.databases.ledger import Ledger
     from treadle.tasks.retention import Decision, Standing
 
 GONE = ".gone-"
@@ -56,7 +57,7 @@ class Left(BaseModel):
 )
 def models(home: str, pipeline: str, token: int | None) -> Left:
     """Models that never were champion, with their runs; pages of monitor; runs that nobody finished."""
-    from treadle.infra.attic import Attic
+    from treadle.infra.tracking.cleanup import Attic
     from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
@@ -122,8 +123,8 @@ def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> Standing:
 )
 def studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -> list[Part]:
     """Studies whose runs are gone."""
-    from treadle.infra import sqlite
-    from treadle.infra import studies as studies_
+    from treadle.infra.databases import sqlite
+    from treadle.infra.databases import studies as studies_
     from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
@@ -204,7 +205,7 @@ def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
 @task(name="history", task_run_name="history")
 def history(home: str, pipeline: str, dry_run: bool) -> list[Part]:
     """Runs on Prefect's pages that ended long ago."""
-    from treadle.flows.deployments.plans import TAG, WORKS
+    from treadle.flows.project.deployment_plans import TAG, WORKS
     from treadle.infra.orchestrator import connected
     from treadle.infra.orchestrator.history import ended, forget
 

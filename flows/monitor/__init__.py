@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from prefect import flow
 
-from treadle.flows import events
+from treadle.flows.context import events
+from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.ingest import arrivals
 from treadle.flows.monitor.result import MonitorResult
 from treadle.flows.monitor.steps import decide, look, measure, tell
-from treadle.flows.score import resolve
-from treadle.flows.steps import one_at_a_time
+from treadle.flows.score.steps import resolve
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 __all__ = ["MonitorResult", "monitor", "run"]
 

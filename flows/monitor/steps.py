@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from treadle.flows import due, events
-from treadle.flows.monitor import telling
+from treadle.flows.context import events
+from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.workplace import Workplace, open_workplace
+from treadle.flows.monitor import due, summary
 from treadle.flows.monitor.result import Measured, MonitorResult, Seen
-from treadle.flows.score import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
-from treadle.flows.steps import RETRY_DELAYS, Workplace, open_workplace, transient
+from treadle.flows.score.steps import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -201,23 +202,23 @@ def decide(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) ->
 )
 def tell(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
     """Write the page, log metrics and page to MLflow, and leave the summary in Prefect's UI."""
-    from treadle.infra.workbench import Workbench
+    from treadle.infra.files.workbench import Workbench
 
     place = open_workplace(home, pipeline)
     stores, bench = place.stores, Workbench(place.settings.state / "monitor" / pipeline)
-    page = bench.put_text("monitor.html", telling.page(place.config, result))
+    page = bench.put_text("monitor.html", summary.page(place.config, result))
     spec = place.config.monitor.model_dump_json()
     state = f"{result.data_version}|{predictions_version}|{result.champion}|{spec}"
     key = f"monitor-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
     tags = {"kind": "monitor", "data_version": result.data_version, "champion": f"version {result.champion}"}
     run_id = stores.tracking.open_run(key, f"{pipeline} monitor {result.data_version}", tags)
-    stores.tracking.log_metrics(run_id, telling.metrics(result))
-    stores.tracking.log_curves(run_id, telling.curves(result))
+    stores.tracking.log_metrics(run_id, summary.metrics(result))
+    stores.tracking.log_curves(run_id, summary.curves(result))
     stores.tracking.log_folder(run_id, bench.folder)
     stores.tracking.finish(run_id, {"due": result.reason or "no"})
     create_markdown_artifact(
         key=f"monitor-{pipeline}".replace("_", "-"),
-        markdown=telling.summary(result),
+        markdown=summary.summary(result),
         description=f"How {pipeline} does",
     )
     told = result.model_copy(update={"page": str(page), "run_id": run_id})

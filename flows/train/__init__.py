@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from prefect import flow
 
-from treadle.flows import timings
+from treadle.flows.context import timings
+from treadle.flows.context.locking import leased
 from treadle.flows.ingest import arrivals
-from treadle.flows.steps import leased
-from treadle.flows.train.reference import NotDue, TrainResult
+from treadle.flows.train.run import NotDue, TrainResult
 from treadle.flows.train.steps import fit, plan, prepare, tune, weigh
 from treadle.flows.train.verdict import finished, judge, package, register, seat
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 __all__ = ["NotDue", "TrainResult", "run", "train"]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from treadle.flows import events, timings
-from treadle.flows.due import outcomes, state
-from treadle.flows.promote import settle
-from treadle.flows.steps import open_workplace
-from treadle.flows.train.reference import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
-from treadle.flows.train.rivals import new_to_both
+from treadle.flows.champion.moves import settle
+from treadle.flows.context import events, timings
+from treadle.flows.context.workplace import open_workplace
+from treadle.flows.monitor.due import outcomes, state
+from treadle.flows.train.comparison_rows import new_to_both
+from treadle.flows.train.run import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:

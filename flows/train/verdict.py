@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from treadle.flows import events, timings
-from treadle.flows.promote import move
-from treadle.flows.steps import RETRY_DELAYS, this_run, transient
-from treadle.flows.train.reference import Packaged, RunRef, TrainResult, flat
+from treadle.flows.champion.moves import move
+from treadle.flows.context import events, timings
+from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.workplace import this_run
+from treadle.flows.train.run import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
-    from treadle.flows.steps import Workplace
-    from treadle.infra.workbench import Workbench
+    from treadle.flows.context.workplace import Workplace
+    from treadle.infra.files.workbench import Workbench
     from treadle.tasks.evaluation import Champion, Scores
     from treadle.tasks.gate import Verdict
     from treadle.tasks.search import Found
@@ -139,7 +140,7 @@ def judge(ref: RunRef) -> None:
 @timings.part("register")
 def register(ref: RunRef) -> TrainResult:
     """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
-    from treadle.infra.ledger import VersionRecord
+    from treadle.infra.databases.ledger import VersionRecord
     from treadle.tasks.evaluation import Scores
     from treadle.tasks.gate import Verdict
     from treadle.tasks.search import Found
@@ -258,7 +259,7 @@ def in_chair(ref: RunRef, place: Workplace) -> Champion | None:
 
 def keep_contract(bench: Workbench, place: Workplace) -> None:
     """Keep beside the run what its data had to look like, and what became of each batch."""
-    from treadle.infra import outbox
+    from treadle.infra.files import outbox
 
     suite = place.settings.home / "expectations" / f"{place.config.name}.json"
     bench.put_text("artifacts/contract/suite.json", suite.read_text(encoding="utf-8"))

@@ -8,8 +8,8 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from treadle.infra.entrance import HERE
-from treadle.infra.orchestrator import keeper, killed, server
+from treadle.infra.orchestrator import killed_commands, revival, server
+from treadle.infra.processes.http_guard import HERE
 from treadle.infra.settings import set_environment, shown
 from treadle.tasks.errors import ServiceError
 
@@ -59,7 +59,7 @@ def flow_context(settings: Settings) -> Iterator[str]:
     import httpx
 
     try:
-        with _prefect_settings(settings, url), _logs(debug=settings.debug), keeper.kept(settings, url):
+        with _prefect_settings(settings, url), _logs(debug=settings.debug), revival.kept(settings, url):
             try:
                 with present(settings):
                     yield url
@@ -92,7 +92,7 @@ def _how_to_come_in(settings: Settings) -> str:
 
 def present(settings: Settings) -> AbstractContextManager[None]:
     """A block whose runs the home's next command closes, should this process be killed in it."""
-    return killed.present(server.folder(settings))
+    return killed_commands.present(server.folder(settings))
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from treadle.infra import failpoint
-from treadle.infra.database import parsed
+from treadle.infra.databases.engines import parsed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from treadle.infra import failpoint
-from treadle.infra.entrance import HERE, Guard, listeners
 from treadle.infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
+from treadle.infra.processes.http_guard import HERE, Guard, listeners
 from treadle.infra.settings import set_environment
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def hosted() -> ASGIApp:
     """The same for somebody else to start and keep: `uvicorn --factory treadle.infra.orchestrator.serve:hosted`.
 
     From which database, and all else that it may be told, Prefect's own variables say. `prefect` is its name in
-    infra/compose.yaml.
+    infra/deploy/compose.yaml.
     """
     set_environment(SERVED, keep=True)
     return application((*HERE, "prefect"))

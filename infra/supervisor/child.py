@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO
 
 from treadle.infra import settings as settings_
-from treadle.infra.entrance import listeners
 from treadle.infra.orchestrator.server import POOL
+from treadle.infra.processes import process
+from treadle.infra.processes.http_guard import listeners
 from treadle.infra.settings import LOOPBACK, Settings, child_environment, shown
-from treadle.infra.supervisor import process
-from treadle.infra.supervisor.pages import pages
+from treadle.infra.tracking.web_pages import pages
 
 
 def worker(settings: Settings, lock: IO[str]) -> None:
@@ -32,7 +32,7 @@ def mlflow(settings: Settings, lock: IO[str]) -> None:
     """Serve MLflow's pages: what `mlflow server` does, in one process instead of two."""
     import uvicorn
 
-    from treadle.infra import moved, tracking
+    from treadle.infra.tracking import relocation, runs
 
     with ExitStack() as stack:
         sockets = listeners(settings.listen, process.said(Path(lock.name)).port)
@@ -41,9 +41,9 @@ def mlflow(settings: Settings, lock: IO[str]) -> None:
         port = sockets[0].getsockname()[1]
         known = process.Known(os.getpid(), str(settings.home), f"http://{LOOPBACK}:{port}", port, settings.host)
         process.write(lock, known)
-        with tracking.quiet():
-            moved.mend(settings)
-            tracking.client(settings)  # makes the database where there is none
+        with runs.quiet():
+            relocation.mend(settings)
+            runs.client(settings)  # makes the database where there is none
             app = pages(settings)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=sockets)

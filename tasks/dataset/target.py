@@ -10,7 +10,7 @@ from treadle.tasks.dataset.schema import nearest
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    from treadle.tasks.config import Task
+    from treadle.tasks.config.spec import Task
     from treadle.tasks.dataset.profile import Facts, Level, Profile
 
 MOST_CLASSES = 100

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from treadle.tasks import evaluation, gate, training
-from treadle.tasks.config import DataSpec, PipelineConfig
+from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.dataset.judging import Fitted, judging
 from treadle.tasks.search import Found

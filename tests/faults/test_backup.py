@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.harness import FINE, LIFE, NAME, difference, litter, snapshot
-from treadle.flows import backup
+from treadle.flows.project import backup
 from treadle.infra import settings as settings_
 from treadle.infra import stores
 from treadle.tasks.errors import DataError, UsageError

@@ -18,8 +18,8 @@ import pytest
 from tests import shop
 from tests.faults.harness import LIFE
 from treadle.infra import settings as settings_
-from treadle.infra.registry import Registry
-from treadle.infra.tracking import Tracking
+from treadle.infra.tracking.registry import Registry
+from treadle.infra.tracking.runs import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,15 +12,15 @@ from prefect.client.schemas.objects import StateType
 
 from tests.projects import prefect_database
 from tests.worker import ended, eventually, runs, worker
-from treadle.flows import deployments
+from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
-from treadle.infra.supervisor import process
+from treadle.infra.processes import process
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 CRASHED_SECONDS = 120.0
 TRAINING = {"again": True, "trials": 10_000, "budget_seconds": 60.0}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.harness import LIFE, NAME
-from treadle.infra import lease, stores
 from treadle.infra import settings as settings_
+from treadle.infra import stores
+from treadle.infra.locks import lease
 
 if TYPE_CHECKING:
     from tests.faults.harness import Stages

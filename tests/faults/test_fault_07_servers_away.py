@@ -20,10 +20,10 @@ from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads 
 from tests.faults.harness import FINE, Command, Workshop
 from tests.mlflow_server import serving
 from tests.projects import project, tumours
-from treadle.flows import deployed
+from treadle.flows.service.deployments import entrypoints
 from treadle.infra import orchestrator, stores
 from treadle.infra import settings as settings_
-from treadle.infra.ledger import Ledger
+from treadle.infra.databases.ledger import Ledger
 from treadle.infra.orchestrator import flow_context, server
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def test_a_run_whose_database_is_away_begins_again_and_in_the_end_says_so(
 
     @flow
     def run() -> State[None]:
-        return deployed._carried_out(work)
+        return entrypoints._carried_out(work)
 
     monkeypatch.setenv("TREADLE_HOME", str(home))
-    monkeypatch.setattr(deployed, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(entrypoints, "PAUSES", (0.0, 0.0, 0.0))
     with flow_context(settings_.at(home)):
         ended = run(return_state=True)
     lines = [one.getMessage() for one in caplog.records if "beginning again" in one.getMessage()]

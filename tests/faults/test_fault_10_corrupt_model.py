@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.projects import inbox, tumours
-from treadle.flows import models, promote, rollback, score
+from treadle.flows import score
+from treadle.flows.champion import history, promote, rollback
 from treadle.infra import stores
 from treadle.tasks.errors import BundleError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -46,7 +47,7 @@ def test_a_damaged_file_of_any_kind_keeps_a_model_from_the_chair(clinic: Clinic)
             with pytest.raises(BundleError):
                 promote.run(settings, config, 1, "try it")
             (folder / name).write_bytes(whole)
-    shown = models.run(settings, config)
+    shown = history.run(settings, config)
     assert (shown.champion, len(shown.history), shown.alias) == (2, 2, "")
     assert rollback.run(settings, config).to == 1
 
@@ -60,4 +61,4 @@ def test_a_damaged_champion_scores_nothing(clinic: Clinic) -> None:
     with pytest.raises(BundleError, match=r"model\.ubj"):
         score.run(settings, config)
     assert opened.tables.version("predictions") == -1
-    assert models.run(settings, config).champion == 2
+    assert history.run(settings, config).champion == 2

@@ -8,18 +8,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.flows import models, promote
+from treadle.flows.champion import history, promote
 from treadle.infra import stores
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 CROWD = 8
 CONTENDER = """
 import sys, time
 from pathlib import Path
-from treadle.infra.ledger import Ledger
+from treadle.infra.databases.ledger import Ledger
 from treadle.tasks.errors import Conflict
 url, version, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 ledger = Ledger(url)
@@ -67,6 +67,6 @@ def test_the_alias_follows_whoever_won(clinic: tuple[Settings, PipelineConfig]) 
     settings, config = clinic
     promote.run(settings, config, 1, "first")
     promote.run(settings, config, 2, "second")
-    shown = models.run(settings, config)
+    shown = history.run(settings, config)
     assert (shown.champion, shown.alias) == (2, "")
     assert not stores.open(settings, "clinic").ledger.pending("clinic")

@@ -10,14 +10,15 @@ from prefect.events import emit_event
 
 from tests.projects import inbox, prefect_database, tumours
 from tests.worker import ended, eventually, over, runs, worker
-from treadle.flows import deployments, ingest, score
+from treadle.flows import ingest, score
 from treadle.flows.ingest import ACCEPTED, resource
+from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
 from treadle.infra.orchestrator import flow_context
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 TIMES = 100
 

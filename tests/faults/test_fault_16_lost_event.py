@@ -13,7 +13,7 @@ from treadle.infra.orchestrator import connected, flow_context
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 FOUND_SECONDS = 300.0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.corner_shop import shop
-from treadle.infra.ledger import book
+from treadle.infra.databases.ledger import book
 
 if TYPE_CHECKING:
     from datetime import tzinfo

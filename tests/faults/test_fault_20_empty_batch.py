@@ -11,7 +11,7 @@ import pytest
 from tests.corner_shop import shop
 from treadle.flows import ingest
 from treadle.infra import settings as settings_
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def test_the_exit_code_is_3_for_empty_files_whatever_their_kind(home: Path) -> N
     pq.write_table(EMPTY, opened.put("", "in", ".parquet"))
     opened.put("Shop,Order No,Came Back,seen\n")
     settings = settings_.at(home)
-    result = ingest.run(settings, config_.load(home / "pipelines" / "shop.toml"))
+    result = ingest.run(settings, load_config(home / "pipelines" / "shop.toml"))
     assert result.exit_code() == 3
     assert [batch.status for batch in result.batches] == ["refused", "unreadable", "refused"]
     assert [batch.status for batch in result.labels.batches] == ["refused"]

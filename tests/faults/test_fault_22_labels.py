@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from tests.projects import inbox, project, tumours
-from treadle.flows import ingest, models, train
+from treadle.flows import ingest, train
+from treadle.flows.champion import history
 from treadle.infra import stores
 from treadle.tasks.errors import TargetError
 
@@ -27,7 +28,7 @@ def test_a_single_class_is_refused_before_any_trial(home: Path) -> None:
     with pytest.raises(TargetError, match="target 'Malignant' has a single class, 'no'") as caught:
         train.run(settings, config, trials=1)
     assert caught.value.exit_code == 2
-    assert not models.run(settings, config).versions
+    assert not history.run(settings, config).versions
 
 
 def test_a_label_that_cannot_be_parsed_is_quarantined_with_its_row(home: Path) -> None:

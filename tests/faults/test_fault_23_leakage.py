@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from tests.projects import project
-from treadle.flows import models, train
-from treadle.tasks import config as config_
+from treadle.flows import train
+from treadle.flows.champion import history
+from treadle.tasks.config.load import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +35,11 @@ def trained(home: Path, table: pd.DataFrame) -> TrainResult:
     file = home / "pipelines" / "clinic.toml"
     # `init` has seen the copy and dropped it: somebody lets it in again
     file.write_text(re.sub(r"drop = \[.*?\n\]", 'drop = ["Patient"]', file.read_text(), flags=re.DOTALL))
-    config = config_.load(file)
+    config = load_config(file)
     assert config.data.drop == ("Patient",)
     result = train.run(settings, config, trials=1, budget=60)
     assert (result.decision, result.promoted, result.exit_code()) == ("REFUSED", False, 4)
-    assert models.run(settings, config).champion is None
+    assert history.run(settings, config).champion is None
     return result
 
 

@@ -38,17 +38,17 @@ def test_infinity_is_quarantined_and_nan_is_missing(home: Path, ending: str) -> 
 
 
 def test_an_infinite_row_can_be_released_only_when_it_is_none_any_more(home: Path) -> None:
-    from treadle.flows import quarantine
+    from treadle.flows.project import quarantine
     from treadle.infra import settings as settings_
-    from treadle.tasks import config as config_
+    from treadle.tasks.config.load import load_config
 
     opened = shop(home)
     rows = "".join(f"a,{number},{'inf' if number == 3 else number},yes\n" for number in range(40))
     opened.put(f"Shop,Order No,amount,Came Back\n{rows}", "in")
     (batch,) = opened.take_in()
-    settings, config = settings_.at(home), config_.load(home / "pipelines" / "shop.toml")
+    settings, config = settings_.at(home), load_config(home / "pipelines" / "shop.toml")
     assert quarantine.release(settings, config, batch.batch_id).left == 1
     file = home / "pipelines" / "shop.toml"
     file.write_text(file.read_text().replace("[data]\n", '[data]\nmissing = ["", "inf"]\n'))
-    assert quarantine.release(settings, config_.load(file), batch.batch_id).released == 1
+    assert quarantine.release(settings, load_config(file), batch.batch_id).released == 1
     assert (3, None) in opened.read("rows", '"Order No", amount')

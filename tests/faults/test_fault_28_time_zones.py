@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.corner_shop import shop
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ def test_a_zone_that_nobody_knows_is_refused_with_its_line(home: Path) -> None:
     file = home / "pipelines" / "shop.toml"
     file.write_text(file.read_text().replace("Europe/Berlin", "Europe/Berlim"))
     with pytest.raises(ConfigError, match=r"shop.toml:\d+: data.timezone: .*Europe/Berlim"):
-        config_.load(file)
+        load_config(file)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from treadle.flows import models, rollback, score
+from treadle.flows import score
+from treadle.flows.champion import history, rollback
 from treadle.infra import stores
-from treadle.infra.tracking import quiet
+from treadle.infra.tracking.runs import quiet
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 CANARY = "import pathlib; pathlib.Path({path!r}).touch()"
 
@@ -123,7 +124,7 @@ def test_a_poisoned_model_is_refused_before_any_parse(
     poison(folder, pickle.dumps(Bomb(canary)))
     with pytest.raises(BundleError):
         rollback.run(settings, config)
-    assert models.run(settings, config).champion == 2
+    assert history.run(settings, config).champion == 2
     with quiet(), pytest.raises(Exception, match="model bundle: "):
         mlflow.pyfunc.load_model(str(folder.parents[1]))
     assert not canary.exists()

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.projects import inbox, project, tumours
-from treadle.flows import ingest, init, score
+from treadle.flows import ingest, score
 from treadle.flows.cli import place
+from treadle.flows.project import init
 from treadle.infra import sources, stores, tables
 from treadle.tasks import bundle
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import BundleError, ConfigError, DataError, HomeError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -42,7 +43,7 @@ def test_a_config_cannot_name_another_place_for_its_tables(clinic: Clinic, name:
     file = settings.home / "pipelines" / "clinic.toml"
     file.write_text(file.read_text().replace('name = "clinic"', f'name = "{name}"'))
     with pytest.raises(ConfigError, match="name"):
-        config_.load(file)
+        load_config(file)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 CELLS = {
     "=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0",

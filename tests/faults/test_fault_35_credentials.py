@@ -20,8 +20,8 @@ from websockets.sync.client import connect
 from tests.addresses import other_addresses
 from tests.faults.routes import WEBSOCKET
 from tests.projects import prefect_database
-from treadle.flows import status
-from treadle.flows.status import servers
+from treadle.flows.project import status
+from treadle.flows.project.status import servers
 from treadle.infra import orchestrator, supervisor
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected

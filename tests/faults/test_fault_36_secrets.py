@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 CANARY = "canary-7f3a9c"
 SECRETS = {

@@ -11,9 +11,11 @@ from pathlib import Path
 HEAVY = (
     "deltalake,duckdb,jinja2,matplotlib.pyplot,mlflow,mlflow.pyfunc,optuna,pandas,prefect,prefect.artifacts,pyarrow.csv,"
     "pyarrow.parquet,sklearn.metrics,sklearn.linear_model,sqlalchemy,xgboost,great_expectations,typer,rich.console,"
-    "treadle.flows.cli.app,treadle.flows.cli.show,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,treadle.flows.promote,treadle.flows.rollback,treadle.flows.monitor,"
-    "treadle.infra.tracking,treadle.infra.registry,treadle.infra.stores,"
-    "mlflow.store.tracking.sqlalchemy_store,prefect.client.orchestration,treadle.expectations.contract,treadle.tasks.training"
+    "mlflow.store.tracking.sqlalchemy_store,prefect.client.orchestration,"
+    "treadle.flows.cli.app,treadle.flows.cli.show,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,"
+    "treadle.flows.champion.promote,treadle.flows.champion.rollback,treadle.flows.monitor,"
+    "treadle.infra.tracking.runs,treadle.infra.tracking.registry,treadle.infra.stores,"
+    "treadle.expectations.contract,treadle.tasks.training"
 )
 
 
@@ -21,7 +23,7 @@ def main() -> None:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     from treadle.infra import settings
     from treadle.infra.orchestrator import prepare
-    from treadle.infra.tracking import quiet
+    from treadle.infra.tracking.runs import quiet
 
     prepare(settings.at(Path(os.environ["PREFECT_HOME"])))
     with quiet():

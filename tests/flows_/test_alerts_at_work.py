@@ -14,9 +14,11 @@ import pytest
 
 from tests.flows_.told import CANARY, CHAT, arrive, break_suite, left, to
 from tests.projects import prefect_database
-from treadle.flows import alerts, deployments, quarantine, status
 from treadle.flows.cli import show
 from treadle.flows.cli.screen import Screen
+from treadle.flows.project import quarantine, status
+from treadle.flows.service import deployments
+from treadle.flows.service.alerts import delivery
 from treadle.infra import orchestrator, stores
 from treadle.infra import settings as settings_
 
@@ -59,7 +61,7 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
     out.write(ended.stdout + ended.stderr)
     show.status(status.run(settings), Screen(out))
     for test in (False, True):
-        result = alerts.run(settings, test=test)
+        result = delivery.run(settings, test=test)
         assert result.exit_code() == 1, "one address is not known"
         show.alerts(result, Screen(out))
     assert [told.title for told in chat.told] == [
@@ -111,7 +113,7 @@ def test_a_run_of_a_deployment_ends_with_a_look(prefect_server: str, place: Plac
             "treadle: clinic: 1 batch (40 rows) in quarantine, and nobody has decided"
         ]
         quarantine.drop(settings, config, status.run(settings).pipelines[0].quarantine.kept[0].batch_id, "seen")
-        assert alerts.tell(settings)[0].told == 0
+        assert delivery.tell(settings)[0].told == 0
     finally:
         (settings.home / "pipelines" / "clinic.toml").unlink()
         deployments.apply(settings)  # the server is the session's

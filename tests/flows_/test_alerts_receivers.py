@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.flows_.told import CANARY, CHAT, MAIL, to, version
-from treadle.flows import alerts, rests
-from treadle.infra import alerts as sending
+from treadle.flows.service.alerts import backoff, delivery
+from treadle.infra import notifications as sending
 from treadle.infra import stores
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     ledger = stores.open(settings, config.name).ledger
     ledger.add_version(version(3, "REFUSED"))
     chat.answer = 503
-    alerts.after(settings, "clinic")
+    delivery.after(settings, "clinic")
     assert [record.getMessage() for record in caplog.records if record.name == "treadle.alerts"] == [
         f"alerts: {CHAT} (json://127.0.0.1) refused it (HTTP 503); it is tried again in a while",
         "alerts: ALERTS_NOWHERE is not set; it is tried again in a while",
@@ -39,11 +39,11 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     assert (len(chat.told), len(mail.told)) == (0, 1)
     chat.answer = 200
     caplog.clear()
-    alerts.after(settings, "clinic")
+    delivery.after(settings, "clinic")
     assert (len(chat.told), len(mail.told), caplog.messages) == (0, 1, []), "it is left in peace for a minute"
-    monkeypatch.setattr(rests, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.0)
     for _ in range(2):
-        alerts.after(settings, "clinic")
+        delivery.after(settings, "clinic")
         assert (len(chat.told), len(mail.told)) == (1, 1)
     assert CANARY not in caplog.text
 
@@ -56,17 +56,17 @@ def test_who_does_not_answer_is_tried_after_ever_longer_pauses_but_at_once_by_th
     stores.open(settings, config.name).ledger.add_version(version(3, "REFUSED"))
     chat.answer = 503
     moment = time.time()
-    monkeypatch.setattr(rests, "time", SimpleNamespace(time=lambda: moment))
+    monkeypatch.setattr(backoff, "time", SimpleNamespace(time=lambda: moment))
     attempts = []
     for minute in range(200):
         moment += 60.0 if minute else 0.0
-        if alerts.tell(settings):
+        if delivery.tell(settings):
             attempts.append(minute)
     assert attempts == [0, 1, 3, 7, 15, 31, 63, 123, 183]
-    assert [one.trouble for one in alerts.run(settings).deliveries] == ["refused it (HTTP 503)"]
+    assert [one.trouble for one in delivery.run(settings).deliveries] == ["refused it (HTTP 503)"]
     moment -= 86_400
     chat.answer = 200
-    assert [one.told for one in alerts.tell(settings)] == [1], "a clock that was set back silences nobody"
+    assert [one.told for one in delivery.tell(settings)] == [1], "a clock that was set back silences nobody"
 
 
 def test_a_receiver_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.customers import customers
-from treadle.flows import check, init
+from treadle.flows.project import check, init
 from treadle.infra.settings import at
-from treadle.tasks import config
+from treadle.tasks.config.load import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from treadle.flows.check import CheckResult
+    from treadle.flows.project.check import CheckResult
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def look(home: Path, *changes: tuple[str, str]) -> CheckResult:
         assert old in text
         text = text.replace(old, new)
     path.write_text(text)
-    return check.run(at(home), config.load(path))
+    return check.run(at(home), load_config(path))
 
 
 def test_what_init_wrote_fits(home: Path) -> None:

@@ -18,14 +18,14 @@ CONFIG = 'name = "{name}"\n[data]\nsource = "data/*.csv"\ntarget = "y"\ntask = "
 # A stand-in for the verb behind `treadle models`: the process around it is the real one.
 STAND_IN = """
 import os, subprocess, sys, time, warnings, logging
-import treadle.flows.models
+from treadle.flows.champion import history
 from treadle.flows import events
 
 def run(settings, config, at=""):
 {body}
-    return treadle.flows.models.ModelsResult(pipeline=config.name, champion=None, versions=(), history=(), alias="")
+    return history.ModelsResult(pipeline=config.name, champion=None, versions=(), history=(), alias="")
 
-treadle.flows.models.run = run
+history.run = run
 from treadle.flows.cli import main
 sys.exit(main())
 """

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from treadle.flows import models, train
-from treadle.flows.steps import open_workplace
-from treadle.flows.train.rivals import fitted_by
+from treadle.flows import train
+from treadle.flows.champion import history
+from treadle.flows.context.workplace import open_workplace
+from treadle.flows.train.comparison_rows import fitted_by
 from treadle.infra import stores
 from treadle.tasks import bundle
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -28,7 +29,7 @@ def changed(settings: Settings, was: str, becomes: str) -> PipelineConfig:
     text, times = re.subn(was, becomes, file.read_text())
     assert times == 1
     file.write_text(text)
-    return config_.load(file)
+    return load_config(file)
 
 
 def test_without_its_key_most_of_the_holdout_is_known_to_the_champion_and_nothing_is_compared(clinic: Clinic) -> None:
@@ -50,7 +51,7 @@ def test_without_its_key_most_of_the_holdout_is_known_to_the_champion_and_nothin
     assert 5 < new < 50 < held_out == result.judged_rows
     assert int(said[3].replace(",", "")) >= 50
     assert result.reasons[0] == f"{held_out - new} holdout rows do not judge: the champion was fitted on them"
-    assert models.run(settings, config).champion == 2
+    assert history.run(settings, config).champion == 2
 
 
 def test_a_larger_holdout_judges_by_the_rows_that_the_champion_held_out(clinic: Clinic) -> None:

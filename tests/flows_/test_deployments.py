@@ -9,7 +9,9 @@ from prefect.states import Crashed, Pending, Running
 
 from tests.projects import inbox, prefect_database, project, tumours
 from tests.worker import eventually, over, runs, worker
-from treadle.flows import automations, deployments, notify, score
+from treadle.flows import score
+from treadle.flows.project import deployment_plans
+from treadle.flows.service import automations, deployments, notify
 from treadle.infra import orchestrator, stores
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected, flow_context
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 NAMES = ["ingest/{}", "train/{}", "score/{}", "monitor/{}", "promote/{}", "maintain/{}"]
 
@@ -55,10 +57,10 @@ def told(changes: tuple[deployments.Change, ...]) -> list[tuple[str, str]]:
 def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     settings = settings_.at(home)
     file = add(settings, "shop", "[score]\nschedule = '0 6 * * mon'\n[retrain]\nschedule = '0 7 * * *'\n")
-    assert deployments.differs(settings) == ()
+    assert deployment_plans.differs(settings) == ()
     assert told(deployments.apply(settings)) == [(name.format("shop"), "created") for name in NAMES]
     assert deployments.apply(settings) == ()
-    assert deployments.differs(settings) == ()
+    assert deployment_plans.differs(settings) == ()
     found = read(settings, "train/shop")
     (schedule,) = found.schedules
     assert schedule.schedule.model_dump(include={"cron", "timezone"}) == {"cron": "0 7 * * *", "timezone": "UTC"}
@@ -68,29 +70,29 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     assert read(settings, "ingest/shop").schedules == []
 
     file.write_text(file.read_text().replace("'0 6 * * mon'", "'0 5 * * mon'"))
-    assert deployments.differs(settings) == ("score/shop is not yet what its file says",)
+    assert deployment_plans.differs(settings) == ("score/shop is not yet what its file says",)
     assert told(deployments.apply(settings)) == [("score/shop", "updated")]
     (schedule,) = read(settings, "score/shop").schedules
     assert schedule.schedule.model_dump(include={"cron"}) == {"cron": "0 5 * * mon"}
 
     file.write_text(file.read_text() + "[tune]\ntrials = 3\n")
-    assert deployments.differs(settings) == ("pipelines/shop.toml has changed since the last treadle up",)
+    assert deployment_plans.differs(settings) == ("pipelines/shop.toml has changed since the last treadle up",)
     assert deployments.apply(settings) == ()
-    assert deployments.differs(settings) == ()
+    assert deployment_plans.differs(settings) == ()
 
     sound = file.read_text()
     file.write_text(sound.replace("[score]", "[scoer]"))
     assert told(deployments.apply(settings)) == [("shop", "refused")]
     with flow_context(settings), connected() as client:
         assert [one.name for one in client.read_automations() if "shop" in one.tags]
-    assert [line.partition(":")[0] for line in deployments.differs(settings)] == ["shop cannot be deployed"]
+    assert [line.partition(":")[0] for line in deployment_plans.differs(settings)] == ["shop cannot be deployed"]
     file.write_text(sound)
     assert deployments.apply(settings) == ()
 
     file.unlink()
-    assert len(deployments.differs(settings)) == len(NAMES)
+    assert len(deployment_plans.differs(settings)) == len(NAMES)
     assert sorted(told(deployments.apply(settings))) == sorted((name.format("shop"), "retired") for name in NAMES)
-    assert deployments.differs(settings) == ()
+    assert deployment_plans.differs(settings) == ()
     with flow_context(settings), connected() as client:
         assert not [one.name for one in client.read_automations() if "shop" in one.tags]
 

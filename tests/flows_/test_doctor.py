@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from treadle.flows import doctor
+from treadle.flows.project import doctor
 from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.postgres import Cluster
-    from treadle.flows.doctor import Check, DoctorResult
+    from treadle.flows.project.doctor import Check, DoctorResult
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.flows import down
+from treadle.flows.service import down
 from treadle.infra import settings as settings_
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -7,7 +7,7 @@ import pytest
 from prefect import flow
 from prefect.states import Cancelled, Completed, Failed, Running
 
-from treadle.flows.inbox import Inboxes, Intake, Taking
+from treadle.flows.service.intake import Inboxes, Intake, Taking
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected, flow_context
 

@@ -13,14 +13,14 @@ from treadle.flows import ingest
 from treadle.flows.cli import show
 from treadle.flows.cli.screen import Screen
 from treadle.infra import sources, stores
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -174,7 +174,7 @@ def rewritten(settings: Settings, old: str, new: str) -> PipelineConfig:
     file = settings.home / "pipelines" / "clinic.toml"
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
-    return config_.load(file)
+    return load_config(file)
 
 
 def test_a_batch_refused_for_its_bad_rows_is_taken_in_once_the_config_allows_them(clinic: Project) -> None:

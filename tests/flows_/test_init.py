@@ -10,9 +10,10 @@ import pytest
 
 from tests.customers import customers, rides, visits
 from treadle.expectations.contract import load as load_suite
-from treadle.flows import init
+from treadle.flows.project import init
 from treadle.infra.settings import Settings, at
-from treadle.tasks import config
+from treadle.tasks.config import spec
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import DataError, TargetError, TreadleError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def test_a_folder_becomes_a_home_with_config_suite_schema_and_inbox(home: Settin
     }
     assert result.pipeline == "customer_churn_2021"
     assert (result.task, result.positive, result.key) == ("binary", "Yes", ("Customer ID",))
-    loaded = config.load(home.home / "pipelines" / "customer_churn_2021.toml")
+    loaded = load_config(home.home / "pipelines" / "customer_churn_2021.toml")
     assert loaded.data.source == (str(table), "data/inbox/customer_churn_2021/*")
     suite = load_suite(home.home / "expectations" / "customer_churn_2021.json")
     assert suite.schema.names == tuple(customers(1).columns)
@@ -71,7 +72,7 @@ def test_the_source_is_the_table_and_the_inbox_as_seen_from_home(
     path.parent.mkdir(parents=True, exist_ok=True)
     customers(300).to_csv(path, index=False)
     result = init.run(home, path, "Left?", name="customers")
-    assert config.load(home.home / "pipelines" / "customers.toml").data.source == source
+    assert load_config(home.home / "pipelines" / "customers.toml").data.source == source
     assert result.inbox == str(home.home / "data" / "inbox" / "customers")
 
 
@@ -162,7 +163,7 @@ def test_words_for_missing_go_into_the_config(home: Settings, tmp_path: Path) ->
     frame = pd.DataFrame({"a": ["1", "-", "3"] * 50, "y": ["yes", "no"] * 75})
     frame.to_csv(tmp_path / "t.csv", index=False)
     init.run(home, tmp_path / "t.csv", "y")
-    assert config.load(home.home / "pipelines" / "t.toml").data.missing == (*config.MISSING, "-")
+    assert load_config(home.home / "pipelines" / "t.toml").data.missing == (*spec.MISSING, "-")
 
 
 @pytest.mark.parametrize("columns", [{}, {"review_id": range(100)}, {"text": [f"word {n} " * 9 for n in range(100)]}])

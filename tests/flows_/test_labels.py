@@ -18,10 +18,10 @@ from tests.corner_shop import Shop, shop
 from treadle.flows import ingest as ingest_
 from treadle.flows.cli.screen import Screen
 from treadle.flows.cli.show.work import _arrived
+from treadle.flows.ingest.discovery import look
 from treadle.flows.ingest.rows import take_in
-from treadle.flows.ingest.waiting import look
 from treadle.infra import settings as settings_
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def test_late_labels_need_a_key(home: Path) -> None:
     file = home / "pipelines" / "shop.toml"
     file.write_text(file.read_text().replace('key = ["Shop", "Order No"]\n', ""))
     with pytest.raises(ConfigError, match=r"labels.source: .*data.key"):
-        config_.load(file)
+        load_config(file)
     file.write_text(file.read_text().split("[labels]")[0])
     opened.put("Shop,Order No,Came Back\nb,1,yes\n")
     with pytest.raises(UsageError, match=r"data.key"):
@@ -187,7 +187,7 @@ def test_ingest_says_what_became_of_labels_and_a_named_file_may_hold_some(
     file = tmp_path / "labels.csv"
     file.write_text("Shop,Order No,Came Back,seen\nb,1,yes,2013-10-01\nb,2,maybe,2013-10-01\n")
     settings = settings_.at(opened.home)
-    config = config_.load(opened.home / "pipelines" / "shop.toml")
+    config = load_config(opened.home / "pipelines" / "shop.toml")
     result = ingest_.run(settings, config, [file], labels=True)
     assert (result.exit_code(), result.rows_in, result.labels.labels_in, result.labels.new) == (0, 0, 2, 1)
     opened.put("Shop,Order No,Came Back,seen\nb,2,maybe,2013-10-01\n")

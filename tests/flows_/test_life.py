@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from tests.projects import inbox, project, tumours
-from treadle.flows import ingest, models, promote, report, score, train
+from treadle.flows import ingest, score, train
+from treadle.flows.champion import history, promote
+from treadle.flows.project import report
 from treadle.infra import orchestrator, stores
 from treadle.tasks import bundle
 from treadle.tasks.errors import DataError, UsageError
@@ -21,16 +23,16 @@ if TYPE_CHECKING:
 
     from treadle.flows.score import ScoreResult
     from treadle.flows.train import TrainResult
-    from treadle.flows.train.reference import RunRef
+    from treadle.flows.train.run import RunRef
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 TRIALS = 4
 WITHOUT_TREADLE = """
 import sys, mlflow, pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
 model.predict(pd.read_csv(sys.argv[2])).to_parquet(sys.argv[3])
-assert "tasks" not in sys.modules and "infra" not in sys.modules
+assert "treadle" not in sys.modules
 """
 
 
@@ -72,7 +74,7 @@ def test_the_first_model_is_promoted_over_the_dummy(life: Life) -> None:
 
 
 def test_ledger_alias_and_models_agree_on_the_champion(life: Life) -> None:
-    shown = models.run(life.settings, life.config)
+    shown = history.run(life.settings, life.config)
     assert (shown.champion, shown.alias) == (1, "")
     assert [(move.from_version, move.to, move.verdict) for move in shown.history] == [(None, 1, "PROMOTE")]
 
@@ -137,7 +139,7 @@ def test_a_file_gets_a_row_for_every_row_equal_to_mlflow_without_treadle(life: L
     asked = tumours().sample(120, random_state=1)
     asked.iloc[3, 2] = None
     asked.to_csv(tmp_path / "asked.csv", index=False)
-    champion = models.run(life.settings, life.config).champion
+    champion = history.run(life.settings, life.config).champion
     answered = score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "answered.csv")
     assert (answered.rows, answered.version) == (120, champion)
     ours = pd.read_csv(tmp_path / "answered.csv")
@@ -196,14 +198,14 @@ def test_a_file_without_a_needed_column_is_refused_by_name(life: Life, tmp_path:
 
 def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
     challenger = train.run(life.settings, life.config, trials=2, budget=60)
-    champion = models.run(life.settings, life.config).champion
+    champion = history.run(life.settings, life.config).champion
     target = challenger.version if challenger.version != champion else 1
     with pytest.raises(UsageError, match="reason"):
         promote.run(life.settings, life.config, target, " ")
     with pytest.raises(UsageError, match="no version 99"):
         promote.run(life.settings, life.config, 99, "why not")
     moved = promote.run(life.settings, life.config, target, "the branch asked for it")
-    shown = models.run(life.settings, life.config)
+    shown = history.run(life.settings, life.config)
     assert (shown.champion, shown.alias) == (target, "")
     newest = max(shown.history, key=lambda move: move.seq)
     assert (newest.from_version, newest.verdict, newest.reason) == (champion, "BY HAND", "the branch asked for it")
@@ -212,7 +214,7 @@ def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
 
 def another(life: Life) -> tuple[int, int]:
     """The champion, and a version that is not."""
-    shown = models.run(life.settings, life.config)
+    shown = history.run(life.settings, life.config)
     return shown.champion, next(one.version for one in shown.versions if not one.champion)
 
 
@@ -220,11 +222,11 @@ def test_an_alias_that_a_person_moved_is_told_and_put_back_by_a_person(life: Lif
     champion, other = another(life)
     opened = stores.open(life.settings, "clinic")
     opened.registry.set_champion(other)
-    assert f"points at version {other}" in models.run(life.settings, life.config).alias
+    assert f"points at version {other}" in history.run(life.settings, life.config).alias
     assert score.run(life.settings, life.config).version == champion
     assert opened.registry.champion_alias() == other
     promote.run(life.settings, life.config, champion, "the alias was moved by hand")
-    assert models.run(life.settings, life.config).alias == ""
+    assert history.run(life.settings, life.config).alias == ""
     with pytest.raises(UsageError, match="champion already"):
         promote.run(life.settings, life.config, champion, "once more")
 
@@ -259,10 +261,10 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr("treadle.infra.ledger.Ledger.add_version", cut_off)
+        patch.setattr("treadle.infra.databases.ledger.Ledger.add_version", cut_off)
         with pytest.raises(RuntimeError, match="the power went"):
             train.run(settings, config, trials=3, budget=60)
-    champion = models.run(settings, config).champion
+    champion = history.run(settings, config).champion
     chair = other if champion != other else 1
     promote.run(settings, config, chair, "moved in between")
     trained = train.run(settings, config, trials=3, budget=60)

@@ -21,24 +21,28 @@ import pytest
 
 from tests import aged
 from tests.conftest import environment_restored
-from treadle.flows import backup, ingest, maintain, models, promote, quarantine, report, rollback
-from treadle.flows.steps import open_workplace
-from treadle.flows.train.rivals import fitted_by
-from treadle.infra import failpoint, stores, studies, turns
+from treadle.flows import ingest, maintain
+from treadle.flows.champion import history, promote, rollback
+from treadle.flows.context.workplace import open_workplace
+from treadle.flows.project import backup, quarantine, report
+from treadle.flows.train.comparison_rows import fitted_by
+from treadle.infra import failpoint, stores
 from treadle.infra import settings as settings_
-from treadle.infra.attic import Attic
+from treadle.infra.databases import studies
+from treadle.infra.locks import file_lock
 from treadle.infra.orchestrator import connected, flow_context, server
 from treadle.infra.tables import connect
-from treadle.infra.tracking import client, quiet
+from treadle.infra.tracking.cleanup import Attic
+from treadle.infra.tracking.runs import client, quiet
 from treadle.tasks import bundle
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import BundleError, Conflict, DataError
 from treadle.tasks.search import Trial
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.infra.stores import Stores
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 NAME = "parcels"
 KEPT = Path(__file__).parents[1] / "formats" / "1.tar.xz"
@@ -128,7 +132,7 @@ def old(months: Path, tmp_path: Path, prefect_server: str) -> tuple[Settings, Pi
 
 def copied(months: Path, folder: Path) -> tuple[Settings, PipelineConfig]:
     home = shutil.copytree(months, folder)
-    return settings_.at(home), config_.load(home / "pipelines" / f"{NAME}.toml")
+    return settings_.at(home), load_config(home / "pipelines" / f"{NAME}.toml")
 
 
 def files(home: Path) -> dict[str, int]:
@@ -211,7 +215,7 @@ def test_what_live_versions_refer_to_is_there_and_a_model_that_went_is_told_of(
     )
     assert rollback.run(settings, config).to == 1
 
-    gone = {one.version: one.cleared_at is not None for one in models.run(settings, config).versions}
+    gone = {one.version: one.cleared_at is not None for one in history.run(settings, config).versions}
     assert gone == {1: False, 2: False, 3: True, 4: False}
     with pytest.raises(BundleError, match="version 3 of parcels was cleared away on"):
         promote.run(settings, config, 3, "because")
@@ -238,7 +242,7 @@ def test_what_became_champion_in_between_is_not_cleared_away_and_the_other_way_r
 def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Settings, PipelineConfig]) -> None:
     settings, _ = old
     command = [sys.executable, "-m", "treadle.flows.cli", "maintain", "--json"]
-    with turns.take(settings, NAME, "ingest", print):
+    with file_lock.take(settings, NAME, "ingest", print):
         process = subprocess.Popen(
             command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -256,7 +260,7 @@ def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Setti
 def test_a_backup_and_maintain_wait_for_one_another(old: tuple[Settings, PipelineConfig], words: list[str]) -> None:
     settings, _ = old
     command = [sys.executable, "-m", "treadle.flows.cli", *words, "--json"]
-    with turns.take(settings, NAME, "maintain", print):
+    with file_lock.take(settings, NAME, "maintain", print):
         process = subprocess.Popen(
             command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

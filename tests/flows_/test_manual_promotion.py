@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.projects import project, tumours
-from treadle.flows import models, promote, train
+from treadle.flows import train
+from treadle.flows.champion import history, promote
 from treadle.flows.cli import show
 from treadle.flows.cli.screen import Screen
 from treadle.infra import stores
-from treadle.infra.ledger import VersionRecord
-from treadle.tasks import config as config_
+from treadle.infra.databases.ledger import VersionRecord
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -36,7 +37,7 @@ def rule(settings: Settings, line: str) -> PipelineConfig:
         inside = one.startswith("[gate]") or (inside and not one.startswith("["))
         kept += [] if inside else [one]
     path.write_text("\n".join([*kept, "[gate]", line, ""]))
-    return config_.load(path)
+    return load_config(path)
 
 
 def trained(settings: Settings, config: PipelineConfig, *, again: bool = False) -> train.TrainResult:
@@ -50,19 +51,19 @@ def test_a_better_model_waits_and_takes_the_chair_where_nobody_need_confirm_any_
     config = rule(settings, 'promote = "manual"\nmax_model_mb = 50\nmax_ms_per_1000_rows = 5000')
     first = trained(settings, config)
     assert (first.decision, first.promoted, first.waits, first.exit_code()) == ("PROMOTE", False, True, 0)
-    known = models.run(settings, config)
+    known = history.run(settings, config)
     assert (known.champion, known.waiting) == (None, first.version)
     repeated = trained(settings, config)
     assert (repeated.already, repeated.waits, repeated.version) == (True, True, first.version)
     kept = shutil.copytree(home / "mlruns", home / "kept")
     stores.open(settings, config.name).ledger.retire(config.name, first.version)
     gone = trained(settings, config)
-    assert (gone.version, gone.promoted, models.run(settings, config).waiting) == (first.version, False, None)
+    assert (gone.version, gone.promoted, history.run(settings, config).waiting) == (first.version, False, None)
     shutil.rmtree(home / "mlruns")
     kept.rename(home / "mlruns")
     taken = trained(settings, rule(settings, 'promote = "automatic"\nmax_model_mb = 50\nmax_ms_per_1000_rows = 5000'))
     assert (taken.version, taken.already, taken.promoted, taken.waits) == (first.version, True, True, False)
-    assert models.run(settings, config).waiting is None
+    assert history.run(settings, config).waiting is None
 
 
 @pytest.mark.slow
@@ -70,12 +71,12 @@ def test_the_newest_waits_and_another_champion_settles_those_before(home: Path) 
     settings, _ = project(home, tumours(), "Malignant")
     config = rule(settings, 'promote = "manual"')
     first, second = trained(settings, config), trained(settings, config, again=True)
-    assert models.run(settings, config).waiting == second.version
+    assert history.run(settings, config).waiting == second.version
     promote.run(settings, config, second.version, "the clinic agreed")
-    assert models.run(settings, config).waiting is None
+    assert history.run(settings, config).waiting is None
     outdated = trained(settings, config)
     assert (outdated.version, outdated.promoted, outdated.waits) == (first.version, False, False)
-    assert models.run(settings, config).champion == second.version
+    assert history.run(settings, config).champion == second.version
 
 
 def test_a_model_beyond_the_limits_is_refused_with_the_figures(home: Path) -> None:
@@ -120,10 +121,10 @@ def test_a_version_that_waits_can_be_declined_with_a_reason_and_those_before_it_
     assert promote.run(settings, config, 3, "too slow", decline=True) == said, "as after a kill"
     with pytest.raises(UsageError, match=r"declined already, by .*: too slow"):
         promote.run(settings, config, 3, "too old", decline=True)
-    known = models.run(settings, config)
+    known = history.run(settings, config)
     assert known.waiting is None
     assert [bool(one.declined) for one in known.versions] == [True, False, False]
     with pytest.raises(UsageError, match="nobody does"):
         promote.run(settings, config, 1, "too slow", decline=True)
     ledger.add_version(judged(4, "PROMOTE", None))
-    assert models.run(settings, config).waiting == 4
+    assert history.run(settings, config).waiting == 4

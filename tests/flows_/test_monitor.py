@@ -12,7 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.projects import inbox, project, tumours
-from treadle.flows import ingest, monitor, promote, score, status, train
+from treadle.flows import ingest, monitor, score, train
+from treadle.flows.champion import promote
+from treadle.flows.project import status
 from treadle.flows.train import NotDue
 from treadle.infra import orchestrator, stores
 from treadle.tasks.errors import NothingPromoted
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from treadle.flows.monitor import MonitorResult
     from treadle.flows.train import TrainResult
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 KEY, TARGET = "Tumour ID", "Malignant"

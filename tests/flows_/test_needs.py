@@ -9,18 +9,20 @@ import pytest
 
 from tests.projects import inbox, project, tumours
 from tests.receivers import hook
-from treadle.flows import alerts, ingest, status, train
+from treadle.flows import ingest, train
 from treadle.flows.cli import show
 from treadle.flows.cli.screen import Screen
-from treadle.flows.status import plain
-from treadle.tasks import config as config_
+from treadle.flows.project import status
+from treadle.flows.project.status import prefect_messages
+from treadle.flows.service.alerts import delivery
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Place = tuple[Settings, PipelineConfig]
 
@@ -66,11 +68,11 @@ def test_rows_in_quarantine_point_to_the_run_that_refused_them(place: Place, mon
     file.write_text(f'{file.read_text()}\n[alerts]\nto = ["env:ALERTS_CHAT"]\n')
     with hook() as chat:
         monkeypatch.setenv("ALERTS_CHAT", f"json://127.0.0.1:{chat.port}")
-        alerts.tell(settings)
+        delivery.tell(settings)
         taken(place, "september", bad=3)
         september = newest(settings, "ingest")
         taken(place, "october")
-        alerts.tell(settings)
+        delivery.tell(settings)
     assert [one in chat.told[0].body for one in (june, august, september)] == [True, True, False]
     assert f"  where: {september}\n" in chat.told[1].body
     assert june not in chat.told[1].body
@@ -94,7 +96,7 @@ def test_a_verdict_points_to_the_training_that_was_judged(place: Place) -> None:
     settings, _ = place
     file = settings.home / "pipelines" / "clinic.toml"
     file.write_text(f"{file.read_text().partition('[gate]')[0]}\n[gate]\nmax_model_mb = 0.000001\n")
-    config = config_.load(file)
+    config = load_config(file)
     train.run(settings, config, trials=1)
     judged = newest(settings, "train")
     train.run(settings, config, trials=1)  # it is done already
@@ -146,8 +148,8 @@ LATE = "Flow run encountered an exception: ServiceError: the ledger does not ans
     ],
 )
 def test_what_prefect_says_of_a_run_is_said_in_a_phrase(said: str, whole: str, line: str) -> None:
-    assert plain.plain(said) == whole
-    assert plain.brief(said) == (line or whole)
+    assert prefect_messages.plain(said) == whole
+    assert prefect_messages.brief(said) == (line or whole)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -1,4 +1,4 @@
-"""The whole way with every store in PostgreSQL: by `treadle up`, and as infra/compose.yaml starts it."""
+"""The whole way with every store in PostgreSQL: by `treadle up`, and as infra/deploy/compose.yaml starts it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def free_port() -> int:
 
 
 class Neighbours:
-    """The services of infra/compose.yaml as processes of this machine, on ports that are free."""
+    """The services of infra/deploy/compose.yaml as processes of this machine, on ports that are free."""
 
     def __init__(self, home: Path, postgres: Cluster) -> None:
         self.home, self.postgres = home, postgres

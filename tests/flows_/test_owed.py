@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.states import Cancelled, Completed, Failed, Running
 
-from treadle.flows import deployments, owed
-from treadle.flows.owed import CHAIN, Owed
+from treadle.flows.project import deployment_plans
+from treadle.flows.service import deployments, followups
+from treadle.flows.service.followups import CHAIN, Owed
 from treadle.infra import settings as settings_
 from treadle.infra import stores
-from treadle.infra.ledger import BatchRecord
+from treadle.infra.databases.ledger import BatchRecord
 from treadle.infra.orchestrator import connected, flow_context
 from treadle.infra.orchestrator.runs import SLOT_LOST, Runs
 
@@ -29,7 +30,7 @@ NAME = "shop"
 def place(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A home whose deployments stand on a server without a worker, where no event does anything; no look must wait."""
     for seconds in ("FIRST_SECONDS", "LOOK_SECONDS", "FIRST_PAUSE"):
-        monkeypatch.setattr(owed, seconds, 0.0)
+        monkeypatch.setattr(followups, seconds, 0.0)
     settings = settings_.at(home)
     text = f'name = "{NAME}"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n'
     file = home / "pipelines" / f"{NAME}.toml"
@@ -54,14 +55,14 @@ def arrive(settings: Settings, name: str) -> None:
 
 def look(settings: Settings, looking: Owed, times: int = 3) -> list[str]:
     """Look so often; the work that waits to begin afterwards, with what it was told."""
-    runs = Runs(settings.prefect_api_url, settings.home, deployments.TAG)
+    runs = Runs(settings.prefect_api_url, settings.home, deployment_plans.TAG)
     for _ in range(times):
         looking.look(runs)
     return [work for work in CHAIN for _ in waiting(settings, work)]
 
 
 def waiting(settings: Settings, work: str) -> list[dict[str, object]]:
-    from treadle.flows.deployments.runs import _waiting
+    from treadle.flows.service.deployments.runs import _waiting
 
     with flow_context(settings), connected() as client:
         deployment = client.read_deployment_by_name(f"{work}/{NAME}")
@@ -70,7 +71,7 @@ def waiting(settings: Settings, work: str) -> list[dict[str, object]]:
 
 def end(settings: Settings, work: str, state: State) -> None:
     """What waits of this work is done, so."""
-    from treadle.flows.deployments.runs import _waiting
+    from treadle.flows.service.deployments.runs import _waiting
 
     with flow_context(settings), connected() as client:
         for run in _waiting(client, client.read_deployment_by_name(f"{work}/{NAME}").id):
@@ -101,7 +102,7 @@ def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings)
         end(place, "score", failed)
     assert look(place, looking) == ["score"]
     end(place, "score", Cancelled())
-    for _ in range(owed.TRAININGS):
+    for _ in range(followups.TRAININGS):
         assert look(place, looking) == ["train"]
         end(place, "train", Failed())
     assert look(place, looking) == ["monitor"]
@@ -114,8 +115,8 @@ def test_a_training_that_the_server_would_not_start_is_none_of_its_attempts(plac
     end(place, "score", Completed())
     with flow_context(place), connected() as client:
         client.delete_deployment(client.read_deployment_by_name(f"train/{NAME}").id)
-    for _ in range(3 + owed.TRAININGS):
-        looking.look(Runs(place.prefect_api_url, place.home, deployments.TAG))
+    for _ in range(3 + followups.TRAININGS):
+        looking.look(Runs(place.prefect_api_url, place.home, deployment_plans.TAG))
     end(place, "monitor", Completed())
     deployments.apply(place)
     assert look(place, looking) == ["train"]

@@ -17,11 +17,11 @@ import pytest
 from tests.mlflow_server import serving
 from tests.postgres import PASSWORD
 from tests.projects import project, tumours
-from treadle.flows import carried, prefect_file
+from treadle.flows.service.deployments import prefect_yaml, project_package
 from treadle.infra import settings as settings_
 from treadle.infra import stores
+from treadle.infra.processes import process as supervised
 from treadle.infra.settings import child_environment
-from treadle.infra.supervisor import process as supervised
 from treadle.tasks.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from tests.postgres import Cluster
 
-INFRA = Path(__file__).parents[2] / "infra"
+INFRA = Path(__file__).parents[2] / "infra" / "deploy"
 POOL = "somebodys-pool"
 
 
 def test_the_files_for_prefects_commands_are_current() -> None:
-    told = "python -m treadle.flows.prefect_file > infra/prefect.yaml, and with `automations` > infra/automations.yaml"
-    assert (INFRA / "prefect.yaml").read_text() == prefect_file.text(), told
-    assert (INFRA / "automations.yaml").read_text() == prefect_file.automations(), told
+    told = "python -m treadle.flows.service.deployments.prefect_yaml > ..., and with `automations`"
+    assert (INFRA / "prefect.yaml").read_text() == prefect_yaml.text(), told
+    assert (INFRA / "automations.yaml").read_text() == prefect_yaml.automations(), told
 
 
 def add(home: Path, text: str) -> Path:
@@ -52,14 +52,14 @@ def add(home: Path, text: str) -> Path:
 def test_a_deployment_carries_the_pipelines_files_and_schedules(tmp_path: Path) -> None:
     home = tmp_path / "home"
     add(home, 'timezone = "Europe/Berlin"\n[retrain]\nschedule = "0 6 * * *"\n')
-    told = carried.pack(str(home), "shop")
+    told = project_package.pack(str(home), "shop")
     assert (told["timezone"], told["train"]) == ("Europe/Berlin", {"cron": "0 6 * * *", "active": True})
-    assert told["score"] == told["monitor"] == {"cron": carried.NEVER, "active": False}
+    assert told["score"] == told["monitor"] == {"cron": project_package.NEVER, "active": False}
     there = tmp_path / "nothing" / "here"
     files = told["files"]
     assert isinstance(files, dict)
     with folder_restored():
-        assert carried.unpack(str(there), files) == {"directory": str(there)}
+        assert project_package.unpack(str(there), files) == {"directory": str(there)}
         assert Path.cwd() == there
     for name in ("pipelines/shop.toml", "expectations/shop.json"):
         assert (there / name).read_bytes() == (home / name).read_bytes()
@@ -82,10 +82,10 @@ def test_what_was_carried_is_renewed_and_what_a_person_changed_is_left(tmp_path:
 
 
 def unpack(home: Path, there: Path) -> None:
-    files = carried.pack(str(home), "shop")["files"]
+    files = project_package.pack(str(home), "shop")["files"]
     assert isinstance(files, dict)
     with folder_restored():
-        carried.unpack(str(there), files)
+        project_package.unpack(str(there), files)
 
 
 @contextmanager
@@ -99,12 +99,12 @@ def folder_restored() -> Iterator[None]:
 
 def test_a_project_that_is_not_there_or_cannot_be_obeyed_is_not_deployed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="PIPELINE=shop"):
-        carried.pack(str(tmp_path), "shop")
+        project_package.pack(str(tmp_path), "shop")
     with pytest.raises(UsageError, match=r"PROJECT=\., PIPELINE=:"):
-        carried.pack()
+        project_package.pack()
     add(tmp_path, "[scoer]\n")
     with pytest.raises(ConfigError, match="scoer"):
-        carried.pack(str(tmp_path), "shop")
+        project_package.pack(str(tmp_path), "shop")
 
 
 def prefect(url: str, *arguments: str, **more: str) -> str:
@@ -216,7 +216,7 @@ def test_a_worker_in_an_empty_folder_does_the_whole_work_for_a_server_that_is_no
         (unscheduled,) = ask(url, f"/deployments/name/score/{config.name}")["schedules"]
         assert not unscheduled["active"]
         (looked,) = ask(url, f"/deployments/name/ingest/{config.name}")["schedules"]
-        assert (looked["schedule"]["interval"], looked["active"]) == (prefect_file.POLL_SECONDS, True)
+        assert (looked["schedule"]["interval"], looked["active"]) == (prefect_yaml.POLL_SECONDS, True)
         worker = ("prefect", "worker", "start", "--type", "process", "--pool", POOL)
         with process(empty, *worker, PREFECT_API_URL=url, PREFECT_WORKER_QUERY_SECONDS="1", **told):
             prefect(url, "deployment", "run", f"ingest/{config.name}")

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from treadle.flows import events
 from treadle.flows.cli.progress import clock, watching
-from treadle.flows.events import Event
+from treadle.flows.context import events
+from treadle.flows.context.events import Event
 
 
 def test_nobody_need_listen() -> None:

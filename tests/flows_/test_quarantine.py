@@ -8,13 +8,13 @@ import duckdb
 import pytest
 
 from tests.projects import inbox, project, tumours
-from treadle.flows import quarantine
+from treadle.flows.ingest.discovery import look
 from treadle.flows.ingest.labels import take_labels
 from treadle.flows.ingest.rows import take_in
-from treadle.flows.ingest.waiting import look
+from treadle.flows.project import quarantine
 from treadle.infra import failpoint, stores
 from treadle.infra import settings as settings_
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import UsageError
 
 COLUMNS = ["Tumour ID", "mean radius", "mean texture", "mean area", "Malignant"]
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from treadle.flows.ingest import BatchResult, LabelBatch
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Project = tuple[Settings, PipelineConfig]
 
@@ -50,7 +50,7 @@ def clinic(first: Path, tmp_path: Path) -> Project:
     """A pipeline of one's own with its first file in the table."""
     home = tmp_path.resolve() / "home"
     shutil.copytree(first, home)
-    return settings_.at(home), config_.load(home / "pipelines" / "clinic.toml")
+    return settings_.at(home), load_config(home / "pipelines" / "clinic.toml")
 
 
 def ingested(settings: Settings, *files: Path, as_labels: bool = False) -> list[BatchResult | LabelBatch]:
@@ -332,5 +332,5 @@ def test_a_config_that_reads_other_words_as_missing_counts_in_a_release(clinic: 
     batch = sent(settings, rows, "words.csv")
     file = settings.home / "pipelines" / "clinic.toml"
     file.write_text(file.read_text().replace("[data]\n", '[data]\nmissing = ["", "unknown"]\n'))
-    result = quarantine.release(settings, config_.load(file), batch)
+    result = quarantine.release(settings, load_config(file), batch)
     assert result.released + result.left == 2

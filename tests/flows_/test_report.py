@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from treadle.flows import report
+from treadle.flows.project import report
 from treadle.infra import settings as settings_
 from treadle.infra import stores as stores_
-from treadle.infra.ledger import VersionRecord
-from treadle.tasks.config import PipelineConfig
+from treadle.infra.databases.ledger import VersionRecord
+from treadle.tasks.config.spec import PipelineConfig
 from treadle.tasks.errors import DataError, UsageError
 
 CONFIG = PipelineConfig.model_validate(

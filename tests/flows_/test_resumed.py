@@ -9,7 +9,8 @@ import pytest
 from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Running
 
-from treadle.flows import deployments, resumed
+from treadle.flows.project import deployment_plans
+from treadle.flows.service import deployments, recovery
 from treadle.infra import orchestrator
 from treadle.infra.orchestrator import connected, flow_context
 from treadle.infra.orchestrator.runs import Runs
@@ -51,14 +52,14 @@ def test_what_stays_crashed_is_taken_up_once_and_what_had_not_begun_later(
     migrated: Settings, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, unbegun = crashed(client, begun=True), crashed(client, begun=False)
-    runs = Runs(orchestrator.state(migrated).url, None, deployments.TAG)
-    look = resumed.Resumed()
+    runs = Runs(orchestrator.state(migrated).url, None, deployment_plans.TAG)
+    look = recovery.Resumed()
     look.look(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.CRASHED}, "the server has its time"
-    monkeypatch.setattr(resumed, "BEGUN_SECONDS", 0.0)
+    monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
     look.look(runs)
     assert (state(client, begun), state(client, unbegun)) == (StateType.SCHEDULED, StateType.CRASHED)
-    monkeypatch.setattr(resumed, "UNBEGUN_SECONDS", 0.0)
+    monkeypatch.setattr(recovery, "UNBEGUN_SECONDS", 0.0)
     look.look(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.SCHEDULED}
     client.set_flow_run_state(begun, Running(), force=True)
@@ -70,12 +71,12 @@ def test_what_crashed_long_ago_and_what_is_of_another_home_stays_as_it_is(
     migrated: Settings, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = crashed(client, begun=True)
-    monkeypatch.setattr(resumed, "BEGUN_SECONDS", 0.0)
+    monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
     url = orchestrator.state(migrated).url
-    look = resumed.Resumed()
-    for runs in [Runs(url, migrated.home / "another", deployments.TAG)] * 2:
+    look = recovery.Resumed()
+    for runs in [Runs(url, migrated.home / "another", deployment_plans.TAG)] * 2:
         look.look(runs)
-    monkeypatch.setattr(resumed, "LOOKBACK", timedelta(0))
-    for runs in [Runs(url, None, deployments.TAG)] * 2:
+    monkeypatch.setattr(recovery, "LOOKBACK", timedelta(0))
+    for runs in [Runs(url, None, deployment_plans.TAG)] * 2:
         look.look(runs)
     assert state(client, run) is StateType.CRASHED

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.projects import project, tumours
-from treadle.flows import models, promote, rollback
+from treadle.flows.champion import history, promote, rollback
 from treadle.infra import stores
-from treadle.infra.ledger import Promotion
+from treadle.infra.databases.ledger import Promotion
 from treadle.tasks.errors import BundleError, NothingPromoted, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -62,7 +62,7 @@ def test_a_step_back_is_checked_audited_and_undone_by_the_command_that_it_prints
     assert (stepped.from_version, stepped.to, stepped.reason) == (2, 1, "Lyon complained")
     assert stepped.golden_rows > 50
     assert stepped.seconds < 60
-    shown = models.run(settings, config)
+    shown = history.run(settings, config)
     assert (shown.champion, shown.alias) == (1, "")
     assert (shown.history[0].verdict, shown.history[0].reason) == ("ROLLBACK", "Lyon complained")
     assert stepped.undo == "treadle rollback --to 2 -p clinic"
@@ -77,7 +77,7 @@ def test_a_second_step_back_goes_no_further_than_the_first_champion(clinic: Clin
     with pytest.raises(UsageError, match="no champion before version 1") as caught:
         rollback.run(settings, config)
     assert caught.value.way_out == "name another one that was: --to 2"
-    assert models.run(settings, config).champion == 1
+    assert history.run(settings, config).champion == 1
 
 
 def test_the_same_command_after_a_kill_is_the_same_step_until_the_person_was_told(clinic: Clinic) -> None:
@@ -85,7 +85,7 @@ def test_the_same_command_after_a_kill_is_the_same_step_until_the_person_was_tol
     first = rollback.run(settings, config, resume=True)
     again = rollback.run(settings, config, resume=True)
     assert (again.seq, again.from_version, again.to, again.reason) == (first.seq, 2, 1, first.reason)
-    assert len(models.run(settings, config).history) == 3
+    assert len(history.run(settings, config).history) == 3
     rollback.told(settings, config)
     with pytest.raises(UsageError, match="no champion before version 1"):
         rollback.run(settings, config, resume=True)
@@ -130,7 +130,7 @@ def test_a_bundle_without_its_certificate_takes_no_chair(clinic: Clinic) -> None
     for attempt in (lambda: rollback.run(settings, config), lambda: promote.run(settings, config, 1, "please")):
         with pytest.raises(BundleError, match="no parity certificate"):
             attempt()
-    assert models.run(settings, config).champion == 2
+    assert history.run(settings, config).champion == 2
 
 
 def test_another_scorer_than_the_certified_one_takes_no_chair(clinic: Clinic) -> None:
@@ -139,7 +139,7 @@ def test_another_scorer_than_the_certified_one_takes_no_chair(clinic: Clinic) ->
     scorer.write_text(scorer.read_text() + "\n")
     with pytest.raises(BundleError, match="not the scorer that was compared"):
         rollback.run(settings, config)
-    assert models.run(settings, config).champion == 2
+    assert history.run(settings, config).champion == 2
 
 
 def test_models_say_who_was_champion_at_a_moment(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,13 +160,13 @@ def test_models_say_who_was_champion_at_a_moment(clinic: Clinic, monkeypatch: py
             "2026-10-12": None,
         }
         for at, champion in asked.items():
-            then = models.run(settings, config, at).then
+            then = history.run(settings, config, at).then
             assert (then.to if then else None) == champion, at
-        assert models.run(settings, config).then is None
+        assert history.run(settings, config).then is None
     finally:
         monkeypatch.undo()
         time.tzset()
     with pytest.raises(UsageError, match="is no moment"):
-        models.run(settings, config, "last tuesday")
+        history.run(settings, config, "last tuesday")
     with pytest.raises(UsageError, match="has not come yet"):
-        models.run(settings, config, "2999-01-01")
+        history.run(settings, config, "2999-01-01")

@@ -9,14 +9,17 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from tests.projects import inbox, tumours
-from treadle.flows import deployments, ingest, models, quarantine, status
+from treadle.flows import ingest
+from treadle.flows.champion import history
+from treadle.flows.project import quarantine, status
+from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
 
 if TYPE_CHECKING:
     import pytest
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -117,7 +120,7 @@ def test_an_alias_that_is_about_to_follow_a_promotion_is_no_trouble(
         digest=before.digest,
     )
     assert status.run(settings).needs == ()
-    monkeypatch.setattr(models, "ALIAS_SECONDS", 0.0)
+    monkeypatch.setattr(history, "ALIAS_SECONDS", 0.0)
     (need,) = status.run(settings).needs
     assert "points at version 2" in need.what
 

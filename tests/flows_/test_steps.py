@@ -3,10 +3,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from treadle.flows import backup
-from treadle.flows.steps import leased, one_at_a_time
+from treadle.flows.context.locking import leased, one_at_a_time
+from treadle.flows.project import backup
 from treadle.infra import settings as settings_
-from treadle.infra.ledger import Ledger
+from treadle.infra.databases.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

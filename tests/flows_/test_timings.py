@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.projects import project, tumours
-from treadle.flows import timings
+from treadle.flows.context import timings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.projects import inbox, prefect_database, tumours
-from treadle.flows import deployments
-from treadle.infra import orchestrator, supervisor
+from treadle.flows.service import deployments
+from treadle.infra import orchestrator
 from treadle.infra import settings as settings_
+from treadle.infra import supervisor as processes_
 from treadle.infra.orchestrator.api import ask
-from treadle.infra.supervisor import process, scratch
+from treadle.infra.processes import process
+from treadle.infra.supervisor import worker_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -76,7 +78,7 @@ def processes(home: Path) -> dict[int, str]:
 
 def kept(settings: Settings) -> dict[str, int]:
     """The processes that `up` keeps, and itself."""
-    known = {name: process.holder(supervisor.folder(settings) / f"{name}.lock") for name in (*KEPT, "up")}
+    known = {name: process.holder(processes_.folder(settings) / f"{name}.lock") for name in (*KEPT, "up")}
     pids = {name: one.pid for name, one in known.items() if one}
     return {**pids, "prefect": orchestrator.state(settings).pid or 0}
 
@@ -164,7 +166,7 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
             os.kill(pid, signal.SIGKILL)
     until(lambda: scored(place, 60), RESUMED_SECONDS + SCORED_SECONDS)
 
-    kept_for_a_while = scratch.place(place)
+    kept_for_a_while = worker_files.place(place)
     assert list(kept_for_a_while.iterdir()), "what the killed ones had no time to clear away"
     treadle(place.home, "down")
     assert not kept_for_a_while.exists()

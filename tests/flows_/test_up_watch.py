@@ -12,9 +12,10 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 
 from tests.receivers import hook
 from tests.worker import eventually
-from treadle.flows import deployments, events, up
-from treadle.flows.deployments.runs import _waiting
-from treadle.flows.up import _Troubles
+from treadle.flows.context import events
+from treadle.flows.service import deployments, up
+from treadle.flows.service.deployments.runs import _waiting
+from treadle.flows.service.up import _Troubles
 from treadle.infra import supervisor
 from treadle.infra.orchestrator import api, connected, flow_context
 from treadle.infra.orchestrator.server import POOL

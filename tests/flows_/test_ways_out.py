@@ -15,20 +15,25 @@ import pytest
 from typer.main import get_command
 
 from tests.projects import inbox, tumours
-from treadle.flows import ways_out
 from treadle.flows.cli.app import app
+from treadle.flows.context import command_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ("flows/cli/commands/", "flows/cli/app.py")
-COMPLETED = ("flows/status/needs.py", "infra/stores.py", "tasks/bundle/manifest.py", "tasks/bundle/certificate.py")
+COMPLETED = (
+    "flows/project/status/needs.py",
+    "infra/stores.py",
+    "tasks/bundle/manifest.py",
+    "tasks/bundle/certificate.py",
+)
 """Their texts are completed: of needs where they are made, of the others where the error that holds them is shown."""
 
 WAY_OUT = "  way out: "
@@ -79,7 +84,7 @@ def commands() -> Mapping[tuple[str, ...], set[str]]:
 
 
 def test_the_commands_that_take_a_pipeline_are_known() -> None:
-    known = {(verb,) for verb in ways_out.VERBS} | {("quarantine", word) for word in ways_out.QUARANTINE}
+    known = {(verb,) for verb in command_names.VERBS} | {("quarantine", word) for word in command_names.QUARANTINE}
     assert known == {words for words, parameters in commands().items() if "pipeline" in parameters}
 
 
@@ -97,15 +102,15 @@ def test_the_commands_that_take_a_pipeline_are_known() -> None:
     ],
 )  # fmt: skip
 def test_what_lacks_a_pipeline_gets_it(said: str, complete: str) -> None:
-    assert ways_out.named(said, "shop") == complete
-    assert ways_out.named(said, "") == said
+    assert command_names.named(said, "shop") == complete
+    assert command_names.named(said, "") == said
 
 
 def test_every_command_in_our_words_can_be_given_as_it_stands() -> None:
     tree, found = get_command(app), 0
     for one in texts():
-        said = "" if one.file.startswith(EXAMPLES) else ways_out.named(one.text, "shop")
-        for command in ways_out.COMMAND.findall(said):
+        said = "" if one.file.startswith(EXAMPLES) else command_names.named(one.text, "shop")
+        for command in command_names.COMMAND.findall(said):
             words = shlex.split(command.replace(" V ", " 3 "))[1:]
             name, inner, rest = tree.resolve_command(tree.make_context("treadle", []), words)
             if hasattr(inner, "commands"):
@@ -121,7 +126,7 @@ def test_only_errors_leave_the_pipeline_to_whoever_shows_them() -> None:
     left = [
         f"{one.file}:{one.line}: {command}"
         for one in texts()
-        for command in ways_out.COMMAND.findall(one.text)
+        for command in command_names.COMMAND.findall(one.text)
         if " -p " not in command and not one.in_error and not one.file.startswith((*EXAMPLES, *COMPLETED))
     ]
     assert left == []

@@ -14,22 +14,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.projects import inbox, project, tumours
-from treadle.flows import alerts, models, monitor, promote, score, status
+from treadle.flows import monitor, score
+from treadle.flows.champion import history, promote
 from treadle.flows.cli import show
 from treadle.flows.cli.screen import Screen
 from treadle.flows.cli.show.status import _realised as realised
-from treadle.flows.status.standing import Champion
-from treadle.infra import outbox, stores, supervisor
-from treadle.infra.ledger import VersionRecord
-from treadle.infra.supervisor import process
-from treadle.tasks import config as config_
+from treadle.flows.project import status
+from treadle.flows.project.status.snapshot import Champion
+from treadle.flows.service.alerts import delivery
+from treadle.infra import stores, supervisor
+from treadle.infra.databases.ledger import VersionRecord
+from treadle.infra.files import outbox
+from treadle.infra.processes import process
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import NothingPromoted, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Clinic = tuple[Settings, PipelineConfig]
 
@@ -91,7 +95,7 @@ def test_a_version_that_waited_until_another_was_promoted_was_passed_over(clinic
 
     def verdicts() -> dict[int, str]:
         out = io.StringIO()
-        known = models.run(settings, config)
+        known = history.run(settings, config)
         show.models(known, Screen(out))
         table = out.getvalue().partition("Champions")[0]
         lines = [[cell.strip() for cell in line.split("│")] for line in table.splitlines() if "│" in line]
@@ -144,7 +148,7 @@ def test_labels_of_rows_that_nobody_predicted_are_not_taken_for_none(clinic: Cli
     file.write_text(text)
     (settings.home / "late").mkdir()
     tumours()[["Tumour ID", "Malignant"]][:9].to_csv(settings.home / "late" / "november.csv", index=False)
-    monitor.run(settings, config_.load(file))
+    monitor.run(settings, load_config(file))
     (one,) = status.run(settings).pipelines
     assert one.champion is not None
     assert (one.champion.realised, one.champion.labels_at is None) == (None, False)
@@ -180,7 +184,7 @@ def test_an_up_that_was_killed_is_missed_until_it_is_told_to_end(clinic: Clinic)
     ],
 )
 def test_a_title_is_cut_between_words(title: str, longest: int, cut: str) -> None:
-    assert alerts._line(title, longest) == cut
+    assert delivery._line(title, longest) == cut
 
 
 def treadle(home: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tests.projects import inbox, tumours
-from treadle.infra.ledger import VersionRecord
+from treadle.infra.databases.ledger import VersionRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.settings import Settings
-    from treadle.tasks.config import PipelineConfig
+    from treadle.tasks.config.spec import PipelineConfig
 
     Place = tuple[Settings, PipelineConfig]
 

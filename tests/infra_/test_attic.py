@@ -12,8 +12,8 @@ from tests import shop
 from tests.mlflow_server import STORES, stored
 from treadle.infra import settings as settings_
 from treadle.infra import stores
-from treadle.infra.attic import Attic
-from treadle.infra.tracking import client, quiet
+from treadle.infra.tracking.cleanup import Attic
+from treadle.infra.tracking.runs import client, quiet
 from treadle.tasks import bundle
 from treadle.tasks.search import Trial
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from treadle.infra.attic import Kept
     from treadle.infra.settings import Settings
     from treadle.infra.stores import Stores
+    from treadle.infra.tracking.cleanup import Kept
 
 
 NAMES = (f"shop{number}" for number in count())

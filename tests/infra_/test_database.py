@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from treadle.infra import database, settings
+from treadle.infra import settings
+from treadle.infra.databases import engines
 from treadle.tasks.errors import UsageError
 
 
@@ -19,14 +20,14 @@ from treadle.tasks.errors import UsageError
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert database.shown(url) == shown
+    assert engines.shown(url) == shown
 
 
 @pytest.mark.parametrize("url", ["postgresql://ada:s3@cr:et@db/ledger", "no address s3cret", ""])
 def test_an_address_that_cannot_be_read_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError) as raised:
-        database.engine(url)
-    assert "cannot be read" in database.trouble(url)
+        engines.engine(url)
+    assert "cannot be read" in engines.trouble(url)
     for word in ("s3", "cr", "et@"):
         assert word not in raised.value.message
     assert raised.value.__cause__ is None

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.addresses import other_addresses, reached
-from treadle.infra.entrance import HERE, Guard, bound, listeners
+from treadle.infra.processes.http_guard import HERE, Guard, bound, listeners
 
 if TYPE_CHECKING:
     import socket

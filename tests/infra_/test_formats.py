@@ -14,12 +14,13 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from treadle.flows import backup, score
+from treadle.flows import score
+from treadle.flows.project import backup
 from treadle.infra import settings as settings_
 from treadle.infra import stores
-from treadle.infra.ledger import Ledger
+from treadle.infra.databases.ledger import Ledger
 from treadle.tasks import bundle
-from treadle.tasks import config as config_
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import NewerFormat
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def test_a_project_of_every_format_is_gone_on_with(kept: Path, tmp_path: Path) -
     shutil.copy(place / "data" / "inbox" / NAME / "new.csv", place / "again.csv")
     text = (place / "again.csv").read_text().replace("\n2", "\n7")
     (place / "data" / "inbox" / NAME / "newer.csv").write_text(text)
-    result = score.run(opened.settings, config_.load(place / "pipelines" / f"{NAME}.toml"))
+    result = score.run(opened.settings, load_config(place / "pipelines" / f"{NAME}.toml"))
     assert [one.rows for one in result.batches] == [20]
 
 

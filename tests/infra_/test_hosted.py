@@ -1,4 +1,4 @@
-"""The Prefect server that somebody else starts and keeps, as infra/compose.yaml does."""
+"""The Prefect server that somebody else starts and keeps, as infra/deploy/compose.yaml does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from treadle.infra.settings import Settings
 
-COMPOSE = Path(__file__).parents[2] / "infra" / "compose.yaml"
+COMPOSE = Path(__file__).parents[2] / "infra" / "deploy" / "compose.yaml"
 START_SECONDS = 120.0
 
 

@@ -1,4 +1,4 @@
-"""What can be known of infra/Dockerfile and infra/compose.yaml where there is no Docker."""
+"""What can be known of infra/deploy/Dockerfile and infra/deploy/compose.yaml where there is no Docker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-INFRA = ROOT / "infra"
+INFRA = ROOT / "infra" / "deploy"
 OURS = re.compile(r"(?<![\w.])/(opt|build|project|artifacts|prefect)\b")
 """The folders of the image that its own steps make."""
 
@@ -98,9 +98,9 @@ def test_the_password_is_asked_for_once_and_is_in_no_file_of_gits() -> None:
     assert set(re.findall(r"\$\{(\w+)", text)) == {"POSTGRES_PASSWORD", "PROJECT"}
     assert "${POSTGRES_PASSWORD:?" in text
     assert (INFRA / "compose.env.example").read_text().splitlines()[-1] == "POSTGRES_PASSWORD="
-    ignored = subprocess.run(["git", "check-ignore", "-q", "infra/compose.env"], cwd=ROOT, check=False)
+    ignored = subprocess.run(["git", "check-ignore", "-q", "infra/deploy/compose.env"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
-    assert "infra/compose.env" in (ROOT / ".dockerignore").read_text().splitlines()
+    assert "infra/deploy/compose.env" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_what_the_services_are_told_is_what_treadle_reads_and_the_databases_are_made() -> None:

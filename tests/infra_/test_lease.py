@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import postgres
-from treadle.infra import lease
-from treadle.infra.ledger import Ledger
+from treadle.infra.databases.ledger import Ledger
+from treadle.infra.locks import lease
 from treadle.tasks.errors import Fenced
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HOLDER = """
 import sys, time
 from treadle.infra import lease
-from treadle.infra.ledger import Ledger
+from treadle.infra.databases.ledger import Ledger
 lease.BEAT_SECONDS = 0.1
 with lease.hold(Ledger(sys.argv[1]), "shop", "train", "somebody", print) as token:
     print(token, flush=True)

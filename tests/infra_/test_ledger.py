@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import postgres
-from treadle.infra import database
-from treadle.infra.ledger import BatchRecord, Decision, LabelRecord, Ledger, Promotion, VersionRecord, retirements
+from treadle.infra.databases import engines
+from treadle.infra.databases.ledger import (
+    BatchRecord,
+    Decision,
+    LabelRecord,
+    Ledger,
+    Promotion,
+    VersionRecord,
+    retirements,
+)
 from treadle.tasks.alerts import Case, News
 from treadle.tasks.errors import Conflict, ServiceError, TreadleError
 
@@ -123,7 +131,7 @@ def test_decisions_are_numbered_and_a_pending_one_is_completed_once(ledger: Ledg
 
 def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
-    with database.engine(ledger.url).begin() as con:
+    with engines.engine(ledger.url).begin() as con:
         con.exec_driver_sql("DROP TABLE decisions")
         con.exec_driver_sql("DROP TABLE label_batches")
     again = Ledger(ledger.url)
@@ -299,7 +307,7 @@ def test_many_writers_wait_for_each_other(ledger: Ledger) -> None:
 
 def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
-    with database.engine(ledger.url).connect() as writer:
+    with engines.engine(ledger.url).connect() as writer:
         writer.exec_driver_sql("UPDATE batches SET status = 'refused'")
         assert ledger.seen("shop", BATCH.sha256) == BATCH
         writer.rollback()

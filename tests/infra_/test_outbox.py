@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from treadle.infra import outbox
+from treadle.infra.files import outbox
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from treadle.flows.status import servers
+from treadle.flows.project.status import servers
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected, flow_context
 from treadle.infra.orchestrator.api import ask, with_login

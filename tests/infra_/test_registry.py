@@ -13,8 +13,8 @@ from tests import shop
 from tests.infra_.test_ledger import VERSION
 from tests.mlflow_server import STORES, stored
 from treadle.infra import stores
-from treadle.infra.ledger import VersionRecord
-from treadle.infra.tracking import client, quiet
+from treadle.infra.databases.ledger import VersionRecord
+from treadle.infra.tracking.runs import client, quiet
 from treadle.tasks import bundle, parity
 from treadle.tasks.errors import BundleError, ServiceError
 

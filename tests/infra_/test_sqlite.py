@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle.infra import sqlite
+from treadle.infra.databases import sqlite
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -16,7 +16,8 @@ import pytest
 
 from treadle.infra import settings as settings_
 from treadle.infra import supervisor
-from treadle.infra.supervisor import keep, process, scratch
+from treadle.infra.processes import process
+from treadle.infra.supervisor import keep_alive, worker_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,15 +91,15 @@ def test_a_holder_is_ended_also_where_it_does_not_listen(
 
 def test_what_ends_again_and_again_is_started_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(keep.time, "monotonic", lambda: now)
-    pace, starts = keep.Pace(), []
+    monkeypatch.setattr(keep_alive.time, "monotonic", lambda: now)
+    pace, starts = keep_alive.Pace(), []
     for now in (1000.0 + tenth / 10 for tenth in range(3000)):
         if pace.due():
             starts.append(now)
     pauses = [round(late - early, 1) for early, late in itertools.pairwise(starts)]
     assert pauses[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     assert pauses[6:] == [60.0] * len(pauses[6:])
-    now += keep.STEADY_SECONDS + 1
+    now += keep_alive.STEADY_SECONDS + 1
     assert pace.due()
     now += 1.0
     assert pace.due(), "it had lived for long"
@@ -107,11 +108,11 @@ def test_what_ends_again_and_again_is_started_ever_less_often(monkeypatch: pytes
 def test_logs_of_living_processes_are_kept_within_bounds(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with log.open("ab", buffering=0) as writer:
-        writer.write(b"x" * (keep.LOG_BYTES + 1))
-        keep._trim(log)
+        writer.write(b"x" * (keep_alive.LOG_BYTES + 1))
+        keep_alive._trim(log)
         writer.write(b"after")
     assert log.read_bytes() == b"after"
-    assert (tmp_path / "worker.old.log").stat().st_size == keep.LOG_BYTES + 1
+    assert (tmp_path / "worker.old.log").stat().st_size == keep_alive.LOG_BYTES + 1
 
 
 def test_passwords_of_a_server_are_not_written_down(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,13 +138,13 @@ def test_down_where_nothing_is_up_makes_nothing(home: Path) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_what_a_worker_keeps_for_a_while_is_for_us_alone_outside_the_project_and_goes(home: Path) -> None:
     settings = settings_.at(home)
-    place = scratch.made(settings)
+    place = worker_files.made(settings)
     assert not place.is_relative_to(home)
     assert place.stat().st_mode & 0o777 == 0o700
     (place / "left").write_text("by one that was killed")
-    assert scratch.made(settings) == place
+    assert worker_files.made(settings) == place
     assert list(place.iterdir()) == []
-    scratch.clear(settings)
+    worker_files.clear(settings)
     assert not place.exists()
 
 
@@ -154,7 +155,7 @@ def test_a_name_that_may_be_somebody_elses_is_neither_used_nor_cleared(
     (tmp_path / "shared").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "shared"))
     settings = settings_.at(home)
-    place = scratch.place(settings)
+    place = worker_files.place(settings)
     if theirs == "a link":
         (tmp_path / "elsewhere").mkdir()
         place.symlink_to(tmp_path / "elsewhere")
@@ -162,15 +163,15 @@ def test_a_name_that_may_be_somebody_elses_is_neither_used_nor_cleared(
         place.mkdir()
         place.chmod(0o755)
     (place / "precious").write_text("not ours")
-    other = scratch.made(settings)
+    other = worker_files.made(settings)
     assert other not in (place, place.resolve())
     assert other.stat().st_mode & 0o777 == 0o700
-    scratch.clear(settings)
+    worker_files.clear(settings)
     assert (place / "precious").read_text() == "not ours"
 
 
 def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
-    text = Path(supervisor.__file__).parents[1].joinpath("treadle.service").read_text()
+    text = Path(supervisor.__file__).parents[1].joinpath("deploy", "treadle.service").read_text()
     treadle = Path(sys.executable).with_name("treadle")
     unit = tmp_path / "treadle.service"
     unit.write_text(text.replace("%h/treadle/.venv/bin/treadle", str(treadle)))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.mlflow_server import PASSWORD, STORES, USER, serving, stored
 from treadle.infra import settings as settings_
-from treadle.infra.tracking import Tracking, client, quiet
+from treadle.infra.tracking.runs import Tracking, client, quiet
 from treadle.tasks.errors import ServiceError
 from treadle.tasks.search import Trial
 
@@ -204,7 +204,7 @@ def in_a_process_of_its_own(script: str, *flags: str) -> subprocess.CompletedPro
 OPEN = """
     from pathlib import Path
     from treadle.infra import settings
-    from treadle.infra.tracking import Tracking
+    from treadle.infra.tracking.runs import Tracking
     Tracking(settings.at(Path({home!r})), "shop").open_run("key", "x", {{}})
 """
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.tasks import config
 from treadle.tasks.alerts import KINDS, AlertsSpec, Case, news
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CASES = st.sets(st.builds(Case, st.sampled_from(KINDS), st.text(max_size=2)), ma
 def loaded(folder: Path, alerts: str) -> AlertsSpec:
     file = folder / "shop.toml"
     file.write_text(f"{FILE}{alerts}\n")
-    return config.load(file).alerts
+    return load_config(file).alerts
 
 
 def test_variables_are_named_and_each_counts_once(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_alerts_are_no_part_of_what_training_obeys(tmp_path: Path) -> None:
     digests = set()
     for alerts in ("", 'to = ["env:MAIL"]\nabout = ["stale"]'):
         loaded(tmp_path, alerts)
-        digests.add(config.load(tmp_path / "shop.toml").digest())
+        digests.add(load_config(tmp_path / "shop.toml").digest())
     assert len(digests) == 1
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.tasks import config
+from treadle.tasks.config import spec
+from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -31,10 +32,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_least_file_takes_every_default(tmp_path: Path) -> None:
-    loaded = config.load(write(tmp_path, LEAST))
+    loaded = load_config(write(tmp_path, LEAST))
     assert loaded.data.source == ("sales.csv", "data/inbox/sales/*")
     assert (loaded.split.strategy, loaded.tune.trials, loaded.model.device) == ("random", 40, "auto")
-    assert loaded.data.missing == config.MISSING
+    assert loaded.data.missing == spec.MISSING
 
 
 WRONG = [
@@ -69,7 +70,7 @@ def test_a_mistake_is_told_with_line_key_value_and_what_is_allowed(
     tmp_path: Path, key: str, line: int, added: str, message: str, allowed: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.load(write(tmp_path, LEAST + added + "\n"))
+        load_config(write(tmp_path, LEAST + added + "\n"))
     assert caught.value.message.startswith(f"pipelines/sales.toml:{line}: {key}: ")
     assert message in caught.value.message
     assert allowed in caught.value.way_out
@@ -93,22 +94,22 @@ def test_a_mistake_is_told_with_line_key_value_and_what_is_allowed(
 )
 def test_a_file_that_is_no_pipeline_is_refused_where_it_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.load(write(tmp_path, text))
+        load_config(write(tmp_path, text))
     assert caught.value.message.startswith(message)
 
 
 def test_files_that_cannot_be_read_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.load(tmp_path / "absent.toml")
+        load_config(tmp_path / "absent.toml")
     path = write(tmp_path, "")
     path.write_bytes("name = 'ü'".encode("utf-16"))
     with pytest.raises(ConfigError, match="is not UTF-8"):
-        config.load(path)
+        load_config(path)
 
 
 def test_the_digest_changes_with_what_training_obeys_and_with_nothing_else(tmp_path: Path) -> None:
     def digest(text: str) -> str:
-        return config.load(write(tmp_path, text)).digest()
+        return load_config(write(tmp_path, text)).digest()
 
     same = [LEAST, LEAST + "max_bad_rows = 0.5\n", LEAST.replace("sales.csv", "b.csv"), LEAST + "[tune]\ntrials = 40\n"]
     same.append(LEAST + '[gate]\npromote = "manual"\n')
@@ -122,16 +123,16 @@ def test_any_text_is_a_config_or_a_config_error(tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.getbasetemp() / "sales.toml"
     path.write_text(LEAST + text, encoding="utf-8", errors="surrogatepass", newline="\n")
     with suppress(ConfigError):
-        config.load(path)
+        load_config(path)
 
 
 def test_the_json_schema_is_current() -> None:
     written = (PIPELINES / "pipeline.schema.json").read_text()
-    assert written == config.schema_text(), "renew it: python -m treadle.tasks.config > pipelines/pipeline.schema.json"
+    assert written == spec.schema_text(), "renew it: python -m treadle.tasks.config.spec > ..."
 
 
 def test_the_json_schema_describes_every_key_and_refuses_others() -> None:
-    schema = config.json_schema()
+    schema = spec.json_schema()
     sections = [schema, *schema["$defs"].values()]
     assert all(section["additionalProperties"] is False for section in sections)
     for section in schema["$defs"].values():
@@ -142,6 +143,6 @@ def test_the_json_schema_describes_every_key_and_refuses_others() -> None:
 def test_the_worked_example_is_short_and_loads() -> None:
     path = PIPELINES / "flights.toml"
     assert len(path.read_text().splitlines()) <= 40
-    loaded = config.load(path)
+    loaded = load_config(path)
     assert loaded.split.strategy == "time"
     assert loaded.gate.slices == ("carrier", "origin")

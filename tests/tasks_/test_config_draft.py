@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.customers import customers, look, rides, visits
-from treadle.tasks.config import MISSING, PipelineConfig
-from treadle.tasks.config_draft import draft, value
+from treadle.tasks.config.draft import draft, value
+from treadle.tasks.config.spec import MISSING, PipelineConfig
 from treadle.tasks.dataset.infer import Wanted
 from treadle.tasks.dataset.kinds import ALWAYS_MISSING, STRAYS
 

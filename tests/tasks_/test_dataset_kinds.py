@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.customers import table
-from treadle.tasks.config import MISSING
+from treadle.tasks.config.spec import MISSING
 from treadle.tasks.dataset.profile import Facts, profile
 from treadle.tasks.dataset.typing import cast
 

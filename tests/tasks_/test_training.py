@@ -8,7 +8,7 @@ import pytest
 
 from tests import shop
 from treadle.tasks import booster, features, postprocess, training
-from treadle.tasks.config import PipelineConfig
+from treadle.tasks.config.spec import PipelineConfig
 from treadle.tasks.errors import TargetError
 from treadle.tasks.search import Found
 

@@ -13,9 +13,9 @@ from treadle.flows.cli.place import opened
 from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.check import CheckResult
     from treadle.flows.demo import DemoResult
-    from treadle.flows.init import InitResult
+    from treadle.flows.project.check import CheckResult
+    from treadle.flows.project.init import InitResult
 
 GROUP = "Begin"
 
@@ -91,7 +91,7 @@ def init(
     from treadle.flows.cli import show
 
     def verb() -> InitResult:
-        from treadle.flows import init
+        from treadle.flows.project import init
         from treadle.infra.settings import here
 
         return init.run(here(), data, target, name=name, time=time, key=tuple(key or ()), task=task)
@@ -107,7 +107,7 @@ def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
     from treadle.flows.cli import show
 
     def verb() -> CheckResult:
-        from treadle.flows import check
+        from treadle.flows.project import check
 
         return check.run(*opened(pipeline))
 

@@ -13,8 +13,8 @@ from treadle.flows.cli.place import opened
 from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.backup import BackupResult
     from treadle.flows.maintain import MaintainResult
+    from treadle.flows.project.backup import BackupResult
 
 GROUP = "This machine"
 
@@ -59,7 +59,7 @@ def backup(
     from treadle.flows.cli import show
 
     def verb() -> BackupResult:
-        from treadle.flows import backup
+        from treadle.flows.project import backup
         from treadle.infra.settings import find
 
         return backup.run(find(), folder)
@@ -84,7 +84,7 @@ def restore(
     from treadle.flows.cli import show
 
     def verb() -> BackupResult:
-        from treadle.flows import backup
+        from treadle.flows.project import backup
 
         return backup.restore(folder, into)
 

@@ -12,11 +12,11 @@ from treadle.flows.cli.place import opened
 from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.models import ModelsResult
-    from treadle.flows.promote import PromoteResult
-    from treadle.flows.report import ReportResult
-    from treadle.flows.rollback import RollbackResult
-    from treadle.flows.status import StatusResult
+    from treadle.flows.champion.history import ModelsResult
+    from treadle.flows.champion.promote import PromoteResult
+    from treadle.flows.champion.rollback import RollbackResult
+    from treadle.flows.project.report import ReportResult
+    from treadle.flows.project.status import StatusResult
 
 GROUP = "Look and decide"
 
@@ -35,7 +35,7 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
     from treadle.flows.cli import show
 
     def verb() -> StatusResult:
-        from treadle.flows import status
+        from treadle.flows.project import status
         from treadle.infra.settings import find
 
         return status.run(find())
@@ -62,9 +62,9 @@ def models(
     from treadle.flows.cli import show
 
     def verb() -> ModelsResult:
-        from treadle.flows import models
+        from treadle.flows.champion import history
 
-        return models.run(*opened(pipeline), at)
+        return history.run(*opened(pipeline), at)
 
     return carry_out(context.obj, "models", verb, show.models, as_json=as_json, pipeline=pipeline)
 
@@ -93,7 +93,7 @@ def promote(
     from treadle.flows.cli import show
 
     def verb() -> PromoteResult:
-        from treadle.flows import promote
+        from treadle.flows.champion import promote
 
         return promote.run(*opened(pipeline), version, reason, decline=decline)
 
@@ -125,12 +125,12 @@ def rollback(
     from treadle.flows.cli import show
 
     def verb() -> RollbackResult:
-        from treadle.flows import rollback
+        from treadle.flows.champion import rollback
 
         return rollback.run(*opened(pipeline), to=to, reason=reason, resume=True)
 
     code = carry_out(context.obj, "rollback", verb, show.rollback, as_json=as_json, pipeline=pipeline)
-    from treadle.flows.rollback import told
+    from treadle.flows.champion.rollback import told
 
     told(*opened(pipeline))
     return code
@@ -152,7 +152,7 @@ def report(
     from treadle.flows.cli import show
 
     def verb() -> ReportResult:
-        from treadle.flows import report
+        from treadle.flows.project import report
 
         return report.run(*opened(pipeline), run, open_browser=not no_open and not as_json)
 

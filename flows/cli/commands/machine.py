@@ -11,10 +11,10 @@ from treadle.flows.cli.pages import Page
 from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.alerts import AlertsResult
-    from treadle.flows.doctor import DoctorResult
-    from treadle.flows.down import DownResult
-    from treadle.flows.up import UpResult
+    from treadle.flows.project.doctor import DoctorResult
+    from treadle.flows.service.alerts.delivery import AlertsResult
+    from treadle.flows.service.down import DownResult
+    from treadle.flows.service.up import UpResult
 
 GROUP = "This machine"
 
@@ -27,7 +27,7 @@ def doctor(context: typer.Context, *, as_json: Json = False) -> int:
     from treadle.flows.cli import show
 
     def verb() -> DoctorResult:
-        from treadle.flows import doctor
+        from treadle.flows.project import doctor
         from treadle.infra.settings import here
 
         return doctor.run(here())
@@ -50,7 +50,7 @@ def up(
     from treadle.flows.cli import show
 
     def verb() -> UpResult:
-        from treadle.flows import up
+        from treadle.flows.service import up
         from treadle.infra.settings import find
 
         return up.run(find(), detach=detach)
@@ -72,10 +72,10 @@ def alerts(
     from treadle.flows.cli import show
 
     def verb() -> AlertsResult:
-        from treadle.flows import alerts
+        from treadle.flows.service.alerts import delivery
         from treadle.infra.settings import find
 
-        return alerts.run(find(), test=test)
+        return delivery.run(find(), test=test)
 
     return carry_out(context.obj, "alerts", verb, show.alerts, as_json=as_json)
 
@@ -89,7 +89,7 @@ def down(context: typer.Context, *, as_json: Json = False) -> int:
     from treadle.flows.cli import show
 
     def verb() -> DownResult:
-        from treadle.flows import down
+        from treadle.flows.service import down
         from treadle.infra.settings import here
 
         return down.run(here())

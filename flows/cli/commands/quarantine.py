@@ -12,7 +12,7 @@ from treadle.flows.cli.place import opened
 from treadle.flows.cli.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
+    from treadle.flows.project.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
 
 GROUP = "Look and decide"
 
@@ -42,7 +42,7 @@ def list_(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
     from treadle.flows.cli import show as show_
 
     def verb() -> ListResult:
-        from treadle.flows import quarantine
+        from treadle.flows.project import quarantine
 
         return quarantine.list_open(*opened(pipeline))
 
@@ -65,7 +65,7 @@ def show(
     from treadle.flows.cli import show as show_
 
     def verb() -> ShowResult:
-        from treadle.flows import quarantine
+        from treadle.flows.project import quarantine
 
         return quarantine.show(*opened(pipeline), batch, limit)
 
@@ -93,7 +93,7 @@ def release(
     from treadle.flows.cli import show as show_
 
     def verb() -> ReleaseResult:
-        from treadle.flows import quarantine
+        from treadle.flows.project import quarantine
 
         return quarantine.release(*opened(pipeline), batch, reason)
 
@@ -118,7 +118,7 @@ def drop(
     from treadle.flows.cli import show as show_
 
     def verb() -> DropResult:
-        from treadle.flows import quarantine
+        from treadle.flows.project import quarantine
 
         return quarantine.drop(*opened(pipeline), batch, reason)
 

@@ -16,8 +16,8 @@ from treadle.tasks.errors import UsageError
 if TYPE_CHECKING:
     from treadle.flows.ingest import IngestResult
     from treadle.flows.monitor import MonitorResult
-    from treadle.flows.notify import NotifyResult
     from treadle.flows.score import ScoreResult
+    from treadle.flows.service.notify import NotifyResult
     from treadle.flows.train import NotDue, TrainResult
 
 GROUP = "Every day"
@@ -97,7 +97,7 @@ def train(
     from treadle.flows.cli import show
 
     if timings:
-        from treadle.flows import timings as clock
+        from treadle.flows.context import timings as clock
 
         clock.start()
 
@@ -179,7 +179,7 @@ def notify(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = F
     from treadle.flows.cli import show
 
     def verb() -> NotifyResult:
-        from treadle.flows import notify
+        from treadle.flows.service import notify
 
         return notify.run(*opened(pipeline))
 

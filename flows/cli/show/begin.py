@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from treadle.flows.cli.screen import Screen, duration, plural
 
 if TYPE_CHECKING:
-    from treadle.flows.check import CheckResult
     from treadle.flows.demo import DemoResult
-    from treadle.flows.init import InitResult
+    from treadle.flows.project.check import CheckResult
+    from treadle.flows.project.init import InitResult
 
 
 def demo(result: DemoResult, screen: Screen) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from treadle.flows.backup import BackupResult
     from treadle.flows.maintain import MaintainResult, Part
+    from treadle.flows.project.backup import BackupResult
 
 
 def maintain(result: MaintainResult, screen: Screen) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from treadle.flows.cli.screen import Screen, judged
 
 if TYPE_CHECKING:
-    from treadle.flows.models import ModelsResult
-    from treadle.flows.promote import PromoteResult
-    from treadle.flows.report import ReportResult
-    from treadle.flows.rollback import RollbackResult
+    from treadle.flows.champion.history import ModelsResult
+    from treadle.flows.champion.promote import PromoteResult
+    from treadle.flows.champion.rollback import RollbackResult
+    from treadle.flows.project.report import ReportResult
 
 
 def models(result: ModelsResult, screen: Screen) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from treadle.flows.alerts import AlertsResult
-    from treadle.flows.doctor import DoctorResult
-    from treadle.flows.down import DownResult
-    from treadle.flows.up import UpResult
+    from treadle.flows.project.doctor import DoctorResult
+    from treadle.flows.service.alerts.delivery import AlertsResult
+    from treadle.flows.service.down import DownResult
+    from treadle.flows.service.up import UpResult
 
 
 def doctor(result: DoctorResult, screen: Screen) -> None:

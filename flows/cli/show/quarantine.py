@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from treadle.flows.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
+    from treadle.flows.project.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
 
 SCOPES = {"row": "some rows", "batch": "the whole batch", "file": "cannot be read"}
 LONGEST = 60

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from treadle.flows.cli.screen import Screen, plural
-from treadle.flows.status.plain import brief
+from treadle.flows.project.status.prefect_messages import brief
 
 if TYPE_CHECKING:
-    from treadle.flows.status import Standing, StatusResult
-    from treadle.flows.status.standing import Champion
+    from treadle.flows.project.status import Standing, StatusResult
+    from treadle.flows.project.status.snapshot import Champion
 
 
 def status(result: StatusResult, screen: Screen) -> None:

@@ -18,7 +18,7 @@ Line = tuple[str | int | float | None, ...]
 
 def monitor(result: MonitorResult, screen: Screen) -> None:
     """Realised performance by batch and window, what moved in the data, how old all is, and whether to train again."""
-    from treadle.flows.monitor import telling
+    from treadle.flows.monitor import summary
     from treadle.tasks import health
     from treadle.tasks.report.words import number, percent
 
@@ -41,17 +41,17 @@ def monitor(result: MonitorResult, screen: Screen) -> None:
     )
     holdout = result.expected
     known = f"{number(holdout.value)} ({number(holdout.lower)} to {number(holdout.upper)})" if holdout else ""
-    screen.facts((*telling.facts(result.freshness).items(), (f"holdout {result.metric}", known)))
+    screen.facts((*summary.facts(result.freshness).items(), (f"holdout {result.metric}", known)))
     for warning in result.warnings:
         screen.line(("warning: ", "yellow"), warning)
     word, style = ("retraining is due: ", "bold yellow") if result.due else ("nothing is due: ", "bold green")
-    screen.line((word, style), (telling.headline(result), "bold"))
+    screen.line((word, style), (summary.headline(result), "bold"))
     for finding in result.findings:
-        if not (finding.due and finding.sentence == telling.headline(result)):
+        if not (finding.due and finding.sentence == summary.headline(result)):
             screen.line(("  ! " if finding.due else "  - ", style if finding.due else ""), finding.sentence)
     screen.facts((("page", result.page), ("MLflow run", result.run_id)))
     why = "a challenger, judged by the gate" if result.due else "predictions for rows without a label"
-    screen.next(why, *telling.next_command(result))
+    screen.next(why, *summary.next_command(result))
 
 
 def _ingested(result: MonitorResult, screen: Screen) -> None:

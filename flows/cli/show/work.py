@@ -11,8 +11,8 @@ from treadle.tasks.metrics import gain
 
 if TYPE_CHECKING:
     from treadle.flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
-    from treadle.flows.notify import NotifyResult
     from treadle.flows.score import ScoreResult
+    from treadle.flows.service.notify import NotifyResult
     from treadle.flows.train import NotDue, TrainResult
 
 

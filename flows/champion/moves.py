@@ -1,0 +1,78 @@
+"""Every move of the champion: the ledger swaps first, MLflow's alias follows.
+
+A move that a kill left half done is completed by the next command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from treadle.infra.databases.ledger import Promotion
+    from treadle.infra.stores import Stores
+
+
+def move(
+    stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str, token: int | None = None
+) -> Promotion:
+    """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled.
+
+    Whoever moves the champion comes by here. Raises BundleError for a bundle that is damaged, does not give its golden
+    rows or has no valid certificate of parity, Conflict unless `expected` is the champion at the moment of the swap.
+    """
+    from treadle.tasks import bundle
+
+    record = stores.ledger.version(stores.pipeline, version)
+    if record is None:
+        known = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
+        raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
+    folder = stores.bundle_folder(version)
+    bundle.check_golden(bundle.load(folder, digest=record.digest), folder)
+    stores.check_scorer(version, bundle.certificate(folder).scorer)
+    promotion = stores.ledger.promote(
+        stores.pipeline,
+        expected=expected,
+        to=version,
+        verdict=verdict,
+        reason=reason,
+        who=who,
+        bundle=record.bundle,
+        digest=record.digest,
+        token=token,
+    )
+    settle(stores)
+    return promotion
+
+
+def hold(stores: Stores, champion: Promotion, *, again: bool = False) -> Promotion:
+    """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back.
+
+    With `again` that is no error: the very move was made before.
+    """
+    if stores.registry.champion_alias() == champion.version_to:
+        if again:
+            return champion
+        raise UsageError(
+            f"version {champion.version_to} of {stores.pipeline} is the champion already",
+            "see: treadle models",
+        )
+    stores.registry.set_champion(champion.version_to)
+    return champion
+
+
+def settle(stores: Stores) -> None:
+    """Complete moves whose alias a kill left behind: the ledger says who is champion, MLflow's alias follows.
+
+    The ledger is read again after the alias was set, because another process may have moved in between.
+    """
+    pending = stores.ledger.pending(stores.pipeline)
+    while pending:
+        newest = pending[-1]
+        stores.registry.set_champion(newest.version_to)
+        champion = stores.ledger.champion(stores.pipeline)
+        if champion is None or champion.seq == newest.seq:
+            stores.ledger.complete(stores.pipeline, newest.seq)
+            return
+        pending = (champion,)

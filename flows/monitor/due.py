@@ -1,0 +1,99 @@
+"""What the decision to train again depends on, read from tables, ledger and bundle."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from treadle.flows.context.workplace import Workplace
+    from treadle.infra.databases.ledger import VersionRecord
+    from treadle.infra.tables.outcomes import Outcomes
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.performance import Bounds, Realised
+    from treadle.tasks.retrain import State
+
+DAY_SECONDS = 86_400
+
+
+@contextmanager
+def outcomes(place: Workplace) -> Iterator[Outcomes]:
+    """Every prediction of a model that was champion, beside what happened."""
+    from treadle.infra.tables.outcomes import opened
+
+    data = place.config.data
+    opening: AbstractContextManager[Outcomes] = opened(
+        place.stores.tables,
+        data.target,
+        data.key,
+        time=time_column(place),
+        timezone=data.timezone,
+        window_days=place.config.monitor.window_days,
+    )
+    with opening as found:
+        yield found
+
+
+def time_column(place: Workplace) -> str:
+    """The column by which rows are put on the calendar; empty where there is none that holds dates or moments."""
+    time, schema = place.config.data.time, place.suite().schema
+    return time if time in schema.names and schema.column(time).kind in ("date", "timestamp") else ""
+
+
+def state(place: Workplace, found: Outcomes) -> State:
+    """Everything that `treadle.tasks.retrain.due` wants to know, as of now."""
+    from treadle.infra.stores import versions
+    from treadle.infra.tables.outcomes import labelled
+    from treadle.tasks import metrics
+    from treadle.tasks.retrain import State
+
+    stores, data, spec = place.stores, place.config.data, place.config.retrain
+    champion = stores.ledger.champion(stores.pipeline)
+    record = stores.ledger.version(stores.pipeline, champion.version_to) if champion else None
+
+    def count(data_version: str) -> int:
+        return labelled(stores.tables, data.target, data.key, *versions(data_version))
+
+    if record is None:
+        now = count(stores.data_version())
+        return State(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
+    tried = stores.ledger.versions(stores.pipeline)[0]
+    return State(
+        spec=spec,
+        metric=record.metric,
+        champion=record.version,
+        age_days=(datetime.now(UTC) - record.created_at).total_seconds() / DAY_SECONDS,
+        tried=tried.version,
+        labelled_then=count(tried.data_version),
+        labelled=count(stores.data_version()),
+        expected=expected(record),
+        realised=recent(place, found, record.version, place.model(record.version), record.metric),
+    )
+
+
+def expected(record: VersionRecord) -> Bounds | None:
+    """A version's holdout value with its interval, as its training run told; None where it told no interval."""
+    from treadle.tasks.performance import Bounds
+
+    told = json.loads(record.result or "{}")
+    lower, upper = told.get("value_lower"), told.get("value_upper")
+    if record.value is None or lower is None or upper is None:
+        return None
+    return Bounds(value=record.value, lower=lower, upper=upper)
+
+
+def recent(place: Workplace, found: Outcomes, version: int, model: Model, metric: str) -> Realised | None:
+    """What a version's predictions of the last days before its newest label were worth; None without any label."""
+    from treadle.tasks import performance
+
+    days, classes = place.config.monitor.recent_days, model.post.classes
+    group = found.recent(version, days)
+    if not group.labelled:
+        return None
+    table = found.read(group, performance.columns(model.task, classes), recent_days=days)
+    return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows)

@@ -1,0 +1,147 @@
+"""`treadle check`: do config, suite and data fit together? In about a second, without importing Great Expectations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.context.command_names import named
+from treadle.tasks.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from treadle.expectations.contract import Suite
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.dataset import RawTable, Schema
+
+
+class Finding(BaseModel):
+    """Something that does not fit (`problem`), or that may surprise (`warning`), and the way out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    level: Literal["problem", "warning"]
+    where: str
+    message: str
+    way_out: str = ""
+
+
+class CheckResult(BaseModel):
+    """What was compared, and what was found; no problem means that `ingest` and `train` may start."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    config: str
+    suite: str
+    columns: int
+    expectations: int
+    files: int
+    looked_at: str
+    findings: tuple[Finding, ...]
+
+    def exit_code(self) -> int:
+        """2 where something does not fit, else 0."""
+        return 2 if any(finding.level == "problem" for finding in self.findings) else 0
+
+
+def run(settings: Settings, config: PipelineConfig) -> CheckResult:
+    """Compare the config with the suite, and the suite with the newest file of the source.
+
+    A suite that cannot be read is a finding, not an error.
+    """
+    from treadle.expectations.contract import load
+    from treadle.infra import sources
+    from treadle.tasks.config.columns import misfits
+
+    path = settings.home / "expectations" / f"{config.name}.json"
+    files = sources.find(settings.home, config.data.source)
+    findings: list[Finding] = []
+    suite: Suite | None = None
+    try:
+        suite = load(path)
+    except ConfigError as error:
+        findings.append(
+            Finding(level="problem", where=path.name, message=error.message, way_out=named(error.way_out, config.name))
+        )
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    if suite is not None:
+        findings += [_problem(*misfit) for misfit in misfits(config, suite.schema)]
+        if not any(finding.where == "data.positive" for finding in findings):
+            findings += _classes(config, suite)
+        findings += _suite_and_data(settings, config, suite.schema, newest)
+    return CheckResult(
+        pipeline=config.name,
+        config=str(settings.home / "pipelines" / f"{config.name}.toml"),
+        suite=str(path),
+        columns=len(suite.schema.columns) if suite else 0,
+        expectations=len(suite.expectations) if suite else 0,
+        files=len(files),
+        looked_at=newest.name if newest else "",
+        findings=tuple(findings),
+    )
+
+
+def _problem(where: str, message: str, way_out: str) -> Finding:
+    return Finding(level="problem", where=where, message=message, way_out=way_out)
+
+
+def _classes(config: PipelineConfig, suite: Suite) -> Iterator[Finding]:
+    """Where the suite knows the target's classes, the positive one must be among them."""
+    positive = config.data.positive
+    for expectation in suite.expectations:
+        classes = expectation.arguments.get("value_set")
+        about = expectation.type == "expect_column_values_to_be_in_set" and expectation.columns == (config.data.target,)
+        if about and isinstance(classes, list) and positive is not None and positive not in classes:
+            shown = ", ".join(repr(one) for one in classes)
+            yield _problem(
+                "data.positive",
+                f"the suite does not allow {positive!r} in {config.data.target!r}",
+                f"its classes: {shown}",
+            )
+
+
+def _suite_and_data(
+    settings: Settings, config: PipelineConfig, schema: Schema, newest: Path | None
+) -> Iterator[Finding]:
+    """The newest file must be readable and have the suite's columns (the target may be absent: rows to be scored)."""
+    from treadle.tasks.dataset import nearest
+
+    if newest is None:
+        told = config.data.source if isinstance(config.data.source, str) else ", ".join(config.data.source)
+        yield Finding(
+            level="warning", where="data.source", message=f"no file waits in {told}", way_out="put a table there"
+        )
+        return
+    try:
+        columns = _columns(settings, newest)
+    except DataError as error:
+        said = error.message.removeprefix(f"{newest.name}: ")
+        yield _problem(newest.name, said, named(error.way_out, config.name))
+        return
+    for name in schema.names:
+        if name not in columns and name != config.data.target:
+            close = nearest(name, [column for column in columns if column not in schema.names])
+            way_out = f"rename {close!r} there?" if close else "take it out of the suite, or send it"
+            yield _problem(newest.name, f"has no column {name!r}", way_out)
+    extra = [column for column in columns if column not in schema.names]
+    if extra:
+        yield Finding(
+            level="warning",
+            where=newest.name,
+            message=f"columns that the suite does not know are left out: {', '.join(extra)}",
+            way_out="give them a type in the suite, if they matter",
+        )
+
+
+def _columns(settings: Settings, path: Path) -> tuple[str, ...]:
+    """The file's column names; raises DataError where it cannot be read."""
+    from treadle.infra import sources, tables
+
+    with tables.connect(settings.state / "duckdb") as con:
+        raw: RawTable = sources.open_raw(con, path, "check")
+        return raw.names

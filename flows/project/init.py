@@ -1,0 +1,252 @@
+"""`treadle init DATA --target COLUMN`: from a table to a config and a starter suite that a person can sign.
+
+Reads all rows, decides, shows its reasons in the files it writes, and never overwrites what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.context import events
+from treadle.tasks.config.spec import MISSING, PipelineConfig, schema_text
+from treadle.tasks.errors import DataError, TargetError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from treadle.infra.settings import Settings
+    from treadle.tasks.dataset import RawTable
+    from treadle.tasks.dataset.infer import Proposal
+    from treadle.tasks.dataset.profile import Profile
+
+INBOX = "data/inbox"
+
+
+class Dropped(BaseModel):
+    """A column that the model may not see, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    why: str
+
+
+class InitResult(BaseModel):
+    """What was written where, and what was decided; the reasons stand in the files."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    home: str
+    config: str
+    suite: str
+    inbox: str
+    rows: int
+    columns: int
+    telling: tuple[str, ...]
+    expectations: int
+    target: str
+    task: str
+    positive: str | bool | int | float | None
+    key: tuple[str, ...]
+    time: str
+    split: str
+    group: str
+    categories: tuple[str, ...]
+    drop: tuple[Dropped, ...]
+    remarks: tuple[str, ...]
+
+    def exit_code(self) -> int:
+        """Always 0: what goes wrong is raised."""
+        return 0
+
+
+def run(
+    settings: Settings,
+    data: Path,
+    target: str,
+    *,
+    name: str = "",
+    time: str = "",
+    key: Sequence[str] = (),
+    task: str | None = None,
+) -> InitResult:
+    """Write config and suite of a new pipeline for the table `data` (file, folder or glob) in the settings' home.
+
+    Raises UsageError where the pipeline exists already or an option does not fit the table, TargetError for a target
+    that cannot be learned, DataError for a table that cannot be read.
+    """
+    from treadle.expectations import starter
+    from treadle.expectations.contract import parse
+    from treadle.infra import tables
+    from treadle.tasks.config.draft import draft
+    from treadle.tasks.dataset.infer import Wanted, infer
+    from treadle.tasks.dataset.profile import profile
+
+    place = _place(settings.home, data, name)
+    files = _files(data)
+    with _scratch(settings.state) as folder, tables.connect(folder) as con:
+        raw = _open(con, files)
+        events.emit("init", f"looking at {_shown(files)}")
+        facts = profile(con, raw, MISSING)
+        if facts.rows == 0:
+            raise DataError(f"{_shown(files)} has a header but no rows", "bring a table with rows")
+        proposal = infer(con, facts, target, Wanted(task=task or "", key=tuple(key), time=time))
+    if not proposal.tellers:
+        said = "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
+        raise TargetError(f"no column can tell {target!r} ({said})", "bring a table with more columns")
+    text = draft(place.name, _shown(files), place.sources(data), facts, proposal, f"{INBOX}/{place.labels.name}/*")
+    PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
+    suite = starter.starter(place.name, facts, proposal)
+    parse(suite, str(place.suite))
+    place.write(text, starter.text(suite))
+    return _result(place, facts, proposal, len(parse(suite).expectations))
+
+
+class Place:
+    """Where a pipeline's files are in a home."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.home, self.name = home, name
+        self.config = home / "pipelines" / f"{name}.toml"
+        self.suite = home / "expectations" / f"{name}.json"
+        self.inbox = home / INBOX / name
+        self.labels = home / INBOX / f"{name}_labels"
+
+    def sources(self, data: Path) -> list[str]:
+        """What `[data].source` says: the table, as seen from the home where it is inside, and the inbox."""
+        inbox = f"{INBOX}/{self.name}/*"
+        whole = Path(data).expanduser().absolute()
+        home = self.home.resolve()
+        table = whole.resolve() if whole.exists() else whole
+        if table.is_relative_to(home / INBOX / self.name):
+            return [inbox]
+        return [table.relative_to(home).as_posix() if table.is_relative_to(home) else str(table), inbox]
+
+    def write(self, config: str, suite: str) -> None:
+        """Inboxes, schema and suite first, the config last: without it there is no pipeline.
+
+        A suite of the same words is one that a kill left; raises UsageError where it says anything else.
+        """
+        from treadle.infra import failpoint
+
+        if self.suite.exists() and self.suite.read_text(encoding="utf-8") != suite:
+            raise _taken(self.suite, self.name)
+        try:
+            self.inbox.mkdir(parents=True, exist_ok=True)
+            if "\n[labels]\n" in config:
+                self.labels.mkdir(exist_ok=True)
+            with failpoint.around("init.schema"):
+                _replace(self.config.with_name("pipeline.schema.json"), schema_text())
+            with failpoint.around("init.suite"):
+                _replace(self.suite, suite)
+            with failpoint.around("init.config"):
+                _replace(self.config, config)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"{error.filename or self.home} cannot be written: {reason}", "check its rights") from None
+
+
+def _place(home: Path, data: Path, name: str) -> Place:
+    """The new pipeline's place; refuses one that is taken before any work is done."""
+    from treadle.tasks.dataset import names
+
+    if name and names.safe(name) != name:
+        raise UsageError(
+            f"--name {name!r}: a name has lower-case letters, digits, - and _", f"try --name {names.safe(name)}"
+        )
+    told = data.parent.name if any(mark in data.name for mark in "*?[") else data.name.lstrip(".").split(".")[0]
+    place = Place(home, name or names.safe(told or data.resolve().name))
+    if place.config.exists():
+        raise _taken(place.config, place.name)
+    return place
+
+
+def _taken(path: Path, name: str) -> UsageError:
+    return UsageError(
+        f"{path} is there already; init never overwrites",
+        f"choose another --name, move it away, or go on with it: treadle train -p {name}",
+    )
+
+
+def _files(data: Path) -> list[Path]:
+    from treadle.infra import sources
+
+    files = sources.find(Path.cwd(), "", [data]) if data.exists() else sources.find(Path.cwd(), str(data))
+    if not files:
+        what = "holds no CSV or Parquet file" if data.is_dir() else "there is no such file or folder"
+        raise UsageError(f"{data}: {what}", "name a table: treadle init DATA --target COLUMN")
+    return files
+
+
+def _open(con: DuckDBPyConnection, files: Sequence[Path]) -> RawTable:
+    """The files as one table; columns that some of them lack are empty there."""
+    from treadle.infra import sources
+    from treadle.tasks.dataset import RawTable, quote
+
+    raws = [sources.open_raw(con, path, f"init{number}") for number, path in enumerate(files)]
+    if len(raws) == 1:
+        return raws[0]
+    parts, start = [], 0
+    for raw in raws:
+        parts.append(f"SELECT * REPLACE (_ordinal + {start} AS _ordinal) FROM {quote(raw.view)}")
+        start += int(con.execute(f"SELECT count(*) FROM {quote(raw.view)}").fetchone()[0])
+    con.execute(f"CREATE OR REPLACE VIEW init_all AS {' UNION ALL BY NAME '.join(parts)}")
+    described = con.execute("DESCRIBE init_all").fetchall()
+    columns = tuple((str(row[0]), str(row[1])) for row in described if row[0] != "_ordinal")
+    return RawTable(view="init_all", columns=columns, batch_id="init")
+
+
+@contextmanager
+def _scratch(state: Path) -> Iterator[Path]:
+    """Where DuckDB may spill: with the home's state, or, where there is none yet, outside what may become a home."""
+    if state.is_dir():
+        yield state / "duckdb"
+        return
+    with TemporaryDirectory(prefix="treadle-") as folder:
+        yield Path(folder)
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def _shown(files: Sequence[Path]) -> str:
+    return files[0].name if len(files) == 1 else f"{len(files)} files ({files[0].name} to {files[-1].name})"
+
+
+def _result(place: Place, facts: Profile, proposal: Proposal, expectations: int) -> InitResult:
+    goal = proposal.aim
+    return InitResult(
+        pipeline=place.name,
+        home=str(place.home),
+        config=str(place.config),
+        suite=str(place.suite),
+        inbox=str(place.inbox),
+        rows=facts.rows,
+        telling=proposal.tellers,
+        columns=len(facts.columns),
+        expectations=expectations,
+        target=goal.target,
+        task=goal.task,
+        positive=goal.positive,
+        key=proposal.key,
+        time=proposal.time,
+        split=proposal.strategy,
+        group=proposal.group,
+        categories=tuple(proposal.categories),
+        drop=tuple(Dropped(column=column, why=why) for column, why in proposal.drop.items()),
+        remarks=tuple(proposal.remarks),
+    )

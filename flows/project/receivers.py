@@ -1,0 +1,61 @@
+"""Who is told of what needs a person: the receivers that `[alerts]` of the pipelines' files name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from treadle.tasks.alerts import AlertsSpec
+from treadle.tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.infra.settings import Settings
+
+
+class Receiver(BaseModel):
+    """A variable that holds an address; `address` without what may be secret, empty where the variable is not set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    address: str
+    pipelines: tuple[str, ...]
+
+
+def look(settings: Settings) -> tuple[Receiver, ...]:
+    """Who is told, and of which pipelines."""
+    return of({file.stem: spec(settings, file.stem) for file in settings.pipelines})
+
+
+def of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
+    """Who is told of these pipelines."""
+    from treadle.infra.notifications import address
+
+    variables = sorted({name for spec in specs.values() for name in spec.receivers})
+    return tuple(
+        Receiver(
+            name=name, address=address(name), pipelines=tuple(one for one in specs if name in specs[one].receivers)
+        )
+        for name in variables
+    )
+
+
+def spec(settings: Settings, pipeline: str) -> AlertsSpec:
+    """The section of the pipeline's file, also where another has a mistake."""
+    from treadle.tasks.config.load import load_config
+    from treadle.tasks.config.locate import ConfigFile
+
+    file = settings.home / "pipelines" / f"{pipeline}.toml"
+    try:
+        return load_config(file).alerts
+    except ConfigError:
+        try:
+            return AlertsSpec.model_validate_json(
+                json.dumps(ConfigFile.read(file).document.get("alerts", {}), default=str)
+            )
+        except (ConfigError, ValidationError):
+            return AlertsSpec()

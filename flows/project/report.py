@@ -1,0 +1,115 @@
+"""`treadle report`: where the report of a training run is, and open it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import webbrowser
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.tasks.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from treadle.infra.databases.ledger import VersionRecord
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config.spec import PipelineConfig
+
+
+class ReportResult(BaseModel):
+    """One report: the run that it tells of, and its file; `opened` where a browser took it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    run_id: str
+    run_key: str
+    version: int
+    decision: str
+    headline: str
+    created_at: datetime
+    path: str
+    opened: bool = False
+
+    def exit_code(self) -> int:
+        """Always 0: a report that is not there is an error."""
+        return 0
+
+
+def run(
+    settings: Settings, config: PipelineConfig, run: str | None = None, *, open_browser: bool = False
+) -> ReportResult:
+    """Find the newest report, or that of `run`: a version's number, or the first digits of a run.
+
+    A browser is opened only where a person sits at a terminal.
+
+    Raises UsageError where it means no run or nothing was trained yet, DataError where the file is gone.
+    """
+    from treadle.infra import stores as stores_
+
+    stores = stores_.open(settings, config.name)
+    record = choose(config.name, stores.ledger.versions(config.name), run)
+    path = remembered(settings.home, record) or stores.tracking.report_file(record.run_id)
+    if path is None or not path.is_file():
+        raise DataError(
+            f"the report of version {record.version} of {config.name} is not in MLflow's artifacts any more",
+            f"make another: treadle train -p {config.name} --again",
+        )
+    return ReportResult(
+        pipeline=config.name,
+        run_id=record.run_id,
+        run_key=record.run_key,
+        version=record.version,
+        decision=record.decision,
+        headline=record.headline,
+        created_at=record.created_at,
+        path=str(path),
+        opened=open_browser and sys.stdout.isatty() and show(path),
+    )
+
+
+def choose(pipeline: str, versions: Sequence[VersionRecord], run: str | None) -> VersionRecord:
+    """The version that `run` means: none is the newest; else a number, or how a run's id or key begins.
+
+    Raises UsageError where it means none or several.
+    """
+    if not versions:
+        raise UsageError(f"{pipeline} has no report yet", f"train a model: treadle train -p {pipeline}")
+    newest = sorted(versions, key=lambda record: -record.version)
+    if run is None:
+        return newest[0]
+    asked = run.strip().lower()
+    numbered = [record for record in newest if str(record.version) == asked.removeprefix("v")]
+    begun = [
+        record for record in newest if asked and (record.run_id.startswith(asked) or record.run_key.startswith(asked))
+    ]
+    found = numbered or begun
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{record.version} ({record.run_id[:8]})" for record in newest[:5])
+    if found:
+        raise UsageError(f"{run!r} means {len(found)} runs of {pipeline}", "give more digits of the run")
+    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {known})", "see: treadle models")
+
+
+def remembered(home: Path, record: VersionRecord) -> Path | None:
+    """Where the run said that it put its report, if it lies there: this spares the seconds of asking MLflow.
+
+    A place outside of the home is not believed: the home was moved or copied since.
+    """
+    told = json.loads(record.result or "{}").get("report") or ""
+    path = Path(told)
+    return path if told and path.is_relative_to(home) and path.is_file() else None
+
+
+def show(path: Path) -> bool:
+    """Open a file in the person's browser; False where there is none."""
+    try:
+        return webbrowser.open(path.as_uri())
+    except webbrowser.Error:
+        return False

@@ -1,0 +1,149 @@
+"""`treadle status`: what is at work, how every pipeline stands, and what needs a person, with the command for it.
+
+Looks and starts nothing. Quick, because it asks ledger, tables and servers directly: Prefect, MLflow and Great
+Expectations, which take seconds to import, are not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.project import receivers
+from treadle.flows.project.deployment_plans import differs
+from treadle.flows.project.receivers import Receiver
+from treadle.flows.project.status import needs, servers
+from treadle.flows.project.status.needs import Need
+from treadle.flows.project.status.servers import Server, Work
+from treadle.flows.project.status.snapshot import Champion, Quarantine, Refused, Stale, Unscored
+from treadle.tasks.errors import ConfigError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from treadle.infra.settings import Settings
+    from treadle.infra.stores import Stores
+
+
+class Standing(BaseModel):
+    """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
+
+    `files` wait in the sources, `waiting` is the version that waits for a person, `declined` says who declined which
+    where nobody is champion, `refused` is the one that the gate refused last, `verdict_page` the run that judged such a
+    one, `alias` what is wrong with MLflow's; `stale`: no rows.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    trouble: str = ""
+    champion: Champion | None = None
+    versions: int = 0
+    waiting: int | None = None
+    declined: str = ""
+    refused: Refused | None = None
+    verdict_page: str = ""
+    alias: str = ""
+    quarantine: Quarantine = Quarantine(batches=0, rows=0)
+    files: tuple[str, ...] = ()
+    unscored: Unscored = Unscored(batches=0, rows=0)
+    stale: Stale | None = None
+    work: tuple[Work, ...] = ()
+
+
+class StatusResult(BaseModel):
+    """The home as it stands.
+
+    `differs`: deployments that are not what the files say, `needs`: what a person must do, `alerts`: who is told of it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    up: bool
+    servers: tuple[Server, ...]
+    pipelines: tuple[Standing, ...]
+    differs: tuple[str, ...]
+    needs: tuple[Need, ...]
+    alerts: tuple[Receiver, ...]
+
+    def exit_code(self) -> int:
+        """Always 0: looking cannot fail."""
+        return 0
+
+
+def run(settings: Settings) -> StatusResult:
+    """Look at everything once."""
+    from treadle.infra import supervisor
+
+    found, runs = servers.look(settings), servers.runs(settings)
+    pipelines = tuple(look(settings, file.stem, runs, waits=True) for file in settings.pipelines)
+    locked = settings.login_variable if found[0].state == "locked" else ""
+    changed, up = differs(settings), servers.is_up(settings)
+    return StatusResult(
+        home=str(settings.home),
+        up=up,
+        servers=found,
+        pipelines=pipelines,
+        differs=changed,
+        needs=tuple(needs.of(pipelines, changed, up=up, fell=supervisor.fell(settings), locked=locked)),
+        alerts=receivers.look(settings),
+    )
+
+
+def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: bool) -> Standing:
+    """One pipeline, and its `runs`; None where no server can be asked for any.
+
+    What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
+    """
+    from treadle.flows.champion.pending import refusal, waiting
+    from treadle.flows.context.workplace import open_workplace
+    from treadle.flows.project.status import snapshot
+
+    try:
+        place = open_workplace(str(settings.home), name)
+    except ConfigError as error:
+        return Standing(pipeline=name, trouble=error.message)
+    stores = place.stores
+    champion, better, refused = snapshot.champion(place), waiting(stores.ledger, name), snapshot.refused(place)
+    versions, quarantine = stores.ledger.versions(name), snapshot.quarantine(place)
+    declined = {} if champion else stores.ledger.declined(name)
+    judged = better or refused or (versions[0] if versions and champion is None else None)
+    about = [kept.batch_id for kept in quarantine.kept] + ([f"version {judged.version}"] if judged else [])
+    pages = {} if runs is None else _pages(stores, name, about)
+    kept = (one.model_copy(update={"page": pages.get(one.batch_id, "")}) for one in quarantine.kept)
+    return Standing(
+        pipeline=name,
+        champion=champion,
+        versions=len(versions),
+        waiting=better.version if better else None,
+        declined=refusal(declined[max(declined)]) if declined else "",
+        refused=refused,
+        verdict_page=pages.get(f"version {judged.version}", "") if judged else "",
+        alias=_alias(stores, champion.version, waits=waits) if champion else "",
+        quarantine=quarantine.model_copy(update={"kept": tuple(kept)}),
+        files=snapshot.waiting(place) if waits else (),
+        unscored=snapshot.unscored(place) if waits else Unscored(batches=0, rows=0),
+        stale=snapshot.stale(place),
+        work=tuple(one for one in runs or () if one.pipeline == name),
+    )
+
+
+def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str]:
+    """Of batches and versions the page of the run in which each came about, where the server knows it."""
+    known = stores.ledger.origins(pipeline) if about else {}
+    runs = {one: known[one] for one in about if one in known}
+    found = servers.pages(stores.settings, runs.values()) if runs else {}
+    return {one: found[run] for one, run in runs.items() if run in found}
+
+
+def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
+    from treadle.flows.champion.history import alias_moved
+
+    if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
+        return ""
+    try:
+        return alias_moved(stores, champion)
+    except ServiceError:  # it is said of the server
+        return ""

@@ -1,0 +1,142 @@
+"""`treadle score`: champion + rows not yet scored -> predictions.
+
+The champion is resolved once and pinned by version and digest. A batch's predictions are one atomic overwrite, so
+a replay changes nothing and a reader sees all of them or none.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.context import events
+from treadle.flows.context.locking import one_at_a_time
+from treadle.flows.context.workplace import open_workplace
+from treadle.flows.ingest import IngestResult, arrivals
+from treadle.flows.score.steps import ScoredBatch, answer, resolve, score_batch, unscored
+from treadle.tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from treadle.infra.settings import Settings
+    from treadle.tasks.config.spec import PipelineConfig
+
+
+class ScoreResult(BaseModel):
+    """What was scored, by which model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    version: int
+    digest: str
+    rows: int
+    batches: tuple[ScoredBatch, ...]
+    skipped: int
+    output: str | None
+    warnings: tuple[str, ...]
+    ingest: IngestResult | None
+
+    def exit_code(self) -> int:
+        """3 when a batch that waited was refused whole, else 0."""
+        return self.ingest.exit_code() if self.ingest else 0
+
+
+def run(
+    settings: Settings,
+    config: PipelineConfig,
+    *,
+    rescore: bool = False,
+    input: Path | None = None,
+    output: Path | None = None,
+) -> ScoreResult:
+    """Score what waits, or answer for one file.
+
+    Raises NothingPromoted without a champion, DataError for a file that cannot be read, UsageError where `input` is
+    not there or `output` would replace what people brought.
+    """
+    from treadle.infra.orchestrator import flow_context
+
+    if input is not None and output is not None:
+        _check_apart(settings, config, input, output)
+    with flow_context(settings):
+        if input is not None and output is not None:
+            return score_file(str(settings.home), config.name, str(input.resolve()), str(output.resolve()))
+        return score(str(settings.home), config.name, rescore=rescore)
+
+
+def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output: Path) -> None:
+    """Refuse, before any work, an answer that cannot be written or would lie among the pipeline's own data."""
+    from treadle.infra import sources
+    from treadle.infra.files import outbox
+
+    if not input.is_file():
+        what = "is a folder" if input.is_dir() else "there is no such file"
+        raise UsageError(f"--input {input}: {what}", "name a CSV or Parquet file")
+    if not os.access(input, os.R_OK):
+        raise UsageError(f"--input {input}: no right to read it", "change its rights")
+    outbox.check(output)
+    if output.exists() and output.samefile(input):
+        raise UsageError(f"--output {output} is the input itself", "name another file")
+    for key, source in (("data.source", config.data.source), ("labels.source", config.labels.source)):
+        if source and sources.covers(settings.home, source, output):
+            raise UsageError(
+                f"--output {output} is among the files of {key}: it would be ingested as data", "name another place"
+            )
+
+
+@flow(name="score", flow_run_name="score {pipeline}")
+@one_at_a_time("score")
+def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
+    """Ingest what waits, then predict the rows of every batch without predictions whose label nobody knows yet."""
+    champion = resolve(home, pipeline, "rescore" if rescore else "champion")
+    arrived = arrivals(home, pipeline)
+    waiting, skipped = unscored(home, pipeline, champion)
+    done = []
+    for number, batch in enumerate(waiting):
+        events.emit("score", batch.label, done=number, total=len(waiting))
+        step = score_batch.with_options(task_run_name=f"score {batch.label}")
+        done.append(step(home, pipeline, champion, batch))
+        events.emit("score", f"{batch.label}: {done[-1].rows:,} rows scored", done=number + 1, total=len(waiting))
+    if done:
+        create_table_artifact(
+            key=f"score-{pipeline}".lower().replace("_", "-"),
+            table=[{**batch.model_dump(), "model_version": champion.version} for batch in done],
+            description=f"Batches of {pipeline} scored by version {champion.version}",
+        )
+    return ScoreResult(
+        pipeline=pipeline,
+        version=champion.version,
+        digest=champion.digest,
+        rows=sum(batch.rows for batch in done),
+        batches=tuple(done),
+        skipped=skipped,
+        output=open_workplace(home, pipeline).config.score.output or None,
+        warnings=(),
+        ingest=arrived,
+    )
+
+
+@flow(name="score a file", flow_run_name="score a file for {pipeline}")
+def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
+    """Answer a person's question: one row out for every row in, in order; no table is touched."""
+    champion = resolve(home, pipeline, "champion")
+    rows, warned = answer(home, pipeline, champion, input, output)
+    return ScoreResult(
+        pipeline=pipeline,
+        version=champion.version,
+        digest=champion.digest,
+        rows=rows,
+        batches=(),
+        skipped=0,
+        output=output,
+        warnings=(f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules",)
+        if warned
+        else (),
+        ingest=None,
+    )

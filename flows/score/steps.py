@@ -1,0 +1,189 @@
+"""The steps of `treadle score`: each loads by `infra`, calls `tasks`, and stores by `infra`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.champion.moves import settle
+from treadle.flows.champion.pending import nobody
+from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.workplace import Workplace, open_workplace, this_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from treadle.tasks.bundle import Model
+
+ROWS_AT_ONCE = 50_000
+
+
+class ModelRef(BaseModel):
+    """The champion, pinned: everything that a step needs to load just this model and nobody else's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    digest: str
+    purpose: str
+
+
+class ScoredBatch(BaseModel):
+    """One batch's predictions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    label: str
+    rows: int
+
+
+@task(name="resolve the champion", task_run_name="resolve the champion")
+def resolve(home: str, pipeline: str, purpose: str) -> ModelRef:
+    """Who is champion now, by the ledger; half-done moves are settled first.
+
+    Raises NothingPromoted without one.
+    """
+    stores = open_workplace(home, pipeline).stores
+    settle(stores)
+    champion = stores.ledger.champion(pipeline)
+    if champion is None:
+        raise nobody(stores.ledger, pipeline)
+    return ModelRef(version=champion.version_to, digest=champion.digest, purpose=purpose)
+
+
+@task(name="find unscored batches", task_run_name="find unscored batches")
+def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredBatch], int]:
+    """Batches with unlabelled rows that no model has scored (or, rescoring, not this model), oldest first.
+
+    The number beside them counts the batches with unlabelled rows that are left as they are.
+    """
+    place = open_workplace(home, pipeline)
+    tables = place.stores.tables
+    waiting = tables.unlabelled(place.config.data.target, place.config.data.key)
+    scored = tables.scored(champion.digest if champion.purpose == "rescore" else None)
+    names = {record.batch_id: record.label for record in place.stores.ledger.batches(pipeline)}
+    new = [
+        ScoredBatch(batch_id=batch_id, label=names.get(batch_id, batch_id), rows=rows)
+        for batch_id, rows in waiting.items()
+        if batch_id not in scored
+    ]
+    return new, len(waiting) - len(new)
+
+
+@task(name="score a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch) -> ScoredBatch:
+    """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
+    from treadle.infra import failpoint
+    from treadle.infra.files import outbox
+    from treadle.infra.tables import connect
+    from treadle.tasks.dataset import quote
+
+    place = open_workplace(home, pipeline)
+    model, tables, data = place.model(champion.version, champion.digest), place.stores.tables, place.config.data
+    with connect(place.settings.state / "duckdb") as con:
+        rows = con.sql(
+            f"SELECT {', '.join(quote(name) for name in model.inputs)}, _ordinal, _batch_id "
+            f"FROM {tables.without_label(data.target, data.key, [batch.batch_id])} ORDER BY _ordinal"
+        ).to_arrow_reader(ROWS_AT_ONCE)
+        reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
+        if place.config.score.output:
+            # the file comes first: a kill before the commit makes the next run write the same file again
+            stem = outbox.short(Path(batch.label).name.split(".")[0])
+            name = f"{stem}-{batch.batch_id}-v{champion.version}.parquet"
+            with failpoint.around("score.output"):
+                reader = outbox.write_through(place.settings.home / place.config.score.output / name, reader)
+        with failpoint.around("score.predictions"):
+            total = tables.overwrite(
+                "predictions",
+                {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest},
+                reader,
+            )
+    return batch.model_copy(update={"rows": total})
+
+
+@task(name="answer for a file", task_run_name="answer for a file")
+def answer(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
+    """Write a prediction for every row of `input` to `output`; returns rows, and rows that break the contract."""
+    from treadle.expectations.contract import answer as typed_rows
+    from treadle.infra import sources
+    from treadle.infra.files import outbox
+    from treadle.infra.tables import connect
+
+    place = open_workplace(home, pipeline)
+    model, data = place.model(champion.version, champion.digest), place.config.data
+    warned = 0
+    with connect(place.settings.state / "duckdb") as con:
+        raw = sources.open_raw(con, Path(input), "input")
+        rows = typed_rows(
+            con,
+            raw,
+            place.suite(),
+            target=data.target,
+            timezone=data.timezone,
+            missing=data.missing,
+            needed=model.required,
+        )
+        reader = predicted(model, rows, {"model_version": champion.version}, ["_warning"])
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            nonlocal warned
+            for batch in reader:
+                warned += batch.num_rows - batch["_warning"].null_count
+                yield batch
+
+        total = outbox.write(Path(output), reader.schema, counted())
+    return total, warned
+
+
+def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datetime]:
+    """The columns that say of every prediction which model made it, from which data, in which run."""
+    return {
+        "purpose": champion.purpose,
+        "model_version": champion.version,
+        "model_digest": champion.digest,
+        "data_version": place.stores.data_version(),
+        "_run_id": this_run(),
+        "_scored_at": datetime.now(UTC),
+    }
+
+
+def predicted(
+    model: Model,
+    rows: pa.RecordBatchReader,
+    constants: Mapping[str, str | int | datetime],
+    carried: list[str],
+) -> pa.RecordBatchReader:
+    """A stream of typed rows as a stream of predictions: identity, prediction columns, `carried` columns, lineage."""
+    import pyarrow as pa
+
+    from treadle.tasks import bundle
+
+    def slices() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            table = pa.table({name: batch[name] for name in model.identity})
+            for column in (scored := bundle.predict(model, batch)).column_names:
+                table = table.append_column(column, scored[column])
+            for name in carried:
+                table = table.append_column(rows.schema.field(name), batch[name])
+            for name, value in constants.items():
+                table = table.append_column(name, pa.repeat(_scalar(value), len(table)))
+            yield from table.combine_chunks().to_batches()
+
+    empty = bundle.predict(model, rows.schema.empty_table())
+    fields = [rows.schema.field(name) for name in model.identity]
+    fields += [*empty.schema, *(rows.schema.field(name) for name in carried)]
+    fields += [*(pa.field(name, _scalar(value).type) for name, value in constants.items())]
+    return pa.RecordBatchReader.from_batches(pa.schema(fields), slices())
+
+
+def _scalar(value: str | int | datetime) -> pa.Scalar:
+    import pyarrow as pa
+
+    return pa.scalar(value, pa.timestamp("us", tz="UTC")) if isinstance(value, datetime) else pa.scalar(value)

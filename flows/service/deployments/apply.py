@@ -1,0 +1,170 @@
+"""Make a server's deployments what the files in `pipelines/` say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.project.deployment_plans import TAG, plans, remember
+from treadle.flows.service.deployments.runs import thin_out
+from treadle.infra.orchestrator.server import POOL
+from treadle.tasks.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from prefect import Flow
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
+
+    from treadle.flows.project.deployment_plans import Plan, Work
+    from treadle.infra.settings import Settings
+
+
+class Change(BaseModel):
+    """What became of one deployment, or of a pipeline whose file cannot be obeyed (`refused`, with the reason)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    what: Literal["created", "updated", "retired", "refused"]
+    why: str = ""
+
+    def sentence(self) -> str:
+        """One line for people."""
+        return f"{self.name} {self.what}" + (f": {self.why}" if self.why else "")
+
+
+def apply(settings: Settings) -> tuple[Change, ...]:
+    """Create, update and retire deployments until the server's are those of the files; what was changed.
+
+    Starts the home's server where it is not at work. A retired deployment's runs stay on their pages. A pipeline whose
+    file cannot be read keeps the deployments that it has. Of runs that piled up meanwhile one of each kind is left.
+    Raises ServiceError where the server does not answer, or has another home's deployment by one of our names.
+    """
+    from treadle.flows.service import automations
+    from treadle.infra.orchestrator import connected, flow_context
+
+    found = plans(settings)
+    with flow_context(settings), connected() as client:
+        _make_pool(client)
+        there = {f"{work}/{one.name}": one for work, one in _ours(client, settings)}
+        changes: list[Change] = []
+        identities: dict[str, UUID] = {}
+        for plan in found.wanted:
+            before = there.pop(plan.name, None)
+            if before is not None and before.version == plan.digest:
+                identities[plan.name] = before.id
+                continue
+            identities[plan.name] = _deploy(client, plan)
+            changes.append(Change(name=plan.name, what="updated" if before else "created"))
+        for name, left in there.items():
+            if left.name in found.refused:
+                identities[name] = left.id
+                continue
+            client.delete_deployment(left.id)
+            changes.append(Change(name=name, what="retired", why=f"pipelines/{left.name}.toml is gone"))
+        for identity in identities.values():
+            thin_out(client, identity)
+        automations.apply(client, settings, identities)
+    remember(settings, found)
+    changes += [Change(name=name, what="refused", why=error.message) for name, error in found.refused.items()]
+    return tuple(changes)
+
+
+def gather(settings: Settings) -> None:
+    """Of runs that piled up leave one of each kind, as `apply` does."""
+    from treadle.infra.orchestrator import connected, flow_context
+
+    with flow_context(settings), connected() as client:
+        for _, one in _ours(client, settings):
+            thin_out(client, one.id)
+
+
+def _make_pool(client: SyncPrefectClient) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        client.create_work_pool(
+            WorkPoolCreate(name=POOL, type="process", description="Runs of treadle's deployments"), overwrite=True
+        )
+
+
+def _ours(client: SyncPrefectClient, settings: Settings) -> Iterator[tuple[str, DeploymentResponse]]:
+    """The deployments of this home: all of ours on its own server, on another those that name the home."""
+    from prefect.client.schemas.filters import DeploymentFilter
+
+    tagged = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
+    flows: dict[UUID, str] = {}
+    offset = 0
+    while page := client.read_deployments(deployment_filter=tagged, limit=200, offset=offset):
+        offset += len(page)
+        for one in page:
+            home = (one.job_variables or {}).get("env", {}).get("TREADLE_HOME")
+            if settings.prefect_api_url and home != str(settings.home):
+                continue
+            if one.flow_id not in flows:
+                flows[one.flow_id] = client.read_flow(one.flow_id).name
+            yield flows[one.flow_id], one
+
+
+def _deploy(client: SyncPrefectClient, plan: Plan) -> UUID:
+    """Create the deployment, or make it what the plan says."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.utilities.callables import parameter_schema
+
+    _check_free(client, plan)
+    flow = _flow(plan.work)
+    schedules = []
+    if plan.schedule:
+        when = CronSchedule(cron=plan.schedule, timezone=plan.timezone)
+        schedules.append(DeploymentScheduleCreate(schedule=when, parameters=plan.scheduled))
+    form = {**parameter_schema(flow).model_dump_for_openapi(), "additionalProperties": False}
+    return client.create_deployment(
+        flow_id=client.create_flow_from_name(flow.name),
+        name=plan.pipeline,
+        version=plan.digest,
+        description=plan.about,
+        tags=[TAG, plan.pipeline],
+        schedules=schedules,
+        concurrency_limit=1,
+        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        work_pool_name=POOL,
+        entrypoint=plan.entrypoint,
+        pull_steps=[],
+        parameter_openapi_schema=form,
+        enforce_parameter_schema=True,
+        job_variables={"env": plan.environment},
+    )
+
+
+def _check_free(client: SyncPrefectClient, plan: Plan) -> None:
+    """Raise ServiceError where the name is taken by another home's deployment, or by one that is not ours."""
+    from prefect.exceptions import ObjectNotFound
+
+    from treadle.infra import settings
+
+    try:
+        there = client.read_deployment_by_name(plan.name)
+    except ObjectNotFound:
+        return
+    home = (there.job_variables or {}).get("env", {}).get("TREADLE_HOME")
+    if settings.at(plan.home).prefect_api_url and home != str(plan.home):
+        raise ServiceError(
+            f"the server has a deployment {plan.name} already, of {home or 'somebody else'}",
+            "rename the pipeline, or delete that deployment on the server's page",
+        )
+
+
+def _flow(work: Work) -> Flow[Any, Any]:
+    from treadle.flows.service.deployments import entrypoints
+
+    flow: Flow[Any, Any] = getattr(entrypoints, work)  # as the entry point names it
+    return flow

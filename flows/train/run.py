@@ -1,0 +1,231 @@
+"""What a training run is known by, and what it ends with."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.flows.context.workplace import Workplace, open_workplace
+from treadle.flows.ingest import IngestResult
+from treadle.tasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from treadle.infra.files.workbench import Workbench
+    from treadle.tasks.config.spec import PipelineConfig
+
+
+class RunRef(BaseModel):
+    """One training run: everything that its steps need to find the same rows, parameters and files again.
+
+    `champion` is the version in the chair when the run began; its last training row bounds a time split's holdout.
+    `wanted_device` is what the config or the command line says, `device` what it came to; `reason` why it was due,
+    where somebody asked for that. `token` is that of the run's lease: who has an outdated one writes nothing more.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    home: str
+    pipeline: str
+    run_key: str
+    data_version: str
+    rows_version: int
+    labels_version: int
+    config_digest: str
+    seed: int
+    trials: int
+    budget_seconds: float
+    wanted_device: str
+    device: str
+    device_why: str
+    champion: int | None
+    reason: str = ""
+    token: int | None = None
+
+    def open(self) -> Workplace:
+        """The pipeline with this run's trials, budget and device in its config.
+
+        Raises UsageError where the file was changed under the run: it would obey one config and bear another's name;
+        Fenced where another process has the run's lease by now.
+        """
+        self._show_token()
+        place = open_workplace(self.home, self.pipeline)
+        config = with_overrides(place.config, self.trials, self.budget_seconds, self.wanted_device)
+        if config.digest() != self.config_digest:
+            raise UsageError(f"pipelines/{self.pipeline}.toml was changed during the run", "start it again")
+        return Workplace(place.settings, config, place.stores)
+
+    @property
+    def work(self) -> str:
+        """Names the run's study, folder and MLflow run: all begins anew when another champion took the chair."""
+        return f"{self.run_key}-{self.champion or 0}"
+
+    @property
+    def bench(self) -> Workbench:
+        """Where the run keeps what it makes before it is registered."""
+        from treadle.infra.files.workbench import Workbench
+
+        return Workbench(self._folder / self.work, self._show_token)
+
+    def clear_up(self) -> None:
+        """Remove what the run kept on its way, also against a champion that has left the chair since."""
+        self._show_token()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _show_token(self) -> None:
+        if self.token is not None:
+            from treadle.infra import settings
+            from treadle.infra.databases.ledger import Ledger
+
+            Ledger(settings.at(Path(self.home)).ledger).sign(self.pipeline, "train", self.token)
+
+    @property
+    def _folder(self) -> Path:
+        from treadle.infra import settings
+
+        return settings.at(Path(self.home)).state / "runs" / self.pipeline / self.run_key
+
+    def lineage(self) -> dict[str, str]:
+        """Where the model comes from, as tags."""
+        return {
+            "run_key": self.run_key,
+            "data_version": self.data_version,
+            "config_digest": self.config_digest,
+            "seed": str(self.seed),
+            "device": self.device,
+            "judged_against": f"version {self.champion}" if self.champion else "dummy",
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+    def facts(self, rows: str) -> dict[str, str]:
+        """What the report says of the run's origin, in order."""
+        return {
+            "data version": self.data_version,
+            "rows": rows,
+            "run key": self.run_key,
+            "config digest": self.config_digest[:16],
+            "seed": str(self.seed),
+            "trials allowed": f"{self.trials:,} in {self.budget_seconds:g} s",
+            "device": f"{self.device} ({self.device_why})",
+        }
+
+
+class Packaged(BaseModel):
+    """The model in MLflow: its run, its address, its bundle's digest, and where the scorer disagreed, if it did."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    run_id: str
+    model_uri: str
+    digest: str
+    disagreement: str
+
+
+class TrainResult(BaseModel):
+    """The run's end, for people and machines; `against` is the champion that it was judged against, if any.
+
+    `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
+    the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
+    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), where it was asked.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    run_key: str
+    run_id: str
+    version: int
+    decision: str
+    headline: str
+    reasons: tuple[str, ...]
+    promoted: bool
+    already: bool
+    metric: str
+    value: float | None
+    champion_value: float | None
+    linear_value: float | None
+    dummy_value: float | None
+    against: int | None
+    trials: int
+    resumed: int
+    seconds: float
+    report: str
+    data_version: str
+    device: str
+    device_why: str
+    judged_rows: int = 0
+    holdout_reads: int = 0
+    value_lower: float | None = None
+    value_upper: float | None = None
+    waits: bool = False
+    reason: str = ""
+    timings: dict[str, float] | None = None
+    ingest: IngestResult | None = None
+
+    def exit_code(self) -> int:
+        """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""
+        if self.decision in ("REFUSED", "NOT_COMPARABLE"):
+            return 4
+        return self.ingest.exit_code() if self.ingest else 0
+
+
+class NotDue(BaseModel):
+    """The end of a command that was to train only if due, and found nothing due; its fields are some of TrainResult's.
+
+    `against` is the champion, which stays.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: str
+    decision: Literal["NOT_DUE"] = "NOT_DUE"
+    headline: str
+    reasons: tuple[str, ...]
+    against: int | None
+    data_version: str
+    ingest: IngestResult | None = None
+
+    def exit_code(self) -> int:
+        """3 when a batch that waited was refused whole, else 0."""
+        return self.ingest.exit_code() if self.ingest else 0
+
+
+def with_overrides(
+    config: PipelineConfig, trials: int | None, budget_seconds: float | None, device: str | None
+) -> PipelineConfig:
+    """The config with what the command line says instead."""
+    tune = {"trials": trials, "budget_seconds": budget_seconds}
+    model = {"device": device}
+    return config.model_copy(
+        update={
+            "tune": config.tune.model_copy(update={key: value for key, value in tune.items() if value is not None}),
+            "model": config.model.model_copy(update={key: value for key, value in model.items() if value is not None}),
+        }
+    )
+
+
+def flat(config: PipelineConfig) -> dict[str, object]:
+    """The config as dotted keys, as parameters of a run."""
+    sections = config.model_dump(mode="json", exclude={"name"})
+    return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+
+
+def code_version() -> str:
+    """The version of treadle that runs."""
+    from importlib.metadata import version
+
+    return version("treadle")
+
+
+def lock_hash() -> str:
+    """Sha256 of the lock that the environment was made from; empty outside a clone."""
+    lock = Path(__file__).resolve().parents[2] / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+
+
+def key_of(name: str, ordinal: int) -> str:
+    """The run key: 16 hex digits of the name's sha256, for every repetition another."""
+    return hashlib.sha256(f"{name}|{ordinal}".encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Engines for SQLite and PostgreSQL, SQLite files that are created atomically, the ledger, Optuna's studies."""

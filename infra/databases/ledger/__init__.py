@@ -1,0 +1,21 @@
+"""The ledger: batches seen and decided about, versions, who is champion since when, who read
+which holdout, and who is at work.
+
+Every write is one transaction and may be repeated; promotions are compare-and-swap. One database for all
+pipelines of a home: SQLite (`mlruns/treadle.db`), or PostgreSQL by its URL.
+"""
+
+from __future__ import annotations
+
+from treadle.infra.databases.ledger.book import Ledger
+from treadle.infra.databases.ledger.records import (
+    BatchRecord,
+    Decision,
+    Declined,
+    LabelRecord,
+    Lease,
+    Promotion,
+    VersionRecord,
+)
+
+__all__ = ["BatchRecord", "Decision", "Declined", "LabelRecord", "Lease", "Ledger", "Promotion", "VersionRecord"]

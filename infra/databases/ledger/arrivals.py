@@ -1,0 +1,40 @@
+"""What has come into a pipeline, from the batches in the ledger's database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from treadle.infra.databases.ledger import records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TABLES = (records.batches, records.label_batches)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def word(con: sa.Connection, pipeline: str) -> str:
+    """How many batches were accepted, and when the newest, and how often rows were released; empty for none."""
+    found = list(_found(con, pipeline, "accepted"))
+    decisions = records.decisions.c
+    wanted = (decisions.pipeline == pipeline, decisions.action == "release", decisions.rows > 0, ~decisions.pending)
+    released = con.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
+    if not released and not any(count for count, _ in found):
+        return ""
+    words = [f"{count} {newest}" for count, newest in found]
+    return " ".join([*words, f"{released} released"] if released else words)
+
+
+def newest(con: sa.Connection, pipeline: str) -> datetime:
+    """When the newest batch was settled, whatever became of it; long ago where there was none."""
+    return max(newest or LONG_AGO for _, newest in _found(con, pipeline))
+
+
+def _found(con: sa.Connection, pipeline: str, *statuses: str) -> Iterator[tuple[int, datetime | None]]:
+    for table in TABLES:
+        query = sa.select(sa.func.count(), sa.func.max(table.c.at)).where(table.c.pipeline == pipeline)
+        count, newest = con.execute(query.where(table.c.status.in_(statuses)) if statuses else query).one()
+        yield count, newest

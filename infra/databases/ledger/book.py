@@ -1,0 +1,335 @@
+"""The ledger's writes and reads, each one transaction."""
+
+from __future__ import annotations
+
+import operator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from treadle.infra import failpoint
+from treadle.infra.databases import engines
+from treadle.infra.databases.ledger import arrivals, leases, opening, origins, records, retirements, telling
+from treadle.infra.databases.ledger.records import (
+    BatchRecord,
+    Decision,
+    Declined,
+    LabelRecord,
+    Lease,
+    Promotion,
+    VersionRecord,
+)
+from treadle.tasks.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from treadle.tasks.alerts import Case, News
+
+Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, Declined, VersionRecord, Promotion)
+
+
+class Ledger:
+    """The ledger behind a SQLAlchemy URL; made on first use.
+
+    Every method raises ServiceError where the database does not answer, UsageError where it cannot be reached by
+    this URL or with these rights.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def seen(self, pipeline: str, sha256: str) -> BatchRecord | None:
+        """What became of the batch with this content; None for one never settled."""
+        return next(
+            iter(self._select(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)),
+            None,
+        )
+
+    def seen_labels(self, pipeline: str, sha256: str) -> LabelRecord | None:
+        """What became of the late labels with this content; None for those never settled."""
+        return next(
+            iter(self._select(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)),
+            None,
+        )
+
+    @failpoint.around("ledger.batch")
+    def record_batch(self, record: BatchRecord | LabelRecord, run: str = "") -> None:
+        """Note what became of a batch, and in which `run`; the same batch again replaces what was noted."""
+        table = records.batches if isinstance(record, BatchRecord) else records.label_batches
+        with self._write() as con:
+            con.execute(sa.delete(table).where(table.c.pipeline == record.pipeline, table.c.sha256 == record.sha256))
+            con.execute(sa.insert(table).values(asdict(record)))
+            origins.write(con, record.pipeline, record.batch_id, run)
+
+    def label_batches(self, pipeline: str) -> tuple[LabelRecord, ...]:
+        """All files of late labels that were settled, oldest first."""
+        table = records.label_batches
+        return self._select(LabelRecord, table, pipeline, order=(table.c.at, table.c.batch_id))
+
+    def decisions(self, pipeline: str) -> tuple[Decision, ...]:
+        """What people decided about batches in quarantine, oldest first."""
+        return self._select(Decision, records.decisions, pipeline, order=(records.decisions.c.seq,))
+
+    @failpoint.around("ledger.decision")
+    def decide(self, decision: Decision) -> Decision:
+        """Note a decision under the next free `seq`, whatever its own; returns what is noted.
+
+        Raises Conflict where somebody else decided at the same moment.
+        """
+        noted = replace(decision, seq=len(self.decisions(decision.pipeline)) + 1)
+        try:
+            with self._write() as con:
+                con.execute(sa.insert(records.decisions).values(asdict(noted)))
+        except IntegrityError:
+            raise Conflict("somebody else decided about the quarantine just now", "treadle quarantine list") from None
+        return noted
+
+    @failpoint.around("ledger.decided")
+    def decided(self, decision: Decision) -> None:
+        """Note that all of a pending decision is written; of two that say so the first counts."""
+        table = records.decisions
+        with self._write() as con:
+            con.execute(
+                sa.update(table)
+                .where(table.c.pipeline == decision.pipeline, table.c.seq == decision.seq, table.c.pending)
+                .values(pending=False, rows=decision.rows, left=decision.left)
+            )
+
+    def batches(self, pipeline: str) -> tuple[BatchRecord, ...]:
+        """All batches that were settled, oldest first."""
+        return self._select(
+            BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
+        )
+
+    def taken_in(self, pipeline: str) -> str:
+        """What was accepted so far, in a word: another one as soon as there is more; empty before the first batch."""
+        with self._read() as con:
+            return arrivals.word(con, pipeline)
+
+    def moment(self, pipeline: str) -> datetime:
+        """Now; where the clock was set back, just after the newest batch: what comes later must be newer."""
+        with self._read() as con:
+            return max(datetime.now(UTC), arrivals.newest(con, pipeline) + timedelta(microseconds=1))
+
+    @failpoint.around("ledger.version")
+    def add_version(self, record: VersionRecord, run: str = "") -> VersionRecord:
+        """Note a version, judged in `run`, and return what is noted; a run key that is known changes nothing."""
+        try:
+            with self._write() as con:
+                con.execute(sa.insert(records.versions).values(asdict(record)))
+                origins.write(con, record.pipeline, f"version {record.version}", run)
+        except IntegrityError:
+            known = self.by_run(record.pipeline, record.run_key)
+            if known is None:
+                raise Conflict(
+                    f"version {record.version} of {record.pipeline} is in the ledger already, of another run",
+                    "see: treadle models",
+                ) from None
+            return known
+        return record
+
+    def origins(self, pipeline: str) -> dict[str, str]:
+        """Ids of Prefect's runs, by the batch (its id) or version (`version 3`) that came of each."""
+        with self._read() as con:
+            return origins.read(con, pipeline)
+
+    def version(self, pipeline: str, version: int) -> VersionRecord | None:
+        """One version; None where there is no such."""
+        return next(
+            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.version == version)),
+            None,
+        )
+
+    def versions(self, pipeline: str) -> tuple[VersionRecord, ...]:
+        """All versions, newest first."""
+        return self._select(VersionRecord, records.versions, pipeline, order=(records.versions.c.version.desc(),))
+
+    def by_run(self, pipeline: str, run_key: str) -> VersionRecord | None:
+        """The version that a run made; None for a run that has not finished."""
+        return next(
+            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)),
+            None,
+        )
+
+    def decline(self, record: Declined) -> None:
+        """Note that a version stays out of the chair; the first word on it counts."""
+        with suppress(IntegrityError), self._write() as con:
+            con.execute(sa.insert(records.declined).values(asdict(record)))
+
+    def declined(self, pipeline: str) -> dict[int, Declined]:
+        """What was declined, by version."""
+        return {one.version: one for one in self._select(Declined, records.declined, pipeline)}
+
+    def champion(self, pipeline: str) -> Promotion | None:
+        """The move that made today's champion; None before the first."""
+        return next(iter(self.history(pipeline)), None)
+
+    def history(self, pipeline: str) -> tuple[Promotion, ...]:
+        """All moves of the champion, newest first."""
+        return self._select(Promotion, records.promotions, pipeline, order=(records.promotions.c.seq.desc(),))
+
+    @failpoint.around("ledger.promotion")
+    def promote(
+        self,
+        pipeline: str,
+        *,
+        expected: int | None,
+        to: int,
+        verdict: str,
+        reason: str,
+        who: str,
+        bundle: str,
+        digest: str,
+        token: int | None = None,
+    ) -> Promotion:
+        """Make `to` the champion if today's is still `expected` (None: nobody): compare and swap.
+
+        The move is pending until `complete`. Raises Conflict where somebody else moved first or `to` was cleared away,
+        Fenced where `token` is given and no longer the one of who trains this pipeline.
+        """
+        last = self.champion(pipeline)
+        now = last.version_to if last else None
+        move = Promotion(
+            pipeline=pipeline,
+            seq=last.seq + 1 if last else 1,
+            at=datetime.now(UTC),
+            version_from=expected,
+            version_to=to,
+            verdict=verdict,
+            reason=reason,
+            who=who,
+            bundle=bundle,
+            digest=digest,
+            pending=True,
+        )
+        if now == expected:
+            try:
+                with self._write() as con:  # of two that counted to the same seq the primary key lets one in
+                    engines.alone(con)  # whoever retires it writes what we check, and checks what we write
+                    if token is not None:
+                        leases.sign(con, pipeline, "train", token)
+                    con.execute(sa.insert(records.promotions).values(asdict(move)))
+                    retirements.check(con, pipeline, to)
+            except IntegrityError:
+                last = self.champion(pipeline)
+                now = last.version_to if last else None
+            else:
+                return move
+        raise Conflict(
+            f"the champion of {pipeline} is {_named(now)} by now, not {_named(expected)}",
+            "look at it, then decide again: treadle models",
+        )
+
+    def pending(self, pipeline: str) -> tuple[Promotion, ...]:
+        """The newest move, if MLflow's alias has not followed it yet; those that it replaced need none."""
+        last = self.champion(pipeline)
+        return (last,) if last and last.pending else ()
+
+    @failpoint.around("ledger.complete")
+    def complete(self, pipeline: str, seq: int) -> None:
+        """Note that the alias has followed the move `seq`; those before it are over as well."""
+        with self._write() as con:
+            con.execute(
+                sa.update(records.promotions)
+                .where(records.promotions.c.pipeline == pipeline, records.promotions.c.seq <= seq)
+                .values(pending=False)
+            )
+
+    @failpoint.around("ledger.retired")
+    def retire(self, pipeline: str, version: int) -> None:
+        """Note that a version's model is cleared away; raises Conflict for one that is or was champion."""
+        with self._write() as con:
+            engines.alone(con)
+            retirements.write(con, pipeline, version)
+            retirements.check(con, pipeline, version)
+
+    def retired(self, pipeline: str) -> dict[int, datetime]:
+        """The versions whose models are gone, and since when."""
+        with self._read() as con:
+            return retirements.read(con, pipeline)
+
+    @failpoint.around("ledger.holdout")
+    def read_holdout(
+        self, pipeline: str, holdout: str, run_key: str, alike: Callable[[str, str], bool] = operator.eq
+    ) -> int:
+        """Note that a run reads a holdout; return how many distinct runs have by now, this one included.
+
+        `alike` says of two holdouts by their names whether they are as good as the same.
+        """
+        mine = {"pipeline": pipeline, "holdout": holdout, "run_key": run_key, "at": datetime.now(UTC)}
+        try:
+            with self._write() as con:
+                con.execute(sa.insert(records.reads).values(mine))
+        except IntegrityError:
+            pass  # the same run again
+        table = records.reads.c
+        every = sa.select(table.holdout, table.run_key).where(table.pipeline == pipeline)
+        with self._read() as con:
+            return len({key for name, key in con.execute(every) if alike(holdout, name)})
+
+    def lease(self, pipeline: str, work: str) -> Lease | None:
+        """Who is at `work`, or was last; None before the first."""
+        with self._read() as con:
+            return leases.read(con, pipeline, work)
+
+    @failpoint.around("ledger.lease")
+    def take(self, mine: Lease, seen: Lease | None) -> bool:
+        """Make `mine` the lease if it is still as it was `seen`; whether it was."""
+        try:
+            with self._write() as con:
+                return leases.take(con, mine, seen)
+        except IntegrityError:
+            return False
+
+    def sign(self, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
+        """Say that the holder with this token lives, or with `last` that it is done; raises Fenced for an old one."""
+        with self._write() as con:
+            leases.sign(con, pipeline, work, token, last=last)
+
+    def told(self, pipeline: str, receiver: str) -> AbstractSet[Case]:
+        """Of what needs a person, what the receiver was told and is not known to be over."""
+        with self._read() as con:
+            return telling.read(con, pipeline, receiver)
+
+    def tell(self, pipeline: str, receiver: str, what: News) -> None:
+        """Note that the receiver was told, if nobody else has just done so."""
+        with suppress(IntegrityError), self._write() as con:
+            telling.write(con, pipeline, receiver, what)
+
+    def _select(
+        self,
+        kind: type[Record],
+        table: sa.Table,
+        pipeline: str,
+        *where: sa.ColumnElement[bool],
+        order: tuple[sa.ColumnElement[object], ...] = (),
+    ) -> tuple[Record, ...]:
+        names = [field.name for field in fields(kind)]
+        query = sa.select(*(table.c[name] for name in names)).where(table.c.pipeline == pipeline, *where)
+        with self._read() as con:
+            return tuple(kind(*row) for row in con.execute(query.order_by(*order)))
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        return opening.engine(self.url)
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with opening.told(self.url), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
+            yield con
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with opening.told(self.url), self._engine.begin() as con:
+            yield con
+
+
+def _named(version: int | None) -> str:
+    return "nobody" if version is None else f"version {version}"

@@ -1,0 +1,73 @@
+"""The ledger's database: made where there is none, brought up to date, and its errors as ours."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from treadle.infra.databases import engines, sqlite
+from treadle.infra.databases.ledger import records
+from treadle.tasks.errors import NewerFormat, ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def engine(url: str) -> sa.Engine:
+    """The ledger behind the URL, ready; raises NewerFormat for one of a newer treadle."""
+    if (file := sqlite.file_of(url)) is not None:
+        sqlite.make(file, _build)
+    made = engines.engine(url)
+    with made.begin() as con:
+        _bring_up_to_date(con, url)
+    return made
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """What the database behind the ledger's URL says, in our errors; IntegrityError is for the writer to judge."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (ImportError, sa.exc.ArgumentError) as error:
+        raise UsageError(
+            f"the ledger's URL cannot be used: {str(error).splitlines()[0]}",
+            "TREADLE_LEDGER_URL is a SQLAlchemy URL whose driver is installed; unset, the ledger is in mlruns/",
+        ) from error
+    except (DBAPIError, OSError) as error:
+        shown = engines.shown(url)
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if "readonly" in cause:
+            raise UsageError(f"the ledger at {shown}: no right to write it", "mend the file's rights") from error
+        raise ServiceError(
+            f"the ledger at {shown} does not answer: {cause}",
+            "look at TREADLE_LEDGER_URL and the server, or at the file's rights and disk",
+        ) from error
+
+
+def _bring_up_to_date(con: sa.Connection, url: str) -> None:
+    """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
+    engines.alone(con)  # of two that make the same table one would fail
+    con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
+    found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
+    if found is not None and found > records.FORMAT:
+        shown = engines.shown(url)
+        raise NewerFormat(f"the ledger at {shown}", found, records.FORMAT)
+    for table in records.metadata.sorted_tables:  # the first ones had fewer
+        con.execute(sa.schema.CreateTable(table, if_not_exists=True))
+    if found is None:
+        mine = sa.select(sa.literal(records.FORMAT)).where(~sa.exists(sa.select(records.formats.c.format)))
+        con.execute(sa.insert(records.formats).from_select(["format"], mine))
+
+
+def _build(aside: Path) -> None:
+    engine = engines.engine(sqlite.url_of(aside))
+    with engine.connect() as con:
+        con.exec_driver_sql("PRAGMA journal_mode = WAL")
+    records.metadata.create_all(engine)
+    engine.dispose()

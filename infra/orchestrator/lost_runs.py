@@ -1,0 +1,71 @@
+"""Runs whose process has gone while nobody watched it: the server would show them at work, and wait for them.
+
+A worker tells of a process that dies under it. Where the worker was killed as well, or between taking a run and
+starting its process, nobody does; the server's own automation sees missing heartbeats, but only of runs that had one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, TypeAdapter
+
+from treadle.infra.orchestrator.api import ask
+from treadle.infra.processes import process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger("treadle.up")
+
+START_SECONDS = 60.0
+"""From a worker's taking a run to its process; what an earlier worker took, nobody will start."""
+
+
+class _State(BaseModel):
+    timestamp: datetime
+
+
+class _Run(BaseModel):
+    id: str
+    name: str
+    state_type: str
+    state: _State
+
+
+class Lost:
+    """Finds them on the home's own server: a run is lost that had no process at two looks, one after the other.
+
+    `worker` is the lock of the home's worker.
+    """
+
+    def __init__(self, home: Path, tag: str, worker: Path) -> None:
+        self._home, self._tag, self._worker = home, tag, worker
+        self._missed: set[str] = set()
+
+    def close(self, api: str) -> None:
+        """Say of lost runs of deployments with the tag that they crashed; raises OSError where nobody answers."""
+        if not process.PROCESSES.is_dir():  # no Linux: we cannot see processes, the server's automation must do
+            return
+        question = {
+            "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
+            "deployments": {"tags": {"all_": [self._tag]}},
+        }
+        found = TypeAdapter(list[_Run]).validate_json(ask(api, "/flow_runs/filter", question))
+        alive = process.runs(self._home) if found else {}
+        missed = {run.id: run for run in found if run.id not in alive and not self._starting(run)}
+        for name, run in missed.items():
+            if name in self._missed:
+                told = {"type": "CRASHED", "name": "Crashed", "message": "Its process was killed."}
+                ask(api, f"/flow_runs/{name}/set_state", {"state": told, "force": True})
+                log.warning("the run %s was killed; it is closed as crashed", run.name)
+        self._missed = set(missed) - self._missed
+
+    def _starting(self, run: _Run) -> bool:
+        """Whether today's worker, whose lock tells its age, has just taken it."""
+        taken = run.state.timestamp.timestamp()
+        today = self._worker.exists() and taken > self._worker.stat().st_mtime
+        return run.state_type == "PENDING" and today and time.time() - taken < START_SECONDS

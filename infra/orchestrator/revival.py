@@ -1,0 +1,96 @@
+"""See to it that a server which dies while flows run does not take them along.
+
+The home's own is started again at once, and on the same port. Until it serves, its socket is open already and takes
+what comes: requests wait for their answers instead of failing. Somebody else's server can only be waited for, which
+Prefect's client does for about two minutes; the person is told so within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from treadle.infra.orchestrator import server
+from treadle.infra.orchestrator.api import knock
+from treadle.infra.processes.http_guard import bound, reached_at
+from treadle.infra.settings import shown
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from treadle.infra.settings import Settings
+
+log = logging.getLogger("treadle.orchestrator")
+
+LOOK_SECONDS = 0.1
+KNOCK_SECONDS = 2.0
+RESTARTS = 5
+BACKLOG = 128
+BIND_SECONDS = 10.0
+
+
+@contextmanager
+def kept(settings: Settings, url: str) -> Iterator[None]:
+    """Watch over the server at `url` while the block runs."""
+    over = threading.Event()
+    task = _wait_for if settings.prefect_api_url else _restart
+    threading.Thread(target=task, args=(settings, url, over), name="keeper", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _restart(settings: Settings, url: str, over: threading.Event) -> None:
+    restarts = 0
+    while not over.wait(LOOK_SECONDS) and restarts < RESTARTS:
+        if server.alive(settings):
+            continue
+        restarts += 1
+        revive(settings, url, over)
+
+
+def revive(settings: Settings, url: str, over: threading.Event | None = None) -> None:
+    """Start the home's server again on the port that `url` names, unless it lives, or is `over` meanwhile."""
+    port = urlsplit(url).port or 0
+    with server.starting(settings):
+        if server.alive(settings) or (over is not None and over.is_set()):  # another command was quicker
+            return
+        log.warning("this project's Prefect server has ended; it is started again, and the run goes on")
+        with closing(_listen(settings.listen, port)) as listener:
+            server.launch(settings, port, listener)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The server's socket, open; where it is still being closed by the dead one's kernel, a moment later."""
+    deadline = time.monotonic() + BIND_SECONDS
+    while True:
+        try:
+            listener = bound(reached_at(host), port)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_SECONDS)
+        else:
+            listener.listen(BACKLOG)
+            return listener
+
+
+def _wait_for(_settings: Settings, url: str, over: threading.Event) -> None:
+    away = False
+    while not over.wait(KNOCK_SECONDS):
+        trouble = knock(url)
+        if trouble and not away and not over.is_set():
+            log.warning(
+                "the Prefect server at %s does not answer (%s); waiting for it, about two minutes at most",
+                shown(url),
+                trouble,
+            )
+        elif away and not trouble:
+            log.warning("the Prefect server answers again")
+        away = bool(trouble)

@@ -1,0 +1,306 @@
+"""Keep the worker, MLflow's pages and the home's own Prefect server alive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from treadle.infra import orchestrator
+from treadle.infra.orchestrator import revival, server
+from treadle.infra.orchestrator.api import lets_in, with_login
+from treadle.infra.processes import process
+from treadle.infra.processes.process import folder
+from treadle.infra.settings import child_environment, shown
+from treadle.infra.supervisor import worker_files
+from treadle.infra.tracking.health_check import knock
+from treadle.tasks.errors import ServiceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from treadle.infra.settings import Settings
+
+log = logging.getLogger("treadle.up")
+
+LONGEST_PAUSE = 60.0
+STEADY_SECONDS = 2 * LONGEST_PAUSE
+START_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+DOWN_SECONDS = 45.0  # it ends its own children first
+LOG_BYTES = 5_000_000
+
+
+def logs(settings: Settings) -> Path:
+    """What the kept processes print."""
+    return settings.state / "logs"
+
+
+def is_holder(settings: Settings) -> bool:
+    """Whether this process keeps the home that is where `settings` say: neither moved nor deleted."""
+    known = process.holder(folder(settings) / "up.lock")
+    return known is not None and known.pid == os.getpid()
+
+
+def fell(settings: Settings) -> bool:
+    """Whether an `up` of this home has ended, and nobody told it to."""
+    lock = folder(settings) / "up.lock"
+    return process.said(lock).home == str(settings.home) and process.holder(lock) is None
+
+
+def ready(settings: Settings, url: str) -> None:
+    """Say in our lock that the home is up; `url` is Prefect's page."""
+    with (folder(settings) / "up.lock").open("r+") as file:
+        process.write(file, process.Known(os.getpid(), str(settings.home), url))
+
+
+def conforms(settings: Settings) -> bool:
+    """Whether the servers that are at work listen where the settings say, and ask for their login."""
+    known = process.holder(folder(settings) / "mlflow.lock")
+    if known is not None and known.url:
+        asks_so = known.host == settings.host and lets_in(f"{known.url}/version", settings.login)
+        if not asks_so:
+            return False
+    return server.conforms(settings)
+
+
+def leave(settings: Settings) -> None:
+    """Say in our lock that we are about to end."""
+    if is_holder(settings):
+        with (folder(settings) / "up.lock").open("r+") as file:
+            process.write(file, process.Known(os.getpid()))
+
+
+class Pace:
+    """When to start again what has ended: at once, then after 2, 4, ... 60 s, until it has lived for two minutes."""
+
+    def __init__(self) -> None:
+        self._falls = 0
+        self._begun = self._next = float("-inf")
+
+    def due(self) -> bool:
+        """Whether it may be started now; if so, it is taken to be."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._falls = 0 if now - self._begun > STEADY_SECONDS else self._falls + 1
+        self._begun, self._next = now, now + min(LONGEST_PAUSE, 2.0**self._falls)
+        return True
+
+
+class Service:
+    """One process of `child.py`: found by its lock, started where nobody holds it."""
+
+    def __init__(self, settings: Settings, name: str, title: str) -> None:
+        self.name, self.title = name, title
+        self.lock = folder(settings) / f"{name}.lock"
+        self._settings = settings
+        self._pace = Pace()
+        self._lived = False
+        self._child: subprocess.Popen[bytes] | None = None
+        self._adopted: IO[str] | None = None
+
+    def keep(self, api: str) -> None:
+        """See that it lives, for this home and, where it says which it uses, for this API."""
+        if self._child is not None and self._child.poll() is None:
+            starting = process.holder(self.lock) is None
+        else:
+            self._child, starting = None, False
+        known = process.holder(self.lock)
+        if known is not None and known.home and not self._fits(known, api):
+            process.end(self.lock)
+            known = None
+        self._lived |= known is not None
+        self._remember(known is not None)
+        if known is not None or starting or not self._pace.due():
+            return
+        if self._lived:
+            log.warning("%s has ended; it is started again (its log: %s)", self.title, self.log)
+        self._start(api)
+
+    def _remember(self, lives: bool) -> None:
+        """Keep the lock of one that an earlier `up` started at hand: it is still its lock where the home is moved."""
+        adopted = lives and self._child is None
+        if self._adopted is not None and not adopted:
+            self._adopted.close()
+            self._adopted = None
+        elif self._adopted is None and adopted:
+            with suppress(OSError):
+                self._adopted = self.lock.open()
+
+    def _fits(self, known: process.Known, api: str) -> bool:
+        return known.home == str(self._settings.home) and (self.name != "worker" or known.url == shown(api))
+
+    def _start(self, api: str) -> None:
+        settings = self._settings
+        own = not settings.prefect_api_url  # a person's own Prefect says nothing to our server's worker
+        environment = child_environment(
+            {
+                "DO_NOT_TRACK": "1",
+                "TREADLE_HOME": str(settings.home),
+                **({"TMPDIR": str(worker_files.made(settings))} if self.name == "worker" else {}),
+                "PREFECT_API_URL": shown(api) if own else settings.prefect_api_url,
+                **({"PREFECT_API_AUTH_STRING": settings.login} if own and settings.login else {}),
+                "PREFECT_HOME": str(server.folder(settings)),
+                "PREFECT_PROFILES_PATH": str(server.folder(settings) / "profiles.toml"),
+                "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+            },
+            without=("PREFECT_",) if own else ("PREFECT_PROFILE",),
+        )
+        with self.log.open("ab") as output:
+            self._child = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "treadle.infra.supervisor.child",
+                    self.name,
+                    str(settings.home),
+                    str(self.lock),
+                ],
+                cwd=settings.home,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us, and we end it in order
+            )
+
+    def abandon(self) -> None:
+        """End it where its lock is no longer where it was: the home was moved."""
+        if self._adopted is not None:
+            process.end_holder(self._adopted)
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(process.STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return logs(self._settings) / f"{self.name}.log"
+
+
+class Keeper:
+    """Everything that `up` keeps alive in one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._server = Pace()
+        self.worker = Service(settings, "worker", "the worker")
+        self.mlflow = None if is_elsewhere(settings) else Service(settings, "mlflow", "MLflow's server")
+        logs(settings).mkdir(parents=True, exist_ok=True)
+        folder(settings).mkdir(parents=True, exist_ok=True)
+
+    def look(self, api: str) -> None:
+        """See that all of them live; quick, so that it may be done every second."""
+        if not self._settings.prefect_api_url and not server.alive(self._settings) and self._server.due():
+            revival.revive(self._settings, api)
+        self.look_at_pages()
+        if api:
+            self.worker.keep(api)
+        for path in logs(self._settings).glob("*.log"):
+            _trim(path)
+
+    def look_at_pages(self) -> None:
+        """See that MLflow's server lives, which needs none of the others."""
+        if self.mlflow is not None:
+            self.mlflow.keep("")
+
+    def api(self) -> str:
+        """The API that the worker is to use, which moves where the server found its port taken; empty: none yet.
+
+        For `ask`: it holds the login, where there is one.
+        """
+        page = orchestrator.ui_url(self._settings)
+        api = self._settings.prefect_api_url or (f"{page}/api" if page else "")
+        return with_login(self._settings, api) if api else ""
+
+    def pages(self) -> str:
+        """Where MLflow's pages are; empty until they are known, or where there are none."""
+        if self.mlflow is None:
+            return shown(self._settings.tracking)
+        known = process.holder(self.mlflow.lock)
+        return known.url if known else ""
+
+    def wait_for_pages(self) -> None:
+        """Wait until MLflow's pages answer; raises ServiceError where they do not."""
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(self.pages()):
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    f"MLflow's server does not answer after {START_SECONDS:.0f} s",
+                    f"its log is {logs(self._settings) / 'mlflow.log'}",
+                )
+            self.look_at_pages()
+            time.sleep(LOOK_SECONDS)
+
+    def wait_for_worker(self, api: str) -> None:
+        """Wait until there is a worker; raises ServiceError where none stays."""
+        deadline = time.monotonic() + START_SECONDS
+        while process.holder(self.worker.lock) is None:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"no worker after {START_SECONDS:.0f} s", f"its log is {self.worker.log}")
+            self.worker.keep(api)
+            time.sleep(LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """End the worker with its runs, and MLflow's server; Prefect's server stays for commands."""
+        stop(self._settings)
+        for service in (self.mlflow, self.worker):  # the worker last, whose runs are waited for
+            if service is not None:
+                service.abandon()
+
+
+def stop(settings: Settings) -> tuple[str, ...]:
+    """End the home's worker with its runs, and MLflow's server, whoever started them; what was ended."""
+    ended = []
+    for name, title in (("worker", "worker"), ("mlflow", "MLflow server")):
+        known = process.holder(folder(settings) / f"{name}.lock")
+        if name == "worker":
+            if known is not None and known.pid:
+                process.tell(known.pid)  # it takes no new run, and waits for those that it has
+            process.end_runs(settings.home)
+        if process.end(folder(settings) / f"{name}.lock"):
+            ended.append(title)
+        if name == "worker":
+            process.end_runs(settings.home)  # which it was just starting
+            worker_files.clear(settings)
+    return tuple(ended)
+
+
+def down(settings: Settings) -> bool:
+    """End a home's `up` and all that it keeps but Prefect's server; whether there was anything to end."""
+    lock = folder(settings) / "up.lock"
+    up = process.end(lock, DOWN_SECONDS)
+    if fell(settings) and (file := process.take(lock)) is not None:
+        with file:
+            process.write(file, process.Known())
+    return bool(stop(settings)) or up
+
+
+def is_elsewhere(settings: Settings) -> bool:
+    """Whether MLflow has a server already, which somebody else keeps."""
+    return settings.tracking.startswith(("http://", "https://"))
+
+
+def answers(url: str) -> bool:
+    """Whether MLflow's server at that address says that it is well."""
+    return bool(url) and not knock(url)
+
+
+def _trim(path: Path) -> None:
+    """Keep a log within bounds while others write it: what it holds is kept beside, once."""
+    with suppress(OSError):
+        if path.stat().st_size > LOG_BYTES and not path.name.endswith(".old.log"):
+            shutil.copyfile(path, path.with_suffix(".old.log"))
+            with path.open("r+") as file:
+                file.truncate(0)

@@ -1,0 +1,80 @@
+"""MLflow's pages as people of a home see them: behind a guard, and opened at models instead of at language models."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from treadle.infra.processes.http_guard import HERE, Guard
+from treadle.infra.settings import set_environment
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from treadle.infra.settings import Settings
+
+APP = "mlflow.server.fastapi_app:app"
+START = "server/js/build/index.html"
+
+ASSISTANT = "/ajax-api/3.0/mlflow/assistant"
+"""It runs commands on this machine for who asks from it, as a proxy's visitors may seem to do."""
+
+AT_FIRST = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    "mlflow.settings.telemetry.enabled_v1": False,
+    "mlflow.telemetry.info.alert.dismissed_v1": True,
+    "_mlflow_model_registry_promo_modal_dismissed_v1": True,
+}
+"""What the memory of a browser holds that was never here; what a person chooses then stays."""
+
+
+def pages(settings: Settings) -> ASGIApp:
+    """MLflow's app over the home's stores. To be called within `tracking.quiet`.
+
+    MLflow's command gives its app the same names by the environment, so that an address with a password is in no list
+    of processes.
+    """
+    from uvicorn.importer import import_from_string
+
+    artifacts = (settings.mlruns / "artifacts").as_uri()
+    set_environment(
+        {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_ENABLE_AI_GATEWAY": "false",
+            "_MLFLOW_SERVER_FILE_STORE": settings.tracking,
+            "_MLFLOW_SERVER_REGISTRY_STORE": settings.registry,
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": artifacts,
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "_MLFLOW_SGI_NAME": "uvicorn",
+            # the guard is stricter, and knows by which name a browser came
+            "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
+            "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*",
+        }
+    )
+    app = StartPage(import_from_string(APP), files("mlflow").joinpath(START).read_text())
+    names = () if settings.login else HERE
+    return Guard(app, names=names, login=settings.login, open_paths=("/health",), closed=(ASSISTANT,))
+
+
+class StartPage:
+    """An ASGI app whose page at `/` sets what a browser is to remember at first, before anything else in it runs."""
+
+    def __init__(self, app: ASGIApp, page: str) -> None:
+        script = f"for (const [name, value] of Object.entries({json.dumps(AT_FIRST)})) "
+        script += "localStorage.getItem(name) ?? localStorage.setItem(name, JSON.stringify(value))"
+        self._app, self._page = app, page.replace("<head>", f"<head><script>{script}</script>", 1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `/` with that page; everything else is the app's."""
+        if scope["type"] == "http" and scope["path"] == "/" and scope["method"] in {"GET", "HEAD"}:
+            from starlette.responses import HTMLResponse
+
+            # the app's scripts bear their content in their names, so an old page would ask for what is gone
+            await HTMLResponse(self._page, headers={"Cache-Control": "no-cache", "X-Frame-Options": "SAMEORIGIN"})(
+                scope, receive, send
+            )
+        else:
+            await self._app(scope, receive, send)

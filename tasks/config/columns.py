@@ -1,0 +1,70 @@
+"""Can the columns that a config names play their parts? What neither config nor schema can see alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from treadle.tasks.dataset.schema import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.dataset.schema import Kind, Schema
+
+TEMPORAL: tuple[Kind, ...] = ("date", "timestamp")
+NUMERIC: tuple[Kind, ...] = ("integer", "number")
+
+
+class Misfit(NamedTuple):
+    """A setting that does not fit the columns: its dotted key, what is wrong, and the way out."""
+
+    key: str
+    message: str
+    way_out: str
+
+
+def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
+    """Every column that the config names must be in the schema, of a kind that can play its part."""
+    data = config.data
+    roles = [("data.target", data.target), ("data.time", data.time), ("split.group", config.split.group)]
+    roles += [("data.key", name) for name in data.key]
+    roles += [("data.categories", name) for name in data.categories]
+    roles += [("data.drop", name) for name in data.drop]
+    roles += [("model.monotone", name) for name in config.model.monotone]
+    roles += [("gate.slices", name) for name in config.gate.slices]
+    if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
+        roles.append(("labels.observed_at", config.labels.observed_at))
+    wanted: dict[str, tuple[Kind, ...]] = {
+        "labels.observed_at": TEMPORAL,
+        "data.time": (*TEMPORAL, *NUMERIC),
+        "data.categories": ("integer", "text"),
+        "model.monotone": (*NUMERIC, *TEMPORAL, "boolean"),
+    }
+    if data.task == "regression":
+        wanted["data.target"] = NUMERIC
+    for key, name in roles:
+        if not name:
+            continue
+        if name not in schema.names:
+            close = nearest(name, schema.names)
+            way_out = f"did you mean {close!r}?" if close else f"its columns: {', '.join(schema.names)}"
+            yield Misfit(key, f"the suite has no column {name!r}", way_out)
+        elif key in wanted and schema.column(name).kind not in wanted[key]:
+            kind = schema.column(name).kind
+            yield Misfit(key, f"column {name!r} holds {kind}", f"allowed here: {', '.join(wanted[key])}")
+    yield from _positive(config, schema)
+
+
+def _positive(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
+    """The positive class must be written as the target's kind has it: true is not 'true', nor 1."""
+    data = config.data
+    if data.positive is None or data.target not in schema.names:
+        return
+    fitting = {"boolean": bool, "text": str, "integer": int, "number": int | float}
+    kind = schema.column(data.target).kind
+    fits = isinstance(data.positive, fitting.get(kind, object))
+    if not fits or (kind in NUMERIC and isinstance(data.positive, bool)):
+        yield Misfit(
+            "data.positive", f"{data.positive!r} is no {kind}, as {data.target!r} is", f"write it as a {kind} value"
+        )

@@ -1,0 +1,169 @@
+"""A pipeline's file as `init` writes it: every choice with its reason beside it, so that a person can sign it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from treadle.tasks.config.spec import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from treadle.tasks.dataset.infer import Proposal
+    from treadle.tasks.dataset.profile import Facts, Profile
+
+WIDTH = 110
+COLUMN = 34
+"""Comments begin here where the setting is short enough."""
+
+SPLITS = {
+    "time": "the newest rows",
+    "random": "by a hash of the row, so for ever",
+    "group": "by a hash of the group, so for ever",
+}
+METRICS = {
+    "binary": ("roc_auc", "how well the rows are ranked, whatever the threshold"),
+    "multiclass": ("log_loss", "how good the probabilities of all classes are"),
+    "regression": ("rmse", "in the target's own unit; large errors weigh more"),
+}
+
+
+def draft(name: str, table: str, sources: Sequence[str], profile: Profile, proposal: Proposal, labels: str = "") -> str:
+    """The text of `pipelines/<name>.toml` for the table called `table`; it loads as it stands.
+
+    `labels` is where late labels will arrive; without a key none can.
+    """
+    rows = f"{profile.rows:,} rows, {len(profile.columns)} columns"
+    lines = [
+        "#:schema ./pipeline.schema.json",
+        _note(f"Written by `treadle init` from {table}: {rows}."),
+        f"# {_kinds(proposal)}: types and rules are in expectations/{name}.json.",
+        "# Read both, mend them, keep them in git.",
+        f"name = {value(name)}",
+        "",
+        "[data]",
+        *_data(sources, profile, proposal),
+        "",
+        *_labels(labels, proposal),
+        "[split]",
+        *_split(proposal),
+        "",
+        "[tune]",
+        *_tune(proposal),
+    ]
+    if proposal.remarks:
+        lines += ["", "# Worth a look:", *(_note(remark) for remark in proposal.remarks)]
+    return "\n".join(lines) + "\n"
+
+
+def _labels(source: str, proposal: Proposal) -> Iterable[str]:
+    named = {name.casefold() for name in (*proposal.key, proposal.aim.target)}
+    if source and proposal.key and "observed_at" not in named:
+        yield "[labels]"
+        yield from _said("source", source, "labels that come later: files with key and target")
+        yield ""
+
+
+def value(item: object) -> str:
+    """A TOML value: text, boolean, number or a list of them."""
+    if isinstance(item, list | tuple):
+        return "[" + ", ".join(value(one) for one in item) + "]"
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, int | float):
+        return repr(item)
+    # JSON's escapes are TOML's, but TOML wants DEL escaped as well
+    return json.dumps(str(item), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _data(sources: Sequence[str], profile: Profile, proposal: Proposal) -> Iterable[str]:
+    goal, why = proposal.aim, proposal.why
+    if len(sources) > 1:
+        yield from _listed("source", {sources[0]: "the table itself", sources[1]: "where new files arrive"})
+    else:
+        yield from _said("source", list(sources), "where files arrive")
+    yield from _said("target", goal.target, goal.why_target)
+    yield from _said("task", goal.task, goal.why_task)
+    if goal.positive is not None:
+        yield from _said("positive", goal.positive, f"whose probability is predicted: {goal.why_positive}")
+    yield from _said("key", list(proposal.key), why.get("data.key", ""))
+    if proposal.time:
+        yield from _said("time", proposal.time, why["data.time"])
+    if proposal.naive:
+        yield from _said("timezone", "UTC", 'times name no zone; if they are local, say e.g. "Europe/Berlin"')
+    if proposal.categories:
+        yield from _listed("categories", proposal.categories)
+    yield from _listed("drop", proposal.drop) if proposal.drop else _said("drop", [], "nothing: every column may help")
+    marks = {mark: [facts.name for facts in profile.columns if mark in _marks(facts)] for mark in proposal.missing}
+    seen = {mark: columns for mark, columns in marks.items() if columns}
+    told = "; ".join(f"{value(mark)} in {_some(columns)}" for mark, columns in seen.items())
+    if proposal.missing != MISSING:
+        yield from _said("missing", list(proposal.missing), f"texts that mean no value: {told}")
+    elif told:
+        yield _note(f"missing is left as it is: blanks, {told}")
+
+
+def _marks(facts: Facts) -> tuple[str, ...]:
+    return (*facts.told.marks, *facts.told.strays)
+
+
+def _kinds(proposal: Proposal) -> str:
+    """`6 integer, 9 text columns`."""
+    kinds = [column.kind for column in proposal.schema.columns]
+    counted = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
+    return f"{', '.join(counted)} column{'s' if len(kinds) != 1 else ''}"
+
+
+def _split(proposal: Proposal) -> Iterable[str]:
+    why = proposal.why.get("split.strategy", "no column dates the rows or names who comes back")
+    yield from _said("strategy", proposal.strategy, why)
+    if proposal.group:
+        yield from _said("group", proposal.group, proposal.why["split.group"])
+    yield from _said("holdout", 0.2, f"share of rows that only the gate reads: {SPLITS[proposal.strategy]}")
+    yield from _said("validation", 0.2, "share of the others that the search compares on")
+
+
+def _tune(proposal: Proposal) -> Iterable[str]:
+    metric, why = METRICS[proposal.aim.task]
+    yield from _said("metric", metric, why)
+    yield from _said("trials", 40, "at most")
+    yield from _said("budget_seconds", 300, "and not longer; --budget overrides it")
+
+
+def _said(key: str, item: object, why: str) -> Iterable[str]:
+    """`key = item`, and the reason beside it, or above it where the line would be too long."""
+    yield from _beside(f"{key} = {value(item)}", why)
+
+
+def _listed(key: str, items: dict[str, str]) -> Iterable[str]:
+    """A list with one item a line and its reason beside it."""
+    yield f"{key} = ["
+    for item, why in items.items():
+        yield from (f"  {line}" for line in _beside(f"{value(item)},", why, COLUMN - 2))
+    yield "]"
+
+
+def _beside(setting: str, why: str, column: int = COLUMN) -> Iterable[str]:
+    if not why:
+        return [setting]
+    comment = f"# {_plain(why)}"
+    line = f"{setting.ljust(column)} {comment}"
+    return [line] if len(line) <= WIDTH else [_note(why), setting]
+
+
+def _note(sentence: str) -> str:
+    """A comment on a line of its own, wrapped."""
+    from textwrap import wrap
+
+    return "\n".join(wrap(_plain(sentence), WIDTH, initial_indent="# ", subsequent_indent="#   "))
+
+
+def _plain(comment: str) -> str:
+    """Text that cannot end its comment: control characters and line breaks become spaces."""
+    return "".join(letter if letter.isprintable() else " " for letter in comment)
+
+
+def _some(columns: Sequence[str]) -> str:
+    shown = ", ".join(columns[:3])
+    return shown + (f" and {len(columns) - 3} more columns" if len(columns) > 3 else "")

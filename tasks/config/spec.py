@@ -1,0 +1,243 @@
+"""A pipeline's one file, `pipelines/<name>.toml`: read into frozen values, or refused by line.
+
+Each section is a spec that lives beside its consumer. Here they are composed, and what no section can see alone
+is checked: a target in `drop`, a time split without a time column, a metric that does not fit the task.
+
+`python -m treadle.tasks.config.spec > pipelines/pipeline.schema.json` renews the JSON schema for editors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from treadle.tasks.alerts import AlertsSpec
+from treadle.tasks.booster import BoosterSpec
+from treadle.tasks.dataset.schema import nearest
+from treadle.tasks.dataset.split import SplitSpec
+from treadle.tasks.gate import GateSpec
+from treadle.tasks.performance import MonitorSpec
+from treadle.tasks.retention import RetentionSpec
+from treadle.tasks.retrain import RetrainSpec
+from treadle.tasks.schedule import Cron
+from treadle.tasks.search import TuneSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Task = Literal["binary", "multiclass", "regression"]
+Name = Annotated[str, Field(min_length=1)]
+
+MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
+
+PREDICTED = ("prediction", "probability", "lower", "upper", "purpose", "model_version", "model_digest", "data_version")
+"""Names that stand beside the key's own in the predictions table, which knows no case."""
+
+
+class DataSpec(BaseModel):
+    """Where the rows are, which column is to be predicted, and what the other columns are for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: Name | tuple[Name, ...] = Field(
+        description="file, folder or glob, or a list of them; relative paths start at the project's folder"
+    )
+    target: Name = Field(description="column to predict")
+    task: Task = Field(description="binary: two classes; multiclass: more; regression: a number")
+    key: tuple[Name, ...] = Field((), description="columns that together name a row; empty: none do")
+    time: str = Field(default="", description="column with the row's date or timestamp; needed by time splits")
+    timezone: str = Field(default="", description="IANA zone of timestamps that name none; empty: UTC")
+    positive: str | bool | int | float | None = Field(
+        None, description="the class whose probability is predicted (binary only)"
+    )
+    categories: tuple[Name, ...] = Field((), description="integer columns whose values are names, not amounts")
+    drop: tuple[Name, ...] = Field(default=(), description="columns that the model may not see")
+    missing: tuple[str, ...] = Field(default=MISSING, description="text that means: no value")
+    max_bad_rows: float = Field(0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole")
+
+
+class LabelsSpec(BaseModel):
+    """Where labels that come after their rows arrive: files with the key, the target and perhaps a time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: str | tuple[Name, ...] = Field(
+        default="", description="file, folder or glob of late labels, or a list of them; empty: none come late"
+    )
+    observed_at: str = Field(
+        default="", description="column that says when a label was observed, the newest counts; empty: by arrival"
+    )
+
+
+class ScoreSpec(BaseModel):
+    """Where predictions go besides the table, and when they are made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    output: str = Field(default="", description="folder for prediction files besides the table; empty: none")
+    schedule: Cron = Field(default="", description="when the server scores by itself, as cron has it; empty: never")
+
+
+class PipelineConfig(BaseModel):
+    """One pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, title="treadle pipeline")
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="the file's name without .toml: lower-case letters, digits, - and _",
+    )
+    data: DataSpec
+    labels: LabelsSpec = LabelsSpec()
+    split: SplitSpec = SplitSpec()
+    tune: TuneSpec = TuneSpec()
+    model: BoosterSpec = BoosterSpec()
+    gate: GateSpec = GateSpec()
+    score: ScoreSpec = ScoreSpec()
+    monitor: MonitorSpec = MonitorSpec()
+    retrain: RetrainSpec = RetrainSpec()
+    alerts: AlertsSpec = AlertsSpec()
+    retention: RetentionSpec = RetentionSpec()
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> Self:
+        for clash in _clashes(self):
+            raise PydanticCustomError("clash", "{message}", clash._asdict())
+        return self
+
+    def digest(self) -> str:
+        """Sha256 (hex) of what training obeys: the same digest on the same data version is the same run.
+
+        Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
+        bad rows a batch may have, and what happens after training.
+        """
+        after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts", "retention"), True)
+        partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
+        obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
+        text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Clash(NamedTuple):
+    """Two settings that cannot both hold: the dotted key to mend, what is wrong and what is allowed."""
+
+    key: str
+    message: str
+    allowed: str
+
+
+def _clashes(config: PipelineConfig) -> Iterator[Clash]:
+    yield from _column_clashes(config)
+    yield from _label_clashes(config)
+    yield from _task_clashes(config)
+    yield from _split_clashes(config)
+    if config.data.timezone and not _is_timezone(config.data.timezone):
+        near = nearest(config.data.timezone, _timezones())
+        yield Clash(
+            "data.timezone",
+            f"no time zone is called {config.data.timezone!r}",
+            f"an IANA name such as {near or 'Europe/Berlin'}",
+        )
+
+
+def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """The target may have no second role, and no column is named twice."""
+    data = config.data
+    roles = {"data.drop": data.drop, "data.key": data.key, "data.categories": data.categories}
+    for key, columns in roles.items():
+        if data.target in columns:
+            yield Clash(key, f"holds the target {data.target!r}", "columns other than the target")
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            yield Clash(key, f"names {twice[0]!r} twice", "each column once")
+    for name in data.key:
+        if name.casefold() in PREDICTED or name.casefold().startswith("probability_"):
+            yield Clash("data.key", f"{name!r} is the name of a column of predictions", "rename the column, or no key")
+    if data.target == data.time:
+        yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
+    for name in config.model.monotone:
+        if name == data.target or name in data.drop:
+            what = "the target" if name == data.target else "in data.drop"
+            yield Clash(f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features")
+
+
+def _label_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """A late label finds its row by the key."""
+    labels, data = config.labels, config.data
+    if labels.source and not data.key:
+        yield Clash("labels.source", "late labels find their rows by data.key, which names no column", "set data.key")
+    if labels.observed_at == data.target:
+        yield Clash("labels.observed_at", f"is the target {data.target!r}", "a column other than the target")
+    if labels.source and "observed_at" in (name.casefold() for name in (*data.key, data.target)):
+        yield Clash("labels.source", "observed_at is a column of key or target, and our name for a time", "rename it")
+
+
+def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    data, metric = config.data, config.tune.metric
+    if data.positive is not None and data.task != "binary":
+        yield Clash("data.positive", f"a {data.task} task has no positive class", "only with task = 'binary'")
+    if metric:
+        from treadle.tasks.metrics import METRICS
+
+        fitting = METRICS[data.task]
+        if metric not in fitting:
+            yield Clash("tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, fitting))
+
+
+def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    data, split = config.data, config.split
+    if split.strategy == "time" and not data.time:
+        yield Clash(
+            "split.strategy",
+            "'time' needs data.time, which names no column",
+            "set data.time, or 'random' or 'group'",
+        )
+    if split.strategy == "group" and not split.group:
+        yield Clash(
+            "split.strategy",
+            "'group' needs split.group, which names no column",
+            "set split.group, or 'random'",
+        )
+    if split.strategy != "group" and split.group:
+        yield Clash("split.group", f"a {split.strategy} split does not obey it", "only with strategy = 'group'")
+    if split.group and split.group == data.target:
+        yield Clash("split.group", f"is the target {split.group!r}", "a column other than the target")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a pipeline file (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PipelineConfig.model_json_schema()}
+
+
+def schema_text() -> str:
+    """`json_schema()` as it stands in `pipelines/pipeline.schema.json`."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _is_timezone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        # a machine without zone data cannot tell
+        return not _timezones()
+    return True
+
+
+def _timezones() -> tuple[str, ...]:
+    from zoneinfo import available_timezones
+
+    return tuple(sorted(available_timezones()))
+
+
+def _choices(value: str, allowed: tuple[str, ...]) -> str:
+    near = nearest(value, allowed)
+    return ", ".join(allowed) + (f" (nearest: {near})" if near else "")
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")
