@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from treadle.tasks.dataset.infer import Proposal
-    from treadle.tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import ColumnFacts, Profile
 
     Document = dict[str, JsonValue]
 
@@ -64,7 +64,7 @@ def starter(name: str, profile: Profile, proposal: Proposal) -> Document:
     return {"name": name, "expectations": [*expectations], "meta": {"rows": profile.rows}}
 
 
-def text(suite: Document) -> str:
+def suite_text(suite: Document) -> str:
     """The suite as it stands in its file: one expectation a line, so that a change is one line of a diff."""
     listed = suite["expectations"]
     assert isinstance(listed, list)
@@ -77,7 +77,7 @@ def _expect(kind: str, severity: str, notes: str, **kwargs: JsonValue) -> JsonVa
     return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": severity, "notes": notes}
 
 
-def _column(facts: Facts, proposal: Proposal) -> Iterator[JsonValue]:
+def _column(facts: ColumnFacts, proposal: Proposal) -> Iterator[JsonValue]:
     """Everything that is expected of one column."""
     yield _type(facts, proposal)
     yield from _presence(facts, proposal)
@@ -103,7 +103,7 @@ def _column(facts: Facts, proposal: Proposal) -> Iterator[JsonValue]:
             yield from _amounts(facts, coded)
 
 
-def _type(facts: Facts, proposal: Proposal) -> JsonValue:
+def _type(facts: ColumnFacts, proposal: Proposal) -> JsonValue:
     column = proposal.schema.column(facts.name)
     whole = " (whole numbers, written with gaps as 1.0)" if column.kind != facts.kind else ""
     expectation: Document = {
@@ -117,7 +117,7 @@ def _type(facts: Facts, proposal: Proposal) -> JsonValue:
     return expectation
 
 
-def _presence(facts: Facts, proposal: Proposal) -> Iterator[JsonValue]:
+def _presence(facts: ColumnFacts, proposal: Proposal) -> Iterator[JsonValue]:
     """Whether values may be missing: never in key and time; else as often as they were, with a margin."""
     kind, name = "column_values_to_not_be_null", facts.name
     missing = facts.gaps / facts.rows if facts.rows else 1.0
@@ -139,7 +139,7 @@ def _presence(facts: Facts, proposal: Proposal) -> Iterator[JsonValue]:
             yield _expect(kind, "warning", f"{note}; much more would be news", column=name, mostly=mostly)
 
 
-def _levels(facts: Facts) -> Iterator[JsonValue]:
+def _levels(facts: ColumnFacts) -> Iterator[JsonValue]:
     """The set of values: closed where nature closes it, watched where it may grow, silent where it is long."""
     levels: list[JsonValue] = sorted((level for level, _, _ in facts.levels), key=str)
     if facts.told.column.kind == "number":
@@ -155,7 +155,7 @@ def _levels(facts: Facts) -> Iterator[JsonValue]:
         yield from _texts(facts)
 
 
-def _closed(facts: Facts) -> str:
+def _closed(facts: ColumnFacts) -> str:
     """Why no new value is to come; empty where one may: few values, all of them often and early, no open name."""
     if not facts.levels or len(facts.levels) > CLOSED_LEVELS or facts.rows < CLOSED_ROWS or names.is_open(facts.name):
         return ""
@@ -169,13 +169,13 @@ def _closed(facts: Facts) -> str:
     )
 
 
-def _texts(facts: Facts) -> Iterator[JsonValue]:
+def _texts(facts: ColumnFacts) -> Iterator[JsonValue]:
     longest = max(HUGE_TEXT, 4 * facts.longest)
     note = f"a guard against damaged files; the longest had {facts.longest:,} characters"
     yield _expect("column_value_lengths_to_be_between", "critical", note, column=facts.name, max_value=longest)
 
 
-def _amounts(facts: Facts, code: bool) -> Iterator[JsonValue]:
+def _amounts(facts: ColumnFacts, code: bool) -> Iterator[JsonValue]:
     """Ranges: nothing below zero where nothing was; the rest as wide warnings."""
     low, high = facts.low, facts.high
     assert isinstance(low, int | float)

@@ -1,6 +1,6 @@
 """One message to one receiver, by Apprise, in a process of its own that takes the address from the environment.
 
-A receiver that does not answer is given up after `PATIENCE` seconds whatever it does, Apprise's hundred services are
+A receiver that does not answer is given up after `GIVE_UP_SECONDS` whatever it does, Apprise's hundred services are
 never loaded where they would stay, and nothing that they print, addresses above all, gets anywhere.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from treadle.infra import settings
 
-PATIENCE = 20.0
+GIVE_UP_SECONDS = 20.0
 
 HOSTED = ("json", "xml", "form", "http", "mailto", "gotify", "mmost", "apprise")
 """Schemes, with s at the end or without, whose address names a host; others have a token in its place."""
@@ -53,12 +53,12 @@ def send(receiver: str, message: Message) -> str:
             input=json.dumps(message),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
+            timeout=GIVE_UP_SECONDS,
             text=True,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"does not answer within {PATIENCE:g} seconds"
+        return f"does not answer within {GIVE_UP_SECONDS:g} seconds"
     return "" if sent.returncode == 0 else sent.stdout.strip() or "could not be told"
 
 

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         return f"{user}@{socket.gethostname()}"
 
 
-def find(start: Path | None = None) -> Settings:
+def find_home(start: Path | None = None) -> Settings:
     """The settings of `TREADLE_HOME`, else of the nearest folder from `start` upwards with `pipelines/`.
 
     `start` is the current folder unless given. Raises HomeError where there is none.
@@ -185,12 +185,12 @@ def find(start: Path | None = None) -> Settings:
 
 
 def here(start: Path | None = None) -> Settings:
-    """Like `find`, but where there is no project: the settings of the folder that would become one.
+    """Like `find_home`, but where there is no project: the settings of the folder that would become one.
 
     That is `TREADLE_HOME`, else `start` (current folder). For `init`, `doctor` and `down`.
     """
     try:
-        return find(start)
+        return find_home(start)
     except HomeError:
         return at(_named_home() or start or _current())
 
@@ -213,7 +213,7 @@ def at(home: Path) -> Settings:
         ) from None
 
 
-def shown(text: str) -> str:
+def without_secrets(text: str) -> str:
     """A text, or an address, without the names and passwords of the addresses in it."""
     return re.sub(r"//[^/\s]*@", "//", text)
 

@@ -120,7 +120,7 @@ class Stores:
             ) from error
         except (sa.exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
             cause = str(getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error).splitlines()[0]
-            url = engines.shown(self.settings.tuning)
+            url = engines.masked_url(self.settings.tuning)
             raise ServiceError(
                 f"the tuning studies at {url} do not answer: {cause}",
                 "look at TREADLE_TUNING_URL and the server, or at the file's rights and disk; "
@@ -174,6 +174,6 @@ def open(settings: Settings, pipeline: str) -> Stores:
 
     Where the home was moved or copied, MLflow's addresses are mended first.
     """
-    relocation.mend(settings)
+    relocation.relocate(settings)
     tables = Tables(f"{settings.tables_root}/{pipeline}", settings.state / "duckdb")
     return Stores(settings, pipeline, tables, Ledger(settings.ledger))

@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-Kind = Literal["failed", "quarantine", "promotion", "stale", "config"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+AlertKind = Literal["failed", "quarantine", "promotion", "stale", "config"]
+KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 
 NAME = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
@@ -25,7 +25,7 @@ class AlertsSpec(BaseModel):
     to: tuple[str, ...] = Field(
         default=(), description="who is told: env:NAME, where the environment's NAME is an address as Apprise has it"
     )
-    about: tuple[Kind, ...] = Field(default=KINDS, description="what is told")
+    about: tuple[AlertKind, ...] = Field(default=KINDS, description="what is told")
     stale_after_hours: float | None = Field(
         None, gt=0, description="data is stale when no file with rows came for so many hours"
     )

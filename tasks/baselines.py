@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.pipeline import Pipeline
 
-    from treadle.tasks.booster import Part
+    from treadle.tasks.booster import MatrixRows
 
 LINEAR_ROWS = 50_000
 """A line needs no more rows: of larger parts it gets a sample of so many."""
@@ -45,7 +45,9 @@ def dummy(task: str, y: np.ndarray, rows: int, *, classes: int) -> np.ndarray:
     return np.full(rows, float(np.mean(y, dtype=np.float64)))
 
 
-def linear(task: str, train: Part, X: np.ndarray, *, kinds: Mapping[str, str], classes: int, seed: int) -> np.ndarray:
+def linear(
+    task: str, train: MatrixRows, X: np.ndarray, *, kinds: Mapping[str, str], classes: int, seed: int
+) -> np.ndarray:
     """Predictions for `X` of a ridge or logistic regression fitted on (a sample of) `train`.
 
     `kinds` maps feature names to kinds, in the order of the columns (see `features.Feature`). Missing numbers become

@@ -46,7 +46,7 @@ OUR_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MatrixRows:
     """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
 
     X: np.ndarray
@@ -110,7 +110,7 @@ def _why_no_gpu() -> str:
     return "" if took.startswith("cuda") else "XGBoost sees no GPU"
 
 
-def parameters(
+def complete_parameters(
     task: str,
     params: Mapping[str, Scalar],
     *,
@@ -159,25 +159,27 @@ def watched(task: str, metric: str) -> str:
     return WATCHED.get(metric, LOG_LOSS[task])
 
 
-def matrix(X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None) -> QuantileDMatrix:
+def quantile_matrix(
+    X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None
+) -> QuantileDMatrix:
     """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`."""
     import xgboost
 
     return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
 
 
-def fit(params: Mapping[str, Scalar], part: Part, *, rounds: int, names: Sequence[str]) -> Booster:
+def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, names: Sequence[str]) -> Booster:
     """`rounds` rounds on all rows of `part`."""
     import xgboost
 
     complete = {"nthread": threads(len(part.y)), **params}
-    return _at_home(xgboost.train(complete, matrix(part.X, part.y, names), num_boost_round=rounds))
+    return _at_home(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
 
 
 def fit_with_curve(
     params: Mapping[str, Scalar],
-    train: Part,
-    validation: Part,
+    train: MatrixRows,
+    validation: MatrixRows,
     *,
     rounds: int,
     names: Sequence[str],
@@ -189,7 +191,7 @@ def fit_with_curve(
     """
     import xgboost
 
-    fitted = matrix(train.X, train.y, names)
+    fitted = quantile_matrix(train.X, train.y, names)
     seen: dict[str, dict[str, list[float]]] = {}
     task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
     name = watched(task, metric)
@@ -197,7 +199,7 @@ def fit_with_curve(
         {"nthread": threads(len(train.y)), **params, "eval_metric": name},
         fitted,
         num_boost_round=rounds,
-        evals=[(fitted, "train"), (matrix(validation.X, validation.y, names, fitted), "validation")],
+        evals=[(fitted, "train"), (quantile_matrix(validation.X, validation.y, names, fitted), "validation")],
         evals_result=seen,
         verbose_eval=False,
     )
@@ -211,7 +213,7 @@ def _at_home(booster: Booster) -> Booster:
     return booster
 
 
-def predict(booster: Booster, X: np.ndarray) -> np.ndarray:
+def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Raw output for `X` float32 [n, features], float32.
 
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
@@ -222,7 +224,7 @@ def predict(booster: Booster, X: np.ndarray) -> np.ndarray:
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
 
 
-def importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
+def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
     """Each feature's share of the total gain of all splits; 0 for a feature that no tree asks; sums to 1."""
     gains = booster.get_score(importance_type="total_gain")
     total = sum(gains.values()) or 1.0

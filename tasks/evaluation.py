@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from treadle.tasks.booster import Curve, Part
+    from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
     from treadle.tasks.dataset.judging import LeftOut
     from treadle.tasks.gate import Cost, Judged, Verdict
@@ -28,7 +28,7 @@ TIMES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Champion:
+class ComparedChampion:
     """Who sits in the chair: a registered model, by its version.
 
     `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
@@ -86,10 +86,10 @@ class Scores:
         return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}}
 
 
-def evaluate(
+def evaluate_models(
     problem: Problem,
     model: Model,
-    champion: Champion | None,
+    champion: ComparedChampion | None,
     fitted_rows: pa.Table,
     holdout: pa.Table,
     slices: Sequence[str],
@@ -105,13 +105,13 @@ def evaluate(
     in_chair, broken = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
     if champion is not None and not broken:
-        new = training.part(problem, model.features, champion.new)
+        new = training.encoded_part(problem, model.features, champion.new)
         unseen = None if gate.enough(problem.task, new.y) else len(new.y)
         if unseen is None:
             rows = champion.new
             in_chair, broken = _champion_predictions(problem, champion, rows)
-    fitted_on, judge_on = (training.part(problem, model.features, part) for part in (fitted_rows, rows))
-    predictions = postprocess.apply(model.post, _raw(model, judge_on.X))
+    fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
+    predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
     linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
@@ -130,17 +130,19 @@ def evaluate(
             unseen=unseen,
             why_seen=tuple(str(one) for one in champion.left_out) if champion else (),
         ),
-        leaks=leakage.find(
+        leaks=leakage.find_leaks(
             problem.task,
             fitted_on,
             columns=_by_source(model),
             seed=seed,
             achieved=leakage.quality(problem.task, judge_on.y, predictions.p),
-            used=list(importance(model)),
+            used=list(column_importance(model)),
         ),
         broken=broken,
         scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
-        train_scores=metrics.scores(problem.task, some.y, postprocess.apply(model.post, _raw(model, some.X)).p),
+        train_scores=metrics.scores(
+            problem.task, some.y, postprocess.apply_postprocess(model.post, _raw(model, some.X)).p
+        ),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
@@ -161,7 +163,7 @@ def cost(model: Model, rows: pa.Table, size: int) -> Cost:
 
     def once() -> float:
         begun = time.perf_counter()
-        bundle.predict(model, thousand)
+        bundle.predict_table(model, thousand)
         return (time.perf_counter() - begun) * 1_000
 
     return Cost(model_mb=size / 1e6, ms_per_1000_rows=median(once() for _ in range(TIMES)))
@@ -170,7 +172,7 @@ def cost(model: Model, rows: pa.Table, size: int) -> Cost:
 def _raw(model: Model, X: np.ndarray) -> np.ndarray:
     from treadle.tasks import booster
 
-    return booster.predict(model.booster, X)
+    return booster.predict_raw(model.booster, X)
 
 
 def _by_source(model: Model) -> dict[str, list[int]]:
@@ -181,19 +183,19 @@ def _by_source(model: Model) -> dict[str, list[int]]:
     return found
 
 
-def _sample(part: Part, rows: int, seed: int) -> Part:
+def _sample(part: MatrixRows, rows: int, seed: int) -> MatrixRows:
     import numpy as np
 
-    from treadle.tasks.booster import Part
+    from treadle.tasks.booster import MatrixRows
 
     if len(part.y) <= rows:
         return part
     chosen = np.random.default_rng(seed).choice(len(part.y), rows, replace=False)
-    return Part(X=part.X[chosen], y=part.y[chosen])
+    return MatrixRows(X=part.X[chosen], y=part.y[chosen])
 
 
 def _champion_predictions(
-    problem: Problem, champion: Champion | None, holdout: pa.Table
+    problem: Problem, champion: ComparedChampion | None, holdout: pa.Table
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The champion's calibrated predictions in the problem's class order, or why they cannot be had."""
     from treadle.tasks import features, postprocess
@@ -209,7 +211,7 @@ def _champion_predictions(
         return None, (
             f"{who} cannot be compared: it answers {model.post.classes}, the target now has {problem.classes}",
         )
-    return postprocess.apply(model.post, _raw(model, features.encode(model.features, holdout))).p, ()
+    return postprocess.apply_postprocess(model.post, _raw(model, features.encode(model.features, holdout))).p, ()
 
 
 def story(
@@ -242,7 +244,7 @@ def story(
         y=evidence.y,
         p=evidence.predictions.p,
         threshold=model.post.threshold if problem.task == "binary" else None,
-        importance=importance(model),
+        importance=column_importance(model),
         trials=found.finished,
         facts=facts,
         holdout_reads=reads,
@@ -254,10 +256,10 @@ def story(
     )
 
 
-def importance(model: Model) -> dict[str, float]:
+def column_importance(model: Model) -> dict[str, float]:
     """Each source column's share of the booster's total gain, largest first; a date's parts are one column."""
     from treadle.tasks import booster
 
-    gains = booster.importance(model.booster, model.features.names)
+    gains = booster.gain_importance(model.booster, model.features.names)
     shares = {name: sum(list(gains.values())[index] for index in at) for name, at in _by_source(model).items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))

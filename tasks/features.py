@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from treadle.tasks.dataset import Column, Schema
 
-Part = Literal["year", "month", "day", "weekday", "dayofyear", "hour", "minute", "days"]
+DatePart = Literal["year", "month", "day", "weekday", "dayofyear", "hour", "minute", "days"]
 
-DATE_PARTS: tuple[Part, ...] = ("year", "month", "day", "weekday", "dayofyear")
-CLOCK_PARTS: tuple[Part, ...] = ("hour", "minute")
+DATE_PARTS: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "dayofyear")
+CLOCK_PARTS: tuple[DatePart, ...] = ("hour", "minute")
 
 OTHER = -1.0
 """The code of a category that training did not know, or knew too rarely."""
@@ -59,7 +59,7 @@ class Feature(BaseModel):
     source: str
     kind: Literal["number", "boolean", "code", "date_part"]
     levels: tuple[str, ...] = ()
-    part: Part | None = None
+    part: DatePart | None = None
 
 
 class FeatureSpec(BaseModel):
@@ -82,7 +82,7 @@ class FeatureSpec(BaseModel):
         return tuple(feature.source for feature in self.features)
 
 
-def fit(
+def fit_features(
     training: pa.Table,
     schema: Schema,
     *,
@@ -175,7 +175,7 @@ def _candidates(column: Column, values: pa.ChunkedArray, is_category: bool, *, w
     if column.kind == "text" or (column.kind == "integer" and is_category):
         yield Feature(name=name, source=name, kind="code", levels=_levels(values))
     elif column.kind in ("date", "timestamp"):
-        parts: tuple[Part, ...] = DATE_PARTS + (CLOCK_PARTS if column.kind == "timestamp" else ())
+        parts: tuple[DatePart, ...] = DATE_PARTS + (CLOCK_PARTS if column.kind == "timestamp" else ())
         for part in (*parts, "days") if with_days else parts:
             yield Feature(name=f"{name}.{part}", source=name, kind="date_part", part=part)
     else:
@@ -252,7 +252,7 @@ def _local(column: pa.ChunkedArray, timezone: str) -> np.ndarray:
     return wall_clock.to_numpy().astype("datetime64[us]")
 
 
-def _date_part(local: np.ndarray, part: Part) -> np.ndarray:
+def _date_part(local: np.ndarray, part: DatePart) -> np.ndarray:
     """One calendar part as float64, NaN for NaT: weekday from Monday = 0, days since 1970-01-01."""
     import numpy as np
     import pandas as pd

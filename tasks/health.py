@@ -65,7 +65,7 @@ class BatchShares(BaseModel):
     columns: tuple[ColumnShares, ...]
 
 
-class Change(BaseModel):
+class ShareChange(BaseModel):
     """How far a column's share moved from the reference in the newest batch; `what` is `missing` or `unseen`."""
 
     model_config = ConfigDict(frozen=True)
@@ -100,15 +100,15 @@ def shares(spec: FeatureSpec, rows: Iterable[pa.Table | pa.RecordBatch]) -> tupl
     )
 
 
-def changes(reference: Sequence[ColumnShares], batches: Sequence[BatchShares]) -> tuple[Change, ...]:
+def changes(reference: Sequence[ColumnShares], batches: Sequence[BatchShares]) -> tuple[ShareChange, ...]:
     """Each column's shares in the reference and in the newest batch, the most changed first; none without batches."""
     if not batches:
         return ()
     found = []
     for before in reference:
-        found.append(Change(column=before.column, what="missing", reference=before.missing, newest=0.0))
+        found.append(ShareChange(column=before.column, what="missing", reference=before.missing, newest=0.0))
         if before.unseen is not None:
-            found.append(Change(column=before.column, what="unseen", reference=before.unseen, newest=0.0))
+            found.append(ShareChange(column=before.column, what="unseen", reference=before.unseen, newest=0.0))
     found = [one.model_copy(update={"newest": course(batches[-1:], one.column, one.what)[0]}) for one in found]
     return tuple(sorted(found, key=lambda one: (-abs(one.newest - one.reference), one.column, one.what)))
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from treadle.tasks.booster import Part
+    from treadle.tasks.booster import MatrixRows
 
 THRESHOLD = 0.999
 """AUC or R² from which on columns are said to give the target."""
@@ -31,9 +31,9 @@ class Leak:
     metric: str
 
 
-def find(
+def find_leaks(
     task: str,
-    train: Part,
+    train: MatrixRows,
     *,
     columns: Mapping[str, Sequence[int]],
     seed: int,
@@ -83,7 +83,7 @@ def _read_off(
             yield Leak(pair, score, metric)
 
 
-def _sample(train: Part, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _sample(train: MatrixRows, seed: int) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
     if len(train.y) <= ROWS:
@@ -109,19 +109,19 @@ def _candidates(
 
     names = tuple(f"f{index}" for index in range(X.shape[1]))
     classes = int(y.max()) + 1 if task != "regression" else 0
-    params = booster.parameters(task, {"max_depth": 6, "eta": 0.2}, classes=classes, device="cpu", seed=0)
+    params = booster.complete_parameters(task, {"max_depth": 6, "eta": 0.2}, classes=classes, device="cpu", seed=0)
     half = _part(X, y, halves)
-    fitted = booster.fit(params, half, rounds=60, names=names)
-    gains = list(booster.importance(fitted, names).values())
+    fitted = booster.fit_booster(params, half, rounds=60, names=names)
+    gains = list(booster.gain_importance(fitted, names).values())
     by_column = {name: sum(gains[index] for index in indices) for name, indices in columns.items()}
-    score = quality(task, y[~halves], booster.predict(fitted, X[~halves]))
+    score = quality(task, y[~halves], booster.predict_raw(fitted, X[~halves]))
     return score, sorted(columns, key=lambda name: -by_column[name])[:CANDIDATES]
 
 
-def _part(X: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Part:
-    from treadle.tasks.booster import Part
+def _part(X: np.ndarray, y: np.ndarray, rows: np.ndarray) -> MatrixRows:
+    from treadle.tasks.booster import MatrixRows
 
-    return Part(X=X[rows], y=y[rows])
+    return MatrixRows(X=X[rows], y=y[rows])
 
 
 def _score(task: str, X: np.ndarray, y: np.ndarray, halves: np.ndarray) -> float:

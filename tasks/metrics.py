@@ -53,7 +53,7 @@ def greater_is_better(metric: str) -> bool:
     return metric not in ERRORS
 
 
-def score(task: str, metric: str, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
+def metric_value(task: str, metric: str, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
     """`metric` of predictions `p` [n] or [n, classes] for `y` [n]; `weight` [n] weighs rows (default: 1).
 
     NaN where the metric is not defined on these rows, e.g. ROC AUC of one class. Raises ValueError for no
@@ -67,7 +67,7 @@ def score(task: str, metric: str, y: np.ndarray, p: np.ndarray, weight: np.ndarr
 
 def scores(task: str, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
     """Every metric of the task: name -> value, leaving out those that are not defined on these rows."""
-    values = {metric: score(task, metric, y, p) for metric in METRICS[task]}
+    values = {metric: metric_value(task, metric, y, p) for metric in METRICS[task]}
     return {metric: value for metric, value in values.items() if value == value}  # noqa: PLR0124 - not NaN
 
 
@@ -113,7 +113,7 @@ def interval(
 
     if not len(y):
         return float("nan"), float("nan")
-    rows, value = len(y), score(task, metric, y, p)
+    rows, value = len(y), metric_value(task, metric, y, p)
     if rows > MOST_DRAWN:
         some = np.sort(np.random.default_rng(seed).choice(rows, MOST_DRAWN, replace=False))
         y, p = y[some], p[some]
@@ -122,7 +122,7 @@ def interval(
     known = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or len(known) < 0.95 * len(drawn):
         return float("nan"), float("nan")
-    off = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) - score(task, metric, y, p)
+    off = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) - metric_value(task, metric, y, p)
     lower, upper = value + off * np.sqrt(len(y) / rows)
     return float(lower), float(upper)
 
@@ -181,8 +181,8 @@ def slices(
     for code in np.flatnonzero(counts >= smallest):
         here = np.flatnonzero(codes == code)
         label, challenger, champion = y[here], p_challenger[here], p_champion[here]
-        used = metric if np.isfinite(score(task, metric, label, challenger)) else FALLBACK[task]
-        seen = gain(used, score(task, used, label, challenger), score(task, used, label, champion))
+        used = metric if np.isfinite(metric_value(task, metric, label, challenger)) else FALLBACK[task]
+        seen = gain(used, metric_value(task, used, label, challenger), metric_value(task, used, label, champion))
         drawn = bootstrap_gain(used, task, label, challenger, champion, resamples=resamples, seed=seed)
         found.append(SliceGain(column, str(levels[code]), len(here), used, float(seen), float(np.nanstd(drawn))))
     return tuple(found)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from treadle.tasks.postprocess import Label
+    from treadle.tasks.postprocess import ClassLabel
 
 MONDAY = date(1970, 1, 5)
 """Windows are counted from here, so that those of seven days are weeks and none depends on the data."""
@@ -40,7 +40,7 @@ class MonitorSpec(BaseModel):
     schedule: Cron = Field(default="", description="when the server monitors by itself, as cron has it; empty: never")
 
 
-class Bounds(BaseModel):
+class MetricBounds(BaseModel):
     """A metric's value with the ends of its 95% interval; None where it is not defined."""
 
     model_config = ConfigDict(frozen=True)
@@ -65,7 +65,7 @@ class Realised(BaseModel):
     labelled: int
     unknown: int
     coverage: float
-    metric: Bounds
+    metric: MetricBounds
     scores: dict[str, float]
     predicted: float | None
     actual: float | None
@@ -106,7 +106,7 @@ class VersionOutcome(BaseModel):
 def realised(
     task: str,
     metric: str,
-    classes: Sequence[Label],
+    classes: Sequence[ClassLabel],
     labels: pa.ChunkedArray,
     predictions: pa.Table,
     *,
@@ -120,11 +120,11 @@ def realised(
     known = _known(labels, task, classes)
     y = _y(task, classes, labels.filter(known))
     p = _p(task, classes, predictions.filter(known))
-    bounds, scores = Bounds(value=None, lower=None, upper=None), {}
+    bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
         scores = metrics.scores(task, y, p)
         lower, upper = metrics.interval(task, metric, y, p, seed=seed)
-        bounds = Bounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
+        bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
     means = len(y) and task != "multiclass"
     return Realised(
         rows=rows,
@@ -138,10 +138,10 @@ def realised(
     )
 
 
-def columns(task: str, classes: Sequence[Label]) -> tuple[str, ...]:
+def columns(task: str, classes: Sequence[ClassLabel]) -> tuple[str, ...]:
     """The prediction columns that `realised` reads."""
     if task == "multiclass":
-        return tuple(f"probability_{postprocess.text(one)}" for one in classes)
+        return tuple(f"probability_{postprocess.label_text(one)}" for one in classes)
     return ("probability",) if task == "binary" else ("prediction",)
 
 
@@ -151,7 +151,7 @@ def window(day: date, days: int) -> tuple[date, date]:
     return first, first + timedelta(days=days - 1)
 
 
-def _known(labels: pa.ChunkedArray, task: str, classes: Sequence[Label]) -> pa.ChunkedArray:
+def _known(labels: pa.ChunkedArray, task: str, classes: Sequence[ClassLabel]) -> pa.ChunkedArray:
     """Which labels the model can be right about; where there is none yet, nobody knows their type either."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -163,7 +163,7 @@ def _known(labels: pa.ChunkedArray, task: str, classes: Sequence[Label]) -> pa.C
     return pc.is_in(labels, value_set=pa.array(list(classes)).cast(labels.type))
 
 
-def _y(task: str, classes: Sequence[Label], labels: pa.ChunkedArray) -> np.ndarray:
+def _y(task: str, classes: Sequence[ClassLabel], labels: pa.ChunkedArray) -> np.ndarray:
     """Class codes or, as precise as they came, values: float64 [n]."""
     import numpy as np
     import pyarrow as pa
@@ -176,7 +176,7 @@ def _y(task: str, classes: Sequence[Label], labels: pa.ChunkedArray) -> np.ndarr
     return postprocess.encode_target(labels, task, classes).astype(np.float64)
 
 
-def _p(task: str, classes: Sequence[Label], predictions: pa.Table) -> np.ndarray:
+def _p(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.ndarray:
     """Calibrated probabilities or values as the metrics want them, float64 [n] or [n, classes]."""
     import numpy as np
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-Label = str | bool | int | float
+ClassLabel = str | bool | int | float
 
 MAX_CLASSES = 100
 COVERAGE = 0.9
@@ -37,7 +37,7 @@ class Post(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
-    classes: tuple[Label, ...] = ()
+    classes: tuple[ClassLabel, ...] = ()
     knots_x: tuple[float, ...] = ()
     knots_y: tuple[float, ...] = ()
     threshold: float = 0.5
@@ -49,7 +49,7 @@ class Post(BaseModel):
             return ("prediction", "lower", "upper")
         if self.task == "binary":
             return ("prediction", "probability")
-        return ("prediction", *(f"probability_{text(label)}" for label in self.classes))
+        return ("prediction", *(f"probability_{label_text(label)}" for label in self.classes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Predictions:
     p: np.ndarray
 
 
-def text(label: Label) -> str:
+def label_text(label: ClassLabel) -> str:
     """A label as it stands in a column's name: `true`, `3` (also for 3.0), `yes`."""
     if isinstance(label, bool):
         return "true" if label else "false"
@@ -72,8 +72,8 @@ def text(label: Label) -> str:
 
 
 def classes(
-    task: str, labels: Sequence[Label | None], positive: str | bool | int | float | None, target: str
-) -> tuple[Label, ...]:
+    task: str, labels: Sequence[ClassLabel | None], positive: str | bool | int | float | None, target: str
+) -> tuple[ClassLabel, ...]:
     """The labels in code order: binary (negative, positive), multiclass sorted, regression none.
 
     `labels` are the target's distinct values; None is ignored. `positive` names binary's positive label, as a value
@@ -102,7 +102,7 @@ def classes(
     return ordered
 
 
-def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequence[Label]) -> np.ndarray:
+def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequence[ClassLabel]) -> np.ndarray:
     """Labels as float32 [n]: class codes in the order of `classes`, or regression's values.
 
     Raises TargetError for a null or a label that is none of `classes`.
@@ -122,7 +122,7 @@ def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequen
     return np.asarray(codes).astype(np.float32)
 
 
-def fit(task: str, classes: Sequence[Label], y: np.ndarray, raw: np.ndarray) -> Post:
+def fit_postprocess(task: str, classes: Sequence[ClassLabel], y: np.ndarray, raw: np.ndarray) -> Post:
     """Fit calibration and threshold (binary) or the interval (regression) on validation rows.
 
     `y` float32 [n] codes or values, `raw` the booster's output for the same rows. The threshold is the one with the
@@ -151,7 +151,7 @@ def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
     return np.interp(values, post.knots_x, post.knots_y) if post.knots_x else values
 
 
-def apply(post: Post, raw: np.ndarray) -> Predictions:
+def apply_postprocess(post: Post, raw: np.ndarray) -> Predictions:
     """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes])."""
     import numpy as np
     import pyarrow as pa
@@ -169,7 +169,7 @@ def apply(post: Post, raw: np.ndarray) -> Predictions:
     return Predictions(pa.table(columns, names=list(post.column_names())), p)
 
 
-def _check_numbers(labels: Sequence[Label], target: str) -> tuple[Label, ...]:
+def _check_numbers(labels: Sequence[ClassLabel], target: str) -> tuple[ClassLabel, ...]:
     strange = next((label for label in labels if isinstance(label, bool) or not isinstance(label, int | float)), None)
     if strange is not None:
         raise TargetError(
@@ -184,7 +184,9 @@ def _check_numbers(labels: Sequence[Label], target: str) -> tuple[Label, ...]:
     return ()
 
 
-def _check_two(ordered: tuple[Label, ...], positive: str | bool | int | float | None, target: str) -> tuple[Label, ...]:
+def _check_two(
+    ordered: tuple[ClassLabel, ...], positive: str | bool | int | float | None, target: str
+) -> tuple[ClassLabel, ...]:
     if len(ordered) > 2:
         shown = ", ".join(repr(label) for label in ordered[:5]) + (", ..." if len(ordered) > 5 else "")
         raise TargetError(
@@ -192,10 +194,10 @@ def _check_two(ordered: tuple[Label, ...], positive: str | bool | int | float | 
             "set task = 'multiclass' (or 'regression' for an amount)",
         )
     if positive is None:
-        words = [label for label in ordered if text(label).strip().casefold() in POSITIVE_WORDS]
+        words = [label for label in ordered if label_text(label).strip().casefold() in POSITIVE_WORDS]
         chosen = words[0] if len(words) == 1 else ordered[1]
     else:
-        named = [label for label in ordered if text(label) == text(positive) or label == positive]
+        named = [label for label in ordered if label_text(label) == label_text(positive) or label == positive]
         if not named:
             raise TargetError(
                 f"target {target!r} has no label {positive!r} (it has {ordered[0]!r} and {ordered[1]!r})",

@@ -38,7 +38,7 @@ class RetentionSpec(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrackedRun:
     """A run in MLflow that is ours: what training and `monitor` left, `work` its key there, `began` when.
 
     `version` is the model that the ledger has of it; None of a training that did not come so far, or, where it has
@@ -54,7 +54,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VersionSnapshot:
     """Who may not be touched: every version, newest first; those that were champion, or wait for the chair.
 
     `named` are runs that an alias or another registered model refers to, `retired` versions of which some may be gone.
@@ -68,7 +68,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RetentionDecision:
     """Whether something goes, and why; `kind` says what it is, in the words of people."""
 
     kind: str
@@ -77,10 +77,12 @@ class Decision:
     why: str
 
 
-def runs(spec: RetentionSpec, found: Sequence[Run], standing: Standing, now: datetime) -> tuple[Decision, ...]:
+def decide_runs(
+    spec: RetentionSpec, found: Sequence[TrackedRun], standing: VersionSnapshot, now: datetime
+) -> tuple[RetentionDecision, ...]:
     """What becomes of each run."""
     pages = [run for run in found if run.monitor]
-    last: dict[date, Run] = {}
+    last: dict[date, TrackedRun] = {}
     for run in sorted(pages, key=lambda run: run.began):
         last[run.began.date()] = run
     newest = max(pages, key=lambda run: run.began, default=None)
@@ -91,30 +93,30 @@ def runs(spec: RetentionSpec, found: Sequence[Run], standing: Standing, now: dat
     )
 
 
-def _page(spec: RetentionSpec, run: Run, now: datetime, newest: bool, last: bool) -> Decision:
+def _page(spec: RetentionSpec, run: TrackedRun, now: datetime, newest: bool, last: bool) -> RetentionDecision:
     kind, age = "runs of monitor", now - run.began
     if newest:
-        return Decision(kind, run.id, False, "the newest")
+        return RetentionDecision(kind, run.id, False, "the newest")
     if age > timedelta(days=spec.days):
-        return Decision(kind, run.id, True, f"older than {spec.days} days")
+        return RetentionDecision(kind, run.id, True, f"older than {spec.days} days")
     if age > EVERY_PAGE and not last:
-        return Decision(kind, run.id, True, f"not the last of its day, and older than {EVERY_PAGE.days} days")
-    return Decision(kind, run.id, False, "young")
+        return RetentionDecision(kind, run.id, True, f"not the last of its day, and older than {EVERY_PAGE.days} days")
+    return RetentionDecision(kind, run.id, False, "young")
 
 
-def _training(spec: RetentionSpec, run: Run, standing: Standing, now: datetime) -> Decision:
+def _training(spec: RetentionSpec, run: TrackedRun, standing: VersionSnapshot, now: datetime) -> RetentionDecision:
     kind = "models" if run.version is not None else "unfinished runs"
     if run.version in standing.retired:
-        return Decision(kind, run.id, True, "it was cleared away before, and not wholly")
+        return RetentionDecision(kind, run.id, True, "it was cleared away before, and not wholly")
     why = _needed(spec, run, standing)
     if why:
-        return Decision(kind, run.id, False, why)
+        return RetentionDecision(kind, run.id, False, why)
     days, what = (spec.spare_days, "") if run.version is None else (spec.days, "never champion, and ")
     old = now - run.began > timedelta(days=days)
-    return Decision(kind, run.id, old, f"{what}older than {days} days" if old else "young")
+    return RetentionDecision(kind, run.id, old, f"{what}older than {days} days" if old else "young")
 
 
-def _needed(spec: RetentionSpec, run: Run, standing: Standing) -> str:
+def _needed(spec: RetentionSpec, run: TrackedRun, standing: VersionSnapshot) -> str:
     if run.version in standing.champions:
         return "it is, or was, champion"
     if run.id in standing.named:
@@ -130,14 +132,14 @@ def _needed(spec: RetentionSpec, run: Run, standing: Standing) -> str:
 
 def unfinished(
     spec: RetentionSpec, kind: str, touched: Mapping[str, datetime], needed: Iterable[str], now: datetime
-) -> tuple[Decision, ...]:
+) -> tuple[RetentionDecision, ...]:
     """What becomes of things that a training leaves on its way, by name and when they were touched last."""
     kept, days = set(needed), spec.spare_days
 
-    def decided(name: str, at: datetime) -> Decision:
+    def decided(name: str, at: datetime) -> RetentionDecision:
         if name in kept:
-            return Decision(kind, name, False, "its run is kept")
+            return RetentionDecision(kind, name, False, "its run is kept")
         old = now - at > timedelta(days=days)
-        return Decision(kind, name, old, f"older than {days} days" if old else "young")
+        return RetentionDecision(kind, name, old, f"older than {days} days" if old else "young")
 
     return tuple(decided(name, at) for name, at in touched.items())

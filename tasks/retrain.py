@@ -13,7 +13,7 @@ from treadle.tasks.schedule import Cron
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from treadle.tasks.performance import Bounds, Realised
+    from treadle.tasks.performance import MetricBounds, Realised
 
 LEAST_LABELS = 100
 """Fewer realised labels than this say nothing of a champion."""
@@ -38,7 +38,7 @@ class RetrainSpec(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RetrainState:
     """All that the decision depends on.
 
     `champion` is its version, None before the first, and `age_days` the days since it was registered. `labelled` rows
@@ -55,7 +55,7 @@ class State:
     tried: int | None
     labelled_then: int
     labelled: int
-    expected: Bounds | None = None
+    expected: MetricBounds | None = None
     realised: Realised | None = None
 
     @property
@@ -64,7 +64,7 @@ class State:
         return max(0, self.labelled - self.labelled_then)
 
 
-class Finding(BaseModel):
+class RetrainFinding(BaseModel):
     """What one rule of `[retrain]` found, in a sentence."""
 
     model_config = ConfigDict(frozen=True)
@@ -88,7 +88,7 @@ class Reason(BaseModel):
         return "; ".join(self.sentences)
 
 
-def due(state: State) -> Reason | None:
+def due(state: RetrainState) -> Reason | None:
     """Why to train again now, or None."""
     ringing = [one for one in findings(state) if one.due]
     if not ringing:
@@ -96,14 +96,14 @@ def due(state: State) -> Reason | None:
     return Reason(causes=tuple(one.cause for one in ringing), sentences=tuple(one.sentence for one in ringing))
 
 
-def findings(state: State) -> tuple[Finding, ...]:
+def findings(state: RetrainState) -> tuple[RetrainFinding, ...]:
     """What every rule that is switched on says, due or not."""
     if state.champion is None:
-        return (Finding(cause="first", due=True, sentence="there is no champion yet"),)
+        return (RetrainFinding(cause="first", due=True, sentence="there is no champion yet"),)
     return (*_rows(state), *_age(state), *_performance(state))
 
 
-def _rows(state: State) -> Iterator[Finding]:
+def _rows(state: RetrainState) -> Iterator[RetrainFinding]:
     """New labelled rows, by number and by share.
 
     A share of no rows at all is due with the first one.
@@ -111,14 +111,14 @@ def _rows(state: State) -> Iterator[Finding]:
     new, spec = state.new_rows, state.spec
     since = f"since version {state.tried} was trained"
     if spec.on_new_rows is not None:
-        yield Finding(
+        yield RetrainFinding(
             cause="new_rows",
             due=new >= spec.on_new_rows,
             sentence=f"{new:,} new labelled rows {since} (due from {spec.on_new_rows:,} on)",
         )
     if spec.on_new_share is not None:
         share = new / state.labelled_then if state.labelled_then else float(new > 0)
-        yield Finding(
+        yield RetrainFinding(
             cause="new_share",
             due=new > 0 and share >= spec.on_new_share,
             sentence=f"{new:,} new labelled rows {since}, {share:.1%} of the {state.labelled_then:,} before "
@@ -126,14 +126,14 @@ def _rows(state: State) -> Iterator[Finding]:
         )
 
 
-def _age(state: State) -> Iterator[Finding]:
+def _age(state: RetrainState) -> Iterator[RetrainFinding]:
     """The champion's age; the same rows would only give the same model again."""
     limit = state.spec.max_age_days
     if limit is None:
         return
     old = state.age_days > limit
     nothing_new = old and not state.new_rows
-    yield Finding(
+    yield RetrainFinding(
         cause="age",
         due=old and not nothing_new,
         sentence=f"version {state.champion} is {state.age_days:,.1f} days old (due after {limit:g})"
@@ -141,7 +141,7 @@ def _age(state: State) -> Iterator[Finding]:
     )
 
 
-def _performance(state: State) -> Iterator[Finding]:
+def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
     """Realised performance against the holdout.
 
     Below means: outside the holdout's interval on the wrong side, and by more than the noise of the realised rows
@@ -152,11 +152,11 @@ def _performance(state: State) -> Iterator[Finding]:
     expected, realised = state.expected, state.realised
     if expected is None or expected.value is None or expected.lower is None or expected.upper is None:
         why = f"no holdout interval of version {state.champion} is known to compare realised performance with"
-        yield Finding(cause="performance", due=False, sentence=why)
+        yield RetrainFinding(cause="performance", due=False, sentence=why)
         return
     got = realised.metric if realised else None
     if realised is None or got is None or got.value is None or got.lower is None or got.upper is None:
-        yield Finding(cause="performance", due=False, sentence="no realised performance can be told yet")
+        yield RetrainFinding(cause="performance", due=False, sentence="no realised performance can be told yet")
         return
     up = greater_is_better(state.metric)
     outside = got.value < expected.lower if up else got.value > expected.upper
@@ -165,17 +165,17 @@ def _performance(state: State) -> Iterator[Finding]:
     nothing_new = outside and surely and not state.new_rows
     end, side = (expected.lower, "below") if up else (expected.upper, "above")
     sentence = (
-        f"realised {state.metric} {figure(got.value)} ({figure(got.lower)} to {figure(got.upper)}) on "
-        f"{realised.labelled:,} recent labels; due {side} {figure(end)}, where the holdout's interval ends "
-        f"(its value: {figure(expected.value)})"
+        f"realised {state.metric} {four_digits(got.value)} ({four_digits(got.lower)} to {four_digits(got.upper)}) on "
+        f"{realised.labelled:,} recent labels; due {side} {four_digits(end)}, where the holdout's interval ends "
+        f"(its value: {four_digits(expected.value)})"
     )
     if not enough:
         sentence += f"; fewer than {LEAST_LABELS} labels say nothing"
     elif nothing_new:
         sentence += "; but no labelled row is new"
-    yield Finding(cause="performance", due=outside and surely and enough and not nothing_new, sentence=sentence)
+    yield RetrainFinding(cause="performance", due=outside and surely and enough and not nothing_new, sentence=sentence)
 
 
-def figure(value: float) -> str:
+def four_digits(value: float) -> str:
     """Four significant digits, or a whole number with commas."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

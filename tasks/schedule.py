@@ -21,7 +21,7 @@ LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 PART = re.compile(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/([0-9]+))?")
 
 
-def check(text: str) -> str:
+def check_cron(text: str) -> str:
     """The schedule as it stands; raises ValueError, with the field that is wrong, where it is none.
 
     Each field is `*`, a value, a range `a-b`, any of them with a step `/n`, or a list of those with commas; months and
@@ -72,5 +72,5 @@ def _refusal(why: str) -> ValueError:
     return PydanticCustomError("schedule", "{why}", {"why": why})
 
 
-Cron = Annotated[str, AfterValidator(check)]
+Cron = Annotated[str, AfterValidator(check_cron)]
 """A schedule that was checked; empty: never."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.booster import Part
+from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from treadle.tasks.errors import TargetError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from treadle.tasks.features import FeatureSpec
     from treadle.tasks.search import Found
 
-Label = str | bool | int | float
+TrainingLabel = str | bool | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,18 @@ class Problem:
     columns: tuple[str, ...]
     categories: tuple[str, ...]
     missing: tuple[str, ...]
-    classes: tuple[Label, ...]
+    classes: tuple[TrainingLabel, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedModel:
     """The model to register (fitted on training and validation rows) and how the search's one learned."""
 
     model: Model
     curve: Curve
 
 
-def labels(rows: pa.Table, target: str) -> list[Label]:
+def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
     """The target's distinct values, nulls left out; none where no batch has brought the column yet."""
     import pyarrow.compute as pc
 
@@ -102,7 +102,7 @@ def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
     return names
 
 
-def define(config: PipelineConfig, schema: Schema, labels: Sequence[Label]) -> Problem:
+def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabel]) -> Problem:
     """The problem that `config` describes; `labels` are the target's distinct values.
 
     Raises TargetError where the labels do not make the task that the config names.
@@ -129,7 +129,7 @@ def learn_features(problem: Problem, training: pa.Table) -> FeatureSpec:
     """The encoding, fitted on training rows only."""
     from treadle.tasks import features
 
-    return features.fit(
+    return features.fit_features(
         training,
         problem.schema,
         columns=problem.columns,
@@ -139,41 +139,41 @@ def learn_features(problem: Problem, training: pa.Table) -> FeatureSpec:
     )
 
 
-def part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> Part:
+def encoded_part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> MatrixRows:
     """Encode `rows`, which all carry a label."""
     from treadle.tasks import features, postprocess
 
-    return Part(
+    return MatrixRows(
         X=features.encode(spec, rows),
         y=postprocess.encode_target(rows[problem.target], problem.task, problem.classes),
     )
 
 
-def stack(a: Part, b: Part) -> Part:
+def stack(a: MatrixRows, b: MatrixRows) -> MatrixRows:
     """The rows of `a`, then those of `b`."""
     import numpy as np
 
-    return Part(X=np.concatenate([a.X, b.X]), y=np.concatenate([a.y, b.y]))
+    return MatrixRows(X=np.concatenate([a.X, b.X]), y=np.concatenate([a.y, b.y]))
 
 
-def fit(
+def fit_twice(
     problem: Problem,
     spec: FeatureSpec,
-    train: Part,
-    validation: Part,
+    train: MatrixRows,
+    validation: MatrixRows,
     found: Found,
     *,
     device: str,
     seed: int,
     monotone: Mapping[str, int],
-) -> Fitted:
+) -> FittedModel:
     """Fit the found parameters twice: on training rows, to calibrate on validation; then on both, to register.
 
     The number of rounds is the search's own, fixed before: the registered model never early-stops on anything.
     """
     from treadle.tasks import booster, bundle, postprocess
 
-    params = booster.parameters(
+    params = booster.complete_parameters(
         problem.task,
         found.params,
         classes=len(problem.classes),
@@ -185,8 +185,10 @@ def fit(
     tuned, curve = booster.fit_with_curve(
         params, train, validation, rounds=found.rounds, names=spec.names, metric=problem.metric
     )
-    post = postprocess.fit(problem.task, problem.classes, validation.y, booster.predict(tuned, validation.X))
-    final: Booster = booster.fit(params, stack(train, validation), rounds=found.rounds, names=spec.names)
+    post = postprocess.fit_postprocess(
+        problem.task, problem.classes, validation.y, booster.predict_raw(tuned, validation.X)
+    )
+    final: Booster = booster.fit_booster(params, stack(train, validation), rounds=found.rounds, names=spec.names)
     model = bundle.Model(
         booster=final,
         features=spec,
@@ -199,4 +201,4 @@ def fit(
         task=problem.task,
         missing=problem.missing,
     )
-    return Fitted(model=model, curve=curve)
+    return FittedModel(model=model, curve=curve)

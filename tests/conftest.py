@@ -125,7 +125,7 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with environment_restored(), orchestrator.flow_context(settings):
         keep_pristine(settings)
     yield settings
-    orchestrator.down(settings)
+    orchestrator.stop_servers(settings)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def migrated(home: Path, server_home: Settings) -> Iterator[Settings]:
     prefect_database(home, server_home)
     settings = settings_.at(home)
     yield settings
-    orchestrator.down(settings)
+    orchestrator.stop_servers(settings)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def prefect_server(server_home: Settings, monkeypatch: pytest.MonkeyPatch) -> st
     """The session's Prefect server, as `PREFECT_API_URL`: flows of any home, and of child processes, use it."""
     from treadle.infra import orchestrator
 
-    url = orchestrator.state(server_home).url
+    url = orchestrator.server_state(server_home).url
     monkeypatch.setenv("PREFECT_API_URL", url)
     return url
 
@@ -171,11 +171,11 @@ def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
     home = tmp_path_factory.mktemp("clinic") / "home"
     (home / "pipelines").mkdir(parents=True)
     with environment_restored():
-        os.environ["PREFECT_API_URL"] = orchestrator.state(server_home).url
+        os.environ["PREFECT_API_URL"] = orchestrator.server_state(server_home).url
         settings, config = project(home, tumours(), "Malignant")
-        train.run(settings, config, trials=1, budget=60)
-        train.run(settings, config, trials=2, budget=60, again=True)
-        promote.run(settings, config, 2, "the clinic asked for it")
+        train.run_train(settings, config, trials=1, budget=60)
+        train.run_train(settings, config, trials=2, budget=60, again=True)
+        promote.run_promote(settings, config, 2, "the clinic asked for it")
     return home
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from treadle.flows.ingest.discovery import look
+from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.labels import LabelBatch, take_labels
 from treadle.flows.ingest.rows import BatchResult, take_in
 from treadle.infra import settings as settings_
@@ -61,7 +61,9 @@ class Shop:
     def take_in(self) -> list[BatchResult | LabelBatch]:
         """Take in what waits, rows before labels."""
         place = (str(self.home), "shop")
-        return [(take_in if ref.kind == "rows" else take_labels).fn(*place, ref) for ref in look.fn(*place, []).new]
+        return [
+            (take_in if ref.kind == "rows" else take_labels).fn(*place, ref) for ref in find_batches.fn(*place, []).new
+        ]
 
     def read(self, table: str, columns: str = "*") -> list[tuple[object, ...]]:
         """The rows of a table, in order; times in UTC."""

@@ -39,7 +39,7 @@ def project(home: Path, table: pd.DataFrame, target: str, name: str = "clinic") 
     file = home.parent / f"{name}.csv"
     table.to_csv(file, index=False)
     settings = settings_.at(home)
-    init.run(settings, file, target, name=name)
+    init.run_init(settings, file, target, name=name)
     return settings, load_config(home / "pipelines" / f"{name}.toml")
 
 
@@ -52,12 +52,12 @@ def prefect_database(home: Path, server_home: Settings) -> None:
     """Give `home` that server's database as it was before any test, so that its own server starts in seconds."""
     place = home / ".treadle" / "prefect"
     place.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(server.folder(server_home) / PRISTINE, place / server.DATABASE)
+    shutil.copyfile(server.server_folder(server_home) / PRISTINE, place / server.DATABASE)
 
 
 def keep_pristine(server_home: Settings) -> None:
     """Keep the server's database as it is now for `prefect_database`."""
-    place = server.folder(server_home)
+    place = server.server_folder(server_home)
     with (
         closing(sqlite3.connect(place / server.DATABASE)) as source,
         closing(sqlite3.connect(place / PRISTINE)) as target,

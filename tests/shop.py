@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from treadle.tasks import booster, bundle, features, postprocess
-from treadle.tasks.booster import Part
+from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Column, RawTable, Schema
 from treadle.tasks.dataset.typing import typed_relation
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ZONE = "America/New_York"
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "-999")
-FACTS = bundle.Facts(data_version="rows@1", config_digest="c" * 64, seed=0, trained_until=date(2013, 8, 31))
+FACTS = bundle.BundleFacts(data_version="rows@1", config_digest="c" * 64, seed=0, trained_until=date(2013, 8, 31))
 
 INPUTS = Schema(
     columns=(
@@ -105,20 +105,20 @@ def model(task: str, key: tuple[str, ...] = ("Order No",), count: int = 400) -> 
     table, names = labelled(task, count), tuple(name for name in INPUTS.names if name != "Order No")
     classes = postprocess.classes(task, table["y"].unique().to_pylist(), None, "y")
     train, validation = table.slice(0, count * 3 // 4), table.slice(count * 3 // 4)
-    spec = features.fit(train, schema(task), columns=names, categories=("Branch",), time=None, timezone=ZONE)
+    spec = features.fit_features(train, schema(task), columns=names, categories=("Branch",), time=None, timezone=ZONE)
 
-    def part(of: pa.Table) -> Part:
-        return Part(X=features.encode(spec, of), y=postprocess.encode_target(of["y"], task, classes))
+    def part(of: pa.Table) -> MatrixRows:
+        return MatrixRows(X=features.encode(spec, of), y=postprocess.encode_target(of["y"], task, classes))
 
-    params = booster.parameters(
+    params = booster.complete_parameters(
         task, {"max_depth": 4, "eta": 0.3, "nthread": 1}, classes=len(classes), device="cpu", seed=0
     )
-    fitted = booster.fit(params, part(train), rounds=15, names=spec.names)
-    raw = booster.predict(fitted, part(validation).X)
+    fitted = booster.fit_booster(params, part(train), rounds=15, names=spec.names)
+    raw = booster.predict_raw(fitted, part(validation).X)
     return bundle.Model(
         booster=fitted,
         features=spec,
-        post=postprocess.fit(task, classes, part(validation).y, raw),
+        post=postprocess.fit_postprocess(task, classes, part(validation).y, raw),
         schema=schema(task),
         key=key,
         target="y",
@@ -131,4 +131,4 @@ def model(task: str, key: tuple[str, ...] = ("Order No",), count: int = 400) -> 
 
 def write(folder: Path, of: bundle.Model) -> str:
     table = labelled(of.task)
-    return bundle.write(folder, of, golden=table, reference=table, facts=FACTS)
+    return bundle.write_bundle(folder, of, golden=table, reference=table, facts=FACTS)

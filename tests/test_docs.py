@@ -105,7 +105,7 @@ def follow(page: Path, person: Path, folder: Path, settings: Settings, done: Col
     script = person / f"{page.stem}.sh"
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"HOME": str(person), "PATH": path, "PREFECT_API_URL": orchestrator.state(settings).url}
+    own = {"HOME": str(person), "PATH": path, "PREFECT_API_URL": orchestrator.server_state(settings).url}
     ended = subprocess.run(
         ["bash", script], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, check=False
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @contextmanager
 def worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of the home's pool, as a process of its own in a folder that is not the home."""
-    url = orchestrator.state(settings).url
+    url = orchestrator.server_state(settings).url
     log = settings.state / "worker.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from treadle.expectations.contract.labels import LabelValidation, validate_labels
-from treadle.expectations.contract.report import Outcome, ValidationReport
+from treadle.expectations.contract.report import RuleOutcome, ValidationReport
 from treadle.expectations.contract.staging import reopen
-from treadle.expectations.contract.suite import Expectation, Suite, load, parse
-from treadle.expectations.contract.validation import Validation, answer, validate
+from treadle.expectations.contract.suite import Expectation, Suite, load_suite, parse
+from treadle.expectations.contract.validation import Validation, rows_with_warnings, validate
 
 __all__ = [
     "Expectation",
     "LabelValidation",
-    "Outcome",
+    "RuleOutcome",
     "Suite",
     "Validation",
     "ValidationReport",
-    "answer",
-    "load",
+    "load_suite",
     "parse",
     "reopen",
+    "rows_with_warnings",
     "validate",
     "validate_labels",
 ]

@@ -26,7 +26,7 @@ EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ExpectationResult:
     """What GX says of one expectation.
 
     `by_rows` is whether rows can be held responsible. `evaluated` counts the values (or rows) that were looked at,
@@ -43,9 +43,9 @@ class Verdict:
     result: dict[str, JsonValue]
 
 
-def evaluate(
+def evaluate_suite(
     con: duckdb.DuckDBPyConnection, table: str, expectations: Sequence[Expectation], where: str
-) -> list[Verdict]:
+) -> list[ExpectationResult]:
     """Evaluate `expectations` on `table`, which has their columns and `_ordinal`; verdicts in the same order.
 
     Raises ConfigError where GX does not know an expectation, refuses its arguments or fails in evaluating it: what
@@ -60,7 +60,7 @@ def evaluate(
     # Expectations about the table must not see _ordinal, which the file does not have.
     con.execute(f"CREATE OR REPLACE VIEW {quote(shown)} AS SELECT * EXCLUDE (_ordinal) FROM {quote(named)}")
     asked = [_respell(expectation) for expectation in expectations]
-    verdicts: dict[int, Verdict] = {}
+    verdicts: dict[int, ExpectationResult] = {}
     with _quiet():
         items = [_configure(expectation, number, where) for number, expectation in enumerate(asked)]
         for view, rows in ((named, True), (shown, False)):
@@ -114,7 +114,7 @@ def _run(
     where: str,
     *,
     rows: bool,
-) -> dict[int, Verdict]:
+) -> dict[int, ExpectationResult]:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -145,12 +145,12 @@ def _run(
     return verdicts
 
 
-def _verdict(result: Any, rows: bool, query: str) -> Verdict:
+def _verdict(result: Any, rows: bool, query: str) -> ExpectationResult:
     found = result.to_json_dict()["result"]
     found.pop("unexpected_index_query", None)
     found.pop("unexpected_index_column_names", None)
     missing = found.get("missing_count") or 0
-    return Verdict(
+    return ExpectationResult(
         success=bool(result.success),
         by_rows=rows and (bool(result.success) or bool(query)),
         evaluated=int(found.get("element_count", 0)) - int(missing),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.expectations.contract import engine, rules, staging
-from treadle.expectations.contract.staging import FATE, Fate, Rule, Staged
+from treadle.expectations.contract.staging import FATE, Fate, Rule, StagedBatch
 from treadle.expectations.contract.suite import NOT_NULL, TYPE, UNIQUE
 from treadle.expectations.contract.validation import KEY, absent
 from treadle.tasks.dataset.schema import Column, Schema, literal, quote
@@ -47,7 +47,7 @@ class LabelValidation:
     """
 
     labels_in: int
-    staged: Staged
+    staged: StagedBatch
     columns: tuple[str, ...]
     accepted: int = 0
     quarantined: int = 0
@@ -102,16 +102,16 @@ def validate_labels(
     """
     columns = (*key, target)
     schema = _schema(suite, columns, observed_at)
-    labels_in = Staged(con, raw, schema).count(f"SELECT count(*) FROM {quote(raw.view)}")
+    labels_in = StagedBatch(con, raw, schema).count(f"SELECT count(*) FROM {quote(raw.view)}")
     others = [name for name in raw.names if name not in schema.names]
     warnings = (f"more than labels was left out: {rules.about(tuple(others))}",) if others else ()
     if reason := absent(raw, schema.names, schema.names) or ("" if labels_in else "it has no rows"):
         empty = staging.empty(con, raw, schema)
         return LabelValidation(labels_in, empty, columns, quarantined=labels_in, refused=reason, warnings=warnings)
-    staged = staging.stage(con, raw, schema, missing, timezone)
+    staged = staging.stage_batch(con, raw, schema, missing, timezone)
     void = _void(staged, target)
     known, broken = _check(staged, suite, key, target, observed_at, void)
-    quarantined = staging.settle(staged, known)
+    quarantined = staging.settle_rows(staged, known)
     empty_rows = staged.count(f"SELECT count(*) FROM ({void})")
     con.execute(f"UPDATE {quote(staged.typed)} SET {FATE} = {Fate.DUPLICATE} WHERE _ordinal IN ({void})")
     accepted = labels_in - quarantined - empty_rows
@@ -155,7 +155,7 @@ def _moment(schema: Schema, observed_at: str, timezone: str) -> str:
     return quote(observed_at)
 
 
-def _void(staged: Staged, target: str) -> str:
+def _void(staged: StagedBatch, target: str) -> str:
     """SQL for the rows without a label."""
     return (
         f"SELECT _ordinal FROM {quote(staged.typed)} WHERE {quote(target)} IS NULL "
@@ -164,7 +164,7 @@ def _void(staged: Staged, target: str) -> str:
 
 
 def _check(
-    staged: Staged, suite: Suite, key: Sequence[str], target: str, observed_at: str, void: str
+    staged: StagedBatch, suite: Suite, key: Sequence[str], target: str, observed_at: str, void: str
 ) -> tuple[list[Rule], tuple[str, ...]]:
     """Write down which rows break which rule, `void` ones none; the rules, and a sentence for each that was broken."""
     known: list[Rule] = []
@@ -196,7 +196,7 @@ def _check(
     return known, tuple(sentences)
 
 
-def _broken(staged: Staged, suite: Suite, item: Expectation, target: str) -> str:
+def _broken(staged: StagedBatch, suite: Suite, item: Expectation, target: str) -> str:
     """SQL for the rows whose label breaks `item`; empty where it says nothing about a single label."""
     arguments = item.arguments
     if item.type in (TYPE, NOT_NULL, UNIQUE) or arguments.get("row_condition"):
@@ -204,7 +204,7 @@ def _broken(staged: Staged, suite: Suite, item: Expectation, target: str) -> str
     wrong = _wrong(item, quote(target), suite.schema.column(target).kind)
     if wrong:
         return f"SELECT _ordinal FROM {quote(staged.typed)} WHERE {quote(target)} IS NOT NULL AND {wrong}"
-    (verdict,) = engine.evaluate(staged.con, staged.checked, [item], suite.name)
+    (verdict,) = engine.evaluate_suite(staged.con, staged.checked, [item], suite.name)
     return verdict.query if verdict.by_rows else ""
 
 

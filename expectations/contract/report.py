@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RuleOutcome:
     """One rule on one batch: how many values (rows) it looked at, how many broke it, and the sentence if any did."""
 
     rule: str
@@ -43,7 +43,7 @@ class ValidationReport:
     labelled: int
     refused: str
     warnings: tuple[str, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RuleOutcome, ...]
 
     @property
     def refusals(self) -> tuple[str, ...]:

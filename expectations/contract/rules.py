@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from treadle.expectations.contract.engine import Verdict
+    from treadle.expectations.contract.engine import ExpectationResult
     from treadle.expectations.contract.suite import Expectation
     from treadle.tasks.dataset.schema import Schema
 
@@ -75,7 +75,7 @@ def row_sentence(expectation: Expectation, schema: Schema, broken: int, evaluate
     return f"{head} {_broken(expectation, schema)} (contract: {contract(expectation, schema)})"
 
 
-def batch_sentence(expectation: Expectation, schema: Schema, verdict: Verdict) -> str:
+def batch_sentence(expectation: Expectation, schema: Schema, verdict: ExpectationResult) -> str:
     """`column 'age': mean is 12 (contract: 30 to 50)`."""
     if verdict.broken is not None and verdict.evaluated:
         return row_sentence(expectation, schema, verdict.broken, verdict.evaluated)

@@ -50,7 +50,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class StagedBatch:
     """A batch between raw and accepted; `con` holds `<view>_typed` and `<view>_broken`."""
 
     con: duckdb.DuckDBPyConnection
@@ -78,16 +78,16 @@ class Staged:
         return int(row[0]) if row and row[0] is not None else 0
 
 
-def empty(con: duckdb.DuckDBPyConnection, raw: RawTable, schema: Schema) -> Staged:
+def empty(con: duckdb.DuckDBPyConnection, raw: RawTable, schema: Schema) -> StagedBatch:
     """A batch that is refused before it is typed: nothing but an empty table of broken rules."""
-    staged = Staged(con, raw, schema)
+    staged = StagedBatch(con, raw, schema)
     con.execute(f"CREATE OR REPLACE TABLE {quote(staged.broken)} (_ordinal BIGINT, rule INTEGER, value VARCHAR)")
     return staged
 
 
-def stage(
+def stage_batch(
     con: duckdb.DuckDBPyConnection, raw: RawTable, schema: Schema, missing: Sequence[str], timezone: str
-) -> Staged:
+) -> StagedBatch:
     """Type all rows; what cannot be typed is NULL and marked, and columns that the file lacks are NULL.
 
     `_row_hash` is the md5 of the row's typed values, each as its length and its text: equal rows have equal hashes.
@@ -134,32 +134,32 @@ def _mark(number: int) -> str:
     return quote(f"treadle:bad:{number}")
 
 
-def untyped(staged: Staged, name: str) -> str:
+def untyped(staged: StagedBatch, name: str) -> str:
     """SQL for the rows whose value in column `name` cannot be typed."""
     return f"SELECT _ordinal FROM {quote(staged.typed)} WHERE {_mark(staged.schema.names.index(name))}"
 
 
-def untypable(staged: Staged) -> dict[str, int]:
+def untypable(staged: StagedBatch) -> dict[str, int]:
     """How many values of each column cannot be typed."""
     counts = ", ".join(f"count_if({_mark(number)})" for number in range(len(staged.schema.columns)))
     row = staged.con.execute(f"SELECT {counts} FROM {quote(staged.typed)}").fetchone() or ()
     return dict(zip(staged.schema.names, (int(count) for count in row), strict=True))
 
 
-def present(staged: Staged) -> dict[str, int]:
+def count_present(staged: StagedBatch) -> dict[str, int]:
     """How many values each column has, after typing, duplicates left out."""
     counts = ", ".join(f"count({quote(name)})" for name in staged.schema.names)
     row = staged.con.execute(f"SELECT {counts} FROM {quote(staged.checked)}").fetchone() or ()
     return dict(zip(staged.schema.names, (int(count) for count in row), strict=True))
 
 
-def keyless(staged: Staged, key: Sequence[str]) -> str:
+def keyless(staged: StagedBatch, key: Sequence[str]) -> str:
     """SQL for the rows in which a key column is missing (one that cannot be typed is refused for that)."""
     tests = [f"({quote(name)} IS NULL AND NOT {_mark(staged.schema.names.index(name))})" for name in key]
     return f"SELECT _ordinal FROM {quote(staged.typed)} WHERE {' OR '.join(tests)}"
 
 
-def identify(staged: Staged, key: Sequence[str]) -> tuple[int, str]:
+def identify(staged: StagedBatch, key: Sequence[str]) -> tuple[int, str]:
     """Mark the rows that say what an earlier row with the same key says, and count them.
 
     Gives the count and SQL for the rows whose key another row uses for other content. Rows with a value that cannot
@@ -183,7 +183,7 @@ def identify(staged: Staged, key: Sequence[str]) -> tuple[int, str]:
     return duplicates, f"SELECT _ordinal FROM {typed} SEMI JOIN (FROM {keys} WHERE conflict) USING ({names})"
 
 
-def record(staged: Staged, number: int, rule: Rule, query: str) -> int:
+def record(staged: StagedBatch, number: int, rule: Rule, query: str) -> int:
     """Write down that the rows of `query` break rule `number`, with the raw values, and count them."""
     names = [name for name in rule.columns if name in staged.raw.names]
     if len(rule.columns) == 1 and names:
@@ -202,7 +202,7 @@ def record(staged: Staged, number: int, rule: Rule, query: str) -> int:
     return staged.count(f"SELECT count(*) FROM {quote(staged.broken)} WHERE rule = {number}")
 
 
-def settle(staged: Staged, rules: Sequence[Rule]) -> int:
+def settle_rows(staged: StagedBatch, rules: Sequence[Rule]) -> int:
     """Mark the rows that broke a critical rule as quarantined, and count them."""
     critical = [str(number) for number, rule in enumerate(rules) if rule.critical]
     if not critical:
@@ -214,7 +214,7 @@ def settle(staged: Staged, rules: Sequence[Rule]) -> int:
     return count
 
 
-def accepted(staged: Staged, arrived: datetime) -> pa.RecordBatchReader:
+def accepted(staged: StagedBatch, arrived: datetime) -> pa.RecordBatchReader:
     """The accepted rows in order: schema columns, `_batch_id`, `_ordinal`, `_ingested_at`, `_row_hash`."""
     import pyarrow as pa
 
@@ -236,7 +236,7 @@ def accepted(staged: Staged, arrived: datetime) -> pa.RecordBatchReader:
 
 
 def quarantined(
-    staged: Staged, rules: Sequence[Rule], label: str, arrived: datetime, refused: str
+    staged: StagedBatch, rules: Sequence[Rule], label: str, arrived: datetime, refused: str
 ) -> pa.RecordBatchReader:
     """The refused rows as they came, each with the critical rules that it broke.
 
@@ -284,7 +284,7 @@ def reopen(con: duckdb.DuckDBPyConnection, kept: str, batch_id: str) -> RawTable
     return RawTable(view=view, columns=tuple(types.items()), batch_id=batch_id)
 
 
-def answered(staged: Staged, rules: Sequence[Rule]) -> pa.RecordBatchReader:
+def answered(staged: StagedBatch, rules: Sequence[Rule]) -> pa.RecordBatchReader:
     """All rows in order with `_warning`: what each broke, NULL where it broke nothing."""
     import pyarrow as pa
 
@@ -297,7 +297,7 @@ def answered(staged: Staged, rules: Sequence[Rule]) -> pa.RecordBatchReader:
     )
 
 
-def _own(staged: Staged, rules: dict[int, Rule]) -> str:
+def _own(staged: StagedBatch, rules: dict[int, Rule]) -> str:
     """SQL for what each row broke: `_ordinal`, lists `rules`, `columns`, `values`, and `reason` in words."""
     if not rules:
         nothing = "CAST(NULL AS VARCHAR[])"

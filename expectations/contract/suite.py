@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from treadle.tasks.dataset.schema import Column, Kind, Schema, nearest
+from treadle.tasks.dataset.schema import Column, ColumnKind, Schema, nearest
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NOT_NULL = "expect_column_values_to_not_be_null"
 UNIQUE = "expect_column_values_to_be_unique"
 UNIQUE_TOGETHER = "expect_compound_columns_to_be_unique"
 
-_KINDS: dict[Kind, tuple[str, ...]] = {
+_KINDS: dict[ColumnKind, tuple[str, ...]] = {
     "boolean": ("BOOLEAN", "BOOL"),
     "integer": ("BIGINT", "INTEGER", "INT", "SMALLINT", "TINYINT", "HUGEINT"),
     "number": ("DOUBLE", "FLOAT", "REAL", "DECIMAL", "NUMERIC"),
@@ -84,7 +84,7 @@ class Suite:
         return tuple(dict.fromkeys(names))
 
 
-def load(path: Path) -> Suite:
+def load_suite(path: Path) -> Suite:
     """Read a suite file.
 
     Raises ConfigError for a file that is missing, is no JSON, is no suite, or contradicts itself; whether GX knows an

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from treadle.expectations.contract import engine, rules, staging
-from treadle.expectations.contract.report import Outcome, ValidationReport
-from treadle.expectations.contract.staging import Rule, Staged
+from treadle.expectations.contract.report import RuleOutcome, ValidationReport
+from treadle.expectations.contract.staging import Rule, StagedBatch
 from treadle.expectations.contract.suite import NOT_NULL, TYPE, UNIQUE, UNIQUE_TOGETHER
 from treadle.tasks.dataset.schema import nearest, quote
 from treadle.tasks.errors import DataError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from treadle.expectations.contract.engine import Verdict
+    from treadle.expectations.contract.engine import ExpectationResult
     from treadle.expectations.contract.suite import Expectation, Suite
     from treadle.tasks.dataset.schema import RawTable
 
@@ -37,7 +37,7 @@ class Validation:
     """A validated batch: the report, and its rows as streams for as long as the DuckDB connection lives."""
 
     report: ValidationReport
-    staged: Staged
+    staged: StagedBatch
     rules: tuple[Rule, ...]
 
     @property
@@ -68,7 +68,7 @@ class Validation:
 class Findings:
     """What checking a batch brought to light, before it is weighed."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RuleOutcome, ...]
     rules: tuple[Rule, ...]
 
 
@@ -95,15 +95,15 @@ def validate(
     for name in key:
         suite.schema.column(name)
     warnings = _extra(raw, suite)
-    rows_in = staging.Staged(con, raw, suite.schema).count(f"SELECT count(*) FROM {quote(raw.view)}")
+    rows_in = staging.StagedBatch(con, raw, suite.schema).count(f"SELECT count(*) FROM {quote(raw.view)}")
     blank = ValidationReport(suite.name, suite.digest, rows_in, 0, rows_in, 0, 0, 0, "", warnings, ())
     needed = [name for name in suite.schema.names if name != target]
     if reason := absent(raw, needed, suite.schema.names) or ("" if rows_in else "it has no rows"):
         return Validation(replace(blank, refused=reason), staging.empty(con, raw, suite.schema), ())
-    staged = staging.stage(con, raw, suite.schema, missing, timezone)
+    staged = staging.stage_batch(con, raw, suite.schema, missing, timezone)
     duplicates, found = _check(staged, suite, key, target)
-    quarantined = staging.settle(staged, found.rules)
-    empty = [name for name, held in staging.present(staged).items() if not held and name != target]
+    quarantined = staging.settle_rows(staged, found.rules)
+    empty = [name for name, held in staging.count_present(staged).items() if not held and name != target]
     warnings += tuple(f"column {name!r} has no value at all: nothing of it was checked" for name in empty)
     report = replace(blank, outcomes=found.outcomes, warnings=warnings)
     whole = "" if rows_only else _refusal(staged, suite, found, target, quarantined, max_bad_rows)
@@ -125,7 +125,7 @@ def validate(
     return Validation(report, staged, found.rules)
 
 
-def answer(
+def rows_with_warnings(
     con: duckdb.DuckDBPyConnection,
     raw: RawTable,
     suite: Suite,
@@ -144,12 +144,12 @@ def answer(
     """
     if reason := absent(raw, needed, suite.schema.names):
         raise DataError(reason, "send a file with all the columns that the model needs")
-    staged = staging.stage(con, raw, suite.schema, missing, timezone)
+    staged = staging.stage_batch(con, raw, suite.schema, missing, timezone)
     asked = [item for item in _applicable(staged, suite, ()) if target not in item.columns]
     known: list[Rule] = []
     _untyped(staged, suite, known)
     if staged.count(f"SELECT count(*) FROM {quote(raw.view)}"):
-        verdicts = engine.evaluate(con, staged.checked, asked, suite.name)
+        verdicts = engine.evaluate_suite(con, staged.checked, asked, suite.name)
         for item, verdict in zip(asked, verdicts, strict=True):
             if verdict.query:
                 _blame(staged, suite, known, item, verdict)
@@ -175,24 +175,24 @@ def absent(raw: RawTable, needed: Sequence[str], known: Sequence[str]) -> str:
     return "; ".join(said)
 
 
-def _check(staged: Staged, suite: Suite, key: Sequence[str], target: str) -> tuple[int, Findings]:
+def _check(staged: StagedBatch, suite: Suite, key: Sequence[str], target: str) -> tuple[int, Findings]:
     """Duplicates first, as if they had not come; then types, key, and what GX says."""
     known: list[Rule] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[RuleOutcome] = []
     duplicates = 0
     if key:
         duplicates, conflicts = staging.identify(staged, key)
         outcomes += _key_outcomes(staged, tuple(key), conflicts, known)
     outcomes += _untyped(staged, suite, known)
     asked = _applicable(staged, suite, key)
-    if target in suite.schema.names and not staging.present(staged)[target]:
+    if target in suite.schema.names and not staging.count_present(staged)[target]:
         asked = [item for item in asked if target not in item.columns]
-    for item, verdict in zip(asked, engine.evaluate(staged.con, staged.checked, asked, suite.name), strict=True):
+    for item, verdict in zip(asked, engine.evaluate_suite(staged.con, staged.checked, asked, suite.name), strict=True):
         if verdict.query:
             outcomes.append(_blame(staged, suite, known, item, verdict))
             continue
         outcomes.append(
-            Outcome(
+            RuleOutcome(
                 rule=item.type,
                 columns=item.columns,
                 severity=item.severity,
@@ -207,7 +207,7 @@ def _check(staged: Staged, suite: Suite, key: Sequence[str], target: str) -> tup
     return duplicates, Findings(tuple(outcomes), tuple(known))
 
 
-def _applicable(staged: Staged, suite: Suite, key: Sequence[str]) -> list[Expectation]:
+def _applicable(staged: StagedBatch, suite: Suite, key: Sequence[str]) -> list[Expectation]:
     """What GX is asked: not the types (typing is our own work), nor the key's uniqueness (identity is), nor columns
     that the file does not have."""
     asked = []
@@ -218,10 +218,10 @@ def _applicable(staged: Staged, suite: Suite, key: Sequence[str]) -> list[Expect
     return asked
 
 
-def _untyped(staged: Staged, suite: Suite, known: list[Rule]) -> list[Outcome]:
+def _untyped(staged: StagedBatch, suite: Suite, known: list[Rule]) -> list[RuleOutcome]:
     """The types: one outcome for each column of the file; with `mostly` below 1 it is about the batch."""
     outcomes = []
-    held, bad = staging.present(staged), staging.untypable(staged)
+    held, bad = staging.count_present(staged), staging.untypable(staged)
     for item in suite.expectations:
         if item.type != TYPE or item.columns[0] not in staged.raw.names:
             continue
@@ -233,7 +233,7 @@ def _untyped(staged: Staged, suite: Suite, known: list[Rule]) -> list[Outcome]:
             known.append(Rule(TYPE, item.columns, critical, rules.contract(item, suite.schema)))
             staging.record(staged, len(known) - 1, known[-1], staging.untyped(staged, item.columns[0]))
         outcomes.append(
-            Outcome(
+            RuleOutcome(
                 rule=TYPE,
                 columns=item.columns,
                 severity=item.severity,
@@ -248,7 +248,7 @@ def _untyped(staged: Staged, suite: Suite, known: list[Rule]) -> list[Outcome]:
     return outcomes
 
 
-def _key_outcomes(staged: Staged, key: tuple[str, ...], conflicts: str, known: list[Rule]) -> list[Outcome]:
+def _key_outcomes(staged: StagedBatch, key: tuple[str, ...], conflicts: str, known: list[Rule]) -> list[RuleOutcome]:
     """Rows without a key, and rows that share one and differ otherwise."""
     outcomes = []
     rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
@@ -260,11 +260,13 @@ def _key_outcomes(staged: Staged, key: tuple[str, ...], conflicts: str, known: l
         known.append(rule)
         broken = staging.record(staged, len(known) - 1, rule, query)
         sentence = f"key {', '.join(key)}: {broken:,} of {rows:,} rows {what}" if broken else ""
-        outcomes.append(Outcome(KEY, key, "critical", "row", not broken, rows, broken, sentence, {}))
+        outcomes.append(RuleOutcome(KEY, key, "critical", "row", not broken, rows, broken, sentence, {}))
     return outcomes
 
 
-def _blame(staged: Staged, suite: Suite, known: list[Rule], item: Expectation, verdict: Verdict) -> Outcome:
+def _blame(
+    staged: StagedBatch, suite: Suite, known: list[Rule], item: Expectation, verdict: ExpectationResult
+) -> RuleOutcome:
     """Write down the rows that break `item`, and see to it that they are as many as GX counted.
 
     A value that cannot be typed is NULL to GX, yet it is there: its row broke the type, not the not-null rule.
@@ -284,12 +286,14 @@ def _blame(staged: Staged, suite: Suite, known: list[Rule], item: Expectation, v
             "write the expectation in another way",
         )
     sentence = rules.row_sentence(item, suite.schema, broken, verdict.evaluated) if broken else ""
-    return Outcome(
+    return RuleOutcome(
         item.type, item.columns, item.severity, "row", not broken, verdict.evaluated, broken, sentence, verdict.result
     )
 
 
-def _refusal(staged: Staged, suite: Suite, found: Findings, target: str, quarantined: int, max_bad_rows: float) -> str:
+def _refusal(
+    staged: StagedBatch, suite: Suite, found: Findings, target: str, quarantined: int, max_bad_rows: float
+) -> str:
     """Why the whole batch is refused; empty where it is not."""
     reasons = [
         outcome.sentence
@@ -297,7 +301,7 @@ def _refusal(staged: Staged, suite: Suite, found: Findings, target: str, quarant
         if outcome.level == "batch" and outcome.severity == "critical" and not outcome.passed
     ]
     rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
-    held = staging.present(staged)
+    held = staging.count_present(staged)
     void = [name for name in suite.required if name != target and not held[name]]
     reasons += [f"column {name!r}: all {rows:,} values are missing (contract: required)" for name in void]
     if not any(outcome.evaluated for outcome in found.outcomes if outcome.rule not in (KEY, NOT_NULL)):

@@ -79,20 +79,20 @@ class ModelsResult(BaseModel):
         return 0
 
 
-def run(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResult:
+def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResult:
     """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted.
 
     `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? That is the
     ledger's to say alone. Raises UsageError where it is no moment, or has not come yet.
     """
-    from treadle.flows.champion.pending import waiting
+    from treadle.flows.champion.pending import pending_version
     from treadle.infra import stores as stores_
 
     moment = moment_of(at) if at else None
     stores = stores_.open(settings, config.name)
     champion = stores.ledger.champion(config.name)
     at_top = champion.version_to if champion else None
-    waits, cleared = waiting(stores.ledger, config.name), stores.ledger.retired(config.name)
+    waits, cleared = pending_version(stores.ledger, config.name), stores.ledger.retired(config.name)
     declined = {version: f"{one.who}: {one.reason}" for version, one in stores.ledger.declined(config.name).items()}
     settled = {one.version_to for one in stores.ledger.history(config.name)} | declined.keys()
     settled |= {waits.version} if waits else set()

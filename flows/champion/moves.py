@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from treadle.infra.stores import Stores
 
 
-def move(
+def move_champion(
     stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str, token: int | None = None
 ) -> Promotion:
     """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled.
@@ -29,7 +29,7 @@ def move(
         known = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
         raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
     folder = stores.bundle_folder(version)
-    bundle.check_golden(bundle.load(folder, digest=record.digest), folder)
+    bundle.check_golden(bundle.load_bundle(folder, digest=record.digest), folder)
     stores.check_scorer(version, bundle.certificate(folder).scorer)
     promotion = stores.ledger.promote(
         stores.pipeline,
@@ -42,11 +42,11 @@ def move(
         digest=record.digest,
         token=token,
     )
-    settle(stores)
+    settle_moves(stores)
     return promotion
 
 
-def hold(stores: Stores, champion: Promotion, *, again: bool = False) -> Promotion:
+def restore_alias(stores: Stores, champion: Promotion, *, again: bool = False) -> Promotion:
     """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back.
 
     With `again` that is no error: the very move was made before.
@@ -62,7 +62,7 @@ def hold(stores: Stores, champion: Promotion, *, again: bool = False) -> Promoti
     return champion
 
 
-def settle(stores: Stores) -> None:
+def settle_moves(stores: Stores) -> None:
     """Complete moves whose alias a kill left behind: the ledger says who is champion, MLflow's alias follows.
 
     The ledger is read again after the alias was set, because another process may have moved in between.

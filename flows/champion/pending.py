@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from treadle.infra.databases.ledger import Declined, Ledger, VersionRecord
 
 
-def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
+def pending_version(ledger: Ledger, pipeline: str) -> VersionRecord | None:
     """The newest version that the gate found better than today's champion and that never took the chair; else None.
 
     Another champion settles it: then its verdict is about somebody who has left. So does a person who declines it, and
@@ -31,9 +31,9 @@ def waiting(ledger: Ledger, pipeline: str) -> VersionRecord | None:
     return None if found is None or found.version in ledger.declined(pipeline) else found
 
 
-def nobody(ledger: Ledger, pipeline: str) -> NothingPromoted:
+def no_champion_error(ledger: Ledger, pipeline: str) -> NothingPromoted:
     """Why a pipeline has no champion, and what helps."""
-    versions, declined, waits = ledger.versions(pipeline), ledger.declined(pipeline), waiting(ledger, pipeline)
+    versions, declined, waits = ledger.versions(pipeline), ledger.declined(pipeline), pending_version(ledger, pipeline)
     said = f"{pipeline} has no champion"
     if not versions:
         return NothingPromoted(f"{said} yet", f"train one: treadle train -p {pipeline}")
@@ -44,7 +44,8 @@ def nobody(ledger: Ledger, pipeline: str) -> NothingPromoted:
         )
     if declined:
         return NothingPromoted(
-            f"{said}: {refusal(declined[max(declined)])}", f"train another: treadle train --again -p {pipeline}"
+            f"{said}: {decline_sentence(declined[max(declined)])}",
+            f"train another: treadle train --again -p {pipeline}",
         )
     newest = versions[0]
     return NothingPromoted(
@@ -53,6 +54,6 @@ def nobody(ledger: Ledger, pipeline: str) -> NothingPromoted:
     )
 
 
-def refusal(declined: Declined) -> str:
+def decline_sentence(declined: Declined) -> str:
     """Who declined which version, and why."""
     return f"version {declined.version} was declined by {declined.who}: {declined.reason}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.flows.champion.moves import hold, move, settle
-from treadle.flows.champion.pending import waiting
+from treadle.flows.champion.moves import move_champion, restore_alias, settle_moves
+from treadle.flows.champion.pending import pending_version
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PromoteResult(BaseModel):
         return 0
 
 
-def run(
+def run_promote(
     settings: Settings, config: PipelineConfig, version: int, reason: str, *, decline: bool = False
 ) -> PromoteResult:
     """Make `version` the champion because a person says so; or `decline` it, where it waits for a person's word.
@@ -53,16 +53,18 @@ def run(
     if not reason.strip():
         raise UsageError("a person's word needs a reason", "say it with --reason '...'")
     stores = stores_.open(settings, config.name)
-    settle(stores)
+    settle_moves(stores)
     if decline:
         return _decline(stores, version, reason.strip())
     champion = stores.ledger.champion(config.name)
     if champion is not None and champion.version_to == version:
         said = (champion.verdict, champion.reason, champion.who) == (BY_HAND, reason.strip(), settings.who)
-        promotion = hold(stores, champion, again=said)
+        promotion = restore_alias(stores, champion, again=said)
     else:
         expected = champion.version_to if champion else None
-        promotion = move(stores, version, expected=expected, verdict=BY_HAND, reason=reason.strip(), who=settings.who)
+        promotion = move_champion(
+            stores, version, expected=expected, verdict=BY_HAND, reason=reason.strip(), who=settings.who
+        )
     return PromoteResult(
         pipeline=config.name,
         from_version=promotion.version_from,
@@ -78,7 +80,7 @@ def _decline(stores: Stores, version: int, reason: str) -> PromoteResult:
 
     ledger, pipeline = stores.ledger, stores.pipeline
     champion = ledger.champion(pipeline)
-    waits = waiting(ledger, pipeline)
+    waits = pending_version(ledger, pipeline)
     if waits is not None and waits.version == version:
         ledger.decline(Declined(pipeline, version, datetime.now(UTC), reason, stores.settings.who))
     said = ledger.declined(pipeline).get(version)

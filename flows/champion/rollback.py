@@ -56,28 +56,28 @@ class Note(BaseModel):
     newest: int
 
 
-def run(
+def run_rollback(
     settings: Settings, config: PipelineConfig, *, to: int | None = None, reason: str = "", resume: bool = False
 ) -> RollbackResult:
     """Put an earlier champion back into the chair: `to`, or the one before today's.
 
-    With `resume` the same call again, until `told`, is the same step and not another one, as after a kill.
+    With `resume` the same call again, until `acknowledge`, is the same step and not another one, as after a kill.
 
     The bundle is verified, must reproduce its golden rows and hold its certificate of parity first; else BundleError,
     and the champion stays. Raises NothingPromoted without a champion, UsageError where there is none before it or
     `to` was never one, Conflict where somebody else moved first.
     """
-    from treadle.flows.champion.moves import move, settle
-    from treadle.flows.champion.pending import nobody
+    from treadle.flows.champion.moves import move_champion, settle_moves
+    from treadle.flows.champion.pending import no_champion_error
     from treadle.infra import stores as stores_
     from treadle.tasks import bundle
 
     begun = time.monotonic()
     stores = stores_.open(settings, config.name)
-    settle(stores)
+    settle_moves(stores)
     history = stores.ledger.history(config.name)[::-1]
     if not history:
-        raise nobody(stores.ledger, config.name)
+        raise no_champion_error(stores.ledger, config.name)
     newest = history[-1]
     now = newest.version_to
     note = Note(to=to, reason=reason.strip(), who=settings.who, newest=newest.seq)
@@ -87,7 +87,7 @@ def run(
         target = _checked(history, to) if to is not None else _before(history)
         if resume:
             _write(settings, config.name, note)
-        promotion = move(
+        promotion = move_champion(
             stores,
             target,
             expected=now,
@@ -109,7 +109,7 @@ def run(
     )
 
 
-def told(settings: Settings, config: PipelineConfig) -> None:
+def acknowledge(settings: Settings, config: PipelineConfig) -> None:
     """The person knows: the next call is another step."""
     _place(settings, config.name).unlink(missing_ok=True)
 
@@ -136,7 +136,7 @@ def _write(settings: Settings, pipeline: str, note: Note) -> None:
     path.write_text(note.model_dump_json())  # half a note is none, and the move comes after it
 
 
-def pile(history: Sequence[Promotion]) -> list[int]:
+def champion_stack(history: Sequence[Promotion]) -> list[int]:
     """The champions from the bottom to today's, by the moves in their order: who is stepped back to next.
 
     A step that is undone, by one right after it that goes the other way, leaves the pile as it was before both.
@@ -159,7 +159,7 @@ def pile(history: Sequence[Promotion]) -> list[int]:
 
 
 def _before(history: Sequence[Promotion]) -> int:
-    champions = pile(history)
+    champions = champion_stack(history)
     if len(champions) > 1:
         return champions[-2]
     was = sorted({move.version_to for move in history} - {champions[0]})

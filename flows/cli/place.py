@@ -22,7 +22,7 @@ def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
     from treadle.infra import settings as settings_
     from treadle.tasks.config.load import load_config
 
-    settings = settings_.find()
+    settings = settings_.find_home()
     return settings, load_config(path(settings, pipeline))
 
 
@@ -51,7 +51,7 @@ def complete(incomplete: str) -> list[str]:
     from treadle.infra import settings as settings_
 
     try:
-        return [file.stem for file in settings_.find().pipelines if file.stem.startswith(incomplete)]
+        return [file.stem for file in settings_.find_home().pipelines if file.stem.startswith(incomplete)]
     except HomeError:
         return []
 

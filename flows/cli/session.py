@@ -55,12 +55,12 @@ def carry_out(
     from treadle.flows.cli.progress import watching
     from treadle.flows.cli.screen import Screen
     from treadle.infra import settings as settings_
-    from treadle.infra.orchestrator import prepare
+    from treadle.infra.orchestrator import prepare_client
 
     settings = settings_.here()
     inside = (settings.home / "pipelines").is_dir()
     terminal.keep(settings.state / "treadle.log" if inside else None, debug=settings.debug)
-    prepare(settings)
+    prepare_client(settings)
     tells = alerts and inside and not terminal.err.isatty()
     try:
         with watching(Console(file=terminal.err), command, bar=bar, dated=dated):
@@ -69,7 +69,7 @@ def carry_out(
         if tells:
             _tell(settings, pipeline)
         if isinstance(error, TreadleError):
-            command_names.complete(error, pipeline)
+            command_names.complete_commands(error, pipeline)
         raise
     try:
         if as_json:
@@ -90,4 +90,4 @@ def _tell(settings: Settings, pipeline: str) -> None:
     from treadle.tasks.errors import HomeError
 
     with suppress(HomeError):
-        delivery.after(settings, path(settings, pipeline).stem)
+        delivery.notify_after_run(settings, path(settings, pipeline).stem)

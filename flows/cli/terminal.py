@@ -82,9 +82,9 @@ class Discreet(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
-        from treadle.infra.settings import shown
+        from treadle.infra.settings import without_secrets
 
-        return shown(super().format(record))
+        return without_secrets(super().format(record))
 
 
 class Notices(logging.Handler):

@@ -33,13 +33,13 @@ COMMAND = re.compile(
 )
 
 
-def named(text: str, pipeline: str) -> str:
+def with_pipeline(text: str, pipeline: str) -> str:
     """`text` with `-p PIPELINE` in every command of ours that takes it and has it not; without `pipeline` as it is."""
     if not pipeline:
         return text
     return COMMAND.sub(lambda found: found[0] if " -p " in found[0] else f"{found[0]} -p {pipeline}", text)
 
 
-def complete(error: TreadleError, pipeline: str) -> None:
+def complete_commands(error: TreadleError, pipeline: str) -> None:
     """Let an error's own commands name the pipeline that it is about."""
-    error.message, error.way_out = named(error.message, pipeline), named(error.way_out, pipeline)
+    error.message, error.way_out = with_pipeline(error.message, pipeline), with_pipeline(error.way_out, pipeline)

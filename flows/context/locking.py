@@ -38,7 +38,10 @@ def one_at_a_time(
             def waiting(line: str) -> None:
                 events.emit(work, line)
 
-            with file_lock.take(settings_.at(Path(home)), pipeline, work, waiting), leased(home, pipeline, work):
+            with (
+                file_lock.hold_file_lock(settings_.at(Path(home)), pipeline, work, waiting),
+                leased(home, pipeline, work),
+            ):
                 return function(home, pipeline, *args, **kwargs)
 
         return in_turn
@@ -60,5 +63,5 @@ def leased(home: str, pipeline: str, work: str) -> Iterator[int]:
         events.emit(work, line)
 
     settings = settings_.at(Path(home))
-    with lease.hold(Ledger(settings.ledger), pipeline, work, settings.who, waiting) as token:
+    with lease.hold_lease(Ledger(settings.ledger), pipeline, work, settings.who, waiting) as token:
         yield token

@@ -1,7 +1,7 @@
 """Where the seconds of a command go: each moment belongs to the innermost part that is at work in it.
 
-Nothing is measured, and nothing costs anything, unless `start` was called; `treadle train --timings` calls it before
-it imports anything heavy, so that imports are a part of their own, wherever they happen.
+Nothing is measured, and nothing costs anything, unless `start_timing` was called; `treadle train --timings` calls it
+before it imports anything heavy, so that imports are a part of their own, wherever they happen.
 """
 
 from __future__ import annotations
@@ -74,20 +74,20 @@ class Stopwatch:
         self._since = now
 
 
-def start() -> None:
+def start_timing() -> None:
     """Begin to measure this process."""
     global _watch  # noqa: PLW0603 - one process, one clock
     _watch = Stopwatch()
     builtins.__import__ = _timed(builtins.__import__, _watch)
 
 
-def read() -> dict[str, float] | None:
+def seconds_by_part() -> dict[str, float] | None:
     """Seconds by part up to now; None where nothing is measured."""
     return _watch.read() if _watch else None
 
 
 @contextmanager
-def part(name: str) -> Iterator[None]:
+def timed(name: str) -> Iterator[None]:
     """A block, or as a decorator a function, whose time belongs to `name`, one of `PARTS`."""
     watch = _watch
     if watch is None:

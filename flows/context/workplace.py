@@ -30,11 +30,11 @@ class Workplace:
         Raises DataError where the file is missing or is not a suite, ConfigError where the config names columns that
         it does not have or that cannot play their part.
         """
-        from treadle.expectations.contract import load
+        from treadle.expectations.contract import load_suite
         from treadle.tasks.config.columns import misfits
         from treadle.tasks.config.locate import ConfigFile
 
-        suite = load(self.settings.home / "expectations" / f"{self.config.name}.json")
+        suite = load_suite(self.settings.home / "expectations" / f"{self.config.name}.json")
         for key, message, way_out in misfits(self.config, suite.schema):
             file = ConfigFile.read(self.settings.home / "pipelines" / f"{self.config.name}.toml")
             raise file.error(tuple(key.split(".")), message, way_out)
@@ -55,7 +55,9 @@ class Workplace:
         from treadle.tasks import bundle
 
         record = self.stores.ledger.version(self.config.name, version)
-        return bundle.load(self.stores.bundle_folder(version), digest=digest or (record.digest if record else None))
+        return bundle.load_bundle(
+            self.stores.bundle_folder(version), digest=digest or (record.digest if record else None)
+        )
 
 
 def open_workplace(home: str, pipeline: str) -> Workplace:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import events
 from treadle.flows.demo import life, scene, stage
-from treadle.flows.demo.outcome import Outcome, outcome
+from treadle.flows.demo.outcome import DemoOutcome, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from treadle.infra.stores import Stores
 
-__all__ = ["DemoResult", "Step", "run"]
+__all__ = ["DemoResult", "Step", "run_demo"]
 
 LABELLED_MONTHS = range(1, 9)
 NEXT_MONTH = 9
@@ -53,7 +53,7 @@ class DemoResult(BaseModel):
     pipeline: str
     steps: tuple[Step, ...]
     seconds: float
-    outcome: Outcome | None
+    outcome: DemoOutcome | None
     mlflow: str
     mlflow_address: str
     prefect: str
@@ -66,7 +66,7 @@ class DemoResult(BaseModel):
         return next((step.exit_code for step in self.steps if step.exit_code), 0)
 
 
-def run(stage_to: TextIO, errors: TextIO, *, with_life: bool = False) -> DemoResult:
+def run_demo(stage_to: TextIO, errors: TextIO, *, with_life: bool = False) -> DemoResult:
     """Play the demo, `with_life` the whole life after it; the commands speak to the two given streams.
 
     A command that fails ends the demo: its own message stands above, its exit code becomes ours. Raises
@@ -121,15 +121,15 @@ class Play:
         self._scene.say(f"the commands run in the demo's own project, where what they print holds:\n$ cd {self.home}")
         self._note("config and suite", "" if made else "there already")
 
-    def stage(self, months: range | list[int], kind: stage.Kind) -> None:
+    def stage(self, months: range | list[int], kind: stage.FileKind) -> None:
         """Put months into the inbox, as if they had just arrived."""
         if self.failed:
             return
         began = time.monotonic()
         inbox = self._scene.home / "data" / "inbox" / stage.PIPELINE
-        if not all(stage.path(inbox, month).exists() for month in months):
+        if not all(stage.staged_path(inbox, month).exists() for month in months):
             events.emit("stage", "joining the year's tables")
-        staged = stage.stage(inbox, months, kind)
+        staged = stage.stage_files(inbox, months, kind)
         rows = sum(one.rows or 0 for one in staged)
         new = sum(one.rows is not None for one in staged)
         what = f"stage {len(staged)} {'month' if len(staged) == 1 else 'months'} of {stage.YEAR}"

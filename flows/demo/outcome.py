@@ -28,7 +28,7 @@ class Month(BaseModel):
     predicted: float | None
 
 
-class Outcome(BaseModel):
+class DemoOutcome(BaseModel):
     """The batches in the order in which they came, and the champion with its score beside the dummy's."""
 
     model_config = ConfigDict(frozen=True)
@@ -42,7 +42,7 @@ class Outcome(BaseModel):
     report: str
 
 
-def outcome(settings: Settings, pipeline: str) -> Outcome:
+def outcome(settings: Settings, pipeline: str) -> DemoOutcome:
     """Read the state of the demo's home; it may be empty."""
     from treadle.infra import stores as stores_
 
@@ -52,7 +52,7 @@ def outcome(settings: Settings, pipeline: str) -> Outcome:
     report = stores.tracking.report_file(version.run_id) if version else None
     scored = predictions(stores, settings)
     batches = sorted(stores.ledger.batches(pipeline), key=lambda batch: batch.label)
-    return Outcome(
+    return DemoOutcome(
         months=tuple(
             Month(
                 batch=batch.label,

@@ -63,7 +63,7 @@ class Scene:
         try:
             return child.wait()
         except KeyboardInterrupt:
-            end(child)
+            end_child(child)
             raise
 
     def _environment(self) -> dict[str, str]:
@@ -76,7 +76,7 @@ class Scene:
         return child_environment(extra, without=("TREADLE_", "PREFECT_API_URL", "PREFECT_SERVER_DATABASE"))
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
+def end_child(child: subprocess.Popen[bytes]) -> None:
     """Let an interrupted command end by itself; the terminal has told it too, and if not, we do."""
     for told in (None, signal.SIGINT, signal.SIGKILL):
         if told is not None:

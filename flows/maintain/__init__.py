@@ -18,7 +18,14 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import events
 from treadle.flows.context.locking import leased, one_at_a_time
-from treadle.flows.maintain.steps import Part, history, leftovers, models, studies, tables
+from treadle.flows.maintain.steps import (
+    FreedPart,
+    clear_history,
+    clear_leftovers,
+    clear_models,
+    clear_studies,
+    clear_tables,
+)
 from treadle.infra import settings as settings_
 from treadle.infra.locks import file_lock
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
-__all__ = ["MaintainResult", "Part", "maintain", "run"]
+__all__ = ["FreedPart", "MaintainResult", "maintain", "run_maintain"]
 
 
 class MaintainResult(BaseModel):
@@ -42,8 +49,8 @@ class MaintainResult(BaseModel):
     pipeline: str
     dry_run: bool
     bytes: int
-    cleared: tuple[Part, ...]
-    kept: tuple[Part, ...]
+    cleared: tuple[FreedPart, ...]
+    kept: tuple[FreedPart, ...]
     seconds: float
 
     def exit_code(self) -> int:
@@ -51,7 +58,7 @@ class MaintainResult(BaseModel):
         return 0
 
 
-def run(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) -> MaintainResult:
+def run_maintain(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) -> MaintainResult:
     """Clear up one pipeline. Raises ServiceError where a store does not answer, or its disk fails."""
     from treadle.infra.orchestrator import flow_context
 
@@ -64,14 +71,14 @@ def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
     """Take away what nobody refers to: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
     begun = time.monotonic()
     with nullcontext() if dry_run else _alone(home, pipeline) as token:
-        left = models(home, pipeline, token)
+        left = clear_models(home, pipeline, token)
         found = [
             *left.parts,
-            *studies(home, pipeline, token, left.works),
-            *leftovers(home, pipeline, token),
-            *(tables if dry_run else _tables_alone)(home, pipeline, token, left.data_versions),
+            *clear_studies(home, pipeline, token, left.works),
+            *clear_leftovers(home, pipeline, token),
+            *(clear_tables if dry_run else _tables_alone)(home, pipeline, token, left.data_versions),
         ]
-    found += history(home, pipeline, dry_run)
+    found += clear_history(home, pipeline, dry_run)
     cleared, kept = tuple(one for one in found if one.drop), tuple(one for one in found if not one.drop)
     result = MaintainResult(
         pipeline=pipeline,
@@ -81,8 +88,8 @@ def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
         kept=kept,
         seconds=round(time.monotonic() - begun, 2),
     )
-    show_in_ui(result)
-    events.emit("maintain", sentence(result))
+    show_freed_in_ui(result)
+    events.emit("maintain", freed_sentence(result))
     return result
 
 
@@ -94,7 +101,7 @@ def _alone(home: str, pipeline: str) -> Iterator[int]:
         events.emit("maintain", line)
 
     with (
-        file_lock.take(settings_.at(Path(home)), pipeline, "maintain", waiting),
+        file_lock.hold_file_lock(settings_.at(Path(home)), pipeline, "maintain", waiting),
         leased(home, pipeline, "train") as token,
     ):
         yield token
@@ -103,21 +110,21 @@ def _alone(home: str, pipeline: str) -> Iterator[int]:
 @one_at_a_time("score")
 @one_at_a_time("monitor")
 @one_at_a_time("ingest")
-def _tables_alone(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[Part]:
+def _tables_alone(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[FreedPart]:
     """Nobody reads or writes the tables meanwhile."""
-    return tables(home, pipeline, token, data_versions)
+    return clear_tables(home, pipeline, token, data_versions)
 
 
-def sentence(result: MaintainResult) -> str:
+def freed_sentence(result: MaintainResult) -> str:
     """One line for people."""
     if not result.cleared:
         return "nothing to clear up"
     return f"{result.bytes / 1e6:,.2f} MB {'would be' if result.dry_run else 'are'} free"
 
 
-def show_in_ui(result: MaintainResult) -> None:
+def show_freed_in_ui(result: MaintainResult) -> None:
     """Leave what was taken in Prefect's UI."""
-    lines = [f"## {sentence(result)}"]
+    lines = [f"## {freed_sentence(result)}"]
     for title, parts in (("taken", result.cleared), ("kept", result.kept)):
         rows = [f"| {one.what} | {one.count:,} | {one.bytes:,} | {one.why} |" for one in parts]
         lines += ["", f"| {title} | how many | bytes | why |", "|---|--:|--:|---|", *rows] if rows else []

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from treadle.infra.databases.ledger import Ledger
-    from treadle.tasks.retention import Decision, Standing
+    from treadle.tasks.retention import RetentionDecision, VersionSnapshot
 
 GONE = ".gone-"
 """Begins the name of what is half taken away, and nobody may find any more."""
 
 
-class Part(BaseModel):
+class FreedPart(BaseModel):
     """Things of one kind with one reason to go (`drop`), or to stay; `bytes` of their files, 0 where they have none."""
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +43,7 @@ class Left(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    parts: tuple[Part, ...]
+    parts: tuple[FreedPart, ...]
     works: tuple[str, ...]
     data_versions: tuple[str, ...]
 
@@ -55,17 +55,17 @@ class Left(BaseModel):
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
-def models(home: str, pipeline: str, token: int | None) -> Left:
+def clear_models(home: str, pipeline: str, token: int | None) -> Left:
     """Models that never were champion, with their runs; pages of monitor; runs that nobody finished."""
-    from treadle.infra.tracking.cleanup import Attic
+    from treadle.infra.tracking.cleanup import Cleanup
     from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
-    ledger, attic = place.stores.ledger, Attic(place.settings, pipeline)
+    ledger, attic = place.stores.ledger, Cleanup(place.settings, pipeline)
     versions = {record.run_id: record for record in ledger.versions(pipeline)}
     runs = {run.id: run for run in attic.runs()}
     told = [
-        retention.Run(
+        retention.TrackedRun(
             run.id,
             run.work,
             run.monitor,
@@ -76,7 +76,7 @@ def models(home: str, pipeline: str, token: int | None) -> Left:
         for run in runs.values()
     ]
     standing = _standing(ledger, pipeline, attic.named() if runs else frozenset())
-    decisions = retention.runs(place.config.retention, told, standing, datetime.now(UTC))
+    decisions = retention.decide_runs(place.config.retention, told, standing, datetime.now(UTC))
     sizes, trials = {}, 0
     for number, one in enumerate(going := [one for one in decisions if one.drop]):
         run = runs[one.name]
@@ -96,20 +96,20 @@ def models(home: str, pipeline: str, token: int | None) -> Left:
     needed |= {run.data_version for run in stay if run.id not in versions and not run.monitor}
     parts = _parts(decisions, sizes)
     if trials:
-        parts.append(Part(what="runs of trials", count=trials, bytes=0, why="their training run goes"))
+        parts.append(FreedPart(what="runs of trials", count=trials, bytes=0, why="their training run goes"))
     works = tuple(run.work for run in stay)
     return Left(parts=tuple(parts), works=works, data_versions=tuple(sorted(needed - {""})))
 
 
-def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> Standing:
+def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> VersionSnapshot:
     """Who may not be touched; a verdict waits as long as the model sits in the chair that it is about."""
-    from treadle.tasks.retention import Standing
+    from treadle.tasks.retention import VersionSnapshot
 
     versions, moves = ledger.versions(pipeline), ledger.history(pipeline)
     now = moves[0].version_to if moves else None
     declined = ledger.declined(pipeline)
     better = [one for one in versions if one.decision == "PROMOTE" and one.version not in declined]
-    return Standing(
+    return VersionSnapshot(
         versions=tuple(one.version for one in versions),
         retired=frozenset(ledger.retired(pipeline)),
         champions=frozenset(move.version_to for move in moves),
@@ -121,7 +121,7 @@ def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> Standing:
 @task(
     name="studies", task_run_name="studies", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient
 )
-def studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -> list[Part]:
+def clear_studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -> list[FreedPart]:
     """Studies whose runs are gone."""
     from treadle.infra.databases import sqlite
     from treadle.infra.databases import studies as studies_
@@ -141,7 +141,7 @@ def studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -
 
 
 @task(name="tables", task_run_name="tables", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
-def tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[Part]:
+def clear_tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[FreedPart]:
     """Files of versions that nobody refers to; many small files become few."""
     from treadle.infra import failpoint
     from treadle.infra.stores import versions
@@ -158,11 +158,11 @@ def tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[
             (f"checkpoints of {name}", spare.checkpoints, "no version that is needed is read from them"),
         ):
             if files:
-                parts.append(Part(what=what, count=len(files), bytes=_take(files, token), why=why))
+                parts.append(FreedPart(what=what, count=len(files), bytes=_take(files, token), why=why))
         with failpoint.around("maintain.compact"):
             fewer = stores.tables.compact(name, dry_run=token is None)
         if fewer:
-            parts.append(Part(what=f"small files of {name}", count=fewer, bytes=0, why="put together with others"))
+            parts.append(FreedPart(what=f"small files of {name}", count=fewer, bytes=0, why="put together with others"))
     return parts
 
 
@@ -180,7 +180,7 @@ def _take(files: Sequence[Path], token: int | None) -> int:
 
 
 @task(name="unfinished work", task_run_name="unfinished work")
-def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
+def clear_leftovers(home: str, pipeline: str, token: int | None) -> list[FreedPart]:
     """What trainings kept on their way that were killed, and that nobody went on with."""
     from treadle.infra import failpoint
     from treadle.tasks import retention
@@ -203,7 +203,7 @@ def leftovers(home: str, pipeline: str, token: int | None) -> list[Part]:
 
 
 @task(name="history", task_run_name="history")
-def history(home: str, pipeline: str, dry_run: bool) -> list[Part]:
+def clear_history(home: str, pipeline: str, dry_run: bool) -> list[FreedPart]:
     """Runs on Prefect's pages that ended long ago."""
     from treadle.flows.project.deployment_plans import TAG, WORKS
     from treadle.infra.orchestrator import connected
@@ -217,7 +217,7 @@ def history(home: str, pipeline: str, dry_run: bool) -> list[Part]:
         if not dry_run:
             forget(client, runs)
     why = f"ended more than {days} days ago"
-    return [Part(what="runs on Prefect's pages", count=len(runs), bytes=0, why=why)] if runs else []
+    return [FreedPart(what="runs on Prefect's pages", count=len(runs), bytes=0, why=why)] if runs else []
 
 
 def _opened(home: str, pipeline: str, token: int | None) -> Workplace:
@@ -228,7 +228,7 @@ def _opened(home: str, pipeline: str, token: int | None) -> Workplace:
     return place
 
 
-def _parts(decisions: Iterable[Decision], sizes: dict[str, int]) -> list[Part]:
+def _parts(decisions: Iterable[RetentionDecision], sizes: dict[str, int]) -> list[FreedPart]:
     """Decisions added up by what, fate and reason."""
     counts: Counter[tuple[str, bool, str]] = Counter()
     volumes: Counter[tuple[str, bool, str]] = Counter()
@@ -236,7 +236,7 @@ def _parts(decisions: Iterable[Decision], sizes: dict[str, int]) -> list[Part]:
         counts[one.kind, one.drop, one.why] += 1
         volumes[one.kind, one.drop, one.why] += sizes.get(one.name, 0)
     return [
-        Part(what=what, count=count, bytes=volumes[what, drop, why], why=why, drop=drop)
+        FreedPart(what=what, count=count, bytes=volumes[what, drop, why], why=why, drop=drop)
         for (what, drop, why), count in counts.items()
     ]
 

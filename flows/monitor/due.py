@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from treadle.infra.databases.ledger import VersionRecord
     from treadle.infra.tables.outcomes import Outcomes
     from treadle.tasks.bundle import Model
-    from treadle.tasks.performance import Bounds, Realised
-    from treadle.tasks.retrain import State
+    from treadle.tasks.performance import MetricBounds, Realised
+    from treadle.tasks.retrain import RetrainState
 
 DAY_SECONDS = 86_400
 
@@ -24,10 +24,10 @@ DAY_SECONDS = 86_400
 @contextmanager
 def outcomes(place: Workplace) -> Iterator[Outcomes]:
     """Every prediction of a model that was champion, beside what happened."""
-    from treadle.infra.tables.outcomes import opened
+    from treadle.infra.tables.outcomes import open_outcomes
 
     data = place.config.data
-    opening: AbstractContextManager[Outcomes] = opened(
+    opening: AbstractContextManager[Outcomes] = open_outcomes(
         place.stores.tables,
         data.target,
         data.key,
@@ -45,25 +45,25 @@ def time_column(place: Workplace) -> str:
     return time if time in schema.names and schema.column(time).kind in ("date", "timestamp") else ""
 
 
-def state(place: Workplace, found: Outcomes) -> State:
+def retrain_state(place: Workplace, found: Outcomes) -> RetrainState:
     """Everything that `treadle.tasks.retrain.due` wants to know, as of now."""
     from treadle.infra.stores import versions
-    from treadle.infra.tables.outcomes import labelled
+    from treadle.infra.tables.outcomes import count_labelled
     from treadle.tasks import metrics
-    from treadle.tasks.retrain import State
+    from treadle.tasks.retrain import RetrainState
 
     stores, data, spec = place.stores, place.config.data, place.config.retrain
     champion = stores.ledger.champion(stores.pipeline)
     record = stores.ledger.version(stores.pipeline, champion.version_to) if champion else None
 
     def count(data_version: str) -> int:
-        return labelled(stores.tables, data.target, data.key, *versions(data_version))
+        return count_labelled(stores.tables, data.target, data.key, *versions(data_version))
 
     if record is None:
         now = count(stores.data_version())
-        return State(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
+        return RetrainState(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
     tried = stores.ledger.versions(stores.pipeline)[0]
-    return State(
+    return RetrainState(
         spec=spec,
         metric=record.metric,
         champion=record.version,
@@ -76,15 +76,15 @@ def state(place: Workplace, found: Outcomes) -> State:
     )
 
 
-def expected(record: VersionRecord) -> Bounds | None:
+def expected(record: VersionRecord) -> MetricBounds | None:
     """A version's holdout value with its interval, as its training run told; None where it told no interval."""
-    from treadle.tasks.performance import Bounds
+    from treadle.tasks.performance import MetricBounds
 
     told = json.loads(record.result or "{}")
     lower, upper = told.get("value_lower"), told.get("value_upper")
     if record.value is None or lower is None or upper is None:
         return None
-    return Bounds(value=record.value, lower=lower, upper=upper)
+    return MetricBounds(value=record.value, lower=lower, upper=upper)
 
 
 def recent(place: Workplace, found: Outcomes, version: int, model: Model, metric: str) -> Realised | None:

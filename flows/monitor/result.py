@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.ingest import IngestResult
 from treadle.tasks.health import BatchShares, ColumnShares, Freshness
-from treadle.tasks.performance import Bounds, Realised, VersionOutcome
-from treadle.tasks.retrain import Finding
+from treadle.tasks.performance import MetricBounds, Realised, VersionOutcome
+from treadle.tasks.retrain import RetrainFinding
 
 
 class Measured(BaseModel):
@@ -18,10 +18,10 @@ class Measured(BaseModel):
     metric: str
     data_version: str
     predictions_version: int
-    expected: Bounds | None
+    expected: MetricBounds | None
     recent: Realised | None
     versions: tuple[VersionOutcome, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[RetrainFinding, ...]
     reason: str
     warnings: tuple[str, ...]
 
@@ -52,8 +52,8 @@ class MonitorResult(BaseModel):
     data_version: str
     due: bool
     reason: str
-    findings: tuple[Finding, ...]
-    expected: Bounds | None
+    findings: tuple[RetrainFinding, ...]
+    expected: MetricBounds | None
     recent: Realised | None
     versions: tuple[VersionOutcome, ...]
     freshness: Freshness

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.infra.tables.outcomes import By, Group, Outcomes
-    from treadle.tasks.bundle import Facts, Model
+    from treadle.tasks.bundle import BundleFacts, Model
     from treadle.tasks.health import Freshness
     from treadle.tasks.performance import Realised, VersionOutcome
 
@@ -33,7 +33,7 @@ DAY_SECONDS = 86_400
 
 
 @task(name="measure", task_run_name="measure")
-def measure(home: str, pipeline: str, champion: ModelRef) -> Measured:
+def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measured:
     """Join predictions with labels once, then take each group's realised performance by itself."""
     from treadle.tasks import retrain
 
@@ -43,7 +43,7 @@ def measure(home: str, pipeline: str, champion: ModelRef) -> Measured:
     versions: list[VersionOutcome] = []
     warnings: list[str] = []
     with due.outcomes(place) as found:
-        known = due.state(place, found)
+        known = due.retrain_state(place, found)
         totals = found.groups("_version")
         for number, group in enumerate(totals):
             events.emit("monitor", f"version {group.version}", done=number, total=len(totals))
@@ -106,7 +106,7 @@ def _outcome(
 
 
 @task(name="look at the data", task_run_name="look at the data")
-def look(home: str, pipeline: str, champion: ModelRef) -> Seen:
+def compare_data(home: str, pipeline: str, champion: ModelRef) -> Seen:
     """The newest batches, a slice at a time, beside the reference in the champion's bundle; and how old all is."""
     from treadle.infra.tables import connect
     from treadle.tasks import bundle, health
@@ -132,13 +132,13 @@ def look(home: str, pipeline: str, champion: ModelRef) -> Seen:
             batches.append(health.BatchShares(batch_id=batch_id, label=label, rows=rows, columns=shares))
     events.emit("monitor", f"{len(batches)} batches compared with the rows that version {champion.version} knows")
     return Seen(
-        freshness=_freshness(place, champion, bundle.facts(folder)),
+        freshness=_freshness(place, champion, bundle.read_facts(folder)),
         reference=health.shares(spec, [bundle.reference(folder)])[1],
         batches=tuple(batches),
     )
 
 
-def _freshness(place: Workplace, champion: ModelRef, facts: Facts) -> Freshness:
+def _freshness(place: Workplace, champion: ModelRef, facts: BundleFacts) -> Freshness:
     from treadle.infra.tables import connect
     from treadle.tasks.dataset import quote
     from treadle.tasks.health import Freshness
@@ -180,7 +180,7 @@ def _days_between(before: object, after: object) -> float | None:
     return max(0.0, float((after - before).days)) if both_dates else None  # type: ignore[operator]
 
 
-def decide(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) -> MonitorResult:
+def monitor_result(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) -> MonitorResult:
     """Everything that was found, before it is told anywhere."""
     return MonitorResult(
         pipeline=pipeline,
@@ -200,7 +200,7 @@ def decide(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) ->
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
-def tell(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
+def publish_result(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
     """Write the page, log metrics and page to MLflow, and leave the summary in Prefect's UI."""
     from treadle.infra.files.workbench import Workbench
 

@@ -35,8 +35,8 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
     """The HTML page."""
     ringing = [one for one in result.findings if one.due]
     reason = Reason(causes=tuple(one.cause for one in ringing), sentences=tuple(one.sentence for one in ringing))
-    return monitor.render(
-        monitor.Watch(
+    return monitor.render_monitor(
+        monitor.MonitorStory(
             pipeline=config.name,
             target=config.data.target,
             task=config.data.task,
@@ -48,7 +48,7 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
             versions=result.versions,
             reference=result.reference,
             batches=result.batches,
-            facts={"data version": result.data_version, **facts(result.freshness)},
+            facts={"data version": result.data_version, **freshness_facts(result.freshness)},
             headline=headline(result),
             next_command=" ".join(["treadle", *next_command(result), "-p", config.name]),
             window_days=config.monitor.window_days,
@@ -56,7 +56,7 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
     )
 
 
-def facts(fresh: Freshness) -> dict[str, str]:
+def freshness_facts(fresh: Freshness) -> dict[str, str]:
     """How old everything is, in words and in order; what is not known is left out."""
     known = {
         "newest row": fresh.newest_row,

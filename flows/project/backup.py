@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from treadle.infra.files.archive import Manifest
+    from treadle.infra.files.archive import BackupManifest
     from treadle.infra.settings import Settings
 
 
@@ -33,7 +33,7 @@ class BackupResult(BaseModel):
         return 0
 
 
-def run(settings: Settings, folder: Path) -> BackupResult:
+def run_backup(settings: Settings, folder: Path) -> BackupResult:
     """Back up the home to `folder`, which must be empty or not exist; everything may run meanwhile but `maintain`.
 
     That one takes away in several steps what belongs together.
@@ -49,20 +49,20 @@ def run(settings: Settings, folder: Path) -> BackupResult:
     target = folder.expanduser().resolve()
     with ExitStack() as stack:
         for file in settings.pipelines:
-            stack.enter_context(file_lock.take(settings, file.stem, "maintain", waiting))
-        return _result(settings.home, target, archive.backup(settings, target), begun)
+            stack.enter_context(file_lock.hold_file_lock(settings, file.stem, "maintain", waiting))
+        return _result(settings.home, target, archive.write_backup(settings, target), begun)
 
 
-def restore(folder: Path, into: Path) -> BackupResult:
+def run_restore(folder: Path, into: Path) -> BackupResult:
     """Make a home of the backup in `folder`, in the empty folder `into`."""
     from treadle.infra.files import archive
 
     begun = time.monotonic()
     source, home = folder.expanduser().resolve(), into.expanduser().resolve()
-    return _result(home, source, archive.restore(source, home), begun)
+    return _result(home, source, archive.restore_backup(source, home), begun)
 
 
-def _result(home: Path, folder: Path, manifest: Manifest, begun: float) -> BackupResult:
+def _result(home: Path, folder: Path, manifest: BackupManifest, begun: float) -> BackupResult:
     return BackupResult(
         home=str(home),
         folder=str(folder),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.context.command_names import named
+from treadle.flows.context.command_names import with_pipeline
 from treadle.tasks.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset import RawTable, Schema
 
 
-class Finding(BaseModel):
+class CheckFinding(BaseModel):
     """Something that does not fit (`problem`), or that may surprise (`warning`), and the way out."""
 
     model_config = ConfigDict(frozen=True)
@@ -42,31 +42,36 @@ class CheckResult(BaseModel):
     expectations: int
     files: int
     looked_at: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
 
     def exit_code(self) -> int:
         """2 where something does not fit, else 0."""
         return 2 if any(finding.level == "problem" for finding in self.findings) else 0
 
 
-def run(settings: Settings, config: PipelineConfig) -> CheckResult:
+def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
     """Compare the config with the suite, and the suite with the newest file of the source.
 
     A suite that cannot be read is a finding, not an error.
     """
-    from treadle.expectations.contract import load
+    from treadle.expectations.contract import load_suite
     from treadle.infra import sources
     from treadle.tasks.config.columns import misfits
 
     path = settings.home / "expectations" / f"{config.name}.json"
-    files = sources.find(settings.home, config.data.source)
-    findings: list[Finding] = []
+    files = sources.find_files(settings.home, config.data.source)
+    findings: list[CheckFinding] = []
     suite: Suite | None = None
     try:
-        suite = load(path)
+        suite = load_suite(path)
     except ConfigError as error:
         findings.append(
-            Finding(level="problem", where=path.name, message=error.message, way_out=named(error.way_out, config.name))
+            CheckFinding(
+                level="problem",
+                where=path.name,
+                message=error.message,
+                way_out=with_pipeline(error.way_out, config.name),
+            )
         )
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if suite is not None:
@@ -86,11 +91,11 @@ def run(settings: Settings, config: PipelineConfig) -> CheckResult:
     )
 
 
-def _problem(where: str, message: str, way_out: str) -> Finding:
-    return Finding(level="problem", where=where, message=message, way_out=way_out)
+def _problem(where: str, message: str, way_out: str) -> CheckFinding:
+    return CheckFinding(level="problem", where=where, message=message, way_out=way_out)
 
 
-def _classes(config: PipelineConfig, suite: Suite) -> Iterator[Finding]:
+def _classes(config: PipelineConfig, suite: Suite) -> Iterator[CheckFinding]:
     """Where the suite knows the target's classes, the positive one must be among them."""
     positive = config.data.positive
     for expectation in suite.expectations:
@@ -107,13 +112,13 @@ def _classes(config: PipelineConfig, suite: Suite) -> Iterator[Finding]:
 
 def _suite_and_data(
     settings: Settings, config: PipelineConfig, schema: Schema, newest: Path | None
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     """The newest file must be readable and have the suite's columns (the target may be absent: rows to be scored)."""
     from treadle.tasks.dataset import nearest
 
     if newest is None:
         told = config.data.source if isinstance(config.data.source, str) else ", ".join(config.data.source)
-        yield Finding(
+        yield CheckFinding(
             level="warning", where="data.source", message=f"no file waits in {told}", way_out="put a table there"
         )
         return
@@ -121,7 +126,7 @@ def _suite_and_data(
         columns = _columns(settings, newest)
     except DataError as error:
         said = error.message.removeprefix(f"{newest.name}: ")
-        yield _problem(newest.name, said, named(error.way_out, config.name))
+        yield _problem(newest.name, said, with_pipeline(error.way_out, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:
@@ -130,7 +135,7 @@ def _suite_and_data(
             yield _problem(newest.name, f"has no column {name!r}", way_out)
     extra = [column for column in columns if column not in schema.names]
     if extra:
-        yield Finding(
+        yield CheckFinding(
             level="warning",
             where=newest.name,
             message=f"columns that the suite does not know are left out: {', '.join(extra)}",

@@ -25,10 +25,10 @@ ENTRYPOINTS = Path(__file__).parents[1] / "service" / "deployments" / "entrypoin
 FILE = "file/"
 """Begins the name under which a pipeline's file is remembered beside its deployments."""
 
-Work = Literal["ingest", "train", "score", "monitor", "promote", "maintain"]
-WORKS: tuple[Work, ...] = get_args(Work)
+WorkKind = Literal["ingest", "train", "score", "monitor", "promote", "maintain"]
+WORKS: tuple[WorkKind, ...] = get_args(WorkKind)
 
-ABOUT: dict[Work, str] = {
+ABOUT: dict[WorkKind, str] = {
     "ingest": "Takes new files of `{0}` through the contract into rows, labels and quarantine.",
     "train": "Trains a challenger for `{0}`, judges it, and promotes it if it is better.",
     "score": "Predicts the rows of `{0}` that have neither label nor prediction.",
@@ -44,7 +44,7 @@ class Plan:
 
     home: Path
     pipeline: str
-    work: Work
+    work: WorkKind
     schedule: str
     timezone: str
 
@@ -66,7 +66,7 @@ class Plan:
     @property
     def entrypoint(self) -> str:
         """The flow, as a worker imports it."""
-        return f"treadle.flows.service.deployments.entrypoints.{self.work}"
+        return f"treadle.flows.service.deployments.entrypoints.{self.work}_deployment"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ def plans(settings: Settings) -> Plans:
     return Plans(tuple(wanted), refused)
 
 
-def _plan(settings: Settings, config: PipelineConfig, work: Work) -> Plan:
+def _plan(settings: Settings, config: PipelineConfig, work: WorkKind) -> Plan:
     schedules = {
         "train": config.retrain.schedule,
         "score": config.score.schedule,

@@ -60,7 +60,7 @@ class DoctorResult(BaseModel):
         return 1 if any(check.status == "broken" for check in self.checks) else 0
 
 
-def run(settings: Settings) -> DoctorResult:
+def run_doctor(settings: Settings) -> DoctorResult:
     """Look at everything; one check that fails to run is broken itself and stops no other."""
     return DoctorResult(
         home=str(settings.home), checks=tuple(_attempt(name, check, settings) for name, check in CHECKS.items())
@@ -205,29 +205,29 @@ def ports(_settings: Settings) -> Check:
 
 def prefect(settings: Settings) -> Check:
     """How does the Prefect server stand that flows would use?"""
-    from treadle.infra.orchestrator import State, state
-    from treadle.infra.settings import shown
+    from treadle.infra.orchestrator import ServerPhase, server_state
+    from treadle.infra.settings import without_secrets
 
-    server = state(settings)
-    if server.state is State.RUNNING:
-        return _ok("Prefect server", shown(server.url).removesuffix("/api"))
-    if server.state is State.STOPPED:
+    server = server_state(settings)
+    if server.state is ServerPhase.RUNNING:
+        return _ok("Prefect server", without_secrets(server.url).removesuffix("/api"))
+    if server.state is ServerPhase.STOPPED:
         return _ok("Prefect server", "none at work: the next command that needs one starts it")
-    if server.state is State.STARTING:
+    if server.state is ServerPhase.STARTING:
         found = f"process {server.pid} is there but does not answer (yet)"
         return Check(name="Prefect server", status="warning", found=found, remedy="wait a little, else: treadle down")
     remedy = "start that server, or unset PREFECT_API_URL to use the project's own"
-    return _broken("Prefect server", f"PREFECT_API_URL={shown(server.url)} does not answer", remedy)
+    return _broken("Prefect server", f"PREFECT_API_URL={without_secrets(server.url)} does not answer", remedy)
 
 
-def mlflow(settings: Settings) -> Check:
+def check_mlflow(settings: Settings) -> Check:
     """Does the MLflow server answer, where one elsewhere is named?"""
     from treadle.infra import supervisor
-    from treadle.infra.settings import shown
+    from treadle.infra.settings import without_secrets
 
     if not supervisor.is_elsewhere(settings):
         return _ok("MLflow server", "none is needed: treadle up shows its pages")
-    found = f"TREADLE_TRACKING_URI={shown(settings.tracking)}"
+    found = f"TREADLE_TRACKING_URI={without_secrets(settings.tracking)}"
     if supervisor.answers(settings.tracking):
         return _ok("MLflow server", found)
     return _broken("MLflow server", f"{found} does not answer", "start that server, or unset TREADLE_TRACKING_URI")
@@ -303,7 +303,7 @@ CHECKS: dict[str, Callable[[Settings], Check]] = {
     "GPU": gpu,
     "ports": ports,
     "Prefect server": prefect,
-    "MLflow server": mlflow,
+    "MLflow server": check_mlflow,
     "databases": databases,
     "MLflow artifacts": moved,
     "fonts": fonts,

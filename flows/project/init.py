@@ -70,7 +70,7 @@ class InitResult(BaseModel):
         return 0
 
 
-def run(
+def run_init(
     settings: Settings,
     data: Path,
     target: str,
@@ -108,7 +108,7 @@ def run(
     PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
     suite = starter.starter(place.name, facts, proposal)
     parse(suite, str(place.suite))
-    place.write(text, starter.text(suite))
+    place.write(text, starter.suite_text(suite))
     return _result(place, facts, proposal, len(parse(suite).expectations))
 
 
@@ -181,7 +181,7 @@ def _taken(path: Path, name: str) -> UsageError:
 def _files(data: Path) -> list[Path]:
     from treadle.infra import sources
 
-    files = sources.find(Path.cwd(), "", [data]) if data.exists() else sources.find(Path.cwd(), str(data))
+    files = sources.find_files(Path.cwd(), "", [data]) if data.exists() else sources.find_files(Path.cwd(), str(data))
     if not files:
         what = "holds no CSV or Parquet file" if data.is_dir() else "there is no such file or folder"
         raise UsageError(f"{data}: {what}", "name a table: treadle init DATA --target COLUMN")

@@ -26,12 +26,12 @@ class Receiver(BaseModel):
     pipelines: tuple[str, ...]
 
 
-def look(settings: Settings) -> tuple[Receiver, ...]:
+def configured_receivers(settings: Settings) -> tuple[Receiver, ...]:
     """Who is told, and of which pipelines."""
-    return of({file.stem: spec(settings, file.stem) for file in settings.pipelines})
+    return receivers_of({file.stem: alerts_spec(settings, file.stem) for file in settings.pipelines})
 
 
-def of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
+def receivers_of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
     """Who is told of these pipelines."""
     from treadle.infra.notifications import address
 
@@ -44,7 +44,7 @@ def of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
     )
 
 
-def spec(settings: Settings, pipeline: str) -> AlertsSpec:
+def alerts_spec(settings: Settings, pipeline: str) -> AlertsSpec:
     """The section of the pipeline's file, also where another has a mistake."""
     from treadle.tasks.config.load import load_config
     from treadle.tasks.config.locate import ConfigFile

@@ -41,7 +41,7 @@ class ReportResult(BaseModel):
         return 0
 
 
-def run(
+def run_report(
     settings: Settings, config: PipelineConfig, run: str | None = None, *, open_browser: bool = False
 ) -> ReportResult:
     """Find the newest report, or that of `run`: a version's number, or the first digits of a run.
@@ -53,7 +53,7 @@ def run(
     from treadle.infra import stores as stores_
 
     stores = stores_.open(settings, config.name)
-    record = choose(config.name, stores.ledger.versions(config.name), run)
+    record = choose_version(config.name, stores.ledger.versions(config.name), run)
     path = remembered(settings.home, record) or stores.tracking.report_file(record.run_id)
     if path is None or not path.is_file():
         raise DataError(
@@ -69,11 +69,11 @@ def run(
         headline=record.headline,
         created_at=record.created_at,
         path=str(path),
-        opened=open_browser and sys.stdout.isatty() and show(path),
+        opened=open_browser and sys.stdout.isatty() and open_in_browser(path),
     )
 
 
-def choose(pipeline: str, versions: Sequence[VersionRecord], run: str | None) -> VersionRecord:
+def choose_version(pipeline: str, versions: Sequence[VersionRecord], run: str | None) -> VersionRecord:
     """The version that `run` means: none is the newest; else a number, or how a run's id or key begins.
 
     Raises UsageError where it means none or several.
@@ -107,7 +107,7 @@ def remembered(home: Path, record: VersionRecord) -> Path | None:
     return path if told and path.is_relative_to(home) and path.is_file() else None
 
 
-def show(path: Path) -> bool:
+def open_in_browser(path: Path) -> bool:
     """Open a file in the person's browser; False where there is none."""
     try:
         return webbrowser.open(path.as_uri())

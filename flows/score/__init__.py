@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.ingest import IngestResult, arrivals
-from treadle.flows.score.steps import ScoredBatch, answer, resolve, score_batch, unscored
+from treadle.flows.ingest import IngestResult, ingest_first
+from treadle.flows.score.steps import ScoredBatch, resolve_champion, score_batch, score_rows_of_file, unscored_batches
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ScoreResult(BaseModel):
         return self.ingest.exit_code() if self.ingest else 0
 
 
-def run(
+def run_score(
     settings: Settings,
     config: PipelineConfig,
     *,
@@ -80,7 +80,7 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
         raise UsageError(f"--input {input}: {what}", "name a CSV or Parquet file")
     if not os.access(input, os.R_OK):
         raise UsageError(f"--input {input}: no right to read it", "change its rights")
-    outbox.check(output)
+    outbox.check_output(output)
     if output.exists() and output.samefile(input):
         raise UsageError(f"--output {output} is the input itself", "name another file")
     for key, source in (("data.source", config.data.source), ("labels.source", config.labels.source)):
@@ -94,9 +94,9 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
 @one_at_a_time("score")
 def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
     """Ingest what waits, then predict the rows of every batch without predictions whose label nobody knows yet."""
-    champion = resolve(home, pipeline, "rescore" if rescore else "champion")
-    arrived = arrivals(home, pipeline)
-    waiting, skipped = unscored(home, pipeline, champion)
+    champion = resolve_champion(home, pipeline, "rescore" if rescore else "champion")
+    arrived = ingest_first(home, pipeline)
+    waiting, skipped = unscored_batches(home, pipeline, champion)
     done = []
     for number, batch in enumerate(waiting):
         events.emit("score", batch.label, done=number, total=len(waiting))
@@ -125,8 +125,8 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
 @flow(name="score a file", flow_run_name="score a file for {pipeline}")
 def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
     """Answer a person's question: one row out for every row in, in order; no table is touched."""
-    champion = resolve(home, pipeline, "champion")
-    rows, warned = answer(home, pipeline, champion, input, output)
+    champion = resolve_champion(home, pipeline, "champion")
+    rows, warned = score_rows_of_file(home, pipeline, champion, input, output)
     return ScoreResult(
         pipeline=pipeline,
         version=champion.version,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.champion.moves import settle
-from treadle.flows.champion.pending import nobody
+from treadle.flows.champion.moves import settle_moves
+from treadle.flows.champion.pending import no_champion_error
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
 
@@ -45,21 +45,21 @@ class ScoredBatch(BaseModel):
 
 
 @task(name="resolve the champion", task_run_name="resolve the champion")
-def resolve(home: str, pipeline: str, purpose: str) -> ModelRef:
+def resolve_champion(home: str, pipeline: str, purpose: str) -> ModelRef:
     """Who is champion now, by the ledger; half-done moves are settled first.
 
     Raises NothingPromoted without one.
     """
     stores = open_workplace(home, pipeline).stores
-    settle(stores)
+    settle_moves(stores)
     champion = stores.ledger.champion(pipeline)
     if champion is None:
-        raise nobody(stores.ledger, pipeline)
+        raise no_champion_error(stores.ledger, pipeline)
     return ModelRef(version=champion.version_to, digest=champion.digest, purpose=purpose)
 
 
 @task(name="find unscored batches", task_run_name="find unscored batches")
-def unscored(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredBatch], int]:
+def unscored_batches(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredBatch], int]:
     """Batches with unlabelled rows that no model has scored (or, rescoring, not this model), oldest first.
 
     The number beside them counts the batches with unlabelled rows that are left as they are.
@@ -95,7 +95,7 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
         reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
         if place.config.score.output:
             # the file comes first: a kill before the commit makes the next run write the same file again
-            stem = outbox.short(Path(batch.label).name.split(".")[0])
+            stem = outbox.short_name(Path(batch.label).name.split(".")[0])
             name = f"{stem}-{batch.batch_id}-v{champion.version}.parquet"
             with failpoint.around("score.output"):
                 reader = outbox.write_through(place.settings.home / place.config.score.output / name, reader)
@@ -109,9 +109,9 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
 
 
 @task(name="answer for a file", task_run_name="answer for a file")
-def answer(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
+def score_rows_of_file(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
     """Write a prediction for every row of `input` to `output`; returns rows, and rows that break the contract."""
-    from treadle.expectations.contract import answer as typed_rows
+    from treadle.expectations.contract import rows_with_warnings as typed_rows
     from treadle.infra import sources
     from treadle.infra.files import outbox
     from treadle.infra.tables import connect
@@ -138,7 +138,7 @@ def answer(home: str, pipeline: str, champion: ModelRef, input: str, output: str
                 warned += batch.num_rows - batch["_warning"].null_count
                 yield batch
 
-        total = outbox.write(Path(output), reader.schema, counted())
+        total = outbox.write_output(Path(output), reader.schema, counted())
     return total, warned
 
 
@@ -168,7 +168,7 @@ def predicted(
     def slices() -> Iterator[pa.RecordBatch]:
         for batch in rows:
             table = pa.table({name: batch[name] for name in model.identity})
-            for column in (scored := bundle.predict(model, batch)).column_names:
+            for column in (scored := bundle.predict_table(model, batch)).column_names:
                 table = table.append_column(column, scored[column])
             for name in carried:
                 table = table.append_column(rows.schema.field(name), batch[name])
@@ -176,7 +176,7 @@ def predicted(
                 table = table.append_column(name, pa.repeat(_scalar(value), len(table)))
             yield from table.combine_chunks().to_batches()
 
-    empty = bundle.predict(model, rows.schema.empty_table())
+    empty = bundle.predict_table(model, rows.schema.empty_table())
     fields = [rows.schema.field(name) for name in model.identity]
     fields += [*empty.schema, *(rows.schema.field(name) for name in carried)]
     fields += [*(pa.field(name, _scalar(value).type) for name, value in constants.items())]

@@ -1,7 +1,7 @@
 """What a server does on events: new data is scored, trained on where that is due, and monitored; the dead are found.
 
-A pipeline's automations are named after it, and those of a home after its folder. `apply` makes the server's what they
-should be.
+A pipeline's automations are named after it, and those of a home after its folder. `apply_automations` makes the
+server's what they should be.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from treadle.flows.ingest import ACCEPTED, resource
+from treadle.flows.ingest import ACCEPTED, pipeline_resource
 from treadle.flows.project.deployment_plans import TAG
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ HEARTBEAT, CRASHED = f"{EVENT}.heartbeat", f"{EVENT}.Crashed"
 FINAL = (f"{EVENT}.Completed", f"{EVENT}.Failed", CRASHED, f"{EVENT}.Cancelled")
 
 
-def apply(client: SyncPrefectClient, settings: Settings, deployments: Mapping[str, UUID]) -> None:
+def apply_automations(client: SyncPrefectClient, settings: Settings, deployments: Mapping[str, UUID]) -> None:
     """Create, update and take away this home's automations; `deployments` are its identities by full name."""
     shared = bool(settings.prefect_api_url)
     mark = f"of the project at {settings.home}" if shared else "of this project"
@@ -83,7 +83,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             name=f"treadle: new data of {pipeline}",
             description=f"Scores what came, and trains where it is due; {mark}",
             tags=[TAG, pipeline],
-            trigger=_on(ACCEPTED, resource(pipeline)),
+            trigger=_on(ACCEPTED, pipeline_resource(pipeline)),
             actions=[
                 RunDeployment(source="selected", deployment_id=score, schedule_after=together),
                 RunDeployment(
@@ -105,10 +105,10 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
 
 def _dead(deployments: Mapping[str, UUID], mark: str, *, shared: bool) -> Iterator[AutomationCore]:
     """On a home's own server all that bears our tag: one that is updated forgets the runs that it waited with."""
-    return of_the_dead(_deployed(deployments.values()) if shared else TAGGED, mark)
+    return crash_automations(_deployed(deployments.values()) if shared else TAGGED, mark)
 
 
-def of_the_dead(related: ResourceSpecification, mark: str) -> Iterator[AutomationCore]:
+def crash_automations(related: ResourceSpecification, mark: str) -> Iterator[AutomationCore]:
     """Runs of what is `related` whose process has gone are marked as crashed, and taken up again."""
     yield AutomationCore(
         name="treadle: a run whose process is gone",

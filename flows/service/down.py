@@ -24,7 +24,7 @@ class DownResult(BaseModel):
         return 0
 
 
-def run(settings: Settings) -> DownResult:
+def run_down(settings: Settings) -> DownResult:
     """End `up`, its worker with its runs, MLflow's server, then Prefect's; what flows recorded stays.
 
     Raises ServiceError where a process belongs to another user.
@@ -33,5 +33,5 @@ def run(settings: Settings) -> DownResult:
     from treadle.infra import settings as settings_
 
     homes = [place.parent.parent for place in orchestrator.homes(settings)]
-    up = tuple(str(home) for home in homes if supervisor.down(settings_.at(home)))
-    return DownResult(home=str(settings.home), ended=orchestrator.down(settings), no_longer_up=up)
+    up = tuple(str(home) for home in homes if supervisor.stop_up(settings_.at(home)))
+    return DownResult(home=str(settings.home), ended=orchestrator.stop_servers(settings), no_longer_up=up)

@@ -19,14 +19,14 @@ from treadle.tasks.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.flows.project.deployment_plans import Work
-    from treadle.infra.orchestrator.runs import Run, Runs
+    from treadle.flows.project.deployment_plans import WorkKind
+    from treadle.infra.orchestrator.runs import Runs, WorkRun
     from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle.up")
 
-CHAIN: tuple[Work, ...] = ("score", "train", "monitor")
-WORKS: tuple[Work, ...] = ("ingest", *CHAIN)
+CHAIN: tuple[WorkKind, ...] = ("score", "train", "monitor")
+WORKS: tuple[WorkKind, ...] = ("ingest", *CHAIN)
 
 FIRST_SECONDS = 45.0
 """So long what the event begins may take to begin; then it is asked for."""
@@ -42,7 +42,7 @@ SOON = timedelta(seconds=60)
 
 
 @dataclass(slots=True)
-class Owing:
+class PendingFollowup:
     """Data whose work is not known to be done. `before`: the newest runs when it was seen, by their pages.
 
     `tries` counts also where the server would not start a run, `starts` does not.
@@ -57,7 +57,7 @@ class Owing:
     again_at: dict[str, float] = field(default_factory=dict)
 
 
-class Owed:
+class Followups:
     """Starts what is owed in a home; where that fails, again after 1, 2, 4, ... 60 minutes.
 
     What is settled is remembered beside the locks of `up`. A run that a person has cancelled settles it as well.
@@ -69,8 +69,8 @@ class Owed:
 
         self._settings = settings
         self._ledger = Ledger(settings.ledger)
-        self._memory = supervisor.folder(settings) / "settled.json"
-        self._owing: dict[str, Owing] = {}
+        self._memory = supervisor.locks_folder(settings) / "settled.json"
+        self._owing: dict[str, PendingFollowup] = {}
         try:
             self._settled: dict[str, str] = json.loads(self._memory.read_text())
         except (OSError, ValueError):
@@ -92,14 +92,16 @@ class Owed:
             elif known is None or known.data != data:
                 last = runs.last(WORKS)
                 before: dict[str, str] = {work: last[pipeline, work].page for work in CHAIN if (pipeline, work) in last}
-                self._owing[pipeline] = Owing(data, before, now + FIRST_SECONDS)
+                self._owing[pipeline] = PendingFollowup(data, before, now + FIRST_SECONDS)
             elif now >= known.next_at:
                 known.next_at = now + LOOK_SECONDS
                 rested, known.quiet = known.quiet, pipeline not in runs.busy(WORKS, datetime.now(UTC) + SOON)
                 if rested and known.quiet:
                     self._go_on(pipeline, known, runs.last(WORKS), now)
 
-    def _go_on(self, pipeline: str, known: Owing, last: Mapping[tuple[str, str], Run], now: float) -> None:
+    def _go_on(
+        self, pipeline: str, known: PendingFollowup, last: Mapping[tuple[str, str], WorkRun], now: float
+    ) -> None:
         from treadle.flows.service import deployments
 
         left = [work for work in CHAIN if not _done(known, work, last.get((pipeline, work)))]
@@ -111,7 +113,7 @@ class Owed:
             tries = known.tries[work] = known.tries.get(work, 0) + 1
             known.again_at[work] = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, DOUBLINGS))
             try:
-                deployments.start(self._settings, pipeline, work, **({"if_due": True} if work == "train" else {}))
+                deployments.start_run(self._settings, pipeline, work, **({"if_due": True} if work == "train" else {}))
             except ServiceError as error:  # no such deployment: its file cannot be obeyed
                 log.warning("%s: `%s` cannot be started: %s", pipeline, work, error.message)
                 continue
@@ -128,7 +130,7 @@ class Owed:
         aside.replace(self._memory)
 
 
-def _done(known: Owing, work: Work, last: Run | None) -> bool:
+def _done(known: PendingFollowup, work: WorkKind, last: WorkRun | None) -> bool:
     """Whether a run that began after the data was seen has ended well, or there have been enough of them."""
     from treadle.infra.orchestrator.runs import settled
 

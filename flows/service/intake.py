@@ -83,7 +83,7 @@ class Inboxes:
 
         found: set[Sight] = set()
         for source in (config.data.source, config.labels.source):
-            for path in sources.find(self._settings.home, source, told=False) if source else []:
+            for path in sources.find_files(self._settings.home, source, told=False) if source else []:
                 try:
                     status = path.stat()
                 except OSError:  # gone since
@@ -127,7 +127,7 @@ class Intake:
         ended = time.monotonic()
         self._next_at = began + max(LOOK_SECONDS, REST * (ended - began))
         for pipeline in new:
-            run = deployments.start(self._settings, pipeline, "ingest")
+            run = deployments.start_run(self._settings, pipeline, "ingest")
             before = self._taking.get(pipeline)
             self._taking[pipeline] = Taking(run, min(LONGEST_PAUSE, 2 * before.pause) if before else FIRST_PAUSE)
             self._inboxes.taken(pipeline)

@@ -31,7 +31,7 @@ class NotifyResult(BaseModel):
         return 0
 
 
-def run(settings: Settings, config: PipelineConfig) -> NotifyResult:
+def run_notify(settings: Settings, config: PipelineConfig) -> NotifyResult:
     """Ask for a run of the pipeline's deployment `ingest`.
 
     Raises ServiceError where no server is up, or it has no such deployment.
@@ -39,15 +39,15 @@ def run(settings: Settings, config: PipelineConfig) -> NotifyResult:
     from treadle.flows.service import deployments
     from treadle.infra import orchestrator
 
-    if orchestrator.state(settings).state is not orchestrator.State.RUNNING:
+    if orchestrator.server_state(settings).state is not orchestrator.ServerPhase.RUNNING:
         raise ServiceError(
             "nothing is up here that could take data in",
             f"start it: treadle up; or take it in yourself: treadle ingest -p {config.name}",
         )
-    wanted = deployments.start(settings, config.name, "ingest")
+    wanted = deployments.start_run(settings, config.name, "ingest")
     return NotifyResult(
         pipeline=config.name,
         run=wanted,
         page=f"{orchestrator.ui_url(settings)}/runs/flow-run/{wanted}",
-        worker=deployments.attended(settings),
+        worker=deployments.worker_online(settings),
     )

@@ -23,7 +23,7 @@ LOOKBACK = timedelta(minutes=15)
 """What crashed before that was left, or a person has seen it."""
 
 
-class Resumed:
+class CrashedRuns:
     """Remembers since when which run is crashed."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from treadle.tasks.errors import ServiceError, TreadleError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from treadle.flows.service.deployments import Change
+    from treadle.flows.service.deployments import DeploymentChange
     from treadle.infra.settings import Settings
     from treadle.infra.supervisor import Keeper
 
@@ -47,7 +47,7 @@ class UpResult(BaseModel):
         return 0
 
 
-def run(settings: Settings, *, detach: bool = False) -> UpResult:
+def run_up(settings: Settings, *, detach: bool = False) -> UpResult:
     """Bring the home up and keep it so until told to end (SIGINT, SIGTERM); where it is up, renew its deployments.
 
     With `detach` a process of its own does so, and this one returns when that is ready. Raises ServiceError where a
@@ -56,11 +56,11 @@ def run(settings: Settings, *, detach: bool = False) -> UpResult:
     from treadle.infra import supervisor
 
     _ = settings.listen
-    lock = supervisor.folder(settings) / "up.lock"
+    lock = supervisor.locks_folder(settings) / "up.lock"
     _wait_for_another(settings)
     if detach and supervisor.holder(lock) is None:
         return _detached(settings)
-    with supervisor.held(lock, settings.home, for_life=True) as ours:
+    with supervisor.hold_process_lock(lock, settings.home, for_life=True) as ours:
         if not ours:
             return _renew(settings)
         with _told_to_end() as over:
@@ -71,11 +71,11 @@ def _wait_for_another(settings: Settings) -> None:
     """One that is ending, or that notices that its home was moved, is waited for; in the end it is made to."""
     from treadle.infra import supervisor
 
-    lock = supervisor.folder(settings) / "up.lock"
+    lock = supervisor.locks_folder(settings) / "up.lock"
     deadline = time.monotonic() + END_SECONDS
     while (known := supervisor.holder(lock)) and known.home != str(settings.home):
         if time.monotonic() > deadline:
-            supervisor.end(lock)
+            supervisor.end_holder_of(lock)
         time.sleep(0.1)
 
 
@@ -84,12 +84,12 @@ def _renew(settings: Settings) -> UpResult:
     from treadle.flows.service import deployments
     from treadle.infra import supervisor
 
-    if not supervisor.conforms(settings):
+    if not supervisor.services_conform(settings):
         raise UsageError(
             "treadle up is at work here with another TREADLE_HOST or TREADLE_LOGIN",
             "set them as they were, or bring it up anew: treadle down, then treadle up",
         )
-    changes = deployments.apply(settings)
+    changes = deployments.apply_deployments(settings)
     keeper = supervisor.Keeper(settings)
     return _result(settings, keeper, changes, already=True, detached=False)
 
@@ -99,7 +99,7 @@ def _detached(settings: Settings) -> UpResult:
     from treadle.infra import supervisor
     from treadle.infra.settings import child_environment
 
-    lock, log = supervisor.folder(settings) / "up.lock", supervisor.logs(settings) / "up.log"
+    lock, log = supervisor.locks_folder(settings) / "up.lock", supervisor.logs_folder(settings) / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
@@ -138,17 +138,17 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
     from treadle.flows.service import deployments
     from treadle.infra import supervisor
     from treadle.infra.orchestrator import server
-    from treadle.infra.settings import LOOPBACK, shown
+    from treadle.infra.settings import LOOPBACK, without_secrets
 
-    if not supervisor.conforms(settings):  # left at work by another `up`, or by a command
+    if not supervisor.services_conform(settings):  # left at work by another `up`, or by a command
         events.emit("up", "TREADLE_HOST or TREADLE_LOGIN is another than before: the servers are started anew")
-        supervisor.stop(settings)
-        server.end(settings)
+        supervisor.stop_services(settings)
+        server.end_server(settings)
     keeper = supervisor.Keeper(settings)
     try:
         keeper.look_at_pages()  # it starts while we look for the other
-        events.emit("up", f"Prefect: {shown(server.api_url(settings)).removesuffix('/api')}")
-        changes = deployments.apply(settings)
+        events.emit("up", f"Prefect: {without_secrets(server.api_url(settings)).removesuffix('/api')}")
+        changes = deployments.apply_deployments(settings)
         for change in changes:
             events.emit("up", change.sentence())
         keeper.look(keeper.api())
@@ -159,10 +159,10 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
         if settings.host != LOOPBACK:
             events.emit("up", f"other machines reach both at {settings.host}, by the same ports and TREADLE_LOGIN")
         events.emit("up", "ready: files that arrive are taken in; Ctrl-C ends it, and so does treadle down")
-        supervisor.ready(settings, result.prefect)
+        supervisor.mark_ready(settings, result.prefect)
         _watch(settings, keeper, over)
     finally:
-        supervisor.leave(settings)
+        supervisor.mark_leaving(settings)
         events.emit("up", "ending the worker and MLflow's server")
         keeper.stop()
     return result
@@ -173,15 +173,15 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     from treadle.flows.project.deployment_plans import TAG
     from treadle.flows.service import deployments
     from treadle.flows.service.alerts import delivery
-    from treadle.flows.service.followups import Owed
+    from treadle.flows.service.followups import Followups
     from treadle.flows.service.intake import Intake
-    from treadle.flows.service.recovery import Resumed
+    from treadle.flows.service.recovery import CrashedRuns
     from treadle.infra import supervisor
     from treadle.infra.orchestrator import lost_runs
     from treadle.infra.orchestrator.runs import Runs
 
     lost = lost_runs.Lost(settings.home, TAG, keeper.worker.lock)
-    intake, owed, resumed, told = Intake(settings), Owed(settings), Resumed(), delivery.Watch(settings)
+    intake, owed, resumed, told = Intake(settings), Followups(settings), CrashedRuns(), delivery.AlertWatch(settings)
     elsewhere = settings.home if settings.prefect_api_url else None
     runs_at, set_at = 0.0, time.time() - time.monotonic()
     troubles = _Troubles()
@@ -204,7 +204,7 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
                 owed.look(Runs(keeper.api(), elsewhere, TAG))
         if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
             with troubles.of("the clock"):
-                deployments.gather(settings)
+                deployments.merge_waiting_runs(settings)
                 set_at = time.time() - now
         with troubles.of("inboxes"):
             intake.look()
@@ -233,7 +233,7 @@ class _Troubles:
 
 
 def _result(
-    settings: Settings, keeper: Keeper, changes: Sequence[Change], *, already: bool, detached: bool
+    settings: Settings, keeper: Keeper, changes: Sequence[DeploymentChange], *, already: bool, detached: bool
 ) -> UpResult:
     from treadle.infra import orchestrator
 

@@ -14,19 +14,19 @@ from prefect import flow
 
 from treadle.flows.context import timings
 from treadle.flows.context.locking import leased
-from treadle.flows.ingest import arrivals
+from treadle.flows.ingest import ingest_first
 from treadle.flows.train.run import NotDue, TrainResult
-from treadle.flows.train.steps import fit, plan, prepare, tune, weigh
-from treadle.flows.train.verdict import finished, judge, package, register, seat
+from treadle.flows.train.steps import check_due, fit_model, plan, split_rows, tune
+from treadle.flows.train.verdict import finished_result, judge, package, promote_or_wait, register
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
-__all__ = ["NotDue", "TrainResult", "run", "train"]
+__all__ = ["NotDue", "TrainResult", "run_train", "train"]
 
 
-def run(
+def run_train(
     settings: Settings,
     config: PipelineConfig,
     *,
@@ -43,11 +43,11 @@ def run(
     from treadle.infra.orchestrator import flow_context
 
     with ExitStack() as context:
-        with timings.part("server"):
+        with timings.timed("server"):
             context.enter_context(flow_context(settings))
-        with timings.part("Prefect"):
+        with timings.timed("Prefect"):
             result = train(str(settings.home), config.name, trials, budget, device, again, if_due)
-    return result.model_copy(update={"timings": timings.read()})
+    return result.model_copy(update={"timings": timings.seconds_by_part()})
 
 
 @flow(name="train", flow_run_name="train {pipeline}")
@@ -75,23 +75,23 @@ def _run(
     again: bool,
     if_due: bool,
 ) -> TrainResult | NotDue:
-    arrived = arrivals(home, pipeline)
-    asked = weigh(home, pipeline) if if_due else None
+    arrived = ingest_first(home, pipeline)
+    asked = check_due(home, pipeline) if if_due else None
     if isinstance(asked, NotDue):
         return asked.model_copy(update={"ingest": arrived})
     reason = asked.text if asked else ""
     ref = plan(home, pipeline, trials, budget_seconds, device, again, reason, token)
-    done = finished(ref)
+    done = finished_result(ref)
     if done is not None:
         ref.clear_up()
         return done.model_copy(update={"already": True, "ingest": arrived})
-    prepare(ref)
+    split_rows(ref)
     tune(ref)
-    fit(ref)
+    fit_model(ref)
     package(ref)
     judge(ref)
     result = register(ref)
     ref.clear_up()
     if result.decision == "PROMOTE":
-        result = seat(ref, result)
+        result = promote_or_wait(ref, result)
     return result.model_copy(update={"ingest": arrived})

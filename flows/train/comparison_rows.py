@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from treadle.flows.context.workplace import Workplace
     from treadle.tasks.dataset import Parts
-    from treadle.tasks.dataset.judging import Fitted, LeftOut
+    from treadle.tasks.dataset.judging import FittedRows, LeftOut
 
 
 def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table, tuple[LeftOut, ...]]:
@@ -20,10 +20,10 @@ def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table
     Where nobody can tell any more what the champion was fitted on, there are none.
     """
     from treadle.tasks import training
-    from treadle.tasks.dataset.judging import Fitted, LeftOut, judging
+    from treadle.tasks.dataset.judging import FittedRows, LeftOut, judging
 
     config = place.config
-    challenger = Fitted(
+    challenger = FittedRows(
         training.together(parts.train, parts.validation),
         config.split,
         config.data.key,
@@ -36,7 +36,7 @@ def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table
     return judging(parts.holdout, challenger, known)
 
 
-def fitted_by(place: Workplace, version: int) -> Fitted | str:
+def fitted_by(place: Workplace, version: int) -> FittedRows | str:
     """The rows on which a registered version was fitted and tuned; a sentence where they cannot be had any more.
 
     They are parted again as its own config said, from its own data version. A bundle that does not say how counts as
@@ -45,10 +45,10 @@ def fitted_by(place: Workplace, version: int) -> Fitted | str:
     from treadle.infra import stores
     from treadle.tasks import bundle, training
     from treadle.tasks.dataset import SplitSpec, split
-    from treadle.tasks.dataset.judging import Fitted
+    from treadle.tasks.dataset.judging import FittedRows
 
     folder = place.stores.bundle_folder(version)
-    model, facts = place.model(version), bundle.facts(folder)
+    model, facts = place.model(version), bundle.read_facts(folder)
     tables, (rows_version, labels_version) = place.stores.tables, stores.versions(facts.data_version)
     if rows_version > tables.version("rows") or labels_version > tables.version("labels"):
         return f"the rows that version {version} was fitted on ({facts.data_version}) are not in the tables any more"
@@ -59,4 +59,4 @@ def fitted_by(place: Workplace, version: int) -> Fitted | str:
         except (DataError, TargetError) as error:
             return f"the rows that version {version} was fitted on cannot be told any more ({error.message})"
         rows = training.together(parts.train, parts.validation)
-    return Fitted(rows, facts.split or SplitSpec(), model.key, model.time, model.target)
+    return FittedRows(rows, facts.split or SplitSpec(), model.key, model.time, model.target)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from treadle.flows.champion.moves import settle
+from treadle.flows.champion.moves import settle_moves
 from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.monitor.due import outcomes, state
+from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.comparison_rows import new_to_both
 from treadle.flows.train.run import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
 from treadle.tasks.errors import TargetError
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 @task(name="is it due?", task_run_name="is it due?")
-def weigh(home: str, pipeline: str) -> NotDue | Reason:
+def check_due(home: str, pipeline: str) -> NotDue | Reason:
     """Ask the rules of [retrain]; a reason stands beside the Prefect run that asked."""
     from treadle.tasks import retrain
 
     place = open_workplace(home, pipeline)
-    settle(place.stores)
+    settle_moves(place.stores)
     with outcomes(place) as found:
-        known = state(place, found)
+        known = retrain_state(place, found)
     reason, findings = retrain.due(known), retrain.findings(known)
     if reason is None:
         return NotDue(
@@ -51,7 +51,7 @@ def weigh(home: str, pipeline: str) -> NotDue | Reason:
 
 
 @task(name="plan the run", task_run_name="plan the run")
-@timings.part("prepare")
+@timings.timed("prepare")
 def plan(
     home: str,
     pipeline: str,
@@ -68,7 +68,7 @@ def plan(
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
-    settle(place.stores)
+    settle_moves(place.stores)
     champion = place.stores.ledger.champion(pipeline)
     data_version = place.stores.data_version()
     rows_version, labels_version = versions(data_version)
@@ -100,8 +100,8 @@ def plan(
 
 
 @task(name="part the rows", task_run_name="part the rows")
-@timings.part("prepare")
-def prepare(ref: RunRef) -> None:
+@timings.timed("prepare")
+def split_rows(ref: RunRef) -> None:
     """Read the rows at their version, part them, and find those of the holdout that are new to the champion too."""
     from treadle.tasks import training
     from treadle.tasks.dataset import split
@@ -134,7 +134,7 @@ def prepare(ref: RunRef) -> None:
 
 
 @task(name="tune", task_run_name="tune")
-@timings.part("tune")
+@timings.timed("tune")
 def tune(ref: RunRef) -> None:
     """Search parameters on training and validation rows; trials and seconds of an interrupted run count."""
     from treadle.tasks import search, training
@@ -150,11 +150,11 @@ def tune(ref: RunRef) -> None:
     problem = bench.get("problem.json", training.Problem)
     spec = training.learn_features(problem, bench.table("train.arrow"))
     with place.stores.studies() as storage:
-        found = search.run(
+        found = search.run_search(
             storage,
             f"{ref.pipeline}/{ref.work}",
-            training.part(problem, spec, bench.table("train.arrow")),
-            training.part(problem, spec, bench.table("validation.arrow")),
+            training.encoded_part(problem, spec, bench.table("train.arrow")),
+            training.encoded_part(problem, spec, bench.table("validation.arrow")),
             task=problem.task,
             classes=len(problem.classes),
             names=spec.names,
@@ -169,8 +169,8 @@ def tune(ref: RunRef) -> None:
 
 
 @task(name="fit", task_run_name="fit")
-@timings.part("fit")
-def fit(ref: RunRef) -> None:
+@timings.timed("fit")
+def fit_model(ref: RunRef) -> None:
     """Fit the found parameters on training and validation rows, calibrate, and write the bundle."""
     from treadle.infra import failpoint
     from treadle.tasks import bundle, training
@@ -184,18 +184,18 @@ def fit(ref: RunRef) -> None:
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
     events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
     spec = training.learn_features(problem, train)
-    fitted = training.fit(
+    fitted = training.fit_twice(
         problem,
         spec,
-        training.part(problem, spec, train),
-        training.part(problem, spec, validation),
+        training.encoded_part(problem, spec, train),
+        training.encoded_part(problem, spec, validation),
         found,
         device=ref.device,
         seed=ref.seed,
         monotone=place.config.model.monotone,
     )
     both = training.together(train, validation)
-    facts = bundle.Facts(
+    facts = bundle.BundleFacts(
         data_version=ref.data_version,
         config_digest=ref.config_digest,
         seed=ref.seed,
@@ -208,5 +208,5 @@ def fit(ref: RunRef) -> None:
         lock_hash=lock_hash(),
     )
     with failpoint.around("bundle"):
-        bundle.write(bench.folder / "candidate", fitted.model, golden=both, reference=both, facts=facts)
+        bundle.write_bundle(bench.folder / "candidate", fitted.model, golden=both, reference=both, facts=facts)
     bench.put("curve.json", fitted.curve, Curve)

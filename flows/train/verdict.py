@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from treadle.flows.champion.moves import move
+from treadle.flows.champion.moves import move_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import this_run
@@ -21,7 +21,7 @@ from treadle.flows.train.run import Packaged, RunRef, TrainResult, flat
 if TYPE_CHECKING:
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.files.workbench import Workbench
-    from treadle.tasks.evaluation import Champion, Scores
+    from treadle.tasks.evaluation import ComparedChampion, Scores
     from treadle.tasks.gate import Verdict
     from treadle.tasks.search import Found
 
@@ -29,7 +29,7 @@ BATCHES_KEPT = 50
 """Of so many batches, the newest, the validation is logged with a run."""
 
 
-def finished(ref: RunRef) -> TrainResult | None:
+def finished_result(ref: RunRef) -> TrainResult | None:
     """The result of this run if it was registered before; a promotion that a kill left undone is made up for.
 
     Only while the chair is as it was when the model was judged: else its verdict is about somebody who has left. Nor
@@ -44,7 +44,7 @@ def finished(ref: RunRef) -> TrainResult | None:
     settled = {*ledger.declined(ref.pipeline), *ledger.retired(ref.pipeline)}
     open_ = not promoted and record.version not in settled
     if result.decision == "PROMOTE" and open_ and ref.champion == result.against:
-        return seat(ref, result)
+        return promote_or_wait(ref, result)
     return result.model_copy(update={"promoted": promoted})
 
 
@@ -55,7 +55,7 @@ def finished(ref: RunRef) -> TrainResult | None:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
-@timings.part("package")
+@timings.timed("package")
 def package(ref: RunRef) -> None:
     """Put run, trials and model into MLflow.
 
@@ -82,7 +82,7 @@ def package(ref: RunRef) -> None:
     keep_contract(bench, place)
     candidate, folder = bench.folder / "candidate", bench.folder / "bundle"
     rows, expected = bundle.golden(candidate)
-    with timings.part("parity"):
+    with timings.timed("parity"):
         disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
     digest = bundle.certify(candidate, folder, disagreement=disagreement, scorer=stores.registry.scorer())
     uri = stores.registry.log_model(run_id, folder)
@@ -91,12 +91,12 @@ def package(ref: RunRef) -> None:
 
 
 @task(name="judge", task_run_name="judge")
-@timings.part("judge")
+@timings.timed("judge")
 def judge(ref: RunRef) -> None:
     """Read the holdout once, let the gate decide, and write the report."""
     from treadle.tasks import evaluation, gate, metrics, report, training
     from treadle.tasks.booster import Curve
-    from treadle.tasks.bundle import load
+    from treadle.tasks.bundle import load_bundle
     from treadle.tasks.dataset.judging import alike
     from treadle.tasks.search import Found
 
@@ -104,28 +104,32 @@ def judge(ref: RunRef) -> None:
     if bench.has("verdict.json"):
         return
     problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
-    holdout, champion = bench.table("holdout.arrow"), in_chair(ref, place)
+    holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
     chair = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
     rows = len(holdout if champion is None else champion.new)
     events.emit("train", f"judging on {rows:,} holdout rows against {chair}")
-    model = load(bench.folder / "bundle", digest=packaged.digest)
+    model = load_bundle(bench.folder / "bundle", digest=packaged.digest)
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
-    evidence = evaluation.evaluate(problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed)
+    evidence = evaluation.evaluate_models(
+        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
+    )
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     cost = evaluation.cost(model, holdout, (bench.folder / "bundle" / "model.ubj").stat().st_size)
     broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
     broken = (*broken, *gate.over_limits(place.config.gate, cost))
-    verdict = gate.decide(place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed)
+    verdict = gate.decide_verdict(
+        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
+    )
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them judge" if champion else "")
     facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
-    with timings.part("report"):
+    with timings.timed("report"):
         for name, svg in report.plots(story).items():
             bench.put_text(f"artifacts/plots/{name}.svg", svg)
-        bench.put_text("artifacts/report.html", report.render(story))
+        bench.put_text("artifacts/report.html", report.render_report(story))
     bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(known, bounds))
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
     bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
 
@@ -137,7 +141,7 @@ def judge(ref: RunRef) -> None:
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
-@timings.part("register")
+@timings.timed("register")
 def register(ref: RunRef) -> TrainResult:
     """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
     from treadle.infra.databases.ledger import VersionRecord
@@ -155,7 +159,7 @@ def register(ref: RunRef) -> TrainResult:
     version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, said)
     stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, said)
     report = stores.tracking.report_file(packaged.run_id)
-    result = summarise(ref, packaged, version, verdict, scores, found, str(report))
+    result = train_result(ref, packaged, version, verdict, scores, found, str(report))
     stores.ledger.add_version(
         VersionRecord(
             pipeline=ref.pipeline,
@@ -165,8 +169,8 @@ def register(ref: RunRef) -> TrainResult:
             decision=verdict.decision,
             headline=verdict.headline,
             metric=verdict.metric,
-            value=known(verdict.value),
-            champion_value=known(verdict.champion_value),
+            value=none_if_nan(verdict.value),
+            champion_value=none_if_nan(verdict.champion_value),
             data_version=ref.data_version,
             digest=packaged.digest,
             bundle=stores.bundle_address(version),
@@ -175,11 +179,11 @@ def register(ref: RunRef) -> TrainResult:
         ),
         this_run(),
     )
-    show_in_ui(ref, verdict, scores, stores.tracking.run_url(packaged.run_id))
+    show_verdict_in_ui(ref, verdict, scores, stores.tracking.run_url(packaged.run_id))
     return result
 
 
-def summarise(
+def train_result(
     ref: RunRef, packaged: Packaged, version: int, verdict: Verdict, scores: Scores, found: Found, report: str
 ) -> TrainResult:
     """The run's end in values, before anybody was promoted."""
@@ -194,8 +198,8 @@ def summarise(
         promoted=False,
         already=False,
         metric=verdict.metric,
-        value=known(verdict.value),
-        champion_value=known(verdict.champion_value),
+        value=none_if_nan(verdict.value),
+        champion_value=none_if_nan(verdict.champion_value),
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
@@ -214,18 +218,18 @@ def summarise(
     )
 
 
-def seat(ref: RunRef, result: TrainResult) -> TrainResult:
+def promote_or_wait(ref: RunRef, result: TrainResult) -> TrainResult:
     """A better model takes the chair; or it waits for a person, where [gate].promote says so."""
     if ref.open().config.gate.promote == "automatic":
-        return crown(ref, result)
+        return promote_version(ref, result)
     said = f"treadle promote {result.version} --reason '...' -p {ref.pipeline}"
     events.emit("train", f"version {result.version} is better, and waits for a person: {said}")
     return result.model_copy(update={"waits": True})
 
 
 @task(name="promote", task_run_name="promote version {result.version}")
-@timings.part("promote")
-def crown(ref: RunRef, result: TrainResult) -> TrainResult:
+@timings.timed("promote")
+def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
     """Put the better model into the chair that it was judged against; the ledger swaps first, MLflow's alias follows.
 
     Raises Conflict where the chair was taken by another model since, Fenced where another process has the lease.
@@ -233,7 +237,7 @@ def crown(ref: RunRef, result: TrainResult) -> TrainResult:
     stores = ref.open().stores
     champion = stores.ledger.champion(ref.pipeline)
     if champion is None or champion.version_to != result.version:
-        move(
+        move_champion(
             stores,
             result.version,
             expected=result.against,
@@ -246,15 +250,15 @@ def crown(ref: RunRef, result: TrainResult) -> TrainResult:
     return result.model_copy(update={"promoted": True})
 
 
-def in_chair(ref: RunRef, place: Workplace) -> Champion | None:
+def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
     """The champion of when the run began, with the rows that are new to it; None without one."""
     from treadle.tasks.dataset.judging import Comparison
-    from treadle.tasks.evaluation import Champion
+    from treadle.tasks.evaluation import ComparedChampion
 
     if not ref.champion:
         return None
     left_out = ref.bench.get("comparison.json", Comparison).left_out
-    return Champion(ref.champion, place.model(ref.champion), ref.bench.table("new.arrow"), left_out)
+    return ComparedChampion(ref.champion, place.model(ref.champion), ref.bench.table("new.arrow"), left_out)
 
 
 def keep_contract(bench: Workbench, place: Workplace) -> None:
@@ -265,14 +269,14 @@ def keep_contract(bench: Workbench, place: Workplace) -> None:
     bench.put_text("artifacts/contract/suite.json", suite.read_text(encoding="utf-8"))
     batches = [batch for batch in place.stores.ledger.batches(place.config.name) if batch.validation]
     for batch in batches[-BATCHES_KEPT:]:
-        bench.put_text(f"artifacts/contract/{outbox.short(batch.label)}-{batch.batch_id}.json", batch.validation)
+        bench.put_text(f"artifacts/contract/{outbox.short_name(batch.label)}-{batch.batch_id}.json", batch.validation)
 
 
 def _named(source: str | tuple[str, ...]) -> str:
     return source if isinstance(source, str) else ", ".join(source)
 
 
-def known(value: float) -> float | None:
+def none_if_nan(value: float) -> float | None:
     """None for NaN: what is not defined has no number in a database or in JSON."""
     return None if math.isnan(value) else value
 
@@ -288,7 +292,7 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
     return "\n\n".join(lines)
 
 
-def show_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) -> None:
+def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) -> None:
     """Leave the verdict and the way to the MLflow run in Prefect's UI."""
     name = ref.pipeline.replace("_", "-")
     values = {who: scores.of(who, verdict.metric) for who in scores.holdout}

@@ -30,14 +30,14 @@ def parsed(url: str) -> sa.URL:
         ) from None  # what was said of it holds parts of the password
 
 
-def shown(url: str) -> str:
+def masked_url(url: str) -> str:
     """The address for people: without a password, wherever it stands."""
     address = parsed(url)
     query = {name: value for name, value in address.query.items() if "password" not in name.lower()}
     return address.set(query=query).render_as_string(hide_password=True)
 
 
-def engine(url: str) -> sa.Engine:
+def make_engine(url: str) -> sa.Engine:
     """An engine that keeps no connection between uses.
 
     Stores are opened for a question or two and left; and a database that was started again meanwhile is no matter.
@@ -51,7 +51,7 @@ def engine(url: str) -> sa.Engine:
     return sa.create_engine(address, connect_args=wait, poolclass=sa.pool.NullPool)
 
 
-def alone(con: sa.Connection) -> None:
+def exclusive_transaction(con: sa.Connection) -> None:
     """From here on no other transaction that asks for this is at work; on SQLite whoever writes is alone anyway."""
     if con.dialect.name == "postgresql":
         con.execute(sa.select(sa.func.pg_advisory_xact_lock(MAKING)))
@@ -63,7 +63,7 @@ def making(url: str) -> Iterator[None]:
 
     Two that make the same table there collide, whatever `IF NOT EXISTS` says.
     """
-    there = engine(url)
+    there = make_engine(url)
     if there.dialect.name != "postgresql":
         yield
         return
@@ -78,9 +78,9 @@ def trouble(url: str) -> str:
         address = parsed(url)
         if address.get_driver_name() == "asyncpg":  # Prefect's; we ask with our own
             address = address.set(drivername="postgresql+psycopg")
-        with engine(address.render_as_string(hide_password=False)).connect():
+        with make_engine(address.render_as_string(hide_password=False)).connect():
             return ""
     except UsageError as error:
         return error.message
     except (ImportError, sa.exc.SQLAlchemyError) as error:
-        return f"{shown(url)}: {str(getattr(error, 'orig', None) or error).splitlines()[0]}"
+        return f"{masked_url(url)}: {str(getattr(error, 'orig', None) or error).splitlines()[0]}"

@@ -50,7 +50,7 @@ class Entry(BaseModel):
     size: int
 
 
-class Manifest(BaseModel):
+class BackupManifest(BaseModel):
     """What a backup's manifest.json says; `left_out` are files of the inbox that were still being written."""
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +67,7 @@ class Manifest(BaseModel):
         return sum(entry.size for entry in self.files.values())
 
 
-def backup(settings: Settings, target: Path) -> Manifest:
+def write_backup(settings: Settings, target: Path) -> BackupManifest:
     """Write a backup of the home to `target`, an empty folder or none; a kill leaves one that the next call clears.
 
     Raises UsageError where there is something else, or stores are not under the home.
@@ -89,7 +89,7 @@ def backup(settings: Settings, target: Path) -> Manifest:
                     left_out.append(name)
                 else:
                     entries[name] = entry
-        manifest = Manifest(
+        manifest = BackupManifest(
             format=FORMAT, made_at=made_at, treadle=version("treadle"), files=entries, left_out=tuple(left_out)
         )
         with failpoint.around("backup.manifest"):
@@ -99,7 +99,7 @@ def backup(settings: Settings, target: Path) -> Manifest:
     return manifest
 
 
-def restore(source: Path, home: Path) -> Manifest:
+def restore_backup(source: Path, home: Path) -> BackupManifest:
     """Make a home of the backup in `source`, in an empty folder or none; every file is compared with its hash.
 
     Raises UsageError where `source` is no backup or of a newer treadle, or `home` not empty; DataError where it is
@@ -117,7 +117,7 @@ def restore(source: Path, home: Path) -> Manifest:
             if there != manifest.files[name]:
                 raise DataError(f"{source}: {name} is not what it was when the backup was made", "take another backup")
         (settings.home / "pipelines").mkdir(exist_ok=True)
-        relocation.mend(settings)
+        relocation.relocate(settings)
     return manifest
 
 
@@ -131,9 +131,9 @@ def _embedded(settings: Settings) -> None:
         )
 
 
-def _manifest(source: Path) -> Manifest:
+def _manifest(source: Path) -> BackupManifest:
     try:
-        manifest = Manifest.model_validate_json((source / MANIFEST).read_bytes())
+        manifest = BackupManifest.model_validate_json((source / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise UsageError(f"{source}: no backup, or one that was not finished", "name one of: treadle backup") from error
     if manifest.format > FORMAT:

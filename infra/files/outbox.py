@@ -21,7 +21,7 @@ FORMULA = r"^[=+\-@\t\r]"
 LONGEST_NAME = 150
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """A file's name for use within another: of a very long one its end, for systems take no more than 255 bytes."""
     return name.encode()[-LONGEST_NAME:].decode(errors="ignore")
 
@@ -34,7 +34,7 @@ class Writer(Protocol):
         ...
 
 
-def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+def write_output(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     """Write `batches` to `path` and return the number of rows; nobody ever sees half a file.
 
     CSV: text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a return, and is not a
@@ -42,7 +42,7 @@ def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> i
 
     Raises UsageError where the name's end is none of `.parquet`, `.csv`, `.tsv`, or the folder cannot be written.
     """
-    check(path)
+    check_output(path)
     aside = path.with_name(f".{path.name}.part")
     rows = 0
     try:
@@ -65,11 +65,11 @@ def write_through(path: Path, batches: pa.RecordBatchReader) -> pa.RecordBatchRe
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    write(path, batches.schema, batches)
+    write_output(path, batches.schema, batches)
     return pa.RecordBatchReader.from_batches(batches.schema, pq.ParquetFile(path).iter_batches())
 
 
-def check(path: Path) -> None:
+def check_output(path: Path) -> None:
     """Refuse a format that we do not write before any work is done; raises UsageError."""
     if path.suffix.lower() not in FORMATS:
         what = (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def take(settings: Settings, pipeline: str, work: str, waiting: Callable[[str], None]) -> Iterator[None]:
+def hold_file_lock(settings: Settings, pipeline: str, work: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Do `work` (ingest, train, score, ...) on `pipeline` in the block, alone.
 
     Where another process is at it, `waiting` is told who, once, and the block begins when that one has ended.

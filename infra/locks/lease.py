@@ -1,7 +1,7 @@
 """`hold(...)`: one process at a time does a kind of work, on whatever machine, and one that was stopped is passed by.
 
 A holder gives signs of life in the ledger. Who waits takes over at once from a process of this machine that is dead,
-else where no sign came for `PATIENCE` seconds of its own clock: the clocks of two machines are never compared.
+else where no sign came for `EXPIRED_SECONDS` seconds of its own clock: the clocks of two machines are never compared.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from treadle.infra.databases.ledger import Ledger
 
 BEAT_SECONDS = 5.0
-PATIENCE = 60.0
+EXPIRED_SECONDS = 60.0
 LOOK_SECONDS = 0.3
 
 
 @contextmanager
-def hold(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Callable[[str], None]) -> Iterator[int]:
+def hold_lease(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Callable[[str], None]) -> Iterator[int]:
     """Do `work` on `pipeline` in the block, alone; yields the token that writes have to show.
 
     Where another is at it, `waiting` is told who, once. An error in the block that comes of having been passed by
@@ -56,7 +56,7 @@ def _taken(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Callable
     holder = f"{who}, process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC"
     seen, since, told = ledger.lease(pipeline, work), time.monotonic(), False
     while True:
-        if seen is None or _gone(seen.process) or time.monotonic() - since > PATIENCE:
+        if seen is None or _gone(seen.process) or time.monotonic() - since > EXPIRED_SECONDS:
             mine = Lease(pipeline, work, seen.token + 1 if seen else 1, 0, holder, _process(os.getpid()))
             if ledger.take(mine, seen):
                 return mine

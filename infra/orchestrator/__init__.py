@@ -10,19 +10,19 @@ our process, and `killed` closes the runs of commands that were killed.
 
 from __future__ import annotations
 
-from treadle.infra.orchestrator.client import connected, flow_context, prepare, present, run_environment
-from treadle.infra.orchestrator.server import ServerState, State, down, homes, state, ui_url
+from treadle.infra.orchestrator.client import connected, flow_context, prepare_client, present_command, run_environment
+from treadle.infra.orchestrator.server import ServerPhase, ServerState, homes, server_state, stop_servers, ui_url
 
 __all__ = [
+    "ServerPhase",
     "ServerState",
-    "State",
     "connected",
-    "down",
     "flow_context",
     "homes",
-    "prepare",
-    "present",
+    "prepare_client",
+    "present_command",
     "run_environment",
-    "state",
+    "server_state",
+    "stop_servers",
     "ui_url",
 ]

@@ -12,7 +12,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from treadle.infra.settings import LOOPBACK, shown
+from treadle.infra.settings import LOOPBACK, without_secrets
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KNOCK_SECONDS = 3.0
 
 
-def knock(api: str) -> str:
+def prefect_trouble(api: str) -> str:
     """What is wrong with the API in a few words; empty when it says that it is well."""
     try:
         return "" if _ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
@@ -38,11 +38,11 @@ def ask(api: str, path: str, question: object = None) -> bytes:
     try:
         return _ask(api, path, question)
     except urllib.error.HTTPError as error:
-        error.msg = f"{error.msg}, says {shown(api)}"
+        error.msg = f"{error.msg}, says {without_secrets(api)}"
         raise
     except OSError as error:
         why = getattr(error, "reason", error)
-        raise ConnectionError(f"the Prefect server at {shown(api)} does not answer: {why}") from error
+        raise ConnectionError(f"the Prefect server at {without_secrets(api)} does not answer: {why}") from error
 
 
 def _ask(api: str, path: str, question: object = None) -> bytes:
@@ -50,7 +50,7 @@ def _ask(api: str, path: str, question: object = None) -> bytes:
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
     body = None if question is None else json.dumps(question).encode()
     headers = {"Content-Type": "application/json", **_login(api)}
-    request = urllib.request.Request(f"{shown(api).rstrip('/')}{path}", body, headers)  # noqa: S310 - an http address of ours or of PREFECT_API_URL
+    request = urllib.request.Request(f"{without_secrets(api).rstrip('/')}{path}", body, headers)  # noqa: S310 - an http address of ours or of PREFECT_API_URL
     with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
         return bytes(answer.read())
 

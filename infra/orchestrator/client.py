@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from treadle.infra.orchestrator import killed_commands, revival, server
 from treadle.infra.processes.http_guard import HERE
-from treadle.infra.settings import set_environment, shown
+from treadle.infra.settings import set_environment, without_secrets
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ FLUSH_SECONDS = 5.0
 ENGINE = ("prefect.flow_runs", "prefect.task_runs")
 
 
-def prepare(settings: Settings) -> None:
+def prepare_client(settings: Settings) -> None:
     """Settle what libraries read from the environment when they are imported; for before `import prefect`.
 
     Nobody is told that we are at work: on a terminal, Prefect tells its makers as soon as it is imported. A
@@ -34,7 +34,7 @@ def prepare(settings: Settings) -> None:
     and our own server.
     """
     values = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    place = server.folder(settings)
+    place = server.server_folder(settings)
     if (settings.home / "pipelines").is_dir():
         with suppress(OSError):  # `flow_context` says so, where it matters
             place.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ def flow_context(settings: Settings) -> Iterator[str]:
     while the flow runs, and HomeError where the home cannot be written.
     """
     url = server.api_url(settings)
-    prepare(settings)
+    prepare_client(settings)
     import httpx
 
     try:
-        with _prefect_settings(settings, url), _logs(debug=settings.debug), revival.kept(settings, url):
+        with _prefect_settings(settings, url), _logs(debug=settings.debug), revival.server_kept_alive(settings, url):
             try:
-                with present(settings):
+                with present_command(settings):
                     yield url
             except Exception as error:
                 _let_go(error)
@@ -70,14 +70,14 @@ def flow_context(settings: Settings) -> Iterator[str]:
                 _flush()
     except httpx.HTTPStatusError as error:
         raise ServiceError(
-            f"the Prefect server at {shown(url)} refuses us: HTTP {error.response.status_code}",
+            f"the Prefect server at {without_secrets(url)} refuses us: HTTP {error.response.status_code}",
             _how_to_come_in(settings)
             if error.response.status_code in (401, 403)
             else "see that its version is ours: treadle doctor",
         ) from error
     except httpx.TransportError as error:
         raise ServiceError(
-            f"the Prefect server at {shown(url)} stopped answering: {error}",
+            f"the Prefect server at {without_secrets(url)} stopped answering: {error}",
             "run the same command again: it goes on where this one stopped"
             if not settings.prefect_api_url
             else "start that server again, then run the same command: it goes on where this one stopped",
@@ -90,9 +90,9 @@ def _how_to_come_in(settings: Settings) -> str:
     return "set TREADLE_LOGIN as it was when the server was started, or start it anew: treadle down"
 
 
-def present(settings: Settings) -> AbstractContextManager[None]:
+def present_command(settings: Settings) -> AbstractContextManager[None]:
     """A block whose runs the home's next command closes, should this process be killed in it."""
-    return killed_commands.present(server.folder(settings))
+    return killed_commands.register_command(server.server_folder(settings))
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -108,7 +108,7 @@ def _let_go(error: BaseException | None) -> None:
 def _prefect_settings(settings: Settings, url: str) -> Iterator[None]:
     from prefect import settings as prefect
 
-    place = server.folder(settings)
+    place = server.server_folder(settings)
     told = {
         prefect.PREFECT_API_URL: url,
         prefect.PREFECT_HOME: place,

@@ -57,14 +57,14 @@ def let_schedules_be_made() -> None:
 
 
 @contextmanager
-def ready(path: Path) -> Iterator[None]:
+def database_ready(path: Path) -> Iterator[None]:
     """Prefect's server code uses its database inside the block, which is made or brought up to this Prefect's version.
 
     That is the file at `path`, unless Prefect's settings name a database that is no file.
     """
     url = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value())
     if parsed(url).get_backend_name() == "sqlite":
-        prepare(path)
+        prepare_database(path)
         with using(path):
             yield
     else:
@@ -77,7 +77,7 @@ def using(path: Path) -> AbstractContextManager[object]:
     return temporary_database_config(PatientSqlite(connection_url=f"sqlite+aiosqlite:///{path}"))
 
 
-def prepare(path: Path) -> None:
+def prepare_database(path: Path) -> None:
     """Make the database, or bring it up to this Prefect's version.
 
     A new one is made aside and renamed, because a kill in the middle leaves one that no migration mends. One that

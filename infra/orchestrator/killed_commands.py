@@ -22,7 +22,7 @@ log = logging.getLogger("treadle.orchestrator")
 
 
 @contextmanager
-def present(folder: Path) -> Iterator[None]:
+def register_command(folder: Path) -> Iterator[None]:
     """Close the runs of dead commands, then be known as alive: by a lock, and a tag on the block's runs."""
     from prefect import tags
 

@@ -55,7 +55,7 @@ class Lost:
             "deployments": {"tags": {"all_": [self._tag]}},
         }
         found = TypeAdapter(list[_Run]).validate_json(ask(api, "/flow_runs/filter", question))
-        alive = process.runs(self._home) if found else {}
+        alive = process.run_processes(self._home) if found else {}
         missed = {run.id: run for run in found if run.id not in alive and not self._starting(run)}
         for name, run in missed.items():
             if name in self._missed:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from treadle.infra.orchestrator import server
-from treadle.infra.orchestrator.api import knock
+from treadle.infra.orchestrator.api import prefect_trouble
 from treadle.infra.processes.http_guard import bound, reached_at
-from treadle.infra.settings import shown
+from treadle.infra.settings import without_secrets
 
 if TYPE_CHECKING:
     import socket
@@ -35,7 +35,7 @@ BIND_SECONDS = 10.0
 
 
 @contextmanager
-def kept(settings: Settings, url: str) -> Iterator[None]:
+def server_kept_alive(settings: Settings, url: str) -> Iterator[None]:
     """Watch over the server at `url` while the block runs."""
     over = threading.Event()
     task = _wait_for if settings.prefect_api_url else _restart
@@ -84,11 +84,11 @@ def _listen(host: str, port: int) -> socket.socket:
 def _wait_for(_settings: Settings, url: str, over: threading.Event) -> None:
     away = False
     while not over.wait(KNOCK_SECONDS):
-        trouble = knock(url)
+        trouble = prefect_trouble(url)
         if trouble and not away and not over.is_set():
             log.warning(
                 "the Prefect server at %s does not answer (%s); waiting for it, about two minutes at most",
-                shown(url),
+                without_secrets(url),
                 trouble,
             )
         elif away and not trouble:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, TypeAdapter
 
 from treadle.infra.orchestrator import api as api_
-from treadle.infra.settings import shown
+from treadle.infra.settings import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ SLOT_LOST = "Deployment concurrency slot lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class WorkRun:
     """One run of `work` on a pipeline: how it stands (COMPLETED, FAILED, ...), in the server's words, and `since` when.
 
     `at` is when it began, or is to begin.
@@ -98,15 +98,15 @@ class Runs:
         self.api = api
         self.home = "" if home is None else str(home)
         self.tag = tag
-        self._page = f"{shown(api).removesuffix('/').removesuffix('/api')}/runs/flow-run"
+        self._page = f"{without_secrets(api).removesuffix('/').removesuffix('/api')}/runs/flow-run"
 
-    def last(self, works: Sequence[str]) -> dict[tuple[str, str], Run]:
+    def last(self, works: Sequence[str]) -> dict[tuple[str, str], WorkRun]:
         """By pipeline and work the newest run, at work or over; what is further back than 200 of a work is not seen."""
         states = {"any_": ["RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", "PAUSED"]}
         asked = {"parent_task_run_id": {"is_null_": True}, "state": {"type": states}}
         return self._first(works, asked, "START_TIME_DESC")
 
-    def next(self, works: Sequence[str]) -> dict[tuple[str, str], Run]:
+    def next(self, works: Sequence[str]) -> dict[tuple[str, str], WorkRun]:
         """By pipeline and work the next run that is scheduled."""
         return self._first(works, {"state": {"type": {"any_": ["SCHEDULED"]}}}, "NEXT_SCHEDULED_START_TIME_ASC")
 
@@ -140,13 +140,13 @@ class Runs:
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "It was killed."}
         api_.ask(self.api, f"/flow_runs/{run}/set_state", {"state": state})
 
-    def _first(self, works: Sequence[str], asked: Mapping[str, object], sort: str) -> dict[tuple[str, str], Run]:
+    def _first(self, works: Sequence[str], asked: Mapping[str, object], sort: str) -> dict[tuple[str, str], WorkRun]:
         _ = self._deployments  # asked once, before there are threads
         with ThreadPoolExecutor(len(works)) as pool:
             found = [run for runs in pool.map(lambda work: self._runs(work, asked, sort), works) for run in runs]
         return {(run.pipeline, run.work): run for run in reversed(found)}
 
-    def _runs(self, work: str, asked: Mapping[str, object], sort: str) -> list[Run]:
+    def _runs(self, work: str, asked: Mapping[str, object], sort: str) -> list[WorkRun]:
         question = {"flows": {"name": {"any_": [work]}}, "flow_runs": asked, "sort": sort, "limit": PAGE}
         found = TypeAdapter(list[_FlowRun]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
         runs = []
@@ -156,7 +156,9 @@ class Runs:
             if at is not None and pipeline:
                 state = one.state or _State()
                 page = f"{self._page}/{one.id}"
-                runs.append(Run(pipeline, work, one.state_type or "", state.message or "", at, page, state.timestamp))
+                runs.append(
+                    WorkRun(pipeline, work, one.state_type or "", state.message or "", at, page, state.timestamp)
+                )
         return runs
 
     @cached_property

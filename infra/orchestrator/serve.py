@@ -56,7 +56,7 @@ CLOSED = ("/docs", "/redoc", "/openapi.json", "/api/docs", "/api/redoc")
 """The API's own pages, whose scripts come from outside, and what describes it to whoever asks."""
 
 
-def main(folder: Path, home: Path, host: str, port: int, descriptor: int | None = None) -> int:
+def serve_main(folder: Path, home: Path, host: str, port: int, descriptor: int | None = None) -> int:
     """Serve in a process of its own until told to end, or until the folder is moved or deleted.
 
     Returns at once: BUSY where the folder has its server already.
@@ -108,7 +108,7 @@ def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) 
     from treadle.infra.orchestrator import database
 
     told = {settings.PREFECT_SERVER_API_PORT: port}
-    with settings.temporary_settings(told), database.ready(folder / DATABASE):
+    with settings.temporary_settings(told), database.database_ready(folder / DATABASE):
         config = uvicorn.Config(application(), log_level="warning", timeout_graceful_shutdown=CLOSE_SECONDS)
         server = uvicorn.Server(config)
         threading.Thread(target=watch, args=(server, lock, folder / LOCK), daemon=True).start()
@@ -155,4 +155,4 @@ def watch(server: uvicorn.Server, lock: IO[str], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *(int(number) for number in sys.argv[4:])))
+    sys.exit(serve_main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *(int(number) for number in sys.argv[4:])))

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from treadle.infra.orchestrator.api import knock, lets_in, with_login
-from treadle.infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, shown
+from treadle.infra.orchestrator.api import lets_in, prefect_trouble, with_login
+from treadle.infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, without_secrets
 from treadle.tasks.errors import HomeError, ServiceError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ POLL_SECONDS = 0.1
 STARTS = 2
 
 
-class State(StrEnum):
+class ServerPhase(StrEnum):
     """How the server that a home's flows would use stands."""
 
     RUNNING = "running"
@@ -65,7 +65,7 @@ class ServerState:
     `url` is for `ask`: it holds the login, where there is one.
     """
 
-    state: State
+    state: ServerPhase
     url: str
     pid: int | None
     own: bool
@@ -87,30 +87,30 @@ class Hint:
         return f"http://{LOOPBACK}:{self.port}/api"
 
 
-def folder(settings: Settings) -> Path:
+def server_folder(settings: Settings) -> Path:
     """Everything of the home's server: database, log, lock and hint, Prefect's own files."""
     return settings.state / "prefect"
 
 
-def state(settings: Settings) -> ServerState:
+def server_state(settings: Settings) -> ServerState:
     """How the server stands that flows of this home would use; starts nothing."""
     if settings.prefect_api_url:
-        reached = State.UNREACHABLE if knock(settings.prefect_api_url) else State.RUNNING
+        reached = ServerPhase.UNREACHABLE if prefect_trouble(settings.prefect_api_url) else ServerPhase.RUNNING
         return ServerState(reached, with_login(settings, settings.prefect_api_url), None, own=False)
-    pid = _holder(folder(settings) / LOCK)
+    pid = _holder(server_folder(settings) / LOCK)
     if pid is None:
-        return ServerState(State.STOPPED, "", None, own=True)
-    hint = _hint(folder(settings) / HINT)
+        return ServerState(ServerPhase.STOPPED, "", None, own=True)
+    hint = _hint(server_folder(settings) / HINT)
     if hint is None or hint.pid != pid or hint.home != str(settings.home):
-        return ServerState(State.STARTING, "", pid or None, own=True)
-    reached = State.STARTING if knock(hint.url) else State.RUNNING
+        return ServerState(ServerPhase.STARTING, "", pid or None, own=True)
+    reached = ServerPhase.STARTING if prefect_trouble(hint.url) else ServerPhase.RUNNING
     return ServerState(reached, with_login(settings, hint.url), pid, own=True)
 
 
-def conforms(settings: Settings) -> bool:
+def server_conforms(settings: Settings) -> bool:
     """Whether the home's own server, if it is at work, listens where the settings say and asks for their login."""
-    hint = _hint(folder(settings) / HINT)
-    if settings.prefect_api_url or hint is None or not alive(settings) or knock(hint.url):
+    hint = _hint(server_folder(settings) / HINT)
+    if settings.prefect_api_url or hint is None or not alive(settings) or prefect_trouble(hint.url):
         return True
     return hint.host == settings.host and lets_in(f"{hint.url}/admin/version", settings.login)
 
@@ -118,8 +118,8 @@ def conforms(settings: Settings) -> bool:
 def ui_url(settings: Settings) -> str:
     """Where a browser finds the server of this home, running or not; empty where none was ever started."""
     if settings.prefect_api_url:
-        return shown(settings.prefect_api_url).removesuffix("/").removesuffix("/api")
-    hint = _hint(folder(settings) / HINT)
+        return without_secrets(settings.prefect_api_url).removesuffix("/").removesuffix("/api")
+    hint = _hint(server_folder(settings) / HINT)
     return hint.url.removesuffix("/api") if hint and hint.home == str(settings.home) else ""
 
 
@@ -130,9 +130,9 @@ def api_url(settings: Settings) -> str:
     where the home cannot be written.
     """
     if settings.prefect_api_url:
-        if trouble := knock(settings.prefect_api_url):
+        if trouble := prefect_trouble(settings.prefect_api_url):
             raise ServiceError(
-                f"PREFECT_API_URL={shown(settings.prefect_api_url)} does not answer: {trouble}",
+                f"PREFECT_API_URL={without_secrets(settings.prefect_api_url)} does not answer: {trouble}",
                 "start that server, or unset PREFECT_API_URL to use the project's own",
             )
         return settings.prefect_api_url
@@ -145,7 +145,7 @@ def _own(settings: Settings) -> str:
     One that was killed while it started is started once more. One of another Prefect version is ended first: its
     answers may not be what our client understands.
     """
-    place = folder(settings)
+    place = server_folder(settings)
     started = 0
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -159,7 +159,7 @@ def _own(settings: Settings) -> str:
                 )
             started += _start(settings)
         # another home's name: it was moved with its server at work, which is about to notice and end
-        elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not knock(hint.url):
+        elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not prefect_trouble(hint.url):
             if hint.version == prefect_version():
                 return hint.url
             log.info("this project's Prefect server is of another version (%s); it is replaced", hint.version or "old")
@@ -172,15 +172,15 @@ def _own(settings: Settings) -> str:
     )
 
 
-def end(settings: Settings) -> None:
+def end_server(settings: Settings) -> None:
     """End the home's own server, if it is at work."""
-    place = folder(settings)
+    place = server_folder(settings)
     pid = _holder(place / LOCK)
     if pid is not None:
         _end(pid, place / LOCK)
 
 
-def down(settings: Settings) -> tuple[str, ...]:
+def stop_servers(settings: Settings) -> tuple[str, ...]:
     """End the servers of this home and of homes under its `.treadle/`; the homes whose server was ended."""
     ended = []
     for place in homes(settings):
@@ -193,18 +193,18 @@ def down(settings: Settings) -> tuple[str, ...]:
 
 def homes(settings: Settings) -> tuple[Path, ...]:
     """The server folders of this home and of homes under its `.treadle/` (the demo's)."""
-    return tuple(sorted((folder(settings), *settings.state.glob("*/.treadle/prefect"))))
+    return tuple(sorted((server_folder(settings), *settings.state.glob("*/.treadle/prefect"))))
 
 
 def alive(settings: Settings) -> bool:
     """Whether the home's own server lives, answering or not."""
-    return _holder(folder(settings) / LOCK) is not None
+    return _holder(server_folder(settings) / LOCK) is not None
 
 
 @contextmanager
 def starting(settings: Settings) -> Iterator[None]:
     """A block for one process of a home at a time: to look whether the server lives, and else to start it."""
-    place = folder(settings)
+    place = server_folder(settings)
     try:
         place.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place / "start.lock", thread_local=False)
@@ -230,7 +230,7 @@ def _start(settings: Settings) -> bool:
         if alive(settings):
             return False
         log.info("starting this project's Prefect server in the background (it stays until: treadle down)")
-        hint = _hint(folder(settings) / HINT)
+        hint = _hint(server_folder(settings) / HINT)
         return launch(settings, hint.port if hint else 0)
 
 
@@ -240,7 +240,7 @@ def launch(settings: Settings, port: int, listener: socket.socket | None = None)
     It listens on `port`, or on the open socket `listener`. False where the folder has a server already. To be called
     within `starting`.
     """
-    place = folder(settings)
+    place = server_folder(settings)
     arguments = [str(place), str(settings.home), settings.listen, str(port)]
     arguments += [str(listener.fileno())] if listener else []
     with (place / LOG).open("ab") as output:
@@ -265,7 +265,7 @@ def prefect_version() -> str:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """The server's environment: nothing of the person's own Prefect, and nobody outside is told."""
-    place = folder(settings)
+    place = server_folder(settings)
     return child_environment(
         {
             **({FAILPOINT: failpoint()} if failpoint() else {}),

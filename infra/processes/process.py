@@ -31,7 +31,7 @@ PROCESSES = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ProcessRecord:
     """What a process wrote of itself. `home` is empty unless it is at work; `port` is where it listens, or did.
 
     `host` is where others than this machine reach it.
@@ -44,12 +44,12 @@ class Known:
     host: str = LOOPBACK
 
 
-def folder(settings: Settings) -> Path:
+def locks_folder(settings: Settings) -> Path:
     """The locks of the processes that are kept."""
     return settings.state / "up"
 
 
-def take(path: Path) -> IO[str] | None:
+def take_process_lock(path: Path) -> IO[str] | None:
     """The lock file, locked, with our number in it and the port that was there; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
@@ -63,11 +63,11 @@ def take(path: Path) -> IO[str] | None:
                 return None
             time.sleep(GLANCE_SECONDS / 10)
         else:
-            write(file, Known(os.getpid(), port=said(path).port))
+            write_record(file, ProcessRecord(os.getpid(), port=last_record(path).port))
             return file
 
 
-def write(file: IO[str], known: Known) -> None:
+def write_record(file: IO[str], known: ProcessRecord) -> None:
     """Say in a lock file that we hold who we are."""
     file.seek(0)
     file.truncate()
@@ -75,19 +75,19 @@ def write(file: IO[str], known: Known) -> None:
     file.flush()
 
 
-def said(path: Path) -> Known:
+def last_record(path: Path) -> ProcessRecord:
     """What was written last, by a living process or a dead one."""
     try:
-        return Known(**json.loads(path.read_text()))
+        return ProcessRecord(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
-        return Known()
+        return ProcessRecord()
 
 
-def holder(path: Path) -> Known | None:
+def holder(path: Path) -> ProcessRecord | None:
     """Who holds the lock; None where nobody does."""
     try:
         with path.open("r") as file:
-            return said(path) if _is_held(file) else None
+            return last_record(path) if _is_held(file) else None
     except OSError:
         return None
 
@@ -102,23 +102,23 @@ def _is_held(file: IO[str]) -> bool:
 
 
 @contextmanager
-def held(path: Path, home: Path, *, for_life: bool = False) -> Iterator[bool]:
+def hold_process_lock(path: Path, home: Path, *, for_life: bool = False) -> Iterator[bool]:
     """Hold the lock as the process of `home` in the block, or `for_life`; False where another one does."""
-    file = take(path)
+    file = take_process_lock(path)
     if file is None:
         yield False
         return
     with file:
-        write(file, Known(os.getpid(), str(home)))
+        write_record(file, ProcessRecord(os.getpid(), str(home)))
         try:
             yield True
         finally:
-            write(file, Known(os.getpid()))
+            write_record(file, ProcessRecord(os.getpid()))
             if for_life:
                 os.dup(file.fileno())  # the system drops the lock with the process, and not before
 
 
-def end(path: Path, patience: float = STOP_SECONDS) -> bool:
+def end_holder_of(path: Path, patience: float = STOP_SECONDS) -> bool:
     """End the process that holds the lock: asked first, made to after `patience` seconds; whether there was one."""
     known = holder(path)
     if known is None:
@@ -148,7 +148,7 @@ def end_holder(file: IO[str], patience: float = STOP_SECONDS) -> None:
             return
         file.seek(0)
         with suppress(ValueError, TypeError, ProcessLookupError, PermissionError):
-            known = Known(**json.loads(file.read()))
+            known = ProcessRecord(**json.loads(file.read()))
             if known.pid:  # 0 would be our own group
                 os.kill(known.pid, number)
         deadline = time.monotonic() + patience
@@ -156,13 +156,13 @@ def end_holder(file: IO[str], patience: float = STOP_SECONDS) -> None:
             time.sleep(LOOK_SECONDS)
 
 
-def tell(pid: int) -> None:
+def ask_to_end(pid: int) -> None:
     """Ask a process to end, without waiting for it."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGTERM)
 
 
-def runs(home: Path) -> dict[str, int]:
+def run_processes(home: Path) -> dict[str, int]:
     """The living processes that a worker of this home started for flow runs: run id -> process id.
 
     Known by their environment, which only Linux lets us read; elsewhere none is found.
@@ -182,8 +182,8 @@ def end_runs(home: Path, patience: float = STOP_SECONDS) -> None:
     """End the flow runs of a worker of this home; they tell the server that they crashed, as far as they can."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + patience
-        for pid in runs(home).values():
+        for pid in run_processes(home).values():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-        while runs(home) and time.monotonic() < deadline:
+        while run_processes(home) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)

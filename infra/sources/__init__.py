@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from treadle.infra.sources.files import covers, find, fingerprint, open_raw
+from treadle.infra.sources.files import covers, find_files, fingerprint, open_raw
 
-__all__ = ["covers", "find", "fingerprint", "open_raw"]
+__all__ = ["covers", "find_files", "fingerprint", "open_raw"]

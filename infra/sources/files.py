@@ -44,7 +44,9 @@ NO_NULL = "\x1f\x1f\x1f"
 NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")
 
 
-def find(home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = (), *, told: bool = True) -> list[Path]:
+def find_files(
+    home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = (), *, told: bool = True
+) -> list[Path]:
     """The files of `source` (files, folders or globs, relative to `home`), or of `paths` where some are named.
 
     A folder stands for the readable files in and under it. Hidden files, `*.part` and `*.sha256` are left out; so are

@@ -15,10 +15,10 @@ from treadle.infra import orchestrator
 from treadle.infra.orchestrator import revival, server
 from treadle.infra.orchestrator.api import lets_in, with_login
 from treadle.infra.processes import process
-from treadle.infra.processes.process import folder
-from treadle.infra.settings import child_environment, shown
+from treadle.infra.processes.process import locks_folder
+from treadle.infra.settings import child_environment, without_secrets
 from treadle.infra.supervisor import worker_files
-from treadle.infra.tracking.health_check import knock
+from treadle.infra.tracking.health_check import mlflow_trouble
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -36,44 +36,44 @@ DOWN_SECONDS = 45.0  # it ends its own children first
 LOG_BYTES = 5_000_000
 
 
-def logs(settings: Settings) -> Path:
+def logs_folder(settings: Settings) -> Path:
     """What the kept processes print."""
     return settings.state / "logs"
 
 
 def is_holder(settings: Settings) -> bool:
     """Whether this process keeps the home that is where `settings` say: neither moved nor deleted."""
-    known = process.holder(folder(settings) / "up.lock")
+    known = process.holder(locks_folder(settings) / "up.lock")
     return known is not None and known.pid == os.getpid()
 
 
-def fell(settings: Settings) -> bool:
+def exited_unexpectedly(settings: Settings) -> bool:
     """Whether an `up` of this home has ended, and nobody told it to."""
-    lock = folder(settings) / "up.lock"
-    return process.said(lock).home == str(settings.home) and process.holder(lock) is None
+    lock = locks_folder(settings) / "up.lock"
+    return process.last_record(lock).home == str(settings.home) and process.holder(lock) is None
 
 
-def ready(settings: Settings, url: str) -> None:
+def mark_ready(settings: Settings, url: str) -> None:
     """Say in our lock that the home is up; `url` is Prefect's page."""
-    with (folder(settings) / "up.lock").open("r+") as file:
-        process.write(file, process.Known(os.getpid(), str(settings.home), url))
+    with (locks_folder(settings) / "up.lock").open("r+") as file:
+        process.write_record(file, process.ProcessRecord(os.getpid(), str(settings.home), url))
 
 
-def conforms(settings: Settings) -> bool:
+def services_conform(settings: Settings) -> bool:
     """Whether the servers that are at work listen where the settings say, and ask for their login."""
-    known = process.holder(folder(settings) / "mlflow.lock")
+    known = process.holder(locks_folder(settings) / "mlflow.lock")
     if known is not None and known.url:
         asks_so = known.host == settings.host and lets_in(f"{known.url}/version", settings.login)
         if not asks_so:
             return False
-    return server.conforms(settings)
+    return server.server_conforms(settings)
 
 
-def leave(settings: Settings) -> None:
+def mark_leaving(settings: Settings) -> None:
     """Say in our lock that we are about to end."""
     if is_holder(settings):
-        with (folder(settings) / "up.lock").open("r+") as file:
-            process.write(file, process.Known(os.getpid()))
+        with (locks_folder(settings) / "up.lock").open("r+") as file:
+            process.write_record(file, process.ProcessRecord(os.getpid()))
 
 
 class Pace:
@@ -98,7 +98,7 @@ class Service:
 
     def __init__(self, settings: Settings, name: str, title: str) -> None:
         self.name, self.title = name, title
-        self.lock = folder(settings) / f"{name}.lock"
+        self.lock = locks_folder(settings) / f"{name}.lock"
         self._settings = settings
         self._pace = Pace()
         self._lived = False
@@ -113,7 +113,7 @@ class Service:
             self._child, starting = None, False
         known = process.holder(self.lock)
         if known is not None and known.home and not self._fits(known, api):
-            process.end(self.lock)
+            process.end_holder_of(self.lock)
             known = None
         self._lived |= known is not None
         self._remember(known is not None)
@@ -133,8 +133,8 @@ class Service:
             with suppress(OSError):
                 self._adopted = self.lock.open()
 
-    def _fits(self, known: process.Known, api: str) -> bool:
-        return known.home == str(self._settings.home) and (self.name != "worker" or known.url == shown(api))
+    def _fits(self, known: process.ProcessRecord, api: str) -> bool:
+        return known.home == str(self._settings.home) and (self.name != "worker" or known.url == without_secrets(api))
 
     def _start(self, api: str) -> None:
         settings = self._settings
@@ -144,10 +144,10 @@ class Service:
                 "DO_NOT_TRACK": "1",
                 "TREADLE_HOME": str(settings.home),
                 **({"TMPDIR": str(worker_files.made(settings))} if self.name == "worker" else {}),
-                "PREFECT_API_URL": shown(api) if own else settings.prefect_api_url,
+                "PREFECT_API_URL": without_secrets(api) if own else settings.prefect_api_url,
                 **({"PREFECT_API_AUTH_STRING": settings.login} if own and settings.login else {}),
-                "PREFECT_HOME": str(server.folder(settings)),
-                "PREFECT_PROFILES_PATH": str(server.folder(settings) / "profiles.toml"),
+                "PREFECT_HOME": str(server.server_folder(settings)),
+                "PREFECT_PROFILES_PATH": str(server.server_folder(settings) / "profiles.toml"),
                 "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
                 "PREFECT_WORKER_QUERY_SECONDS": "1",
             },
@@ -186,7 +186,7 @@ class Service:
     @property
     def log(self) -> Path:
         """What it prints."""
-        return logs(self._settings) / f"{self.name}.log"
+        return logs_folder(self._settings) / f"{self.name}.log"
 
 
 class Keeper:
@@ -197,8 +197,8 @@ class Keeper:
         self._server = Pace()
         self.worker = Service(settings, "worker", "the worker")
         self.mlflow = None if is_elsewhere(settings) else Service(settings, "mlflow", "MLflow's server")
-        logs(settings).mkdir(parents=True, exist_ok=True)
-        folder(settings).mkdir(parents=True, exist_ok=True)
+        logs_folder(settings).mkdir(parents=True, exist_ok=True)
+        locks_folder(settings).mkdir(parents=True, exist_ok=True)
 
     def look(self, api: str) -> None:
         """See that all of them live; quick, so that it may be done every second."""
@@ -207,7 +207,7 @@ class Keeper:
         self.look_at_pages()
         if api:
             self.worker.keep(api)
-        for path in logs(self._settings).glob("*.log"):
+        for path in logs_folder(self._settings).glob("*.log"):
             _trim(path)
 
     def look_at_pages(self) -> None:
@@ -227,7 +227,7 @@ class Keeper:
     def pages(self) -> str:
         """Where MLflow's pages are; empty until they are known, or where there are none."""
         if self.mlflow is None:
-            return shown(self._settings.tracking)
+            return without_secrets(self._settings.tracking)
         known = process.holder(self.mlflow.lock)
         return known.url if known else ""
 
@@ -238,7 +238,7 @@ class Keeper:
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"MLflow's server does not answer after {START_SECONDS:.0f} s",
-                    f"its log is {logs(self._settings) / 'mlflow.log'}",
+                    f"its log is {logs_folder(self._settings) / 'mlflow.log'}",
                 )
             self.look_at_pages()
             time.sleep(LOOK_SECONDS)
@@ -254,22 +254,22 @@ class Keeper:
 
     def stop(self) -> None:
         """End the worker with its runs, and MLflow's server; Prefect's server stays for commands."""
-        stop(self._settings)
+        stop_services(self._settings)
         for service in (self.mlflow, self.worker):  # the worker last, whose runs are waited for
             if service is not None:
                 service.abandon()
 
 
-def stop(settings: Settings) -> tuple[str, ...]:
+def stop_services(settings: Settings) -> tuple[str, ...]:
     """End the home's worker with its runs, and MLflow's server, whoever started them; what was ended."""
     ended = []
     for name, title in (("worker", "worker"), ("mlflow", "MLflow server")):
-        known = process.holder(folder(settings) / f"{name}.lock")
+        known = process.holder(locks_folder(settings) / f"{name}.lock")
         if name == "worker":
             if known is not None and known.pid:
-                process.tell(known.pid)  # it takes no new run, and waits for those that it has
+                process.ask_to_end(known.pid)  # it takes no new run, and waits for those that it has
             process.end_runs(settings.home)
-        if process.end(folder(settings) / f"{name}.lock"):
+        if process.end_holder_of(locks_folder(settings) / f"{name}.lock"):
             ended.append(title)
         if name == "worker":
             process.end_runs(settings.home)  # which it was just starting
@@ -277,14 +277,14 @@ def stop(settings: Settings) -> tuple[str, ...]:
     return tuple(ended)
 
 
-def down(settings: Settings) -> bool:
+def stop_up(settings: Settings) -> bool:
     """End a home's `up` and all that it keeps but Prefect's server; whether there was anything to end."""
-    lock = folder(settings) / "up.lock"
-    up = process.end(lock, DOWN_SECONDS)
-    if fell(settings) and (file := process.take(lock)) is not None:
+    lock = locks_folder(settings) / "up.lock"
+    up = process.end_holder_of(lock, DOWN_SECONDS)
+    if exited_unexpectedly(settings) and (file := process.take_process_lock(lock)) is not None:
         with file:
-            process.write(file, process.Known())
-    return bool(stop(settings)) or up
+            process.write_record(file, process.ProcessRecord())
+    return bool(stop_services(settings)) or up
 
 
 def is_elsewhere(settings: Settings) -> bool:
@@ -294,7 +294,7 @@ def is_elsewhere(settings: Settings) -> bool:
 
 def answers(url: str) -> bool:
     """Whether MLflow's server at that address says that it is well."""
-    return bool(url) and not knock(url)
+    return bool(url) and not mlflow_trouble(url)
 
 
 def _trim(path: Path) -> None:

@@ -38,7 +38,7 @@ def made(settings: Settings) -> Path:
 def clear(settings: Settings) -> None:
     """Take away what a worker and runs that were killed have left, unless a run is alive."""
     found = place(settings)
-    if _is_ours(found) and process.PROCESSES.is_dir() and not process.runs(settings.home):
+    if _is_ours(found) and process.PROCESSES.is_dir() and not process.run_processes(settings.home):
         shutil.rmtree(found, ignore_errors=True)
 
 

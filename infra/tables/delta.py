@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from treadle.infra.tables import upkeep
 from treadle.infra.tables.scratch import connect
 from treadle.infra.tables.spool import Spool
-from treadle.infra.tables.types import duckdb_type, settle, storable
+from treadle.infra.tables.types import duckdb_type, merge_types, storable
 from treadle.infra.tables.upkeep import Spare
 from treadle.tasks.dataset import literal, quote
 from treadle.tasks.errors import Conflict, NewerFormat, ServiceError, TreadleError, UsageError
@@ -69,7 +69,7 @@ class Delta:
             self._clear(where)
             for _ in range(ATTEMPTS):
                 table = self._open_or_create(spool.schema)
-                widened = settle(self.folder.name, _arrow(table), spool.schema)
+                widened = merge_types(self.folder.name, _arrow(table), spool.schema)
                 try:
                     if widened:
                         self._widen(table, widened)

@@ -120,7 +120,7 @@ class Outcomes:
 
 
 @contextmanager
-def opened(
+def open_outcomes(
     tables: Tables,
     target: str,
     key: Sequence[str],
@@ -147,7 +147,7 @@ def opened(
         yield Outcomes(con)
 
 
-def labelled(tables: Tables, target: str, key: Sequence[str], rows_version: int, labels_version: int) -> int:
+def count_labelled(tables: Tables, target: str, key: Sequence[str], rows_version: int, labels_version: int) -> int:
     """How many rows have a label at a data version: keys, or rows where there is no key; -1 is no table yet."""
     if rows_version < 0:
         return 0

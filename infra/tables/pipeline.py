@@ -124,7 +124,7 @@ class Tables:
 
         Versions are the newest unless given; -1 stands for a table that was not there yet. See `truth.py`.
         """
-        return truth_.newest(*self._told(target, rows_version, labels_version), target, key)
+        return truth_.newest_labels(*self._told(target, rows_version, labels_version), target, key)
 
     def without_label(self, target: str, key: Sequence[str], batches: Sequence[str] | None = None) -> str:
         """SQL to stand after FROM: the rows without a `target` of their own for which no late label came either."""
@@ -172,7 +172,7 @@ class Tables:
         """
         rows, labels = self._told(target, None, None)
         others = f"(SELECT * FROM {labels} WHERE _batch_id <> {literal(batch_id)})" if labels else ""
-        known = truth_.said(rows, others, target, key) if rows or labels else ""
+        known = truth_.all_labels(rows, others, target, key) if rows or labels else ""
         moment = f"CAST({literal(arrived.isoformat())} AS TIMESTAMPTZ)"
         names = set(self._delta("rows").columns().names)
         came = self.relation("rows") if names.issuperset(key) else f"(SELECT * FROM ({fresh}) WHERE false)"
@@ -202,7 +202,7 @@ class Tables:
             return columns.empty_table()
         relation = self.relation("rows", version=rows_version)
         if key:
-            relation = truth_.labelled(relation, rows, labels, columns.names, target, key)
+            relation = truth_.labelled_rows(relation, rows, labels, columns.names, target, key)
         query = f"SELECT * FROM {relation} WHERE {quote(target)} IS NOT NULL ORDER BY _ingested_at, _batch_id, _ordinal"
         with connect(self.scratch) as con:
             found = con.sql(query).to_arrow_table()

@@ -18,7 +18,7 @@ RANK = "(coalesce(observed_at, _ingested_at), _ingested_at, _batch_id, _ordinal)
 OWN = "(_ingested_at, _ingested_at, _batch_id, _ordinal)"
 
 
-def newest(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
+def newest_labels(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
     """SQL for the newest label of every key that has one: the key's columns and `target`.
 
     `rows` and `labels` are expressions to stand after FROM; empty where there is nothing to read. Keys whose row has
@@ -29,11 +29,11 @@ def newest(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
         return f"(SELECT {', '.join(f'NULL::VARCHAR AS {quote(name)}' for name in (*key, target))} WHERE false)"
     if not key:
         return f"(SELECT _batch_id, _ordinal, {label} FROM {rows} WHERE {label} IS NOT NULL)"
-    names, told = ", ".join(quote(name) for name in key), said(rows, labels, target, key)
+    names, told = ", ".join(quote(name) for name in key), all_labels(rows, labels, target, key)
     return f"(SELECT {names}, arg_max({label}, rank) AS {label} FROM {told} GROUP BY {names})"
 
 
-def labelled(came: str, rows: str, labels: str, columns: Sequence[str], target: str, key: Sequence[str]) -> str:
+def labelled_rows(came: str, rows: str, labels: str, columns: Sequence[str], target: str, key: Sequence[str]) -> str:
     """SQL for one row of `came` (all its `columns`) for every key that has a label, `target` being the newest.
 
     It is the row that brought the label. A late label belongs to the key's newest row.
@@ -41,7 +41,7 @@ def labelled(came: str, rows: str, labels: str, columns: Sequence[str], target: 
     names, label = ", ".join(quote(name) for name in key), quote(target)
     truth = (
         f"SELECT {names}, arg_max({label}, rank) AS {label}, arg_max(own, rank) AS own "
-        f"FROM {said(rows, labels, target, key)} GROUP BY {names}"
+        f"FROM {all_labels(rows, labels, target, key)} GROUP BY {names}"
     )
     brought = f"(truth.own AND came.{label} IS NOT NULL)" if target in columns else "false"
     chosen = (
@@ -53,7 +53,7 @@ def labelled(came: str, rows: str, labels: str, columns: Sequence[str], target: 
     return f"(SELECT {kept}, chosen.{label} FROM {came} AS came JOIN ({chosen}) AS chosen USING (_batch_id, _ordinal))"
 
 
-def said(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
+def all_labels(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
     """SQL for everything that was ever said about a key: its columns, `target`, `own` (in a row), and `rank`.
 
     The newest has the highest `rank`.

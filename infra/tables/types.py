@@ -66,7 +66,7 @@ def duckdb_type(kind: pa.DataType) -> str:
     return names[str(kind)]
 
 
-def settle(table: str, stored: pa.Schema, new: pa.Schema) -> tuple[str, ...]:
+def merge_types(table: str, stored: pa.Schema, new: pa.Schema) -> tuple[str, ...]:
     """See that `new` rows fit into what is `stored`, and return the stored columns that must become DOUBLE first.
 
     More columns or fewer are fine, integers fit into numbers, and a column of integers may become one of numbers.

@@ -30,7 +30,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RunWithTrials:
     """A run of ours with the runs of its trials; `work` is its key, `monitor` whether that made it.
 
     `data_version` is what it was about, empty where it does not say; `finished` whether it came to its end.
@@ -46,14 +46,14 @@ class Kept:
     finished: bool
 
 
-class Attic:
+class Cleanup:
     """The runs of one pipeline, those that are marked as deleted too, and nothing that a person logged beside them."""
 
     def __init__(self, settings: Settings, pipeline: str) -> None:
         self.settings = settings
         self.pipeline = pipeline
 
-    def runs(self) -> tuple[Kept, ...]:
+    def runs(self) -> tuple[RunWithTrials, ...]:
         """All that there are, oldest first."""
         file = sqlite.file_of(self.settings.tracking) if self.settings.tracking.startswith("sqlite:") else None
         if file is not None and not file.exists():
@@ -65,7 +65,7 @@ class Attic:
             if TRIAL in run.data.tags:
                 trials.setdefault(run.data.tags.get(PARENT, ""), []).append(run.info.run_id)
         return tuple(
-            Kept(
+            RunWithTrials(
                 id=run.info.run_id,
                 work=run.data.tags[RUN_KEY],
                 monitor=run.data.tags.get("kind") == "monitor",
@@ -95,7 +95,7 @@ class Attic:
                 if not token:
                     return frozenset(found)
 
-    def size(self, run: Kept) -> int:
+    def size(self, run: RunWithTrials) -> int:
         """Bytes of its files on this machine: artifacts, models, or copies of them where they are elsewhere."""
         with quiet():
             places = [run.artifacts, *(model.artifact_location for model in self._models(run))]
@@ -103,7 +103,7 @@ class Attic:
         files = (path for folder in folders for path in (folder, *folder.rglob("*")) if path.is_file())
         return sum(path.stat().st_size for path in files)
 
-    def take(self, run: Kept) -> None:
+    def take(self, run: RunWithTrials) -> None:
         """Take a run away with its trials, its models and their versions; what is gone already is passed over."""
         with quiet():
             for copy in self._copies(run):
@@ -144,16 +144,16 @@ class Attic:
         forget = getattr(self._store, "_hard_delete_logged_model", self._client.delete_logged_model)
         forget(name)
 
-    def _copies(self, run: Kept) -> list[Path]:
+    def _copies(self, run: RunWithTrials) -> list[Path]:
         """What `treadle.infra.tracking.runs.fetch` made on this machine of a run that is elsewhere."""
         names = [f"{run.id}-{REPORT}", *(model.model_id for model in self._models(run))]
         names += [f"{self.pipeline}-{version.version}" for version in self._versions(run)]
         return [path for path in (self.settings.state / "cache" / name for name in names) if path.exists()]
 
-    def _versions(self, run: Kept) -> list[ModelVersion]:
+    def _versions(self, run: RunWithTrials) -> list[ModelVersion]:
         return list(self._client.search_model_versions(f"run_id = '{run.id}'"))
 
-    def _models(self, run: Kept) -> list[LoggedModel]:
+    def _models(self, run: RunWithTrials) -> list[LoggedModel]:
         return list(self._client.search_logged_models([self._experiment], f"source_run_id = '{run.id}'"))
 
     def _everything(self) -> list[MlflowRun]:

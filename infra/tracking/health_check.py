@@ -5,18 +5,20 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 
-from treadle.infra.settings import LOOPBACK, shown
+from treadle.infra.settings import LOOPBACK, without_secrets
 
 SECONDS = 2.0
 SERVER_ERROR = 500
 
 
-def knock(address: str) -> str:
+def mlflow_trouble(address: str) -> str:
     """What is wrong there in a few words; empty where it answers, be it that it wants a password."""
     # a proxy of the environment knows nothing of a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in address or "localhost" in address else []
     try:
-        urllib.request.build_opener(*handlers).open(f"{shown(address).rstrip('/')}/health", timeout=SECONDS).close()
+        urllib.request.build_opener(*handlers).open(
+            f"{without_secrets(address).rstrip('/')}/health", timeout=SECONDS
+        ).close()
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code}" if error.code >= SERVER_ERROR else ""
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from treadle.infra import failpoint
 from treadle.infra.databases import engines, sqlite
-from treadle.infra.tracking.runs import RUN_KEY, Tracking, alone, client, fetch, local_path, quiet, unreachable
+from treadle.infra.tracking.runs import RUN_KEY, Tracking, client, fetch, local_path, mlflow_lock, quiet, unreachable
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Registry:
         """
         from mlflow.entities import LoggedModelOutput
 
-        with quiet(), alone(self.settings):
+        with quiet(), mlflow_lock(self.settings):
             digest, columns = _digest(bundle_folder), signature(bundle_folder)
             model = self._own_model(run_id, digest)
             if model is None:
@@ -112,7 +112,7 @@ class Registry:
         """Make the model a version and return its number; the same run key again gives the same version."""
         from mlflow.exceptions import MlflowException
 
-        with quiet(), alone(self.settings):
+        with quiet(), mlflow_lock(self.settings):
             if known := self._of_run(run_key):
                 return known[0]
             if not self._client.search_registered_models(f"name = '{self.pipeline}'"):
@@ -138,7 +138,7 @@ class Registry:
     def bundle(self, version: int) -> Path:
         """The bundle of a version as a local folder: the store's own, or for a remote store a copy made once.
 
-        Nothing is verified here: `treadle.tasks.bundle.load` does. Raises BundleError where there is no such version
+        Nothing is verified here: `bundle.load_bundle` does. Raises BundleError where there is no such version
         or no bundle in it.
         """
         with quiet():
@@ -180,7 +180,7 @@ class Registry:
             return None
         query = sa.text("SELECT version FROM registered_model_aliases WHERE name = :name AND alias = :alias")
         try:
-            with engines.engine(url).connect() as con:
+            with engines.make_engine(url).connect() as con:
                 found = con.execute(query, {"name": self.pipeline, "alias": ALIAS}).scalar()
         except sa.exc.ProgrammingError:  # PostgreSQL's word for: no such table yet
             return None

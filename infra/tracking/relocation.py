@@ -25,7 +25,7 @@ ADDRESSES = (
 )
 
 
-def mend(settings: Settings) -> None:
+def relocate(settings: Settings) -> None:
     """Let the addresses in the embedded MLflow database name the home where it is now, in one transaction.
 
     What is under some `mlruns/artifacts/` was ours; anything else (a person's own experiment) stays. Costs a

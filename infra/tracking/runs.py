@@ -20,8 +20,8 @@ from filelock import FileLock
 from treadle.infra import failpoint
 from treadle.infra.databases import sqlite
 from treadle.infra.processes import process
-from treadle.infra.settings import LOOPBACK, MLFLOW_PORT, set_environment, shown
-from treadle.infra.tracking.health_check import knock
+from treadle.infra.settings import LOOPBACK, MLFLOW_PORT, set_environment, without_secrets
+from treadle.infra.tracking.health_check import mlflow_trouble
 from treadle.tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ MOST_PARAMS = 100
 LONGEST_PARAM = 6000
 LONGEST_ERROR = 300
 SWITCHES = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
+RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
 """A minute for a server that is away; MLflow's own seven take four, and the steps of a flow ask three times."""
 
 ENDINGS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -56,7 +56,7 @@ def quiet() -> Iterator[None]:
 
     Its errors and those of the server or disk behind it come out as ours.
     """
-    set_environment(PATIENCE, keep=True)
+    set_environment(RETRIES, keep=True)
     set_environment(SWITCHES)  # MLflow looks at them once, at import, and has no other switch by then
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,7 +87,7 @@ def unreachable(error: Exception) -> ServiceError:
 
 def _in_one_line(error: Exception) -> str:
     """What an error says; of a long story the end, where MLflow comes to the point."""
-    line = shown(" ".join(str(error).split())) or type(error).__name__
+    line = without_secrets(" ".join(str(error).split())) or type(error).__name__
     return line if len(line) <= LONGEST_ERROR else f"... {line[-LONGEST_ERROR:]}"
 
 
@@ -102,8 +102,8 @@ def client(settings: Settings) -> MlflowClient:
         file = sqlite.file_of(uri) if uri.startswith("sqlite:") else None
         if file is not None:
             sqlite.make(file, _build)
-        elif uri.startswith("http") and (trouble := knock(uri)):
-            log.warning("MLflow's server at %s does not answer (%s); waiting for it", shown(uri), trouble)
+        elif uri.startswith("http") and (trouble := mlflow_trouble(uri)):
+            log.warning("MLflow's server at %s does not answer (%s); waiting for it", without_secrets(uri), trouble)
     return MlflowClient(settings.tracking, settings.registry)
 
 
@@ -273,11 +273,11 @@ class Tracking:
 
     def run_url(self, run_id: str) -> str:
         """Where MLflow's UI shows the run: by `up` now or at last; else where docs/operation.md starts its pages."""
-        known = process.said(process.folder(self.settings) / "mlflow.lock")
+        known = process.last_record(process.locks_folder(self.settings) / "mlflow.lock")
         kept = known.url or f"http://{LOOPBACK}:{MLFLOW_PORT}"
         base = self.settings.tracking if self.settings.tracking.startswith("http") else kept
         with quiet():
-            return f"{shown(base).rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
+            return f"{without_secrets(base).rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     @cached_property
     def experiment_id(self) -> str:
@@ -299,7 +299,7 @@ class Tracking:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with alone(self.settings):
+        with mlflow_lock(self.settings):
             yield
 
     def _search(self, condition: str) -> list[Run]:
@@ -338,7 +338,7 @@ class Tracking:
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def mlflow_lock(settings: Settings) -> Iterator[None]:
     """A block for one process of a home at a time: to look for something in MLflow and else to make it."""
     settings.state.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.state / "mlflow.lock", is_singleton=True):

@@ -30,7 +30,7 @@ AT_FIRST = {
 """What the memory of a browser holds that was never here; what a person chooses then stays."""
 
 
-def pages(settings: Settings) -> ASGIApp:
+def mlflow_app(settings: Settings) -> ASGIApp:
     """MLflow's app over the home's stores. To be called within `tracking.quiet`.
 
     MLflow's command gives its app the same names by the environment, so that an address with a password is in no list

@@ -14,23 +14,31 @@ sha256 is the model's digest: whoever pins it has pinned every byte.
 
 from __future__ import annotations
 
-from treadle.tasks.bundle.artifact import check_golden, digest, facts, golden, load, reference, write
+from treadle.tasks.bundle.artifact import (
+    check_golden,
+    digest,
+    golden,
+    load_bundle,
+    read_facts,
+    reference,
+    write_bundle,
+)
 from treadle.tasks.bundle.certificate import Certificate, certificate, certify
-from treadle.tasks.bundle.manifest import Facts
-from treadle.tasks.bundle.model import Model, predict
+from treadle.tasks.bundle.manifest import BundleFacts
+from treadle.tasks.bundle.model import Model, predict_table
 
 __all__ = [
+    "BundleFacts",
     "Certificate",
-    "Facts",
     "Model",
     "certificate",
     "certify",
     "check_golden",
     "digest",
-    "facts",
     "golden",
-    "load",
-    "predict",
+    "load_bundle",
+    "predict_table",
+    "read_facts",
     "reference",
-    "write",
+    "write_bundle",
 ]

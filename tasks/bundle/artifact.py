@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from treadle.tasks.bundle.golden_rows import choose, spread
-from treadle.tasks.bundle.manifest import MANIFEST, WAY_OUT, Facts, canonical, publish, sha256, verified
-from treadle.tasks.bundle.model import Model, Spec, predict
+from treadle.tasks.bundle.golden_rows import choose_golden_rows, evenly_spaced
+from treadle.tasks.bundle.manifest import (
+    MANIFEST,
+    WAY_OUT,
+    BundleFacts,
+    canonical_json,
+    publish_bundle,
+    sha256,
+    verified,
+)
+from treadle.tasks.bundle.model import Model, Spec, predict_table
 from treadle.tasks.dataset import Schema
 from treadle.tasks.errors import BundleError, DataError
 
@@ -26,7 +34,7 @@ TOLERANCE = 1e-6
 """By which another machine's predictions on golden rows may differ, relative and absolute."""
 
 
-def write(folder: Path, model: Model, *, golden: pa.Table, reference: pa.Table, facts: Facts) -> str:
+def write_bundle(folder: Path, model: Model, *, golden: pa.Table, reference: pa.Table, facts: BundleFacts) -> str:
     """Write the bundle to `folder`, in the place of an earlier one, and return its digest.
 
     `golden` are typed rows (at least one) to choose golden rows from, `reference` typed training rows. Nobody ever
@@ -38,15 +46,17 @@ def write(folder: Path, model: Model, *, golden: pa.Table, reference: pa.Table, 
     known = [name for name in model.schema.names if name in reference.column_names]
     contents = {
         "model.ubj": ubj,
-        "spec.json": canonical(model.spec()),
+        "spec.json": canonical_json(model.spec()),
         "schema.json": _schema_json(model),
         "golden.parquet": _parquet(_golden_rows(as_loaded, golden)),
-        "reference.parquet": _parquet(reference.select(known).take(spread(range(reference.num_rows), REFERENCE_ROWS))),
+        "reference.parquet": _parquet(
+            reference.select(known).take(evenly_spaced(range(reference.num_rows), REFERENCE_ROWS))
+        ),
     }
-    return publish(folder, contents, facts)
+    return publish_bundle(folder, contents, facts)
 
 
-def load(folder: Path, digest: str | None = None) -> Model:
+def load_bundle(folder: Path, digest: str | None = None) -> Model:
     """Verify the bundle, then load it; with `digest`, only the bundle that bears it.
 
     Raises BundleError where anything is missing, extra, changed, no plain file, or not as its formats say.
@@ -76,19 +86,19 @@ def load(folder: Path, digest: str | None = None) -> Model:
     )
 
 
-def facts(folder: Path) -> Facts:
-    """Where the model comes from; verified like `load`."""
+def read_facts(folder: Path) -> BundleFacts:
+    """Where the model comes from; verified like `load_bundle`."""
     return verified(folder)[0].facts
 
 
 def digest(folder: Path) -> str:
-    """The sha256 (hex) of the bundle's manifest; verified like `load`."""
+    """The sha256 (hex) of the bundle's manifest; verified like `load_bundle`."""
     verified(folder)
     return sha256((folder / MANIFEST).read_bytes())
 
 
 def golden(folder: Path) -> tuple[pa.Table, pa.Table]:
-    """The golden rows, typed, and the prediction columns that they must give; verified like `load`."""
+    """The golden rows, typed, and the prediction columns that they must give; verified like `load_bundle`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -100,7 +110,7 @@ def golden(folder: Path) -> tuple[pa.Table, pa.Table]:
 
 
 def reference(folder: Path) -> pa.Table:
-    """The training rows, typed, that later data is compared with; verified like `load`."""
+    """The training rows, typed, that later data is compared with; verified like `load_bundle`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -116,7 +126,7 @@ def check_golden(model: Model, folder: Path) -> None:
 
     rows, expected = golden(folder)
     try:
-        answered = predict(model, rows)
+        answered = predict_table(model, rows)
     except DataError as error:
         raise BundleError(f"{folder}: golden rows do not fit the model: {error.message}", WAY_OUT) from error
     near, exact = np.ones(rows.num_rows, dtype=bool), np.ones(rows.num_rows, dtype=bool)
@@ -132,8 +142,8 @@ def check_golden(model: Model, folder: Path) -> None:
 def _golden_rows(model: Model, candidates: pa.Table) -> pa.Table:
     """Golden rows with the predictions of `model` beside them."""
     inputs = model.schema.without(*(name for name in model.schema.names if name not in model.inputs))
-    rows = choose(candidates.select(list(inputs.names)).cast(inputs.arrow()), model.features, model.booster)
-    expected = predict(model, rows)
+    rows = choose_golden_rows(candidates.select(list(inputs.names)).cast(inputs.arrow()), model.features, model.booster)
+    expected = predict_table(model, rows)
     for name in expected.column_names:
         rows = rows.append_column(EXPECTED + name, expected[name])
     return rows
@@ -150,7 +160,7 @@ def _schema_json(model: Model) -> bytes:
             {"name": name, "kind": label if name == "prediction" else "number"} for name in model.post.column_names()
         ],
     }
-    return canonical(described)
+    return canonical_json(described)
 
 
 def _booster(ubj: bytes) -> Booster:

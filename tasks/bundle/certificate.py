@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from treadle.tasks.bundle.artifact import golden, load
+from treadle.tasks.bundle.artifact import golden, load_bundle
 from treadle.tasks.bundle.golden_rows import sorts
-from treadle.tasks.bundle.manifest import canonical, libraries, publish, sha256, verified
+from treadle.tasks.bundle.manifest import canonical_json, libraries, publish_bundle, sha256, verified
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def certify(source: Path, target: Path, *, disagreement: str, scorer: bytes) -> 
     """
     manifest, contents = verified(source)
     contents.pop(CERTIFICATE, None)
-    model, (rows, expected) = load(source), golden(source)
+    model, (rows, expected) = load_bundle(source), golden(source)
     nulls, unseen, edges = sorts(rows, model.features, model.booster)
     certificate = Certificate(
         rows=rows.num_rows,
@@ -66,7 +66,7 @@ def certify(source: Path, target: Path, *, disagreement: str, scorer: bytes) -> 
         scorer=sha256(scorer),
         libraries=libraries("mlflow"),
     )
-    return publish(target, {**contents, CERTIFICATE: canonical(certificate)}, manifest.facts)
+    return publish_bundle(target, {**contents, CERTIFICATE: canonical_json(certificate)}, manifest.facts)
 
 
 def certificate(folder: Path) -> Certificate:

@@ -25,20 +25,20 @@ NULLS, UNSEEN, EDGES = 50, 20, 30
 """Changed rows of each sort, at most (edges are pairs of rows); the rest are rows as they are."""
 
 Value = str | int | float | None
-Change = tuple[str, Value]
+RowChange = tuple[str, Value]
 """A column and the value that it gets in one row."""
 
 
-def choose(candidates: pa.Table, spec: FeatureSpec, booster: Booster) -> pa.Table:
+def choose_golden_rows(candidates: pa.Table, spec: FeatureSpec, booster: Booster) -> pa.Table:
     """About 200 rows with the columns of `candidates` (typed, at least one row); the same input gives the same rows."""
     import pyarrow as pa
 
     changes = [
-        *spread(list(_nulls(spec)), NULLS),
-        *spread(list(_unseen(spec, candidates.schema)), UNSEEN),
-        *(change for pair in spread(list(_edges(spec, booster, candidates.schema)), EDGES) for change in pair),
+        *evenly_spaced(list(_nulls(spec)), NULLS),
+        *evenly_spaced(list(_unseen(spec, candidates.schema)), UNSEEN),
+        *(change for pair in evenly_spaced(list(_edges(spec, booster, candidates.schema)), EDGES) for change in pair),
     ]
-    sampled = spread(range(candidates.num_rows), ROWS - len(changes))
+    sampled = evenly_spaced(range(candidates.num_rows), ROWS - len(changes))
     changed = [sampled[number % len(sampled)] for number in range(len(changes))]
     rows = candidates.take([*sampled, *changed])
     for name in dict.fromkeys(column for column, _ in changes):
@@ -69,19 +69,19 @@ def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int
     return int(np.isnan(X).any(axis=1).sum()), int((X[:, codes] == -1).any(axis=1).sum()), int(at_edge.sum())
 
 
-def spread(items: Sequence[T], count: int) -> list[T]:
+def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
     """At most `count` of `items`, evenly spaced, the first and the last among them."""
     if len(items) <= count:
         return list(items)
     return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
 
 
-def _nulls(spec: FeatureSpec) -> Iterator[Change]:
+def _nulls(spec: FeatureSpec) -> Iterator[RowChange]:
     for source in dict.fromkeys(spec.sources):
         yield source, None
 
 
-def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[Change]:
+def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[RowChange]:
     """A value that is no level: a word, or the number after the greatest."""
     import pyarrow as pa
 
@@ -93,7 +93,7 @@ def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[Change]:
                 yield feature.source, "never seen " + "".join(feature.levels)[:20]
 
 
-def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[tuple[Change, Change]]:
+def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[tuple[RowChange, RowChange]]:
     """Values at the booster's thresholds and next below: what is less goes left, so the two part."""
     import numpy as np
     import pyarrow as pa
@@ -101,7 +101,7 @@ def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[t
     for index, thresholds in sorted(_thresholds(booster).items()):
         feature = spec.features[index]
         whole = pa.types.is_integer(schema.field(feature.source).type)
-        for threshold in spread(sorted(thresholds), 4):
+        for threshold in evenly_spaced(sorted(thresholds), 4):
             at = np.float32(threshold)
             above = math.ceil(at)
             if feature.kind == "code" and 0 < above < len(feature.levels):

@@ -31,7 +31,7 @@ def _time_from_text(value: object) -> object:
     return date.fromisoformat(value) if len(value) == len("2013-09-01") else datetime.fromisoformat(value)
 
 
-class Facts(BaseModel):
+class BundleFacts(BaseModel):
     """Where a model comes from; nothing says when it was trained, so that the same run gives the same digest.
 
     `trained_until` is the last value of the time column among the rows that it was fitted on; None without one.
@@ -60,24 +60,24 @@ class FileEntry(BaseModel):
     size: int
 
 
-class Manifest(BaseModel):
+class BundleManifest(BaseModel):
     """What manifest.json says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     files: dict[str, FileEntry]
-    facts: Facts
+    facts: BundleFacts
     libraries: dict[str, str]
 
 
-def publish(folder: Path, contents: Mapping[str, bytes], facts: Facts) -> str:
+def publish_bundle(folder: Path, contents: Mapping[str, bytes], facts: BundleFacts) -> str:
     """Write `contents` (name -> bytes) and their manifest to `folder`, in the place of an earlier one.
 
     Returns the digest. The folder is written aside and renamed: nobody sees half a bundle.
     """
     files = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in sorted(contents.items())}
-    manifest = canonical(Manifest(files=files, facts=facts, libraries=libraries()))
+    manifest = canonical_json(BundleManifest(files=files, facts=facts, libraries=libraries()))
     aside, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
     for leftover in (aside, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -91,7 +91,7 @@ def publish(folder: Path, contents: Mapping[str, bytes], facts: Facts) -> str:
     return sha256(manifest)
 
 
-def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[str, bytes]]:
+def verified(folder: Path, digest: str | None = None) -> tuple[BundleManifest, dict[str, bytes]]:
     """The manifest and the bytes of every file that it names, all of them checked before anything else is read.
 
     Raises BundleError where anything is missing, extra, changed or no plain file, NewerFormat for a bundle of a newer
@@ -125,9 +125,9 @@ def verified(folder: Path, digest: str | None = None) -> tuple[Manifest, dict[st
     return manifest, contents
 
 
-def _manifest(folder: Path, text: bytes) -> Manifest:
+def _manifest(folder: Path, text: bytes) -> BundleManifest:
     try:
-        return Manifest.model_validate_json(text)
+        return BundleManifest.model_validate_json(text)
     except ValidationError as error:
         with suppress(ValueError, KeyError, TypeError):  # what is no JSON or names no format is not ours
             if (made := int(json.loads(text)["format"])) > FORMAT:
@@ -135,7 +135,7 @@ def _manifest(folder: Path, text: bytes) -> Manifest:
         raise BundleError(f"{folder}: {MANIFEST} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
 
 
-def canonical(value: BaseModel | dict[str, list[dict[str, object]]]) -> bytes:
+def canonical_json(value: BaseModel | dict[str, list[dict[str, object]]]) -> bytes:
     """JSON of which the same value always gives the same bytes: keys sorted, no spaces, UTF-8."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     return (json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n").encode()

@@ -97,7 +97,7 @@ class Model:
         )
 
 
-def predict(model: Model, rows: pa.Table | pa.RecordBatch) -> pa.Table:
+def predict_table(model: Model, rows: pa.Table | pa.RecordBatch) -> pa.Table:
     """The prediction columns for typed rows (Schema.arrow), one row for each, in order.
 
     Columns may stand in any order; others are ignored. Raises DataError naming a missing column.
@@ -108,7 +108,7 @@ def predict(model: Model, rows: pa.Table | pa.RecordBatch) -> pa.Table:
 
     X = features.encode(model.features, rows)
     if len(X):
-        raw = booster.predict(model.booster, X)
+        raw = booster.predict_raw(model.booster, X)
     else:
         raw = np.empty((0, len(model.post.classes)) if model.task == "multiclass" else 0, dtype=np.float32)
-    return postprocess.apply(model.post, raw).columns
+    return postprocess.apply_postprocess(model.post, raw).columns

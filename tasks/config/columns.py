@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.tasks.config.spec import PipelineConfig
-    from treadle.tasks.dataset.schema import Kind, Schema
+    from treadle.tasks.dataset.schema import ColumnKind, Schema
 
-TEMPORAL: tuple[Kind, ...] = ("date", "timestamp")
-NUMERIC: tuple[Kind, ...] = ("integer", "number")
+TEMPORAL: tuple[ColumnKind, ...] = ("date", "timestamp")
+NUMERIC: tuple[ColumnKind, ...] = ("integer", "number")
 
 
 class Misfit(NamedTuple):
@@ -35,7 +35,7 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     roles += [("gate.slices", name) for name in config.gate.slices]
     if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
         roles.append(("labels.observed_at", config.labels.observed_at))
-    wanted: dict[str, tuple[Kind, ...]] = {
+    wanted: dict[str, tuple[ColumnKind, ...]] = {
         "labels.observed_at": TEMPORAL,
         "data.time": (*TEMPORAL, *NUMERIC),
         "data.categories": ("integer", "text"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from treadle.tasks.dataset.infer import Proposal
-    from treadle.tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import ColumnFacts, Profile
 
 WIDTH = 110
 COLUMN = 34
@@ -104,7 +104,7 @@ def _data(sources: Sequence[str], profile: Profile, proposal: Proposal) -> Itera
         yield _note(f"missing is left as it is: blanks, {told}")
 
 
-def _marks(facts: Facts) -> tuple[str, ...]:
+def _marks(facts: ColumnFacts) -> tuple[str, ...]:
     return (*facts.told.marks, *facts.told.strays)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from treadle.tasks.dataset.schema import Column, Kind, RawTable, Schema, literal, nearest, quarantine_schema, quote
+from treadle.tasks.dataset.schema import (
+    Column,
+    ColumnKind,
+    RawTable,
+    Schema,
+    literal,
+    nearest,
+    quarantine_schema,
+    quote,
+)
 from treadle.tasks.dataset.split import Parts, SplitSpec, split
 
 __all__ = [
     "Column",
-    "Kind",
+    "ColumnKind",
     "Parts",
     "RawTable",
     "Schema",

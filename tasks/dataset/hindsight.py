@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from treadle.tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import ColumnFacts, Profile
 
 SAMPLE_ROWS = 20_000
 PAIR_ROWS = 2_000
@@ -40,8 +40,8 @@ class Tells:
     proof: str
 
 
-def find(
-    con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[Facts], target: Facts, task: str
+def columns_giving_target(
+    con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[ColumnFacts], target: ColumnFacts, task: str
 ) -> tuple[Tells, ...]:
     """Those of `columns` that give the target in every row that has one."""
     if target.values < FEWEST_ROWS:
@@ -63,7 +63,7 @@ def find(
     return tuple(found)
 
 
-def _roughly(facts: Facts) -> str:
+def _roughly(facts: ColumnFacts) -> str:
     """A column as a number where it is one, else as it came: good enough to suspect, and far cheaper than typing."""
     c = quote(facts.name)
     return f"TRY_CAST({c} AS DOUBLE) AS {c}" if facts.numeric else c
@@ -80,7 +80,7 @@ def _holds(con: duckdb.DuckDBPyConnection, tells: Tells, rows: str) -> bool:
     return bool(con.execute(tells.proof.replace(ROWS, rows)).fetchone() == (True,))
 
 
-def _suspects(columns: Sequence[Facts], target: Facts, task: str) -> Iterator[Tells]:
+def _suspects(columns: Sequence[ColumnFacts], target: ColumnFacts, task: str) -> Iterator[Tells]:
     for facts in columns:
         if task == "regression" and facts.numeric and facts.distinct > target.distinct / 2 > 10:
             for order, how in (("ASC", "rises"), ("DESC", "falls")):
@@ -91,13 +91,13 @@ def _suspects(columns: Sequence[Facts], target: Facts, task: str) -> Iterator[Te
             yield Tells((facts.name,), "one threshold on it parts the classes in every row", _parts(facts, target))
 
 
-def _decides(facts: Facts, target: Facts) -> str:
+def _decides(facts: ColumnFacts, target: ColumnFacts) -> str:
     c, y = quote(facts.name), quote(target.name)
     pairs, singles = (f"(SELECT count(*) FROM (SELECT DISTINCT {what} FROM {ROWS}))" for what in (f"{c}, {y}", c))
     return f"SELECT {pairs} = {singles}"
 
 
-def _parts(facts: Facts, target: Facts) -> str:
+def _parts(facts: ColumnFacts, target: ColumnFacts) -> str:
     c, y = quote(facts.name), quote(target.name)
     one, other = (f"{y} = (SELECT {end}({y}) FROM {ROWS})" for end in ("min", "max"))
     return (
@@ -106,13 +106,13 @@ def _parts(facts: Facts, target: Facts) -> str:
     )
 
 
-def _monotone(facts: Facts, target: Facts, order: str) -> str:
+def _monotone(facts: ColumnFacts, target: ColumnFacts, order: str) -> str:
     c, y = quote(facts.name), quote(target.name)
     ordered = f"lag({y}) OVER (ORDER BY {c} {order}, {y}) AS before FROM {ROWS} WHERE {c} IS NOT NULL"
     return f"SELECT bool_and(coalesce(y >= before, true)) FROM (SELECT {y} AS y, {ordered})"
 
 
-def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[Facts], target: Facts) -> list[Tells]:
+def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[ColumnFacts], target: ColumnFacts) -> list[Tells]:
     """Pairs of numbers whose sum or difference is the target, tried all at once on few rows."""
     names = [facts.name for facts in columns if facts.numeric and facts.distinct > 10][:PAIRED]
     if target.distinct <= 10 or len(names) < 2:
@@ -132,6 +132,6 @@ def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[Facts], target: Fact
     return [one for one, holds in zip(tries, held, strict=True) if holds]
 
 
-def _adds_up(formula: str, target: Facts) -> str:
+def _adds_up(formula: str, target: ColumnFacts) -> str:
     y = quote(target.name)
     return f"SELECT coalesce(bool_and(abs({formula} - {y}) <= 1e-9 * (1 + abs({y}))), false) FROM {ROWS}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from treadle.tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import ColumnFacts, Profile
 
 FEWEST_TIMES = 10
 """A time split needs so many different times."""
@@ -93,7 +93,7 @@ def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted:
     return proposal
 
 
-def _set_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
+def _set_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
     """Columns that say nothing whatever the rest is: empty, constant, counting rows, written by hand."""
     for facts in others:
         if facts.values == 0:
@@ -107,14 +107,14 @@ def _set_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
             proposal.drop[facts.name] = f"free text, {facts.length:.0f} characters on average"
 
 
-def _counts_rows(facts: Facts) -> bool:
+def _counts_rows(facts: ColumnFacts) -> bool:
     if not (facts.numeric and facts.unique and facts.whole):
         return False
     return names.is_counter(facts.name) or (facts.rises and not names.is_id(facts.name))
 
 
 def _choose_key(
-    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts], wanted: Wanted
+    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[ColumnFacts], wanted: Wanted
 ) -> None:
     """What a person said, or what the values show."""
     if wanted.key:
@@ -131,11 +131,11 @@ def _choose_key(
             proposal.drop.pop(name, None)
         return
     open_ = [facts for facts in others if facts.name not in proposal.drop and facts.bad == 0]
-    proposal.key, proposal.why["data.key"] = key_.choose(con, profile, open_)
+    proposal.key, proposal.why["data.key"] = key_.choose_key(con, profile, open_)
 
 
 def _choose_time(
-    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts], wanted: Wanted
+    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[ColumnFacts], wanted: Wanted
 ) -> None:
     """The date or timestamp that says when a row came to be; then the newest rows are the ones to judge on."""
     if wanted.time:
@@ -190,7 +190,7 @@ def _lacks(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal)
     return ""
 
 
-def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
+def _choose_group(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
     """The id of someone who comes back: all rows of one stay in one part, or the model would know the judge's rows."""
     fitting = [
         facts
@@ -219,7 +219,7 @@ def _choose_group(proposal: Proposal, others: Sequence[Facts]) -> None:
     proposal.why["split.group"] = f"{each}; it is no feature itself"
 
 
-def _set_ids_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
+def _set_ids_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
     """Names of rows and of things with few rows each: a tree would learn them by heart."""
     settled = {*proposal.drop, *(proposal.key if len(proposal.key) == 1 else ()), proposal.group, proposal.time}
     for facts in others:
@@ -237,7 +237,7 @@ def _set_ids_aside(proposal: Proposal, others: Sequence[Facts]) -> None:
             proposal.drop[facts.name] = f"mostly different: {facts.distinct:,} values in {facts.values:,} rows"
 
 
-def _choose_categories(proposal: Proposal, others: Sequence[Facts]) -> None:
+def _choose_categories(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
     """Whole numbers that are names: few enough, often enough, and called a code; 0 and 1 need no such care."""
     taken = {*proposal.drop, proposal.group, proposal.time, *(proposal.key if len(proposal.key) == 1 else ())}
     for facts in others:
@@ -246,12 +246,14 @@ def _choose_categories(proposal: Proposal, others: Sequence[Facts]) -> None:
             proposal.categories[facts.name] = f"{facts.distinct} codes, not amounts"
 
 
-def _look_back(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[Facts]) -> None:
+def _look_back(
+    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[ColumnFacts]
+) -> None:
     """Drop what is known only after the fact."""
     taken = {*proposal.drop, *proposal.key, proposal.group, proposal.time}
     open_ = [facts for facts in others if facts.name not in taken]
     goal = profile[proposal.aim.target]
-    for tells in hindsight.find(con, profile, open_, goal, proposal.aim.task):
+    for tells in hindsight.columns_giving_target(con, profile, open_, goal, proposal.aim.task):
         for name in tells.columns:
             proposal.categories.pop(name, None)
             proposal.drop[name] = f"known only with the target: {tells.how}"
@@ -260,7 +262,7 @@ def _look_back(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Propo
 def _settle_kinds(proposal: Proposal, profile: Profile) -> None:
     """Whole floats become whole numbers where they are labels, codes or flags (a file with gaps writes 1 as 1.0)."""
 
-    def settled(facts: Facts) -> bool:
+    def settled(facts: ColumnFacts) -> bool:
         flag = facts.distinct <= 2 and facts.low == 0 and facts.high == 1
         named = facts.name in proposal.categories or facts.name in proposal.key
         label = facts.name == proposal.aim.target and proposal.aim.task != "regression"

@@ -13,7 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset.split import SplitSpec, canonical, moments
+from treadle.tasks.dataset.split import SplitSpec, canonical_rows, moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedRows:
     """The rows that a model was fitted and tuned on, and how it told rows, groups and times apart."""
 
     rows: pa.Table
@@ -55,7 +55,7 @@ class Comparison:
     left_out: tuple[LeftOut, ...]
 
 
-def judging(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> tuple[pa.Table, tuple[LeftOut, ...]]:
+def judging(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[pa.Table, tuple[LeftOut, ...]]:
     """The rows of `holdout` that are new to both models, in their order, and what was left out.
 
     A column that a model's rows do not have cannot tell them apart; where neither key is there, the columns that are
@@ -87,7 +87,7 @@ def alike(a: str, b: str) -> bool:
     return 2 * len(smallest & first & second) > len(smallest)
 
 
-def _shared(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> Iterator[tuple[str, np.ndarray]]:
+def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> Iterator[tuple[str, np.ndarray]]:
     """Why rows may not judge, and a mask of the rows for which it holds."""
     both = {"the champion": champion, "the challenger": challenger}
     for who, fitted in both.items():
@@ -108,7 +108,7 @@ def _shared(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> Iterator
             yield f"{who} was fitted on rows as late in {time!r}", _not_after(holdout, fitted.rows, time)
 
 
-def _inputs(holdout: pa.Table, challenger: Fitted, champion: Fitted) -> tuple[str, ...]:
+def _inputs(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[str, ...]:
     """The columns that everyone has, less ours and the targets."""
     names = (set(holdout.column_names) & set(challenger.rows.column_names)) & set(champion.rows.column_names)
     out = {challenger.target, champion.target}
@@ -141,7 +141,7 @@ def _whole(holdout: pa.Table, rows: pa.Table, columns: Sequence[str]) -> np.ndar
 
 
 def _digests(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
-    return [hashlib.md5(text, usedforsecurity=False).digest() for text in canonical(rows, columns)]
+    return [hashlib.md5(text, usedforsecurity=False).digest() for text in canonical_rows(rows, columns)]
 
 
 def _not_after(holdout: pa.Table, rows: pa.Table, time: str) -> np.ndarray:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from treadle.tasks.dataset.profile import Facts, Profile
+    from treadle.tasks.dataset.profile import ColumnFacts, Profile
 
 MOST_PAIRS = 12
 
 
-def choose(con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[Facts]) -> tuple[tuple[str, ...], str]:
+def choose_key(
+    con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[ColumnFacts]
+) -> tuple[tuple[str, ...], str]:
     """One unique id, an id (or an hour) and a time that are unique together, or the day of daily rows; and why.
 
     The key is empty where none of these is there.
@@ -55,21 +57,21 @@ def not_unique(con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequen
     return profile.rows - int(row[0])
 
 
-def _may_complete(facts: Facts) -> bool:
+def _may_complete(facts: ColumnFacts) -> bool:
     """Whether a column can name a row of one time: an id that comes back, or the hour of a day."""
     if set(names.words(facts.name)) & names.HOURS:
         return facts.kind == "integer" and facts.low == 0 and facts.high == 23
     return facts.kind in ("integer", "text") and (names.is_id(facts.name) or names.comes_back(facts.name))
 
 
-def _may_have_a_row_each(time: Facts, place: Facts) -> bool:
+def _may_have_a_row_each(time: ColumnFacts, place: ColumnFacts) -> bool:
     """Whether a column names places or things (shops, cities) of which each has a row a time, and not by chance."""
     if place.kind not in ("integer", "text") or not (names.is_open(place.name) or names.is_code(place.name)):
         return False
     return _never_by_chance(time.rows, time.distinct * place.distinct)
 
 
-def _regular(facts: Facts) -> bool:
+def _regular(facts: ColumnFacts) -> bool:
     """Whether dates are a row a day, week or month, and not of any days."""
     days = (date.fromisoformat(str(facts.high)[:10]) - date.fromisoformat(str(facts.low)[:10])).days + 1
     return _never_by_chance(facts.rows, days)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from treadle.tasks.dataset.schema import Column, Kind, literal, quote
+from treadle.tasks.dataset.schema import Column, ColumnKind, literal, quote
 from treadle.tasks.dataset.typing import NUMBER, SPACE, cast
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ TIMESTAMPS = (
     "%Y%m%d%H%M%S",
     "%Y-%m-%d %H",
 )
-NATIVE: dict[str, Kind] = {
+NATIVE: dict[str, ColumnKind] = {
     "BOOLEAN": "boolean",
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), "integer"),
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "integer"),
@@ -56,7 +56,7 @@ ALWAYS_MISSING = ("n/a", "#N/A", "<NA>", "\\N", "NaT", "Null", "NAN", "#NULL!", 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class InferredColumn:
     """A column's kind and what tells it, in one phrase.
 
     `examples` are values that do not read as the kind; `marks` the texts taken as missing that occur; `strays`
@@ -135,7 +135,7 @@ class _Shape:
     witnesses: tuple[str, ...]
 
 
-def tell(tally: Tally) -> Told:
+def infer_kind(tally: Tally) -> InferredColumn:
     """The column's kind. Text that means missing is no value; a column without values is text."""
     base = tally.raw_type.split("(", maxsplit=1)[0].strip().upper()
     if base not in NATIVE:
@@ -143,16 +143,16 @@ def tell(tally: Tally) -> Told:
     kind, form, why = NATIVE[base], "", f"{tally.raw_type} in the file"
     if kind == "integer" and _are_days(tally):
         kind, form, why = "date", "%Y%m%d", "every value is a day written YYYYMMDD"
-    return Told(Column(name=tally.name, kind=kind, format=form), tally.raw_type, why)
+    return InferredColumn(Column(name=tally.name, kind=kind, format=form), tally.raw_type, why)
 
 
-def _from_text(tally: Tally) -> Told:
+def _from_text(tally: Tally) -> InferredColumn:
     """Boolean, date, timestamp, whole number, number, else text; all values must agree.
 
     Numbers forgive a few values: known words for 'missing' become marks, and up to FEW_BAD of other text is bad.
     """
     shape, odd = _shape(tally), dict[str, int]()
-    kind: Kind = "text"
+    kind: ColumnKind = "text"
     form, why = "", "its values are text"
     if shape.rows == 0:
         why = "it never holds a value"
@@ -174,7 +174,7 @@ def _from_text(tally: Tally) -> Told:
             why = f"{shape.numbers:,} of {shape.rows:,} values are numbers"
         else:
             odd, why = {}, "many of its values are no numbers"
-    return Told(
+    return InferredColumn(
         Column(name=tally.name, kind=kind, format=form),
         tally.raw_type,
         why,
@@ -213,7 +213,7 @@ def _odd(tally: Tally) -> dict[str, int]:
     return {str(text): int(count) for text, count in found}
 
 
-def _dated(tally: Tally, shape: _Shape) -> tuple[Kind, str, str] | None:
+def _dated(tally: Tally, shape: _Shape) -> tuple[ColumnKind, str, str] | None:
     """(kind, format, why) of a text column that holds dates or timestamps, else None."""
     fractions = shape.numbers == shape.rows and shape.whole < shape.rows
     if fractions or not all(len(text) >= 6 and any(map(str.isdigit, text)) for text in shape.witnesses):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset.kinds import ALWAYS_MISSING, Tally, tell
+from treadle.tasks.dataset.kinds import ALWAYS_MISSING, Tally, infer_kind
 from treadle.tasks.dataset.schema import Schema, quote
 from treadle.tasks.dataset.typing import cast
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from treadle.tasks.dataset.kinds import Told
-    from treadle.tasks.dataset.schema import Column, Kind, RawTable
+    from treadle.tasks.dataset.kinds import InferredColumn
+    from treadle.tasks.dataset.schema import Column, ColumnKind, RawTable
 
 Level = str | bool | int | float
 
@@ -28,7 +28,7 @@ MANY_LEVELS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ColumnFacts:
     """One column of a table with `rows` rows.
 
     `values` are neither missing nor bad; `levels` are (value, rows, first row) by rows, empty where there are more
@@ -37,7 +37,7 @@ class Facts:
     `rises`: whole values that go up by one from row to row.
     """
 
-    told: Told
+    told: InferredColumn
     rows: int
     values: int
     bad: int
@@ -63,7 +63,7 @@ class Facts:
         return self.told.column.name
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ColumnKind:
         """The column's kind."""
         return self.told.column.kind
 
@@ -88,11 +88,11 @@ class Profile:
     """A table's columns in order; `missing` are the texts that mean no value there."""
 
     rows: int
-    columns: tuple[Facts, ...]
+    columns: tuple[ColumnFacts, ...]
     missing: tuple[str, ...]
     raw: RawTable
 
-    def __getitem__(self, name: str) -> Facts:
+    def __getitem__(self, name: str) -> ColumnFacts:
         return next(facts for facts in self.columns if facts.name == name)
 
     @property
@@ -119,13 +119,15 @@ def profile(con: duckdb.DuckDBPyConnection, raw: RawTable, missing: Sequence[str
     return Profile(rows, columns, (*missing, *sorted(seen - set(missing))), raw)
 
 
-def _columns(con: duckdb.DuckDBPyConnection, raw: RawTable, missing: tuple[str, ...], rows: int) -> tuple[Facts, ...]:
+def _columns(
+    con: duckdb.DuckDBPyConnection, raw: RawTable, missing: tuple[str, ...], rows: int
+) -> tuple[ColumnFacts, ...]:
     return tuple(_facts(Tally.take(con, raw, name, missing), rows) for name in raw.names)
 
 
-def _facts(tally: Tally, rows: int) -> Facts:
+def _facts(tally: Tally, rows: int) -> ColumnFacts:
     """Tell the column's kind, then count its typed values."""
-    told = tell(tally)
+    told = infer_kind(tally)
     read = cast(told.column, told.raw_type, tally.missing, "")
     # typed once and kept: a cast of text costs more than all that is counted here
     tally.con.execute(
@@ -142,7 +144,9 @@ def _facts(tally: Tally, rows: int) -> Facts:
             f"SELECT x, CAST(sum(_tally) AS BIGINT) AS n, min(_ordinal) FROM {TYPED} WHERE x IS NOT NULL "
             "GROUP BY x ORDER BY n DESC, x"
         )
-    facts = Facts(told=told, rows=rows, values=int(values), bad=int(bad), distinct=int(distinct), levels=tuple(levels))
+    facts = ColumnFacts(
+        told=told, rows=rows, values=int(values), bad=int(bad), distinct=int(distinct), levels=tuple(levels)
+    )
     if facts.numeric and values:
         return _numbers(tally, replace(facts, low=low, high=high))
     if told.column.kind in ("date", "timestamp") and values:
@@ -155,7 +159,7 @@ def _facts(tally: Tally, rows: int) -> Facts:
     return facts
 
 
-def _numbers(tally: Tally, facts: Facts) -> Facts:
+def _numbers(tally: Tally, facts: ColumnFacts) -> ColumnFacts:
     x = "CAST(x AS DOUBLE)"
     mean, whole, r2 = tally.row(
         f"SELECT sum({x} * _tally) / sum(_tally), bool_and({x} = trunc({x})), regr_r2({x}, _ordinal) "

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-Kind = Literal["boolean", "integer", "number", "text", "date", "timestamp"]
+ColumnKind = Literal["boolean", "integer", "number", "text", "date", "timestamp"]
 
-DUCKDB_TYPES: dict[Kind, str] = {
+DUCKDB_TYPES: dict[ColumnKind, str] = {
     "boolean": "BOOLEAN",
     "integer": "BIGINT",
     "number": "DOUBLE",
@@ -39,7 +39,7 @@ class Column(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     format: str = ""
 
     @property

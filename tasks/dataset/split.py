@@ -111,13 +111,13 @@ def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[n
             f"column {missing[0]!r}, by which rows are parted, is not in the table",
             "correct data.key or split.group",
         )
-    digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical(rows, columns))
+    digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical_rows(rows, columns))
     words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32
     holdout = words[:, 0] < spec.holdout
     return holdout, ~holdout & (words[:, 1] < spec.validation), words[:, 1]
 
 
-def canonical(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
+def canonical_rows(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
     """One text per row that says its values in `columns` unambiguously; the module's head tells how."""
     import pyarrow as pa
     import pyarrow.compute as pc

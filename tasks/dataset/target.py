@@ -11,7 +11,7 @@ from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
     from treadle.tasks.config.spec import Task
-    from treadle.tasks.dataset.profile import Facts, Level, Profile
+    from treadle.tasks.dataset.profile import ColumnFacts, Level, Profile
 
 MOST_CLASSES = 100
 """Text with more different values than this is no set of classes."""
@@ -77,7 +77,7 @@ def aim(profile: Profile, target: str, task: str = "") -> Aim:
     return Aim(target, decided, classes, positive, shown, why, why_positive)
 
 
-def _task(facts: Facts) -> tuple[Task, str]:
+def _task(facts: ColumnFacts) -> tuple[Task, str]:
     if facts.kind in ("date", "timestamp"):
         raise TargetError(
             f"target {facts.name!r} holds {facts.kind}s, which cannot be predicted",
@@ -102,7 +102,7 @@ def _task(facts: Facts) -> tuple[Task, str]:
     return "regression", f"{facts.distinct:,} different whole numbers"
 
 
-def _check_task(facts: Facts, task: str) -> None:
+def _check_task(facts: ColumnFacts, task: str) -> None:
     rule = {
         "binary": (facts.distinct == 2, f"binary needs two values, it has {facts.distinct:,}"),
         "multiclass": (
@@ -116,7 +116,7 @@ def _check_task(facts: Facts, task: str) -> None:
         raise TargetError(f"target {facts.name!r}: {why}", "choose another --task, or leave it out")
 
 
-def _positive(facts: Facts) -> tuple[Level, str]:
+def _positive(facts: ColumnFacts) -> tuple[Level, str]:
     """The class that people ask for: the one that says yes, else the one that does not say no, else the rarer."""
     classes = [level for level, _, _ in facts.levels]
     words = {level: str(level).strip().lower() for level in classes}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide, enough
+from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide_verdict, enough
 from treadle.tasks.gate.limits import Cost, over_limits
-from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure
+from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure_gain
 from treadle.tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
 
 __all__ = [
@@ -20,8 +20,8 @@ __all__ = [
     "Judged",
     "SliceVerdict",
     "Verdict",
-    "decide",
+    "decide_verdict",
     "enough",
-    "measure",
+    "measure_gain",
     "over_limits",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure, slice_verdicts
-from treadle.tasks.gate.values import Bounds, Decision, GateSpec, Judged, SliceVerdict, Verdict
+from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure_gain, slice_verdicts
+from treadle.tasks.gate.values import Decision, GainBounds, GateSpec, Judged, SliceVerdict, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ FEWEST_ROWS, FEWEST_OF_A_CLASS = 50, 5
 """On fewer new rows a champion is not compared at all: the bootstrap says too much about too few."""
 
 
-def decide(
+def decide_verdict(
     spec: GateSpec, judged: Judged, *, leaks: Sequence[Leak] = (), broken: Sequence[str] = (), seed: int = 0
 ) -> Verdict:
     """The verdict: refused, else promoted where the gain is sure and worth it, else kept or not comparable.
@@ -39,7 +39,7 @@ def decide(
     only say how many it would take. `broken` are sentences on checks that failed or could not be made: each refuses.
     Slices are judged only against a real champion: nobody loses anything to a dummy's.
     """
-    bounds = measure(spec, judged, seed)
+    bounds = measure_gain(spec, judged, seed)
     compared = judged.unseen is None
     by_slice = () if judged.first or not compared else slice_verdicts(spec, judged, seed)
     refusals = [
@@ -89,7 +89,7 @@ def enough(task: str, y: np.ndarray) -> bool:
     return len(y) >= FEWEST_ROWS and bool(rarest >= FEWEST_OF_A_CLASS)
 
 
-def _uncompared(bounds: Bounds) -> Bounds:
+def _uncompared(bounds: GainBounds) -> GainBounds:
     """What may be said where the champion knows the rows: the challenger's own value, and how many rows it takes."""
     nan = float("nan")
     needed = max(bounds.rows_needed or 0, FEWEST_ROWS)
@@ -106,7 +106,7 @@ def _leaking(leaks: Sequence[Leak]) -> Iterator[str]:
         )
 
 
-def _immeasurable(judged: Judged, bounds: Bounds) -> Iterator[str]:
+def _immeasurable(judged: Judged, bounds: GainBounds) -> Iterator[str]:
     import numpy as np
 
     rows = len(judged.y)
@@ -138,7 +138,7 @@ def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
             )
 
 
-def _headline(decision: Decision, judged: Judged, bounds: Bounds, refusals: Sequence[str]) -> str:
+def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: Sequence[str]) -> str:
     rival = "the dummy predictor" if judged.first else judged.champion_name
     numbers = f"{judged.metric} {_figure(bounds.value)} against {_figure(bounds.champion_value)}"
     rows = f"{len(judged.y):,} holdout rows"
@@ -159,7 +159,7 @@ def _headline(decision: Decision, judged: Judged, bounds: Bounds, refusals: Sequ
     return f"{rows} cannot tell whether it is better than {rival} ({numbers}); {needed}, and {stays}"
 
 
-def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> Iterator[str]:
+def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) -> Iterator[str]:
     rival = "the dummy" if judged.first else judged.champion_name
     sure = f"{1 - spec.alpha:.0%}"
     yield (
@@ -182,7 +182,7 @@ def _reasons(judged: Judged, bounds: Bounds, spec: GateSpec, chance: float) -> I
     yield from judged.why_seen
 
 
-def _apart(judged: Judged, bounds: Bounds) -> Iterator[str]:
+def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:
     yield from judged.why_seen
     yield (
         f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "

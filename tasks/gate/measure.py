@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
-from treadle.tasks.gate.values import Bounds, GateSpec, Judged, SliceVerdict
+from treadle.tasks.gate.values import GainBounds, GateSpec, Judged, SliceVerdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ SHUFFLES = 100
 SMALLEST_SLICE = 200
 
 
-def measure(spec: GateSpec, judged: Judged, seed: int) -> Bounds:
+def measure_gain(spec: GateSpec, judged: Judged, seed: int) -> GainBounds:
     """Values, gain, bootstrap bounds, and the power for `detect`.
 
     With s the bootstrap's standard error, m the margin of the lower bound, w the least gain and z the normal quantile,
@@ -38,21 +38,21 @@ def measure(spec: GateSpec, judged: Judged, seed: int) -> Bounds:
     import numpy as np
 
     task, metric, y = judged.task, judged.metric, judged.y
-    value = metrics.score(task, metric, y, judged.challenger)
-    champion_value = metrics.score(task, metric, y, judged.champion)
+    value = metrics.metric_value(task, metric, y, judged.challenger)
+    champion_value = metrics.metric_value(task, metric, y, judged.champion)
     drawn = metrics.bootstrap_gain(metric, task, y, judged.challenger, judged.champion, resamples=RESAMPLES, seed=seed)
     known = drawn[np.isfinite(drawn)]
     detect = spec.detect if metrics.greater_is_better(metric) else spec.detect * abs(champion_value)
     margin, least = max(spec.min_gain, SURE * detect), max(spec.min_gain, WORTH * detect)
     if not len(known):
         nan = float("nan")
-        return Bounds(value, champion_value, nan, nan, nan, 0.0, detect, margin, least, None, 1.0)
+        return GainBounds(value, champion_value, nan, nan, nan, 0.0, detect, margin, least, None, 1.0)
     error, z = float(np.std(known)), NormalDist().inv_cdf(1 - spec.alpha)
     shown, enough = spec.min_gain + detect, NormalDist().inv_cdf(POWER)
     power = NormalDist().cdf(min((shown - margin) / error - z, (shown - least) / error)) if error else 0.0
     times = error * max((z + enough) / (shown - margin), enough / (shown - least)) if detect else 0.0
     needed = int(np.ceil(len(y) * times**2))
-    return Bounds(
+    return GainBounds(
         value=value,
         champion_value=champion_value,
         gain=metrics.gain(metric, value, champion_value),
@@ -76,7 +76,9 @@ def luck(judged: Judged, seed: int) -> float:
     import numpy as np
 
     def of(labels: np.ndarray) -> float:
-        return metrics.gain(judged.metric, metrics.score(judged.task, judged.metric, labels, judged.challenger), 0.0)
+        return metrics.gain(
+            judged.metric, metrics.metric_value(judged.task, judged.metric, labels, judged.challenger), 0.0
+        )
 
     draw = np.random.default_rng([seed, 1])  # not the bootstrap's stream
     shuffled = np.array([of(draw.permutation(judged.y)) for _ in range(SHUFFLES)])

@@ -110,7 +110,7 @@ class Verdict(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class GainBounds:
     """The measured gain and what the paired bootstrap says about it, all in units of the metric."""
 
     value: float

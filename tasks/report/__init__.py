@@ -7,7 +7,7 @@ same story gives the same bytes.
 from __future__ import annotations
 
 from treadle.tasks.report.gallery import plots
-from treadle.tasks.report.page import render
+from treadle.tasks.report.page import render_report
 from treadle.tasks.report.story import Story
 
-__all__ = ["Story", "plots", "render"]
+__all__ = ["Story", "plots", "render_report"]

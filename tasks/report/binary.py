@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 BINS = 12
 
 
-def figures(story: Story) -> list[Plot]:
+def binary_figures(story: Story) -> list[Plot]:
     """The pictures of a binary model; ROC and precision need both classes among the rows."""
     y = story.y > 0.5
     plots = [roc(story), precision_recall(story)] if 0 < y.sum() < len(y) else []
     if story.threshold is not None and len(y):
-        plots.append(confusion(story))
+        plots.append(confusion_figure(story))
     if len(y):
         plots.append(calibration(y, story.p, "calibration", f"probability of {shorten(positive(story), 16)}"))
     return plots
@@ -98,7 +98,7 @@ def precision_recall(story: Story) -> Plot:
     return Plot("precision_recall", "Precision and recall", caption + ".", draw("precision_recall", paint, height=300))
 
 
-def confusion(story: Story) -> Plot:
+def confusion_figure(story: Story) -> Plot:
     """What was said against what was true, at the threshold."""
     import numpy as np
 
@@ -115,11 +115,11 @@ def confusion(story: Story) -> Plot:
         "confusion",
         title,
         caption,
-        draw("confusion", lambda figure: matrix(figure, table, labels), height=230),
+        draw("confusion", lambda figure: count_matrix(figure, table, labels), height=230),
     )
 
 
-def matrix(figure: Figure, table: np.ndarray, labels: list[str], *, rest: bool = False) -> None:
+def count_matrix(figure: Figure, table: np.ndarray, labels: list[str], *, rest: bool = False) -> None:
     """A table of counts [k, k], truth by prediction, each cell as dark as its share of its line.
 
     `rest`: the last label stands for several classes, which are neither right nor wrong together.

@@ -141,7 +141,7 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = 300) -> tuple[np.ndarray, np.
     return x[picks], y[picks]
 
 
-def spread(places: list[float], gap: float) -> list[float]:
+def spread_heights(places: list[float], gap: float) -> list[float]:
     """Move label heights apart until neighbours are at least `gap` from each other; order is kept."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     moved = list(places)
@@ -156,7 +156,7 @@ def spread(places: list[float], gap: float) -> list[float]:
 def end_labels(axes: Axes, lines: list[tuple[float, str, str]], x: float) -> None:
     """Name lines where they end instead of in a legend; each is (y, text, colour)."""
     low, high = axes.get_ylim()
-    places = spread([y for y, _, _ in lines], 0.085 * (high - low))
+    places = spread_heights([y for y, _, _ in lines], 0.085 * (high - low))
     for (_, text, colour), place in zip(lines, places, strict=True):
         axes.annotate(
             text,
@@ -176,10 +176,10 @@ def plain_numbers(axes: Axes) -> None:
 
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: axis_number(value)))
 
 
-def short(value: float) -> str:
+def axis_number(value: float) -> str:
     """An axis number: 1,500; 2.5M; 0.25."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
         if abs(value) >= size:

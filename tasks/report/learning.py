@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 COLUMNS = 15
 
 
-def figures(story: Story) -> list[Plot]:
+def learning_figures(story: Story) -> list[Plot]:
     """Learning curve and importance, as far as there is something to show."""
     plots = [curve(story)] if story.curve.validation else []
     if any(share > 0 for share in story.importance.values()):
-        plots.append(importance(story))
+        plots.append(importance_figure(story))
     return plots
 
 
@@ -70,7 +70,7 @@ def steep(axes: Axes, errors: np.ndarray) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
-def importance(story: Story) -> Plot:
+def importance_figure(story: Story) -> Plot:
     """The share of the gain that each source column brings."""
     ranked = sorted(story.importance.items(), key=lambda item: (-item[1], item[0]))
     total = sum(share for _, share in ranked)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks import health, metrics
-from treadle.tasks.report.drawing import BLUE, GREEN, HALO, MUTED, ORANGE, Plot, draw, spread
+from treadle.tasks.report.drawing import BLUE, GREEN, HALO, MUTED, ORANGE, Plot, draw, spread_heights
 from treadle.tasks.report.page import environment, pictures
 from treadle.tasks.report.words import metric_name, number, percent, shorten
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from treadle.tasks.health import BatchShares, Change, ColumnShares
-    from treadle.tasks.performance import Bounds, VersionOutcome, WindowOutcome
-    from treadle.tasks.retrain import Finding, Reason
+    from treadle.tasks.health import BatchShares, ColumnShares, ShareChange
+    from treadle.tasks.performance import MetricBounds, VersionOutcome, WindowOutcome
+    from treadle.tasks.retrain import Reason, RetrainFinding
 
 WIDTH, HEIGHT, WIDE = 250, 150, 640
 COLUMNS = 12
@@ -31,7 +31,7 @@ EARLIER = (ORANGE, GREEN, MUTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class MonitorStory:
     """What the page tells, in values.
 
     `versions` are those that scored, `expected` is the champion's holdout value with its interval (None where it is
@@ -44,9 +44,9 @@ class Watch:
     task: str
     metric: str
     champion: int
-    expected: Bounds | None
+    expected: MetricBounds | None
     reason: Reason | None
-    findings: Sequence[Finding]
+    findings: Sequence[RetrainFinding]
     versions: Sequence[VersionOutcome]
     reference: Sequence[ColumnShares]
     batches: Sequence[BatchShares]
@@ -56,7 +56,7 @@ class Watch:
     window_days: int
 
 
-def render(watch: Watch) -> str:
+def render_monitor(watch: MonitorStory) -> str:
     """The whole page, offline, without a script; the same values give the same bytes."""
     changes = health.changes(watch.reference, watch.batches)
     moved = [one for one in changes if one.reference or any(health.course(watch.batches, one.column, one.what))]
@@ -77,7 +77,7 @@ def render(watch: Watch) -> str:
     )
 
 
-def timeline(watch: Watch) -> Plot:
+def timeline(watch: MonitorStory) -> Plot:
     """The metric by window, with intervals, each version a colour, and the champion's holdout interval behind it."""
     name, expected = metric_name(watch.metric), watch.expected
 
@@ -108,7 +108,7 @@ def timeline(watch: Watch) -> Plot:
     return Plot("realised", f"Realised {name}", caption, draw("realised", paint, height=200, width=WIDE))
 
 
-def multiples(watch: Watch) -> list[Plot]:
+def multiples(watch: MonitorStory) -> list[Plot]:
     """The other metrics, label coverage, and predicted beside actual means: small, on the same axis of time."""
     others = [one for one in metrics.METRICS[watch.task] if one != watch.metric]
     drawn = [_score(watch, one) for one in others if any(one in each.realised.scores for each in _windows(watch))]
@@ -117,7 +117,7 @@ def multiples(watch: Watch) -> list[Plot]:
     return [_coverage(watch), *drawn]
 
 
-def column(watch: Watch, change: Change) -> Plot:
+def column(watch: MonitorStory, change: ShareChange) -> Plot:
     """One share of one column, batch by batch, beside the reference."""
     course = health.course(watch.batches, change.column, change.what)
 
@@ -141,7 +141,7 @@ def column(watch: Watch, change: Change) -> Plot:
     return Plot(name, title, caption, draw(name, paint, height=HEIGHT, width=WIDTH))
 
 
-def _score(watch: Watch, metric: str) -> Plot:
+def _score(watch: MonitorStory, metric: str) -> Plot:
     """Another metric by window."""
 
     def paint(figure: Figure) -> None:
@@ -160,7 +160,7 @@ def _score(watch: Watch, metric: str) -> Plot:
     return Plot(metric, name[:1].upper() + name[1:], caption, draw(metric, paint, height=HEIGHT, width=WIDTH))
 
 
-def _coverage(watch: Watch) -> Plot:
+def _coverage(watch: MonitorStory) -> Plot:
     """How many predictions of each window have a label by now."""
     rows: dict[date, list[int]] = {}
     for one in _windows(watch):
@@ -184,7 +184,7 @@ def _coverage(watch: Watch) -> Plot:
     return Plot("coverage", "Predictions and labels", caption, draw("coverage", paint, height=HEIGHT, width=WIDTH))
 
 
-def _means(watch: Watch) -> Plot:
+def _means(watch: MonitorStory) -> Plot:
     """Mean prediction and mean label by window: whether the level is right."""
 
     def paint(figure: Figure) -> None:
@@ -206,14 +206,14 @@ def _means(watch: Watch) -> Plot:
     return Plot("means", "Predicted and actual", caption, draw("means", paint, height=HEIGHT, width=WIDTH))
 
 
-def _coloured(watch: Watch) -> list[tuple[VersionOutcome, str]]:
+def _coloured(watch: MonitorStory) -> list[tuple[VersionOutcome, str]]:
     """Each version with its colour: the champion's is blue, the others' are the rest, newest first."""
     others = [one.version for one in reversed(watch.versions) if not one.champion]
     colours = {version: EARLIER[min(place, len(EARLIER) - 1)] for place, version in enumerate(others)}
     return [(one, BLUE if one.champion else colours[one.version]) for one in watch.versions]
 
 
-def _name_versions(axes: Axes, watch: Watch) -> None:
+def _name_versions(axes: Axes, watch: MonitorStory) -> None:
     """Name each version's line at its last point, where there are several."""
     ends = []
     for version, colour in _coloured(watch):
@@ -221,7 +221,7 @@ def _name_versions(axes: Axes, watch: Watch) -> None:
         if known:
             ends.append((_at(known[-1]), float(known[-1].realised.metric.value or 0), f"v{version.version}", colour))
     low, high = axes.get_ylim()
-    places = spread([y for _, y, _, _ in ends], 0.1 * (high - low)) if len(watch.versions) > 1 else []
+    places = spread_heights([y for _, y, _, _ in ends], 0.1 * (high - low)) if len(watch.versions) > 1 else []
     for (at, _, text, colour), place in zip(ends, places, strict=False):
         axes.annotate(
             text,
@@ -235,7 +235,7 @@ def _name_versions(axes: Axes, watch: Watch) -> None:
         )
 
 
-def _calendar(axes: Axes, watch: Watch) -> None:
+def _calendar(axes: Axes, watch: MonitorStory) -> None:
     """The same axis of time for all pictures, from the first window's first day to the last one's last."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -268,7 +268,7 @@ def _few(count: int) -> MaxNLocator:
     return MaxNLocator(count)
 
 
-def _windows(watch: Watch) -> list[WindowOutcome]:
+def _windows(watch: MonitorStory) -> list[WindowOutcome]:
     return [one for version in watch.versions for one in version.windows]
 
 

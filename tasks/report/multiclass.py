@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.report.binary import calibration, matrix
+from treadle.tasks.report.binary import calibration, count_matrix
 from treadle.tasks.report.drawing import Plot, draw
 from treadle.tasks.report.words import label, percent, shorten
 
@@ -29,17 +29,17 @@ class ClassLine:
     f1: float
 
 
-def figures(story: Story) -> list[Plot]:
+def multiclass_figures(story: Story) -> list[Plot]:
     """The pictures of a multiclass model."""
     if not len(story.y):
         return []
     said = story.p.argmax(axis=1)
     hit = said == story.y.astype(int)
     what = "probability of the class that it names"
-    return [confusion(story, said), calibration(hit, story.p.max(axis=1), "calibration", what)]
+    return [class_confusion_figure(story, said), calibration(hit, story.p.max(axis=1), "calibration", what)]
 
 
-def confusion(story: Story, said: np.ndarray) -> Plot:
+def class_confusion_figure(story: Story, said: np.ndarray) -> Plot:
     """Truth by prediction for the most frequent classes; the others are drawn as one."""
     import numpy as np
 
@@ -68,7 +68,7 @@ def confusion(story: Story, said: np.ndarray) -> Plot:
         "confusion",
         "Confusion",
         caption + ".",
-        draw("confusion", lambda figure: matrix(figure, table, labels, rest=size > SHOWN), height=height),
+        draw("confusion", lambda figure: count_matrix(figure, table, labels, rest=size > SHOWN), height=height),
     )
 
 

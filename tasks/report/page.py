@@ -52,7 +52,7 @@ class ScoreLine:
     gap: str
 
 
-def render(story: Story) -> str:
+def render_report(story: Story) -> str:
     """The whole page; below 2 MB whatever the number of rows, classes, columns and trials."""
     heads, lines = scoreboard(story)
     slices = slice_lines(story)
@@ -73,7 +73,7 @@ def render(story: Story) -> str:
                 story.verdict.upper,
                 reach([(story.verdict.lower, story.verdict.upper)]),
             ),
-            judged=pictures(gallery.judged(story)),
+            judged=pictures(gallery.holdout_plots(story)),
             learned=pictures(gallery.learned(story)),
             classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
             most_classes=CLASSES,

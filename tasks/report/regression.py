@@ -19,7 +19,7 @@ NOMINAL = 0.9
 DENSE = 1_500
 
 
-def figures(story: Story) -> list[Plot]:
+def regression_figures(story: Story) -> list[Plot]:
     """The pictures of a regression model."""
     if not len(story.y):
         return []

@@ -43,11 +43,11 @@ def slice_lines(story: Story) -> list[SliceLine]:
     are the gain over the dummy with its bootstrap interval.
     """
     groups = {column: texts(values) for column, values in story.groups.items()}
-    found = judged(story, groups, story.verdict.slices) if story.verdict.slices else measured(story, groups)
+    found = judged_slices(story, groups, story.verdict.slices) if story.verdict.slices else measured(story, groups)
     return sorted(found, key=lambda line: (line.column, -line.rows, line.value))
 
 
-def judged(story: Story, groups: Mapping[str, np.ndarray], by_slice: Sequence[SliceVerdict]) -> list[SliceLine]:
+def judged_slices(story: Story, groups: Mapping[str, np.ndarray], by_slice: Sequence[SliceVerdict]) -> list[SliceLine]:
     """The slices that the gate looked at."""
     return [
         SliceLine(
@@ -55,7 +55,7 @@ def judged(story: Story, groups: Mapping[str, np.ndarray], by_slice: Sequence[Sl
             value=one.value,
             rows=one.rows,
             metric=one.metric,
-            score=score(story, groups.get(one.column), one.value, one.metric),
+            score=slice_score(story, groups.get(one.column), one.value, one.metric),
             gain=one.gain,
             lower=one.lower,
             upper=one.upper,
@@ -75,7 +75,7 @@ def measured(story: Story, groups: Mapping[str, np.ndarray]) -> list[SliceLine]:
             value=one.value,
             rows=one.rows,
             metric=one.metric,
-            score=score(story, values, one.value, one.metric),
+            score=slice_score(story, values, one.value, one.metric),
             gain=one.gain,
             lower=one.gain - z * one.error,
             upper=one.gain + z * one.error,
@@ -87,11 +87,11 @@ def measured(story: Story, groups: Mapping[str, np.ndarray]) -> list[SliceLine]:
     ]
 
 
-def score(story: Story, values: np.ndarray | None, value: str, metric: str) -> float:
+def slice_score(story: Story, values: np.ndarray | None, value: str, metric: str) -> float:
     """The model's metric on one slice; NaN where its rows are not known."""
     if values is None or not (here := values == value).any():
         return math.nan
-    return metrics.score(story.task, metric, story.y[here], story.p[here])
+    return metrics.metric_value(story.task, metric, story.y[here], story.p[here])
 
 
 def texts(values: np.ndarray) -> np.ndarray:

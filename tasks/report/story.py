@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from treadle.tasks.gate import Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.search import Trial
-    from treadle.tasks.training import Label
+    from treadle.tasks.training import TrainingLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Story:
     task: str
     metric: str
     target: str
-    classes: tuple[Label, ...]
+    classes: tuple[TrainingLabel, ...]
     scores: Mapping[str, Mapping[str, float]]
     train_scores: Mapping[str, float]
     curve: Curve

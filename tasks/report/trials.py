@@ -33,16 +33,16 @@ PARAMETERS = 6
 DOTS = 400
 
 
-def figures(story: Story) -> list[Plot]:
+def trial_figures(story: Story) -> list[Plot]:
     """History and parameters, where there is more than one trial to compare."""
-    done = finished(story.trials)
+    done = trials_with_value(story.trials)
     if len(done) < 2:
         return []
     shown = telling(done)
-    return [history(story, done), *([parameters(story, done, shown)] if shown else [])]
+    return [history_figure(story, done), *([parameter_figures(story, done, shown)] if shown else [])]
 
 
-def finished(tried: Sequence[Trial]) -> list[Trial]:
+def trials_with_value(tried: Sequence[Trial]) -> list[Trial]:
     """Trials that have a value to show, in order."""
     return sorted(
         (one for one in tried if one.value is not None and math.isfinite(one.value)),
@@ -57,14 +57,14 @@ def worth(done: list[Trial]) -> np.ndarray:
     return np.array([one.value for one in done], dtype=float)
 
 
-def complete(trial: Trial) -> bool:
+def ran_to_end(trial: Trial) -> bool:
     """Whether the trial was let run to its end."""
     return trial.state == "complete"
 
 
 def winner(done: list[Trial], up: bool) -> Trial:
     """The best trial; one that was stopped early only where none was let run to its end."""
-    whole = [one for one in done if complete(one)] or done
+    whole = [one for one in done if ran_to_end(one)] or done
     values = worth(whole)
     return whole[int(values.argmax() if up else values.argmin())]
 
@@ -75,16 +75,16 @@ def some(done: list[Trial]) -> list[Trial]:
     return done[::step]
 
 
-def history(story: Story, done: list[Trial]) -> Plot:
+def history_figure(story: Story, done: list[Trial]) -> Plot:
     """The value of every trial, and the best so far."""
     import numpy as np
 
     up, name = greater_is_better(story.metric), metric_name(story.metric)
-    whole = [one for one in done if complete(one)] or done
+    whole = [one for one in done if ran_to_end(one)] or done
     values = worth(whole)
     best = np.maximum.accumulate(values) if up else np.minimum.accumulate(values)
     numbers = np.array([one.number + 1 for one in whole], dtype=float)
-    stopped = [one for one in done if not complete(one)]
+    stopped = [one for one in done if not ran_to_end(one)]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -158,13 +158,13 @@ def numbers_of(done: list[Trial], name: str) -> np.ndarray:
     return np.array([float(v) if isinstance(v, int | float) and not isinstance(v, bool) else np.nan for v in found])
 
 
-def parameters(story: Story, done: list[Trial], shown: list[str]) -> Plot:
+def parameter_figures(story: Story, done: list[Trial], shown: list[str]) -> Plot:
     """The value against each telling parameter."""
     import numpy as np
 
     lines, up = math.ceil(len(shown) / 2), greater_is_better(story.metric)
     best, dots = winner(done, up), some(done)
-    values, whole = worth(dots), np.array([complete(one) for one in dots])
+    values, whole = worth(dots), np.array([ran_to_end(one) for one in dots])
 
     def paint(figure: Figure) -> None:
         grid = np.atleast_1d(figure.subplots(lines, 2 if len(shown) > 1 else 1, sharey=True)).ravel()

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import optuna
     from xgboost import Booster
 
-    from treadle.tasks.booster import Part
+    from treadle.tasks.booster import MatrixRows
     from treadle.tasks.search.course import Course
 
-__all__ = ["Found", "Search", "Trial", "TuneSpec", "run", "trials"]
+__all__ = ["Found", "Search", "Trial", "TuneSpec", "run_search", "trials"]
 
 MAX_ROUNDS = 2_000
 
@@ -98,11 +98,11 @@ class Found:
         return tuple(replace(trial, number=slot) for slot, trial in enumerate(whole))
 
 
-def run(
+def run_search(
     storage: optuna.storages.BaseStorage,
     study_name: str,
-    train: Part,
-    validation: Part,
+    train: MatrixRows,
+    validation: MatrixRows,
     *,
     task: str,
     classes: int,

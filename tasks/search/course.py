@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
-    from treadle.tasks.booster import Part, Scalar
+    from treadle.tasks.booster import MatrixRows, Scalar
 
 CROSS_VALIDATED = 5_000
 """Below this many rows outside the holdout, exchangeable rows are cross-validated."""
@@ -76,7 +76,7 @@ class Course:
         found = []
         for model, lane in zip(models, self.lanes, strict=True):
             model.set_param({"device": "cpu"})
-            found.append(booster.predict(model[:rounds], lane.X))
+            found.append(booster.predict_raw(model[:rounds], lane.X))
         return found
 
     def score(self, answers: Sequence[np.ndarray]) -> float:
@@ -84,15 +84,15 @@ class Course:
         from treadle.tasks import metrics
 
         values = [
-            metrics.score(self.task, self.metric, lane.y, answer)
+            metrics.metric_value(self.task, self.metric, lane.y, answer)
             for lane, answer in zip(self.lanes, answers, strict=True)
         ]
         return sum(values) / len(values)
 
 
 def lay_out(
-    train: Part,
-    validation: Part,
+    train: MatrixRows,
+    validation: MatrixRows,
     *,
     task: str,
     classes: int,
@@ -114,7 +114,7 @@ def lay_out(
     from treadle.tasks import booster
 
     rows = len(train.y)
-    fixed = booster.parameters(
+    fixed = booster.complete_parameters(
         task,
         {"eval_metric": booster.watched(task, metric), "nthread": booster.threads(rows)},
         classes=classes,
@@ -130,8 +130,8 @@ def lay_out(
         sides = [dealt == fold for fold in range(FOLDS)]
     lanes = []
     for side in sides:
-        fitted = booster.matrix(X[~side], y[~side], names)
-        lanes.append(Lane(fitted, booster.matrix(X[side], y[side], names, fitted), X[side], y[side]))
+        fitted = booster.quantile_matrix(X[~side], y[~side], names)
+        lanes.append(Lane(fitted, booster.quantile_matrix(X[side], y[side], names, fitted), X[side], y[side]))
     return Course(tuple(lanes), task, metric, fixed, rows)
 
 

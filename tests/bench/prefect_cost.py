@@ -114,7 +114,7 @@ def main() -> int:
             return measure(folder, homes)
         finally:
             os.environ.pop("PREFECT_API_URL", None)
-            orchestrator.down(server)
+            orchestrator.stop_servers(server)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.expectations_.batches import MISSING, expect, suite
-from treadle.expectations.contract import answer
+from treadle.expectations.contract import rows_with_warnings
 from treadle.infra import sources
 from treadle.tasks.errors import DataError
 
@@ -27,7 +27,9 @@ def test_an_answer_has_every_row_in_order_with_its_warnings(con: duckdb.DuckDBPy
         expect("table_row_count_to_be_between", min_value=1000),
     )
     raw = sources.open_raw(con, file, "b1")
-    table = answer(con, raw, contract, target="late", timezone="", missing=MISSING, needed=("id", "kind")).read_all()
+    table = rows_with_warnings(
+        con, raw, contract, target="late", timezone="", missing=MISSING, needed=("id", "kind")
+    ).read_all()
     assert table.schema.names == [*contract.schema.names, "_warning"]
     assert table["id"].to_pylist() == [1, None, 1, 1]
     assert table["day"].to_pylist() == [None] * 4
@@ -43,4 +45,4 @@ def test_an_answer_needs_its_columns(con: duckdb.DuckDBPyConnection, file: Path)
     file.write_text("ID,kind\n1,a\n")
     raw = sources.open_raw(con, file, "b1")
     with pytest.raises(DataError, match=r"'id' is missing \(it has 'ID': renamed\?\); column 'Dep Delay' is missing"):
-        answer(con, raw, suite(), target="late", timezone="", missing=MISSING, needed=("id", "Dep Delay"))
+        rows_with_warnings(con, raw, suite(), target="late", timezone="", missing=MISSING, needed=("id", "Dep Delay"))

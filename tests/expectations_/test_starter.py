@@ -172,7 +172,7 @@ def test_the_file_has_one_expectation_a_line_and_is_the_same_suite(contracts: di
     import json
 
     for contract in contracts.values():
-        text = starter.text(contract.document)
+        text = starter.suite_text(contract.document)
         assert json.loads(text) == contract.document
         assert len(text.splitlines()) == len(contract.suite.expectations) + 6
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.expectations_.batches import expect, suite
-from treadle.expectations.contract import load, parse
+from treadle.expectations.contract import load_suite, parse
 from treadle.tasks.dataset import Column
 from treadle.tasks.errors import ConfigError
 
@@ -28,7 +28,7 @@ def test_the_types_make_the_schema_in_order(tmp_path: Path) -> None:
         typed("n", "DECIMAL(9, 2)"),
     ]
     path.write_text(json.dumps({"name": "flights", "expectations": listed, "meta": {}}))
-    found = load(path)
+    found = load_suite(path)
     assert found.name == "flights"
     assert found.schema.columns == (
         Column(name="Dep Delay", kind="number"),
@@ -41,9 +41,9 @@ def test_the_digest_is_of_what_the_file_says_not_of_how(tmp_path: Path) -> None:
     document = {"name": "x", "expectations": [typed("a", "BIGINT")]}
     (tmp_path / "a.json").write_text(json.dumps(document))
     (tmp_path / "b.json").write_text(json.dumps(document, indent=4, sort_keys=True))
-    assert load(tmp_path / "a.json").digest == load(tmp_path / "b.json").digest
+    assert load_suite(tmp_path / "a.json").digest == load_suite(tmp_path / "b.json").digest
     document["expectations"] = [typed("a", "DOUBLE")]
-    assert parse(document).digest != load(tmp_path / "a.json").digest  # type: ignore[arg-type]
+    assert parse(document).digest != load_suite(tmp_path / "a.json").digest  # type: ignore[arg-type]
 
 
 def test_required_are_the_columns_that_may_never_be_missing() -> None:
@@ -85,13 +85,13 @@ def test_a_file_that_is_no_suite_is_refused_with_its_place(tmp_path: Path, text:
     path = tmp_path / "suite.json"
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
-        load(path)
+        load_suite(path)
     assert reason in str(refused.value)
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="treadle init"):
-        load(tmp_path / "gone.json")
+        load_suite(tmp_path / "gone.json")
 
 
 def test_reading_a_suite_loads_neither_gx_nor_pandas() -> None:

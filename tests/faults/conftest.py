@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 def stages(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Iterator[Stages]:
     """A home that was left alone, as it was before and after each command of its life."""
     folder = tmp_path_factory.mktemp("kills")
-    with Workshop(folder / "workshop", orchestrator.state(server_home).url) as workshop:
+    with Workshop(folder / "workshop", orchestrator.server_state(server_home).url) as workshop:
         yield Stages(workshop, folder)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from treadle.tasks import evaluation, gate, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
-from treadle.tasks.dataset.judging import Fitted, judging
+from treadle.tasks.dataset.judging import FittedRows, judging
 from treadle.tasks.search import Found
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Trained:
 
     problem: training.Problem
     model: Model
-    fitted: Fitted
+    fitted: FittedRows
     holdout: pa.Table
 
 
@@ -64,18 +64,18 @@ def train(rows: pa.Table, seed: int, *, drop: tuple[str, ...] = (), rounds: int 
     problem = training.define(config, SCHEMA, [False, True])
     parts = split(rows, config.split, key=("id",), time="", target="y")
     spec = training.learn_features(problem, parts.train)
-    fitted = training.fit(
+    fitted = training.fit_twice(
         problem,
         spec,
-        training.part(problem, spec, parts.train),
-        training.part(problem, spec, parts.validation),
+        training.encoded_part(problem, spec, parts.train),
+        training.encoded_part(problem, spec, parts.validation),
         Found(params=PARAMS, rounds=rounds, value=0.0, trials=(), resumed=0, seconds=0.0),
         device="cpu",
         seed=seed,
         monotone={},
     )
     own = training.together(parts.train, parts.validation)
-    return Trained(problem, fitted.model, Fitted(own, config.split, ("id",), "", "y"), parts.holdout)
+    return Trained(problem, fitted.model, FittedRows(own, config.split, ("id",), "", "y"), parts.holdout)
 
 
 def judged(challenger: Trained, champion: Trained | None, holdout: pa.Table, seed: int) -> tuple[Judged, Verdict]:
@@ -83,14 +83,16 @@ def judged(challenger: Trained, champion: Trained | None, holdout: pa.Table, see
     chair = None
     if champion is not None:
         new, left_out = judging(holdout, challenger.fitted, champion.fitted)
-        chair = evaluation.Champion(1, champion.model, new, left_out)
-    evidence = evaluation.evaluate(
+        chair = evaluation.ComparedChampion(1, champion.model, new, left_out)
+    evidence = evaluation.evaluate_models(
         challenger.problem, challenger.model, chair, challenger.fitted.rows, holdout, (), seed
     )
-    verdict = gate.decide(gate.GateSpec(), evidence.judged, leaks=evidence.leaks, broken=evidence.broken, seed=seed)
+    verdict = gate.decide_verdict(
+        gate.GateSpec(), evidence.judged, leaks=evidence.leaks, broken=evidence.broken, seed=seed
+    )
     return evidence.judged, verdict
 
 
 def swapped(of: Judged, seed: int) -> Verdict:
     """The verdict if the two changed places."""
-    return gate.decide(gate.GateSpec(), replace(of, challenger=of.champion, champion=of.challenger), seed=seed)
+    return gate.decide_verdict(gate.GateSpec(), replace(of, challenger=of.champion, champion=of.challenger), seed=seed)

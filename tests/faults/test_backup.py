@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def restored(home: Path, folder: Path) -> Path:
     """A home made of a backup of `home`."""
-    backup.run(settings_.at(home), folder / "backup")
-    backup.restore(folder / "backup", folder / "elsewhere" / "home")
+    backup.run_backup(settings_.at(home), folder / "backup")
+    backup.run_restore(folder / "backup", folder / "elsewhere" / "home")
     return folder / "elsewhere" / "home"
 
 
@@ -83,16 +83,16 @@ def test_a_backup_goes_where_nothing_is_lost(stages: Stages, tmp_path: Path) -> 
     settings = settings_.at(stages.home("train"))
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
-        backup.run(settings, tmp_path)
+        backup.run_backup(settings, tmp_path)
     with pytest.raises(UsageError, match="a part of what is backed up"):
-        backup.run(settings, settings.home / "data" / "backup")
+        backup.run_backup(settings, settings.home / "data" / "backup")
     assert (tmp_path / "mine").read_text() == "mine"
     with pytest.raises(UsageError, match="is not empty"):
-        backup.restore(backup_of(stages, tmp_path / "backup"), tmp_path)
+        backup.run_restore(backup_of(stages, tmp_path / "backup"), tmp_path)
 
 
 def backup_of(stages: Stages, folder: Path) -> Path:
-    backup.run(settings_.at(stages.home("score")), folder)
+    backup.run_backup(settings_.at(stages.home("score")), folder)
     return folder
 
 
@@ -104,11 +104,11 @@ def test_a_damaged_backup_is_told_and_leaves_nothing(stages: Stages, tmp_path: P
     body[len(body) // 2] ^= 1
     file.write_bytes(body)
     with pytest.raises(DataError, match=f"{file.relative_to(folder)} is not what it was"):
-        backup.restore(folder, tmp_path / "home")
+        backup.run_restore(folder, tmp_path / "home")
     assert list((tmp_path / "home").iterdir()) == []
     file.unlink()
     with pytest.raises(DataError, match="is missing"):
-        backup.restore(folder, tmp_path / "home")
+        backup.run_restore(folder, tmp_path / "home")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_strange_manifest_is_refused(
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {key: value}))
     with pytest.raises(error, match=told):
-        backup.restore(folder, tmp_path / "home")
+        backup.run_restore(folder, tmp_path / "home")
     assert not (tmp_path / "home").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_backup_that_was_killed_is_none_and_the_same_command_makes_one(stages:
     killed = stages.workshop.run(home, ("backup", str(folder)), TREADLE_FAILPOINT="backup.manifest:before")
     assert killed.status < 0
     with pytest.raises(UsageError, match="no backup, or one that was not finished"):
-        backup.restore(folder, tmp_path / "home")
+        backup.run_restore(folder, tmp_path / "home")
     assert stages.workshop.run(home, ("backup", str(folder))).status == 0
     (tmp_path / "home").mkdir()
     done = stages.workshop.run(tmp_path / "home", ("restore", str(folder)))

@@ -102,7 +102,7 @@ def random_kills_of_servers(stages: Stages, wanted: int, seed: int, server_home:
             stages.check(home, stage, told, PREFECT_API_URL="")
             assert harness.open_runs(settings) == [], told
         finally:
-            orchestrator.down(settings)
+            orchestrator.stop_servers(settings)
         shutil.rmtree(home)
     return homes
 

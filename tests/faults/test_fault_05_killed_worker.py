@@ -36,16 +36,16 @@ def test_a_run_that_was_killed_with_its_worker_is_marked_and_another_worker_take
     ledger = stores.open(settings, config.name).ledger
     before = ledger.versions(config.name)
     try:
-        deployments.apply(settings)
+        deployments.apply_deployments(settings)
         with worker(settings) as first:
-            name = deployments.start(settings, config.name, "train", **TRAINING)
+            name = deployments.start_run(settings, config.name, "train", **TRAINING)
 
             def run() -> FlowRun:
                 return next(one for one in runs(settings) if one.id == UUID(name))
 
-            eventually(lambda: run().state_type == StateType.RUNNING and process.runs(settings.home))
+            eventually(lambda: run().state_type == StateType.RUNNING and process.run_processes(settings.home))
             eventually((settings.home / "mlruns" / "optuna.db").exists)
-            for pid in (first.pid, *process.runs(settings.home).values()):
+            for pid in (first.pid, *process.run_processes(settings.home).values()):
                 os.kill(pid, signal.SIGKILL)
         took = eventually(lambda: run().state_type == StateType.CRASHED, CRASHED_SECONDS)
         assert ledger.versions(config.name) == before
@@ -55,4 +55,4 @@ def test_a_run_that_was_killed_with_its_worker_is_marked_and_another_worker_take
         assert len(ledger.versions(config.name)) == len(before) + 1
         assert took < CRASHED_SECONDS
     finally:
-        orchestrator.down(settings)
+        orchestrator.stop_servers(settings)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("event", "patience"),
-    [("judging on", 1.0), pytest.param("labelled rows", lease.PATIENCE, marks=pytest.mark.slow)],
+    [("judging on", 1.0), pytest.param("labelled rows", lease.EXPIRED_SECONDS, marks=pytest.mark.slow)],
 )
 def test_who_was_stopped_while_it_trained_promotes_nothing(
     stages: Stages, event: str, patience: float, monkeypatch: pytest.MonkeyPatch
@@ -35,8 +35,8 @@ def test_who_was_stopped_while_it_trained_promotes_nothing(
         time.sleep(0.005)
     os.kill(command.pid, signal.SIGSTOP)
     ledger = stores.open(settings_.at(home), NAME).ledger
-    monkeypatch.setattr(lease, "PATIENCE", patience)
-    with lease.hold(ledger, NAME, "train", "the night shift", lambda _line: None):
+    monkeypatch.setattr(lease, "EXPIRED_SECONDS", patience)
+    with lease.hold_lease(ledger, NAME, "train", "the night shift", lambda _line: None):
         os.kill(command.pid, signal.SIGCONT)
         assert command.wait() == 1, command.said()
     assert "the night shift, process" in command.said()

@@ -131,7 +131,7 @@ def test_a_named_prefect_server_that_stays_away_is_one_clear_error_and_the_same_
     with Workshop(tmp_path / "workshop", url) as opened:
         command = opened.start(home, TRAIN)
         until(command.at_work, command)
-        served = orchestrator.state(migrated_elsewhere).pid
+        served = orchestrator.server_state(migrated_elsewhere).pid
         assert served
         os.kill(served, signal.SIGKILL)
         assert command.wait(LONGEST_SECONDS) == 1, command.said()
@@ -154,4 +154,4 @@ def migrated_elsewhere(tmp_path: Path, server_home: Settings) -> Iterator[Settin
     prefect_database(other, server_home)
     settings = settings_.at(other)
     yield settings
-    orchestrator.down(settings)
+    orchestrator.stop_servers(settings)

@@ -42,14 +42,14 @@ def test_a_damaged_file_of_any_kind_keeps_a_model_from_the_chair(clinic: Clinic)
             whole = (folder / name).read_bytes()
             damage(folder / name, how)
             with pytest.raises(BundleError) as caught:
-                rollback.run(settings, config)
+                rollback.run_rollback(settings, config)
             assert caught.value.way_out
             with pytest.raises(BundleError):
-                promote.run(settings, config, 1, "try it")
+                promote.run_promote(settings, config, 1, "try it")
             (folder / name).write_bytes(whole)
-    shown = history.run(settings, config)
+    shown = history.run_models(settings, config)
     assert (shown.champion, len(shown.history), shown.alias) == (2, 2, "")
-    assert rollback.run(settings, config).to == 1
+    assert rollback.run_rollback(settings, config).to == 1
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -59,6 +59,6 @@ def test_a_damaged_champion_scores_nothing(clinic: Clinic) -> None:
     tumours()[:20].drop(columns="Malignant").to_csv(inbox(settings.home) / "new.csv", index=False)
     damage(opened.bundle_folder(2) / "model.ubj", "truncated")
     with pytest.raises(BundleError, match=r"model\.ubj"):
-        score.run(settings, config)
+        score.run_score(settings, config)
     assert opened.tables.version("predictions") == -1
-    assert history.run(settings, config).champion == 2
+    assert history.run_models(settings, config).champion == 2

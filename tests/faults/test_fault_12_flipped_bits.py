@@ -53,7 +53,7 @@ def test_no_flip_in_the_pages_of_a_file_with_checksums_passes(tmp_path: Path) ->
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_file_that_is_not_what_its_sha256_says_is_quarantined(home: Path, kind: str) -> None:
     settings, config = project(home, tumours()[:60], "Malignant")
-    ingest.run(settings, config)
+    ingest.run_ingest(settings, config)
     file = inbox(home) / f"may.{kind}"
     if kind == "csv":
         tumours()[100:200].to_csv(file, index=False)
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_what_its_sha256_says_is_quarantined(home: Path, kind
     told = hashlib.sha256(file.read_bytes()).hexdigest()
     file.with_name(f"{file.name}.sha256").write_text(f"{told}  {file.name}\n")
     flip(file, file.stat().st_size // 2)
-    result = ingest.run(settings, config)
+    result = ingest.run_ingest(settings, config)
     assert [batch.status for batch in result.batches] == ["unreadable"]
     [row] = quarantined(settings, config.name)
     assert f"does not match may.{kind}.sha256" in str(row["reason"])

@@ -65,8 +65,8 @@ def test_of_a_crowd_of_processes_one_wins_and_the_others_name_the_winner(
 
 def test_the_alias_follows_whoever_won(clinic: tuple[Settings, PipelineConfig]) -> None:
     settings, config = clinic
-    promote.run(settings, config, 1, "first")
-    promote.run(settings, config, 2, "second")
-    shown = history.run(settings, config)
+    promote.run_promote(settings, config, 1, "first")
+    promote.run_promote(settings, config, 2, "second")
+    shown = history.run_models(settings, config)
     assert (shown.champion, shown.alias) == (2, "")
     assert not stores.open(settings, "clinic").ledger.pending("clinic")

@@ -11,7 +11,7 @@ from prefect.events import emit_event
 from tests.projects import inbox, prefect_database, tumours
 from tests.worker import ended, eventually, over, runs, worker
 from treadle.flows import ingest, score
-from treadle.flows.ingest import ACCEPTED, resource
+from treadle.flows.ingest import ACCEPTED, pipeline_resource
 from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
 from treadle.infra.orchestrator import flow_context
@@ -38,11 +38,11 @@ def test_of_a_hundred_equal_events_comes_one_training(
     inbox(settings.home).mkdir(parents=True, exist_ok=True)
     new.to_csv(inbox(settings.home) / "new.csv", index=False)
     try:
-        deployments.apply(settings)
-        assert ingest.run(settings, config).accepted == len(new)
+        deployments.apply_deployments(settings)
+        assert ingest.run_ingest(settings, config).accepted == len(new)
         with flow_context(settings):
             for _ in range(TIMES):
-                emit_event(ACCEPTED, resource(config.name))
+                emit_event(ACCEPTED, pipeline_resource(config.name))
         with worker(settings):
             eventually(lambda: any(run.name == f"monitor {config.name}" and ended(run) for run in runs(settings)), 400)
             eventually(lambda: all(over(run) for run in runs(settings)), 400)
@@ -51,6 +51,6 @@ def test_of_a_hundred_equal_events_comes_one_training(
         assert max(made.values()) <= 2, "that of ingest itself may have come earlier"
         assert all(ended(run) for run in runs(settings))
         assert len(ledger.versions(config.name)) == before + 1
-        assert score.run(settings, config).rows == 0
+        assert score.run_score(settings, config).rows == 0
     finally:
-        orchestrator.down(settings)
+        orchestrator.stop_servers(settings)

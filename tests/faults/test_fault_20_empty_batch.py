@@ -29,7 +29,7 @@ def test_the_exit_code_is_3_for_empty_files_whatever_their_kind(home: Path) -> N
     pq.write_table(EMPTY, opened.put("", "in", ".parquet"))
     opened.put("Shop,Order No,Came Back,seen\n")
     settings = settings_.at(home)
-    result = ingest.run(settings, load_config(home / "pipelines" / "shop.toml"))
+    result = ingest.run_ingest(settings, load_config(home / "pipelines" / "shop.toml"))
     assert result.exit_code() == 3
     assert [batch.status for batch in result.batches] == ["refused", "unreadable", "refused"]
     assert [batch.status for batch in result.labels.batches] == ["refused"]

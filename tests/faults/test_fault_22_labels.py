@@ -26,9 +26,9 @@ def test_a_single_class_is_refused_before_any_trial(home: Path) -> None:
     only = tumours()
     only[only["Malignant"] == "no"].to_csv(inbox(home) / "only.csv", index=False)
     with pytest.raises(TargetError, match="target 'Malignant' has a single class, 'no'") as caught:
-        train.run(settings, config, trials=1)
+        train.run_train(settings, config, trials=1)
     assert caught.value.exit_code == 2
-    assert not history.run(settings, config).versions
+    assert not history.run_models(settings, config).versions
 
 
 def test_a_label_that_cannot_be_parsed_is_quarantined_with_its_row(home: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_label_that_cannot_be_parsed_is_quarantined_with_its_row(home: Path) -
     sent["mean area"] = sent["mean area"].astype(object)
     sent.loc[[3, 7], "mean area"] = ["about 900", "1,001"]
     sent.to_csv(inbox(home) / "sent.csv", index=False)
-    done = ingest.run(settings, config, [inbox(home)])
+    done = ingest.run_ingest(settings, config, [inbox(home)])
     assert (done.rows_in, done.accepted, done.quarantined, done.exit_code()) == (300, 298, 2, 0)
     with duckdb.connect() as con:
         relation = stores.open(settings, "clinic").tables.relation("quarantine")

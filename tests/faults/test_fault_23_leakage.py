@@ -37,9 +37,9 @@ def trained(home: Path, table: pd.DataFrame) -> TrainResult:
     file.write_text(re.sub(r"drop = \[.*?\n\]", 'drop = ["Patient"]', file.read_text(), flags=re.DOTALL))
     config = load_config(file)
     assert config.data.drop == ("Patient",)
-    result = train.run(settings, config, trials=1, budget=60)
+    result = train.run_train(settings, config, trials=1, budget=60)
     assert (result.decision, result.promoted, result.exit_code()) == ("REFUSED", False, 4)
-    assert history.run(settings, config).champion is None
+    assert history.run_models(settings, config).champion is None
     return result
 
 

@@ -19,7 +19,7 @@ SCHEMA = Schema(columns=(Column(name="colour", kind="text"), Column(name="size",
 
 def test_an_unseen_category_is_encoded_as_other_and_counted() -> None:
     training = pa.table({"colour": ["red", "blue", "red", "blue"] * 50, "size": np.arange(200.0)})
-    spec = features.fit(training, SCHEMA, columns=("colour", "size"), categories=(), time=None, timezone="")
+    spec = features.fit_features(training, SCHEMA, columns=("colour", "size"), categories=(), time=None, timezone="")
     asked = pa.table({"colour": ["red", "green", "teal", None], "size": [1.0, 2.0, 3.0, 4.0]})
     codes = features.encode(spec, asked)[:, spec.names.index("colour")]
     assert codes[0] >= 0

@@ -47,8 +47,8 @@ def test_an_infinite_row_can_be_released_only_when_it_is_none_any_more(home: Pat
     opened.put(f"Shop,Order No,amount,Came Back\n{rows}", "in")
     (batch,) = opened.take_in()
     settings, config = settings_.at(home), load_config(home / "pipelines" / "shop.toml")
-    assert quarantine.release(settings, config, batch.batch_id).left == 1
+    assert quarantine.run_release(settings, config, batch.batch_id).left == 1
     file = home / "pipelines" / "shop.toml"
     file.write_text(file.read_text().replace("[data]\n", '[data]\nmissing = ["", "inf"]\n'))
-    assert quarantine.release(settings, load_config(file), batch.batch_id).released == 1
+    assert quarantine.run_release(settings, load_config(file), batch.batch_id).released == 1
     assert (3, None) in opened.read("rows", '"Order No", amount')

@@ -123,8 +123,8 @@ def test_a_poisoned_model_is_refused_before_any_parse(
     folder = stores.open(settings, "clinic").bundle_folder(1)
     poison(folder, pickle.dumps(Bomb(canary)))
     with pytest.raises(BundleError):
-        rollback.run(settings, config)
-    assert history.run(settings, config).champion == 2
+        rollback.run_rollback(settings, config)
+    assert history.run_models(settings, config).champion == 2
     with quiet(), pytest.raises(Exception, match="model bundle: "):
         mlflow.pyfunc.load_model(str(folder.parents[1]))
     assert not canary.exists()
@@ -139,5 +139,5 @@ def test_a_poisoned_champion_scores_nothing(clinic: tuple[Settings, PipelineConf
     asked = tmp_path / "asked.csv"
     asked.write_text("Tumour ID\nT1\n")
     with pytest.raises(BundleError, match=r"python_model\.pkl"):
-        score.run(settings, config, input=asked, output=tmp_path / "out.csv")
+        score.run_score(settings, config, input=asked, output=tmp_path / "out.csv")
     assert not (tmp_path / "canary").exists()

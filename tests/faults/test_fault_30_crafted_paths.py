@@ -34,7 +34,7 @@ def test_a_pipeline_is_a_name_and_no_path(clinic: Clinic, name: str) -> None:
     with pytest.raises(HomeError, match="no pipeline named"):
         place.path(settings, name)
     with pytest.raises((UsageError, DataError)):
-        init.run(settings, settings.home.parent / "clinic.csv", "Malignant", name=name)
+        init.run_init(settings, settings.home.parent / "clinic.csv", "Malignant", name=name)
 
 
 @pytest.mark.parametrize("name", OUTSIDE[:-1])
@@ -51,7 +51,7 @@ def test_a_link_in_the_inbox_that_leads_out_is_left_alone_and_said(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings, config = project(home, tumours()[:60], "Malignant")
-    ingest.run(settings, config)
+    ingest.run_ingest(settings, config)
     secret = home.parent / "secret.csv"
     tumours()[60:90].to_csv(secret, index=False)
     (inbox(home) / "june.csv").symlink_to(secret)
@@ -59,10 +59,10 @@ def test_a_link_in_the_inbox_that_leads_out_is_left_alone_and_said(
     tumours()[90:100].to_csv(home.parent / "elsewhere" / "more.csv", index=False)
     (inbox(home) / "july").symlink_to(home.parent / "elsewhere")
     before = stores.open(settings, config.name).data_version()
-    result = ingest.run(settings, config)
+    result = ingest.run_ingest(settings, config)
     assert (result.batches, result.data_version) == ((), before)
     assert "june.csv: a link leads out of the project" in caplog.text
-    assert ingest.run(settings, config, [inbox(home) / "june.csv"]).accepted == 30, "a person may name it"
+    assert ingest.run_ingest(settings, config, [inbox(home) / "june.csv"]).accepted == 30, "a person may name it"
 
 
 def test_a_link_within_the_home_and_a_source_that_is_a_link_are_fine(home: Path, tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_link_within_the_home_and_a_source_that_is_a_link_are_fine(home: Path,
     (home / "data" / "inbox").symlink_to(elsewhere)
     (home / "b.csv").write_text("x\n2\n")
     (elsewhere / "b.csv").symlink_to(home / "b.csv")
-    found = [path.name for path in sources.find(home, "data/inbox/*")]
-    assert found == [path.name for path in sources.find(home, "data/inbox")] == ["a.csv", "b.csv"]
+    found = [path.name for path in sources.find_files(home, "data/inbox/*")]
+    assert found == [path.name for path in sources.find_files(home, "data/inbox")] == ["a.csv", "b.csv"]
 
 
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked_whole(tmp_path: Path) -> None:
@@ -96,13 +96,13 @@ def test_a_bundle_with_a_link_or_a_manifest_that_names_other_places_is_refused(c
     named["files"]["../../../secret"] = named["files"]["spec.json"]
     (folder / "manifest.json").write_text(json.dumps(named))
     with pytest.raises(BundleError, match="is missing"):
-        bundle.load(folder)
+        bundle.load_bundle(folder)
     (folder / "manifest.json").write_text(manifest)
     aside = folder.parent / "spec.json"
     (folder / "spec.json").rename(aside)
     (folder / "spec.json").symlink_to(aside)
     with pytest.raises(BundleError, match="no plain file"):
-        bundle.load(folder)
+        bundle.load_bundle(folder)
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -112,5 +112,5 @@ def test_an_answer_is_never_written_through_a_file_that_was_brought(clinic: Clin
     tumours()[:5].drop(columns="Malignant").to_csv(asked, index=False)
     text = asked.read_text()
     with pytest.raises(UsageError):
-        score.run(settings, config, input=asked, output=asked)
+        score.run_score(settings, config, input=asked, output=asked)
     assert asked.read_text() == text

@@ -36,7 +36,7 @@ def test_formulas_become_text_in_csv_and_stay_in_parquet(
     asked = tumours()[: len(CELLS)].drop(columns="Malignant").assign(**{"Tumour ID": list(CELLS)})
     asked.to_parquet(tmp_path / "asked.parquet")
     answer = tmp_path / f"answer.{ending}"
-    score.run(settings, config, input=tmp_path / "asked.parquet", output=answer)
+    score.run_score(settings, config, input=tmp_path / "asked.parquet", output=answer)
     if ending == "parquet":
         assert pd.read_parquet(answer)["Tumour ID"].tolist() == list(CELLS)
         return

@@ -82,7 +82,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> It
             yield Place(settings, {"prefect": orchestrator.ui_url(settings), "mlflow": keeper.pages()})
         finally:
             keeper.stop()
-            orchestrator.down(settings)
+            orchestrator.stop_servers(settings)
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +167,9 @@ def test_a_page_of_another_site_may_not_ask_even_with_the_login(server: str, pla
 
 
 def test_other_machines_reach_both_and_with_another_login_up_begins_anew(place: Place) -> None:
-    assert supervisor.conforms(place.settings)
+    assert supervisor.services_conform(place.settings)
     for changed in ({"login": "ada:another-password"}, {"login": ""}, {"host": "127.0.0.1"}):
-        assert not supervisor.conforms(place.settings.model_copy(update=changed))
+        assert not supervisor.services_conform(place.settings.model_copy(update=changed))
     for server, page in place.pages.items():
         for address in other_addresses():
             assert lets_in(page.replace("127.0.0.1", address) + PROBE[server], LOGIN)
@@ -184,12 +184,12 @@ def test_commands_without_the_login_say_what_is_missing(place: Place, monkeypatc
     ):
         client.read_work_pools()
     assert "TREADLE_LOGIN" in caught.value.way_out
-    (prefect, *_) = servers.look(settings_.at(place.settings.home))
+    (prefect, *_) = servers.server_status(settings_.at(place.settings.home))
     assert prefect.state == "locked"
-    needed = [need.command for need in status.run(settings_.at(place.settings.home)).needs]
+    needed = [need.command for need in status.run_status(settings_.at(place.settings.home)).needs]
     assert "export TREADLE_LOGIN=NAME:PASSWORD" in needed
     monkeypatch.setenv("TREADLE_LOGIN", LOGIN)
-    (prefect, *_) = servers.look(settings_.at(place.settings.home))
+    (prefect, *_) = servers.server_status(settings_.at(place.settings.home))
     assert prefect.state == "running"
     with orchestrator.flow_context(settings_.at(place.settings.home)), connected() as client:
         client.read_work_pools()
@@ -200,7 +200,7 @@ def test_the_login_is_in_no_file_and_on_no_command_line(place: Place) -> None:
     files = [path for path in place.settings.home.rglob("*") if path.is_file()]
     assert len(files) > 5
     assert [path for path in files if password in path.read_bytes()] == []
-    pages = supervisor.holder(supervisor.folder(place.settings) / "mlflow.lock")
+    pages = supervisor.holder(supervisor.locks_folder(place.settings) / "mlflow.lock")
     assert pages is not None
-    for pid in (orchestrator.state(place.settings).pid, pages.pid):
+    for pid in (orchestrator.server_state(place.settings).pid, pages.pid):
         assert password not in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -18,7 +18,7 @@ import pytest
 from treadle.infra import orchestrator
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import server
-from treadle.infra.orchestrator.api import knock
+from treadle.infra.orchestrator.api import prefect_trouble
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def until(holds: Callable[[], object]) -> None:
 
 
 def states(settings: Settings) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(server.folder(settings) / server.DATABASE)) as con:
+    with closing(sqlite3.connect(server.server_folder(settings) / server.DATABASE)) as con:
         return con.execute(
             "SELECT f.name, r.state_type FROM flow_run r JOIN flow f ON f.id = r.flow_id ORDER BY 1"
         ).fetchall()
@@ -91,7 +91,7 @@ def at_work(home: Path) -> subprocess.Popen[str]:
 
 def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Settings) -> None:
     process = at_work(migrated.home)
-    url, pid = orchestrator.state(migrated).url, orchestrator.state(migrated).pid
+    url, pid = orchestrator.server_state(migrated).url, orchestrator.server_state(migrated).pid
     assert pid
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
@@ -99,7 +99,7 @@ def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Setting
     assert (process.returncode, out) == (0, "done\n"), err
     assert "started again" in err
     assert time.monotonic() - began < 45
-    now = orchestrator.state(migrated)
+    now = orchestrator.server_state(migrated)
     assert now.url == url
     assert now.pid != pid
     assert [state for name, state in states(migrated) if name in ("goes on", "inner")] == ["COMPLETED", "COMPLETED"]
@@ -108,7 +108,7 @@ def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Setting
 def test_process_and_server_killed_leave_nothing_in_the_way(migrated: Settings) -> None:
     process = at_work(migrated.home)
     process.kill()
-    served = orchestrator.state(migrated).pid
+    served = orchestrator.server_state(migrated).pid
     assert served
     os.kill(served, signal.SIGKILL)
     process.communicate()
@@ -119,11 +119,11 @@ def test_process_and_server_killed_leave_nothing_in_the_way(migrated: Settings) 
 
 
 def test_a_server_of_another_version_is_replaced_on_the_same_port(migrated: Settings) -> None:
-    url, before = server.api_url(migrated), orchestrator.state(migrated).pid
-    hint = server.folder(migrated) / server.HINT
+    url, before = server.api_url(migrated), orchestrator.server_state(migrated).pid
+    hint = server.server_folder(migrated) / server.HINT
     hint.write_text(json.dumps(json.loads(hint.read_text()) | {"prefect": "3.0.0"}))
     assert server.api_url(migrated) == url
-    assert orchestrator.state(migrated).pid != before
+    assert orchestrator.server_state(migrated).pid != before
     assert json.loads(hint.read_text())["prefect"] == server.prefect_version()
     assert server.api_url(migrated) == url, "and is then left alone"
 
@@ -136,7 +136,7 @@ def test_a_named_server_that_goes_away_is_waited_for_and_the_person_is_told(
     (other / "pipelines").mkdir(parents=True)
     monkeypatch.setenv("PREFECT_API_URL", url)
     process = at_work(other)
-    orchestrator.down(migrated)
+    orchestrator.stop_servers(migrated)
     began = time.monotonic()
     assert process.stderr is not None
     lines: list[str] = []
@@ -162,5 +162,5 @@ def test_a_server_that_is_killed_at_birth_is_in_nobodys_way(
     with pytest.raises(ServiceError, match="did not start"):
         server.api_url(settings)
     monkeypatch.delenv("TREADLE_FAILPOINT")
-    assert knock(server.api_url(settings)) == ""
-    orchestrator.down(settings)
+    assert prefect_trouble(server.api_url(settings)) == ""
+    orchestrator.stop_servers(settings)

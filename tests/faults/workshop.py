@@ -22,10 +22,10 @@ HEAVY = (
 def main() -> None:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     from treadle.infra import settings
-    from treadle.infra.orchestrator import prepare
+    from treadle.infra.orchestrator import prepare_client
     from treadle.infra.tracking.runs import quiet
 
-    prepare(settings.at(Path(os.environ["PREFECT_HOME"])))
+    prepare_client(settings.at(Path(os.environ["PREFECT_HOME"])))
     with quiet():
         for name in HEAVY.split(","):
             __import__(name)

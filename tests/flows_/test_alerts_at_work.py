@@ -59,9 +59,9 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
     )
     assert ended.returncode == 3, ended.stderr
     out.write(ended.stdout + ended.stderr)
-    show.status(status.run(settings), Screen(out))
+    show.status(status.run_status(settings), Screen(out))
     for test in (False, True):
-        result = delivery.run(settings, test=test)
+        result = delivery.run_alerts(settings, test=test)
         assert result.exit_code() == 1, "one address is not known"
         show.alerts(result, Screen(out))
     assert [told.title for told in chat.told] == [
@@ -81,13 +81,13 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
 def test_a_run_of_a_deployment_ends_with_a_look(prefect_server: str, place: Place, chat: Receiver) -> None:
     settings, config = place
     to(settings, CHAT)
-    deployments.apply(settings)
+    deployments.apply_deployments(settings)
     chat.answer = 500
     try:
         away = break_suite(settings)
         for name, mend in (("june", False), ("july", True)):
             arrive(settings, name, bad=40)
-            run = deployments.start(settings, config.name, "ingest", paths=[f"data/inbox/clinic/{name}.csv"])
+            run = deployments.start_run(settings, config.name, "ingest", paths=[f"data/inbox/clinic/{name}.csv"])
             if mend:
                 away.rename(away.with_suffix(".json"))
                 chat.answer = 200
@@ -107,16 +107,18 @@ def test_a_run_of_a_deployment_ends_with_a_look(prefect_server: str, place: Plac
             )
             assert CANARY not in ended.stdout + ended.stderr
             assert "alerts: " not in ended.stderr or not mend
-        works = {one.work: one.state for one in status.run(settings).pipelines[0].work}
+        works = {one.work: one.state for one in status.run_status(settings).pipelines[0].work}
         assert works["ingest"] == "COMPLETED"
         assert [told.title for told in chat.told] == [
             "treadle: clinic: 1 batch (40 rows) in quarantine, and nobody has decided"
         ]
-        quarantine.drop(settings, config, status.run(settings).pipelines[0].quarantine.kept[0].batch_id, "seen")
-        assert delivery.tell(settings)[0].told == 0
+        quarantine.run_drop(
+            settings, config, status.run_status(settings).pipelines[0].quarantine.kept[0].batch_id, "seen"
+        )
+        assert delivery.send_news(settings)[0].told == 0
     finally:
         (settings.home / "pipelines" / "clinic.toml").unlink()
-        deployments.apply(settings)  # the server is the session's
+        deployments.apply_deployments(settings)  # the server is the session's
 
 
 @pytest.mark.slow
@@ -136,7 +138,9 @@ def test_what_up_sees_is_told_and_a_dead_receiver_holds_nothing_up(
             arrive(settings, "june", bad=40)
             eventually(lambda: "in quarantine" in "".join(told.title + told.body for told in chat.told))
             arrive(settings, "july", bad=0)
-            eventually(lambda: status.run(settings).pipelines[0].unscored.rows == 0 and taken(settings, "july.csv"))
+            eventually(
+                lambda: status.run_status(settings).pipelines[0].unscored.rows == 0 and taken(settings, "july.csv")
+            )
             assert len([told for told in chat.told if "1 batch (40 rows)" in told.title + told.body]) == 1
             said = (settings.state / "logs" / "up.log").read_text()
             assert said.count("ALERTS_SILENT (json://127.0.0.1) does not answer within 20 seconds") == 1

@@ -31,7 +31,7 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     ledger = stores.open(settings, config.name).ledger
     ledger.add_version(version(3, "REFUSED"))
     chat.answer = 503
-    delivery.after(settings, "clinic")
+    delivery.notify_after_run(settings, "clinic")
     assert [record.getMessage() for record in caplog.records if record.name == "treadle.alerts"] == [
         f"alerts: {CHAT} (json://127.0.0.1) refused it (HTTP 503); it is tried again in a while",
         "alerts: ALERTS_NOWHERE is not set; it is tried again in a while",
@@ -39,11 +39,11 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     assert (len(chat.told), len(mail.told)) == (0, 1)
     chat.answer = 200
     caplog.clear()
-    delivery.after(settings, "clinic")
+    delivery.notify_after_run(settings, "clinic")
     assert (len(chat.told), len(mail.told), caplog.messages) == (0, 1, []), "it is left in peace for a minute"
     monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.0)
     for _ in range(2):
-        delivery.after(settings, "clinic")
+        delivery.notify_after_run(settings, "clinic")
         assert (len(chat.told), len(mail.told)) == (1, 1)
     assert CANARY not in caplog.text
 
@@ -60,17 +60,17 @@ def test_who_does_not_answer_is_tried_after_ever_longer_pauses_but_at_once_by_th
     attempts = []
     for minute in range(200):
         moment += 60.0 if minute else 0.0
-        if delivery.tell(settings):
+        if delivery.send_news(settings):
             attempts.append(minute)
     assert attempts == [0, 1, 3, 7, 15, 31, 63, 123, 183]
-    assert [one.trouble for one in delivery.run(settings).deliveries] == ["refused it (HTTP 503)"]
+    assert [one.trouble for one in delivery.run_alerts(settings).deliveries] == ["refused it (HTTP 503)"]
     moment -= 86_400
     chat.answer = 200
-    assert [one.told for one in delivery.tell(settings)] == [1], "a clock that was set back silences nobody"
+    assert [one.told for one in delivery.send_news(settings)] == [1], "a clock that was set back silences nobody"
 
 
 def test_a_receiver_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "PATIENCE", 1.0)
+    monkeypatch.setattr(sending, "GIVE_UP_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv(CHAT, f"json://127.0.0.1:{silent.getsockname()[1]}/?rto=60")
         assert sending.send(CHAT, sending.Message("a", "b")) == "does not answer within 1 seconds"

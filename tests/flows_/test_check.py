@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     customers(400).to_csv(tmp_path / "sales.csv", index=False)
-    init.run(at(tmp_path), tmp_path / "sales.csv", "Left?")
+    init.run_init(at(tmp_path), tmp_path / "sales.csv", "Left?")
     return tmp_path
 
 
@@ -33,7 +33,7 @@ def look(home: Path, *changes: tuple[str, str]) -> CheckResult:
         assert old in text
         text = text.replace(old, new)
     path.write_text(text)
-    return check.run(at(home), load_config(path))
+    return check.run_check(at(home), load_config(path))
 
 
 def test_what_init_wrote_fits(home: Path) -> None:

@@ -21,11 +21,11 @@ import os, subprocess, sys, time, warnings, logging
 from treadle.flows.champion import history
 from treadle.flows import events
 
-def run(settings, config, at=""):
+def run_models(settings, config, at=""):
 {body}
     return history.ModelsResult(pipeline=config.name, champion=None, versions=(), history=(), alias="")
 
-history.run = run
+history.run_models = run_models
 from treadle.flows.cli import main
 sys.exit(main())
 """

@@ -36,7 +36,7 @@ def test_without_its_key_most_of_the_holdout_is_known_to_the_champion_and_nothin
     settings, _ = clinic
     changed(settings, r"(?ms)^\[labels\].*?(?=^\[)", "")  # late labels need a key
     config = changed(settings, r"(?m)^key = .*$", "key = []")
-    result = train.run(settings, config, trials=1, budget=60)
+    result = train.run_train(settings, config, trials=1, budget=60)
     assert (result.decision, result.promoted, result.exit_code()) == ("NOT_COMPARABLE", False, 4)
     assert (result.against, result.champion_value) == (2, None)
     assert result.value is not None
@@ -51,7 +51,7 @@ def test_without_its_key_most_of_the_holdout_is_known_to_the_champion_and_nothin
     assert 5 < new < 50 < held_out == result.judged_rows
     assert int(said[3].replace(",", "")) >= 50
     assert result.reasons[0] == f"{held_out - new} holdout rows do not judge: the champion was fitted on them"
-    assert history.run(settings, config).champion == 2
+    assert history.run_models(settings, config).champion == 2
 
 
 def test_a_larger_holdout_judges_by_the_rows_that_the_champion_held_out(clinic: Clinic) -> None:
@@ -61,7 +61,7 @@ def test_a_larger_holdout_judges_by_the_rows_that_the_champion_held_out(clinic: 
     assert not isinstance(champion, str)
     every = place.stores.tables.training(place.stores.tables.version("rows"), "Malignant", before.data.key)
     config = changed(settings, r"(?m)^holdout = 0\.2 ", "holdout = 0.4 ")
-    result = train.run(settings, config, trials=1, budget=60)
+    result = train.run_train(settings, config, trials=1, budget=60)
     assert result.decision in ("KEEP", "NOT_COMPARABLE", "PROMOTE")
     assert result.champion_value is not None
     assert result.judged_rows == len(every) - len(champion.rows)
@@ -71,7 +71,7 @@ def test_a_larger_holdout_judges_by_the_rows_that_the_champion_held_out(clinic: 
 def test_a_bundle_says_how_its_rows_were_parted_and_holds_its_certificate(clinic: Clinic) -> None:
     settings, config = clinic
     folder = stores.open(settings, "clinic").bundle_folder(2)
-    facts, certificate = bundle.facts(folder), bundle.certificate(folder)
+    facts, certificate = bundle.read_facts(folder), bundle.certificate(folder)
     assert facts.split == config.split
     assert certificate.disagreement == ""
     assert set(certificate.files) == {path.name for path in folder.iterdir()} - {"manifest.json", "parity.json"}
@@ -89,7 +89,8 @@ def test_where_nobody_can_tell_what_the_champion_was_fitted_on_nothing_is_compar
     with stores.open(settings, "clinic").ledger._write() as con:
         con.exec_driver_sql("DELETE FROM batches")
     folder = stores.open(settings, "clinic").bundle_folder(2)
+    data_version = bundle.read_facts(folder).data_version
     assert fitted_by(open_workplace(str(settings.home), "clinic"), 2) == (
-        f"the rows that version 2 was fitted on ({bundle.facts(folder).data_version}) are not in the tables any more"
+        f"the rows that version 2 was fitted on ({data_version}) are not in the tables any more"
     )
     assert config.data.key

@@ -49,7 +49,7 @@ def goes_on(client: SyncPrefectClient, run: UUID) -> bool:
     return state is not None and state.is_scheduled()
 
 
-def told(changes: tuple[deployments.Change, ...]) -> list[tuple[str, str]]:
+def told(changes: tuple[deployments.DeploymentChange, ...]) -> list[tuple[str, str]]:
     return [(change.name, change.what) for change in changes]
 
 
@@ -58,8 +58,8 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     settings = settings_.at(home)
     file = add(settings, "shop", "[score]\nschedule = '0 6 * * mon'\n[retrain]\nschedule = '0 7 * * *'\n")
     assert deployment_plans.differs(settings) == ()
-    assert told(deployments.apply(settings)) == [(name.format("shop"), "created") for name in NAMES]
-    assert deployments.apply(settings) == ()
+    assert told(deployments.apply_deployments(settings)) == [(name.format("shop"), "created") for name in NAMES]
+    assert deployments.apply_deployments(settings) == ()
     assert deployment_plans.differs(settings) == ()
     found = read(settings, "train/shop")
     (schedule,) = found.schedules
@@ -71,27 +71,29 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
 
     file.write_text(file.read_text().replace("'0 6 * * mon'", "'0 5 * * mon'"))
     assert deployment_plans.differs(settings) == ("score/shop is not yet what its file says",)
-    assert told(deployments.apply(settings)) == [("score/shop", "updated")]
+    assert told(deployments.apply_deployments(settings)) == [("score/shop", "updated")]
     (schedule,) = read(settings, "score/shop").schedules
     assert schedule.schedule.model_dump(include={"cron"}) == {"cron": "0 5 * * mon"}
 
     file.write_text(file.read_text() + "[tune]\ntrials = 3\n")
     assert deployment_plans.differs(settings) == ("pipelines/shop.toml has changed since the last treadle up",)
-    assert deployments.apply(settings) == ()
+    assert deployments.apply_deployments(settings) == ()
     assert deployment_plans.differs(settings) == ()
 
     sound = file.read_text()
     file.write_text(sound.replace("[score]", "[scoer]"))
-    assert told(deployments.apply(settings)) == [("shop", "refused")]
+    assert told(deployments.apply_deployments(settings)) == [("shop", "refused")]
     with flow_context(settings), connected() as client:
         assert [one.name for one in client.read_automations() if "shop" in one.tags]
     assert [line.partition(":")[0] for line in deployment_plans.differs(settings)] == ["shop cannot be deployed"]
     file.write_text(sound)
-    assert deployments.apply(settings) == ()
+    assert deployments.apply_deployments(settings) == ()
 
     file.unlink()
     assert len(deployment_plans.differs(settings)) == len(NAMES)
-    assert sorted(told(deployments.apply(settings))) == sorted((name.format("shop"), "retired") for name in NAMES)
+    assert sorted(told(deployments.apply_deployments(settings))) == sorted(
+        (name.format("shop"), "retired") for name in NAMES
+    )
     assert deployment_plans.differs(settings) == ()
     with flow_context(settings), connected() as client:
         assert not [one.name for one in client.read_automations() if "shop" in one.tags]
@@ -105,7 +107,7 @@ def test_a_run_that_dies_before_it_begins_is_taken_up_later_than_one_that_was_ki
     settings = settings_.at(home)
     add(settings, "broken")
     monkeypatch.setattr(automations, "BROKEN_SECONDS", 3 * automations.SETTLED_SECONDS)
-    deployments.apply(settings)
+    deployments.apply_deployments(settings)
     with flow_context(settings), connected() as client:
         one, other = (client.create_flow_run_from_deployment(read(settings, "train/broken").id).id for _ in range(2))
         client.set_flow_run_state(one, Running(), force=True)
@@ -119,20 +121,20 @@ def test_a_run_that_dies_before_it_begins_is_taken_up_later_than_one_that_was_ki
 @pytest.mark.slow
 def test_a_run_that_crashed_goes_on_also_where_the_deployments_were_changed_just_then(migrated: Settings) -> None:
     add(migrated, "first")
-    deployments.apply(migrated)
+    deployments.apply_deployments(migrated)
     with flow_context(migrated), connected() as client:
         train = client.read_deployment_by_name("train/first").id
         run = client.create_flow_run_from_deployment(train).id
         client.set_flow_run_state(run, Running(), force=True)
         client.set_flow_run_state(run, Crashed(message="it died"), force=True)
         add(migrated, "second")
-        assert len(deployments.apply(migrated)) == len(NAMES)
+        assert len(deployments.apply_deployments(migrated)) == len(NAMES)
         eventually(lambda: goes_on(client, run))
 
 
 def test_a_server_that_is_killed_still_knows_whose_turn_it_is(migrated: Settings) -> None:
     add(migrated, "first")
-    deployments.apply(migrated)
+    deployments.apply_deployments(migrated)
     with flow_context(migrated), connected() as client:
         train = client.read_deployment_by_name("train/first").id
         run = client.create_flow_run_from_deployment(train).id
@@ -141,7 +143,7 @@ def test_a_server_that_is_killed_still_knows_whose_turn_it_is(migrated: Settings
         assert state is not None
         turn = state.state_details.deployment_concurrency_lease_id
         assert turn is not None
-    server = orchestrator.state(migrated).pid
+    server = orchestrator.server_state(migrated).pid
     assert server is not None
     os.kill(server, signal.SIGKILL)
     with flow_context(migrated), connected() as client:
@@ -159,12 +161,12 @@ def test_a_name_that_another_home_has_on_the_same_server_is_refused(tmp_path: Pa
     for place in homes:
         (place / "pipelines").mkdir(parents=True)
         add(settings_.at(place), "twice")
-    assert len(deployments.apply(settings_.at(homes[0]))) == len(NAMES)
+    assert len(deployments.apply_deployments(settings_.at(homes[0]))) == len(NAMES)
     with pytest.raises(ServiceError, match="ingest/twice already"):
-        deployments.apply(settings_.at(homes[1]))
+        deployments.apply_deployments(settings_.at(homes[1]))
     (homes[1] / "pipelines" / "twice.toml").unlink()
-    assert deployments.apply(settings_.at(homes[1])) == ()
-    assert deployments.apply(settings_.at(homes[0])) == ()
+    assert deployments.apply_deployments(settings_.at(homes[1])) == ()
+    assert deployments.apply_deployments(settings_.at(homes[0])) == ()
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -172,8 +174,8 @@ def test_a_run_form_has_bounds_and_defaults_and_refuses_what_it_does_not_know(ho
     settings = settings_.at(home)
     add(settings, "form")
     with pytest.raises(ServiceError, match="no deployment ingest/form"):
-        deployments.start(settings, "form", "ingest")
-    deployments.apply(settings)
+        deployments.start_run(settings, "form", "ingest")
+    deployments.apply_deployments(settings)
     for work, options in (
         ("train", {"trials": 0}),
         ("train", {"trails": 3}),
@@ -183,31 +185,35 @@ def test_a_run_form_has_bounds_and_defaults_and_refuses_what_it_does_not_know(ho
         ("promote", {}),
     ):
         with pytest.raises(ServiceError, match="refuses these options"):
-            deployments.start(settings, "form", work, **options)  # type: ignore[arg-type]
+            deployments.start_run(settings, "form", work, **options)  # type: ignore[arg-type]
     form = read(settings, "train/form").parameter_openapi_schema
     assert form is not None
     trials = form["definitions"]["TrainOptions"]["properties"]["trials"]
     assert trials["title"] == "Trials"
     assert trials["description"]
     assert {"minimum": 1, "maximum": 10_000, "type": "integer"}.items() <= trials.items()
-    assert deployments.start(settings, "form", "train") != deployments.start(settings, "form", "train", again=True)
+    assert deployments.start_run(settings, "form", "train") != deployments.start_run(
+        settings, "form", "train", again=True
+    )
 
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_that_waits_serves_everybody_who_says_that_there_is_data(home: Path) -> None:
     settings, config = project(home, tumours(), "Malignant", name="heard")
-    deployments.apply(settings)
-    first, second = notify.run(settings, config), notify.run(settings, config)
+    deployments.apply_deployments(settings)
+    first, second = notify.run_notify(settings, config), notify.run_notify(settings, config)
     assert first.run == second.run
-    assert first.worker == deployments.attended(settings), "on a server that other tests use too"
+    assert first.worker == deployments.worker_online(settings), "on a server that other tests use too"
 
 
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("gather", [deployments.apply, deployments.gather], ids=["up", "the clock was set"])
+@pytest.mark.parametrize(
+    "gather", [deployments.apply_deployments, deployments.merge_waiting_runs], ids=["up", "the clock was set"]
+)
 def test_runs_that_piled_up_are_done_in_one_go(home: Path, gather: Callable[[Settings], object]) -> None:
     settings = settings_.at(home)
     file = add(settings, "piled")
-    deployments.apply(settings)
+    deployments.apply_deployments(settings)
     with flow_context(settings), connected() as client:
         train = client.read_deployment_by_name("train/piled").id
         for options in (*[{"if_due": True}] * 4, {"again": True}):
@@ -216,14 +222,14 @@ def test_runs_that_piled_up_are_done_in_one_go(home: Path, gather: Callable[[Set
     left = [run.parameters["options"] for run in runs(settings) if run.deployment_id == train]
     assert sorted(left, key=str) == [{"again": True}, {"if_due": True}]
     file.unlink()
-    deployments.apply(settings)  # the server is the session's
+    deployments.apply_deployments(settings)  # the server is the session's
 
 
 def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> None:
     settings, config = project(home, tumours(), "Malignant")
     with pytest.raises(ServiceError, match="nothing is up"):
-        notify.run(settings, config)
-    assert orchestrator.state(settings).state is orchestrator.State.STOPPED
+        notify.run_notify(settings, config)
+    assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.STOPPED
 
 
 @pytest.mark.slow
@@ -238,9 +244,9 @@ def test_a_file_that_is_dropped_is_scored_by_events_alone(
         inbox(settings.home) / "new.csv", index=False
     )
     try:
-        deployments.apply(settings)
+        deployments.apply_deployments(settings)
         with worker(settings):
-            deployments.start(settings, config.name, "ingest")
+            deployments.start_run(settings, config.name, "ingest")
             tables = stores.open(settings, config.name).tables
             eventually(lambda: tables.version("predictions") >= 0)
             eventually(
@@ -249,9 +255,9 @@ def test_a_file_that_is_dropped_is_scored_by_events_alone(
                     >= {f"{work} {config.name}" for work in ("ingest", "score", "train", "monitor")}
                 )
             )
-        assert score.run(settings, config).rows == 0
+        assert score.run_score(settings, config).rows == 0
     finally:
-        orchestrator.down(settings)
+        orchestrator.stop_servers(settings)
 
 
 @pytest.mark.slow
@@ -260,12 +266,12 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
     settings, config = project(home, tumours(), "Malignant")
     prefect_database(settings.home, server_home)
     try:
-        deployments.apply(settings)
+        deployments.apply_deployments(settings)
         with pytest.raises(NothingPromoted):
-            score.run(settings, config)
+            score.run_score(settings, config)
         with worker(settings):
             for work in ("score", "monitor", "maintain"):
-                deployments.start(settings, config.name, work)
+                deployments.start_run(settings, config.name, work)
             eventually(lambda: all(over(run) for run in runs(settings)))
         ends = {run.name: run.state.message for run in runs(settings) if run.state and run.state.is_completed()}
         nobody = f"{config.name} has no champion yet; train one: treadle train -p {config.name}"
@@ -274,7 +280,7 @@ def test_without_a_champion_scoring_by_itself_is_no_failure(home: Path, server_h
         assert ends[f"maintain {config.name}"] == "nothing to clear up"
         assert "ERROR" not in (settings.state / "worker.log").read_text()
     finally:
-        orchestrator.down(settings)
+        orchestrator.stop_servers(settings)
 
 
 @pytest.mark.slow
@@ -286,10 +292,10 @@ def test_the_run_form_of_promote_does_what_the_command_does(
     prefect_database(settings.home, server_home)
     ledger = stores.open(settings, config.name).ledger
     try:
-        deployments.apply(settings)
+        deployments.apply_deployments(settings)
         with worker(settings):
             for asked in ({"version": 1, "reason": "as it was"}, {"version": 1, "reason": "no", "decline": True}):
-                deployments.start(settings, config.name, "promote", **asked)
+                deployments.start_run(settings, config.name, "promote", **asked)
             eventually(lambda: len(runs(settings)) == 2 and all(over(run) for run in runs(settings)))
         ends = {run.parameters["options"]["reason"]: run.state for run in runs(settings)}
         done, refused = ends["as it was"], ends["no"]
@@ -303,4 +309,4 @@ def test_the_run_form_of_promote_does_what_the_command_does(
         assert champion is not None
         assert (champion.version_to, champion.reason) == (1, "as it was")
     finally:
-        orchestrator.down(settings)
+        orchestrator.stop_servers(settings)

@@ -31,7 +31,7 @@ def named(result: DoctorResult, name: str) -> Check:
 
 def test_a_healthy_machine_passes_every_check_and_nothing_is_left_behind(home: Path) -> None:
     before = sorted(home.rglob("*"))
-    result = doctor.run(settings_.at(home))
+    result = doctor.run_doctor(settings_.at(home))
     assert [check for check in result.checks if check.status == "broken"] == []
     assert result.exit_code() == 0
     assert sorted(home.rglob("*")) == before
@@ -40,7 +40,7 @@ def test_a_healthy_machine_passes_every_check_and_nothing_is_left_behind(home: P
 def test_every_check_that_is_not_ok_has_a_remedy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(1, 1, 0))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    result = doctor.run(settings_.at(home / "nowhere"))
+    result = doctor.run_doctor(settings_.at(home / "nowhere"))
     amiss = [check for check in result.checks if check.status != "ok"]
     assert {"disk", "project", "Prefect server"} <= {check.name for check in amiss}
     assert all(check.remedy for check in amiss)
@@ -132,7 +132,7 @@ def test_a_check_that_fails_to_run_is_broken_and_stops_no_other(home: Path, monk
         raise RuntimeError("oops")
 
     monkeypatch.setitem(doctor.CHECKS, "cores", fall_over)
-    result = doctor.run(settings_.at(home))
+    result = doctor.run_doctor(settings_.at(home))
     assert named(result, "cores").found == "could not be checked: RuntimeError: oops"
     assert named(result, "fonts").status == "ok"
     assert result.exit_code() == 1
@@ -149,10 +149,10 @@ def test_a_database_elsewhere_that_does_not_answer_is_named_without_its_password
 
 
 def test_an_mlflow_server_that_does_not_answer_is_named(home: Path) -> None:
-    assert doctor.mlflow(settings_.at(home)).status == "ok"
+    assert doctor.check_mlflow(settings_.at(home)).status == "ok"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    check = doctor.mlflow(settings_.Settings(home=home, tracking_uri=f"http://me:hunter2@127.0.0.1:{port}"))
+    check = doctor.check_mlflow(settings_.Settings(home=home, tracking_uri=f"http://me:hunter2@127.0.0.1:{port}"))
     assert (check.status, check.found) == ("broken", f"TREADLE_TRACKING_URI=http://127.0.0.1:{port} does not answer")
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def test_where_nothing_is_at_work_nothing_happens(home: Path) -> None:
-    result = down.run(settings_.at(home))
+    result = down.run_down(settings_.at(home))
     assert result.ended == ()
     assert result.exit_code() == 0
     assert not (home / ".treadle").exists()
@@ -20,5 +20,5 @@ def test_a_server_that_a_variable_names_is_left_alone(home: Path, prefect_server
     from treadle.infra import orchestrator
 
     settings = settings_.at(home)
-    assert down.run(settings).ended == ()
-    assert orchestrator.state(settings).state is orchestrator.State.RUNNING
+    assert down.run_down(settings).ended == ()
+    assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.RUNNING

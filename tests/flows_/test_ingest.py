@@ -53,7 +53,7 @@ def test_rows_in_are_accepted_quarantined_or_duplicates(clinic: Project) -> None
     rows.iloc[1, 1] = -4.5
     rows = rows.loc[[*rows.index, rows.index[5], rows.index[6]]]
     rows.to_csv(inbox(settings.home) / "may.csv", index=False)
-    result = ingest.run(settings, config, [inbox(settings.home) / "may.csv"])
+    result = ingest.run_ingest(settings, config, [inbox(settings.home) / "may.csv"])
     assert (result.rows_in, result.accepted, result.quarantined, result.duplicates) == (102, 98, 2, 2)
     assert result.exit_code() == 0
     wide, negative = refused(settings)
@@ -69,10 +69,10 @@ def test_rows_in_are_accepted_quarantined_or_duplicates(clinic: Project) -> None
 
 def test_the_same_content_under_another_name_does_nothing(clinic: Project) -> None:
     settings, config = clinic
-    first = ingest.run(settings, config)
+    first = ingest.run_ingest(settings, config)
     before = content(settings, "rows")
     (inbox(settings.home) / "again.csv").write_bytes((settings.home.parent / "clinic.csv").read_bytes())
-    second = ingest.run(settings, config)
+    second = ingest.run_ingest(settings, config)
     assert (first.accepted, second.accepted, second.batches, second.skipped) == (469, 0, (), 2)
     assert content(settings, "rows") == before
     assert second.data_version == first.data_version
@@ -80,16 +80,16 @@ def test_the_same_content_under_another_name_does_nothing(clinic: Project) -> No
 
 def test_a_batch_that_the_ledger_lost_is_taken_in_again_with_the_same_end(clinic: Project) -> None:
     settings, config = clinic
-    ingest.run(settings, config)
+    ingest.run_ingest(settings, config)
     before = content(settings, "rows")
     (settings.home / "mlruns" / "treadle.db").unlink()
-    ingest.run(settings, config)
+    ingest.run_ingest(settings, config)
     assert content(settings, "rows") == before
 
 
 def test_rows_of_a_run_that_was_killed_go_where_a_suite_that_was_changed_since_sends_them(clinic: Project) -> None:
     settings, config = clinic
-    ingest.run(settings, config)
+    ingest.run_ingest(settings, config)
     (settings.home / "mlruns" / "treadle.db").unlink()  # a kill after the rows and before the ledger
     suite = settings.home / "expectations" / "clinic.json"
     document = json.loads(suite.read_text())
@@ -97,7 +97,7 @@ def test_rows_of_a_run_that_was_killed_go_where_a_suite_that_was_changed_since_s
         {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1000}, "severity": "critical"}
     )
     suite.write_text(json.dumps(document))
-    result = ingest.run(settings, config)
+    result = ingest.run_ingest(settings, config)
     assert (result.rows_in, result.accepted, result.quarantined) == (469, 0, 469)
     assert content(settings, "rows") == []
     assert len(refused(settings)) == 469
@@ -106,7 +106,7 @@ def test_rows_of_a_run_that_was_killed_go_where_a_suite_that_was_changed_since_s
 def test_rows_without_a_target_are_welcome(clinic: Project) -> None:
     settings, config = clinic
     tumours()[469:].drop(columns="Malignant").to_parquet(inbox(settings.home) / "june.parquet")
-    result = ingest.run(settings, config, [inbox(settings.home)])
+    result = ingest.run_ingest(settings, config, [inbox(settings.home)])
     assert (result.accepted, result.batches[0].labelled) == (100, 0)
 
 
@@ -124,13 +124,13 @@ def test_a_file_that_cannot_be_a_batch_is_set_aside_with_its_reason(clinic: Proj
     name = "bad.parquet" if case == "half a file" else "bad.csv"
     bad = inbox(settings.home) / name
     bad.write_bytes(CASES[case] if CASES[case] is not None else ",".join(tumours().columns).encode() + b"\n")
-    result = ingest.run(settings, config, [bad])
+    result = ingest.run_ingest(settings, config, [bad])
     (batch,) = result.batches
     assert result.exit_code() == 3
     assert batch.reason
     assert not batch.reason.startswith(f"{name}:")
     assert content(settings, "rows") == []
-    named_again = ingest.run(settings, config, [bad])
+    named_again = ingest.run_ingest(settings, config, [bad])
     assert named_again.exit_code() == 3
     assert batch.reason in named_again.refused_before[0]
     if batch.status == "unreadable":
@@ -143,7 +143,7 @@ def test_a_file_that_nobody_lets_us_read_keeps_no_other_waiting_and_is_looked_at
     closed, good = inbox(settings.home) / "closed.csv", inbox(settings.home) / "good.csv"
     closed.symlink_to("/proc/self/mem")  # which not even root can read
     tumours()[469:].to_csv(good, index=False)
-    result = ingest.run(settings, config, [closed, good])
+    result = ingest.run_ingest(settings, config, [closed, good])
     assert (result.exit_code(), result.accepted) == (3, 100)
     assert [told.partition(": ")[2] for told in result.closed] == ["cannot be read (Input/output error)"]
     show.ingest(result, Screen(out := io.StringIO()))
@@ -151,13 +151,13 @@ def test_a_file_that_nobody_lets_us_read_keeps_no_other_waiting_and_is_looked_at
     assert out.getvalue().rstrip().endswith("treadle ingest")
     closed.unlink()
     tumours()[:10].to_csv(closed, index=False)
-    assert ingest.run(settings, config, [closed, good]).closed == ()
+    assert ingest.run_ingest(settings, config, [closed, good]).closed == ()
 
 
 def test_a_renamed_column_refuses_the_batch_and_a_mended_suite_takes_it_in(clinic: Project) -> None:
     settings, config = clinic
     tumours()[469:].rename(columns={"mean area": "area (mean)"}).to_csv(inbox(settings.home) / "july.csv", index=False)
-    first = ingest.run(settings, config, [inbox(settings.home)])
+    first = ingest.run_ingest(settings, config, [inbox(settings.home)])
     assert first.batches[0].status == "refused"
     assert "mean area" in first.batches[0].reason
     assert (first.accepted, first.quarantined) == (0, 100)
@@ -165,7 +165,7 @@ def test_a_renamed_column_refuses_the_batch_and_a_mended_suite_takes_it_in(clini
     document = json.loads(suite.read_text())
     document["expectations"] = [one for one in document["expectations"] if one["kwargs"].get("column") != "mean area"]
     suite.write_text(json.dumps(document))
-    second = ingest.run(settings, config, [inbox(settings.home)])
+    second = ingest.run_ingest(settings, config, [inbox(settings.home)])
     assert (second.batches[0].status, second.accepted, second.quarantined) == ("accepted", 100, 0)
     assert refused(settings) == []
 
@@ -183,9 +183,9 @@ def test_a_batch_refused_for_its_bad_rows_is_taken_in_once_the_config_allows_the
     rows["mean radius"] = rows["mean radius"].astype(object)
     rows.iloc[:20, 1] = "wide"
     rows.to_csv(inbox(settings.home) / "august.csv", index=False)
-    assert ingest.run(settings, config, [inbox(settings.home)]).batches[0].status == "refused"
+    assert ingest.run_ingest(settings, config, [inbox(settings.home)]).batches[0].status == "refused"
     config = rewritten(settings, "[data]\n", "[data]\nmax_bad_rows = 0.2\n")
-    allowed = ingest.run(settings, config, [inbox(settings.home)])
+    allowed = ingest.run_ingest(settings, config, [inbox(settings.home)])
     assert (allowed.batches[0].status, allowed.accepted, allowed.quarantined) == ("accepted", 80, 20)
 
 
@@ -193,7 +193,7 @@ def test_a_config_that_names_no_column_of_the_suite_is_refused_with_its_line(cli
     settings, _ = clinic
     config = rewritten(settings, 'target = "Malignant"', 'target = "malignant"')
     with pytest.raises(ConfigError, match=r"clinic.toml:\d+: data.target: the suite has no column 'malignant'"):
-        ingest.run(settings, config)
+        ingest.run_ingest(settings, config)
 
 
 def test_a_file_that_grows_while_it_is_read_is_no_batch_yet_and_keeps_no_other_waiting(
@@ -214,12 +214,12 @@ def test_a_file_that_grows_while_it_is_read_is_no_batch_yet_and_keeps_no_other_w
 
     with monkeypatch.context() as patch:
         patch.setattr(sources, "open_raw", copied_meanwhile)
-        first = ingest.run(settings, config, [inbox(settings.home)])
+        first = ingest.run_ingest(settings, config, [inbox(settings.home)])
     assert (first.accepted, first.exit_code()) == (30, 3)
     assert first.growing == ("slow.csv was still being written while it was read",)
     show.ingest(first, Screen(out := io.StringIO()))
     assert "left alone: slow.csv was still being written" in out.getvalue()
-    again = ingest.run(settings, config, [file])
+    again = ingest.run_ingest(settings, config, [file])
     assert (again.accepted, again.exit_code(), again.growing) == (100, 0, ())
 
 
@@ -240,16 +240,16 @@ def test_a_file_that_breaks_off_because_it_is_still_being_written_is_not_set_asi
 
     with monkeypatch.context() as patch:
         patch.setattr(sources, "open_raw", copied_meanwhile)
-        assert len(ingest.run(settings, config).growing) == 1
+        assert len(ingest.run_ingest(settings, config).growing) == 1
     assert refused(settings) == []
-    assert ingest.run(settings, config).accepted == 100
+    assert ingest.run_ingest(settings, config).accepted == 100
 
 
 def test_the_longest_name_that_a_file_can_have_is_taken_in_or_set_aside(clinic: Project) -> None:
     settings, config = clinic
     tumours()[469:].to_csv(inbox(settings.home) / f"{'ä' * 125}.csv", index=False)
     (inbox(settings.home) / f"{'n' * 251}.csv").write_text("")
-    result = ingest.run(settings, config)
+    result = ingest.run_ingest(settings, config)
     assert sorted(batch.status for batch in result.batches) == ["accepted", "accepted", "unreadable"]
     (kept,) = stores.open(settings, "clinic").tables.refused_folder.iterdir()
     assert kept.name.endswith("nnn.csv")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.customers import customers, rides, visits
-from treadle.expectations.contract import load as load_suite
+from treadle.expectations.contract import load_suite
 from treadle.flows.project import init
 from treadle.infra.settings import Settings, at
 from treadle.tasks.config import spec
@@ -40,7 +40,7 @@ def everything(folder: Path) -> set[str]:
 
 
 def test_a_folder_becomes_a_home_with_config_suite_schema_and_inbox(home: Settings, table: Path) -> None:
-    result = init.run(home, table, "Left?")
+    result = init.run_init(home, table, "Left?")
     assert everything(home.home) == {
         "pipelines/customer_churn_2021.toml",
         "pipelines/pipeline.schema.json",
@@ -71,7 +71,7 @@ def test_the_source_is_the_table_and_the_inbox_as_seen_from_home(
     path = home.home / place
     path.parent.mkdir(parents=True, exist_ok=True)
     customers(300).to_csv(path, index=False)
-    result = init.run(home, path, "Left?", name="customers")
+    result = init.run_init(home, path, "Left?", name="customers")
     assert load_config(home.home / "pipelines" / "customers.toml").data.source == source
     assert result.inbox == str(home.home / "data" / "inbox" / "customers")
 
@@ -82,7 +82,7 @@ def test_csv_and_parquet_of_one_table_give_the_same_config_and_types(home: Setti
     frame.to_parquet(tmp_path / "b.parquet")
     texts, kinds = [], []
     for path in (tmp_path / "a.csv", tmp_path / "b.parquet"):
-        result = init.run(home, path, "readmitted")
+        result = init.run_init(home, path, "readmitted")
         text = (home.home / "pipelines" / f"{result.pipeline}.toml").read_text()
         texts.append(text.split("target =")[1].replace(f"inbox/{result.pipeline}_labels", "inbox/x_labels"))
         kinds.append(load_suite(home.home / "expectations" / f"{result.pipeline}.json").schema)
@@ -97,18 +97,18 @@ def test_a_folder_of_files_is_one_table(home: Settings, tmp_path: Path) -> None:
     frame[:1200].to_parquet(folder / "1.parquet")
     frame[1200:].to_parquet(folder / "2.parquet")
     for data in (folder, folder / "*.parquet"):
-        result = init.run(home, data, "cnt", name="folder" if data == folder else "glob")
+        result = init.run_init(home, data, "cnt", name="folder" if data == folder else "glob")
         assert result.rows == 2_400
         assert {one.column for one in result.drop} >= {"instant", "casual", "registered"}
 
 
 def test_what_is_there_is_never_overwritten(home: Settings, table: Path) -> None:
-    result = init.run(home, table, "Left?")
+    result = init.run_init(home, table, "Left?")
     before = {path: path.read_bytes() for path in home.home.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="never overwrites"):
-        init.run(home, table, "Age")
+        init.run_init(home, table, "Age")
     assert before == {path: path.read_bytes() for path in home.home.rglob("*") if path.is_file()}
-    assert init.run(home, table, "Left?", name="again").pipeline == "again"
+    assert init.run_init(home, table, "Left?", name="again").pipeline == "again"
     assert result.pipeline != "again"
 
 
@@ -128,7 +128,7 @@ def test_a_mistake_leaves_nothing_behind(
     home: Settings, table: Path, target: str, options: dict[str, str], error: type[TreadleError], message: str
 ) -> None:
     with pytest.raises(error) as caught:
-        init.run(home, table, target, **options)  # type: ignore[arg-type]
+        init.run_init(home, table, target, **options)  # type: ignore[arg-type]
     assert message in caught.value.message
     assert caught.value.way_out
     assert caught.value.exit_code == 2
@@ -147,7 +147,7 @@ def test_tables_that_cannot_be_read_are_told_in_one_line(home: Settings, tmp_pat
         if content is not None:
             (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError if content is not None else UsageError) as caught:
-            init.run(home, tmp_path / name, "y")
+            init.run_init(home, tmp_path / name, "y")
         assert "\n" not in caught.value.message
     assert everything(home.home) == set()
 
@@ -155,14 +155,14 @@ def test_tables_that_cannot_be_read_are_told_in_one_line(home: Settings, tmp_pat
 def test_half_written_leftovers_of_a_kill_do_not_stand_in_the_way(home: Settings, table: Path) -> None:
     (home.home / "pipelines").mkdir()
     (home.home / "pipelines" / ".customer_churn_2021.toml.part").write_text("half")
-    init.run(home, table, "Left?")
+    init.run_init(home, table, "Left?")
     assert not list(home.home.rglob("*.part"))
 
 
 def test_words_for_missing_go_into_the_config(home: Settings, tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": ["1", "-", "3"] * 50, "y": ["yes", "no"] * 75})
     frame.to_csv(tmp_path / "t.csv", index=False)
-    init.run(home, tmp_path / "t.csv", "y")
+    init.run_init(home, tmp_path / "t.csv", "y")
     assert load_config(home.home / "pipelines" / "t.toml").data.missing == (*spec.MISSING, "-")
 
 
@@ -172,5 +172,5 @@ def test_a_table_that_tells_nothing_of_its_target_is_refused(
 ) -> None:
     pd.DataFrame({**columns, "y": ["yes", "no"] * 50}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(TargetError, match="no column can tell 'y'"):
-        init.run(home, tmp_path / "t.csv", "y")
+        init.run_init(home, tmp_path / "t.csv", "y")
     assert everything(home.home) == set()

@@ -18,7 +18,7 @@ from tests.corner_shop import Shop, shop
 from treadle.flows import ingest as ingest_
 from treadle.flows.cli.screen import Screen
 from treadle.flows.cli.show.work import _arrived
-from treadle.flows.ingest.discovery import look
+from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.rows import take_in
 from treadle.infra import settings as settings_
 from treadle.tasks.config.load import load_config
@@ -76,7 +76,7 @@ def test_a_label_that_came_before_its_row_is_joined_when_the_row_comes(opened: S
     opened.ingest()
     assert ("b", 7) not in opened.training()
     opened.put("Shop,Order No,amount\nb,7,70\nb,8,80\n", "in")
-    (ref,) = look.fn(str(opened.home), "shop", []).new
+    (ref,) = find_batches.fn(str(opened.home), "shop", []).new
     assert take_in.fn(str(opened.home), "shop", ref).joined == 1
     assert opened.training()["b", 7] == (70, "yes")
 
@@ -178,7 +178,7 @@ def test_late_labels_need_a_key(home: Path) -> None:
     file.write_text(file.read_text().split("[labels]")[0])
     opened.put("Shop,Order No,Came Back\nb,1,yes\n")
     with pytest.raises(UsageError, match=r"data.key"):
-        look.fn(str(home), "shop", [str(home / "in" / "labels")], as_labels=True)
+        find_batches.fn(str(home), "shop", [str(home / "in" / "labels")], as_labels=True)
 
 
 def test_ingest_says_what_became_of_labels_and_a_named_file_may_hold_some(
@@ -188,17 +188,17 @@ def test_ingest_says_what_became_of_labels_and_a_named_file_may_hold_some(
     file.write_text("Shop,Order No,Came Back,seen\nb,1,yes,2013-10-01\nb,2,maybe,2013-10-01\n")
     settings = settings_.at(opened.home)
     config = load_config(opened.home / "pipelines" / "shop.toml")
-    result = ingest_.run(settings, config, [file], labels=True)
+    result = ingest_.run_ingest(settings, config, [file], labels=True)
     assert (result.exit_code(), result.rows_in, result.labels.labels_in, result.labels.new) == (0, 0, 2, 1)
     opened.put("Shop,Order No,Came Back,seen\nb,2,maybe,2013-10-01\n")
-    again = ingest_.run(settings, config, [file])
+    again = ingest_.run_ingest(settings, config, [file])
     assert (again.exit_code(), again.batches[0].status) == (3, "refused")  # as rows, it is another batch
     assert "treadle ingest --labels" in again.batches[0].reason
-    refused = ingest_.run(settings, config)
+    refused = ingest_.run_ingest(settings, config)
     assert (refused.exit_code(), refused.labels.labels_in) == (3, 1)
     _arrived(refused, Screen(out := io.StringIO()))
     assert out.getvalue().startswith("ingested first: 0 rows of 0 batches, 0 late labels\n")
-    assert ingest_.run(settings, config).exit_code() == 0
+    assert ingest_.run_ingest(settings, config).exit_code() == 0
 
 
 @dataclass(frozen=True)

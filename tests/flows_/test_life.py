@@ -49,11 +49,11 @@ def life(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Lif
     home = tmp_path_factory.mktemp("life") / "home"
     (home / "pipelines").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_API_URL", orchestrator.state(server_home).url)
+        patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
         settings, config = project(home, tumours()[:469], "Malignant")
-        trained = train.run(settings, config, trials=TRIALS, budget=60)
+        trained = train.run_train(settings, config, trials=TRIALS, budget=60)
         tumours()[469:].drop(columns="Malignant").to_csv(inbox(home) / "new.csv", index=False)
-        return Life(settings, config, trained, score.run(settings, config))
+        return Life(settings, config, trained, score.run_score(settings, config))
 
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -74,16 +74,16 @@ def test_the_first_model_is_promoted_over_the_dummy(life: Life) -> None:
 
 
 def test_ledger_alias_and_models_agree_on_the_champion(life: Life) -> None:
-    shown = history.run(life.settings, life.config)
+    shown = history.run_models(life.settings, life.config)
     assert (shown.champion, shown.alias) == (1, "")
     assert [(move.from_version, move.to, move.verdict) for move in shown.history] == [(None, 1, "PROMOTE")]
 
 
 def test_the_finished_run_is_not_made_twice_unless_asked(life: Life) -> None:
-    same = train.run(life.settings, life.config, trials=TRIALS, budget=60)
+    same = train.run_train(life.settings, life.config, trials=TRIALS, budget=60)
     # new.csv has moved the data on since; so this run is another, and the first one of its key
     assert same.already is False
-    again = train.run(life.settings, life.config, trials=TRIALS, budget=60)
+    again = train.run_train(life.settings, life.config, trials=TRIALS, budget=60)
     assert (again.already, again.version, again.run_key) == (True, same.version, same.run_key)
 
 
@@ -108,7 +108,7 @@ def test_mlflow_holds_the_run_with_its_trials_and_report(life: Life) -> None:
 
 
 def test_the_report_opens_with_the_verdict(life: Life) -> None:
-    shown = report.run(life.settings, life.config, str(life.trained.version))
+    shown = report.run_report(life.settings, life.config, str(life.trained.version))
     page = stores.open(life.settings, "clinic").tracking.report_file(life.trained.run_id)
     assert page is not None
     assert shown.path == str(page)
@@ -130,7 +130,7 @@ def test_every_unlabelled_row_has_one_prediction_with_its_origin(life: Life) -> 
 
 def test_scoring_again_changes_nothing(life: Life) -> None:
     before = predictions(life.settings)
-    again = score.run(life.settings, life.config)
+    again = score.run_score(life.settings, life.config)
     assert (again.rows, again.skipped) == (0, 1)
     pd.testing.assert_frame_equal(predictions(life.settings), before)
 
@@ -139,8 +139,10 @@ def test_a_file_gets_a_row_for_every_row_equal_to_mlflow_without_treadle(life: L
     asked = tumours().sample(120, random_state=1)
     asked.iloc[3, 2] = None
     asked.to_csv(tmp_path / "asked.csv", index=False)
-    champion = history.run(life.settings, life.config).champion
-    answered = score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "answered.csv")
+    champion = history.run_models(life.settings, life.config).champion
+    answered = score.run_score(
+        life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "answered.csv"
+    )
     assert (answered.rows, answered.version) == (120, champion)
     ours = pd.read_csv(tmp_path / "answered.csv")
     assert ours["Tumour ID"].tolist() == asked["Tumour ID"].tolist()
@@ -167,7 +169,7 @@ def test_rows_that_break_the_contract_are_answered_with_a_warning(life: Life, tm
     asked.iloc[1, 1] = "big"
     asked.iloc[2, 1] = -1
     asked.to_csv(tmp_path / "asked.csv", index=False)
-    answered = score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "a.parquet")
+    answered = score.run_score(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "a.parquet")
     warnings = pd.read_parquet(tmp_path / "a.parquet")["_warning"]
     assert warnings.notna().tolist() == [False, True, True, False, False]
     assert "mean radius" in warnings[1]
@@ -181,10 +183,10 @@ def test_an_answer_never_replaces_what_people_brought(life: Life, tmp_path: Path
     among = inbox(life.settings.home) / "answer.csv"
     for output in (asked, among):
         with pytest.raises(UsageError, match="--output"):
-            score.run(life.settings, life.config, input=asked, output=output)
+            score.run_score(life.settings, life.config, input=asked, output=output)
     for name, what in (("gone.csv", "no such file"), ("", "is a folder")):
         with pytest.raises(UsageError, match=what):
-            score.run(life.settings, life.config, input=tmp_path / name, output=tmp_path / "a.csv")
+            score.run_score(life.settings, life.config, input=tmp_path / name, output=tmp_path / "a.csv")
     assert asked.read_bytes() == before
     assert not among.exists()
 
@@ -192,20 +194,20 @@ def test_an_answer_never_replaces_what_people_brought(life: Life, tmp_path: Path
 def test_a_file_without_a_needed_column_is_refused_by_name(life: Life, tmp_path: Path) -> None:
     tumours()[:5].rename(columns={"worst area": "Worst Area"}).to_csv(tmp_path / "asked.csv", index=False)
     with pytest.raises(DataError, match="worst area"):
-        score.run(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "a.csv")
+        score.run_score(life.settings, life.config, input=tmp_path / "asked.csv", output=tmp_path / "a.csv")
     assert not (tmp_path / "a.csv").exists()
 
 
 def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
-    challenger = train.run(life.settings, life.config, trials=2, budget=60)
-    champion = history.run(life.settings, life.config).champion
+    challenger = train.run_train(life.settings, life.config, trials=2, budget=60)
+    champion = history.run_models(life.settings, life.config).champion
     target = challenger.version if challenger.version != champion else 1
     with pytest.raises(UsageError, match="reason"):
-        promote.run(life.settings, life.config, target, " ")
+        promote.run_promote(life.settings, life.config, target, " ")
     with pytest.raises(UsageError, match="no version 99"):
-        promote.run(life.settings, life.config, 99, "why not")
-    moved = promote.run(life.settings, life.config, target, "the branch asked for it")
-    shown = history.run(life.settings, life.config)
+        promote.run_promote(life.settings, life.config, 99, "why not")
+    moved = promote.run_promote(life.settings, life.config, target, "the branch asked for it")
+    shown = history.run_models(life.settings, life.config)
     assert (shown.champion, shown.alias) == (target, "")
     newest = max(shown.history, key=lambda move: move.seq)
     assert (newest.from_version, newest.verdict, newest.reason) == (champion, "BY HAND", "the branch asked for it")
@@ -214,7 +216,7 @@ def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
 
 def another(life: Life) -> tuple[int, int]:
     """The champion, and a version that is not."""
-    shown = history.run(life.settings, life.config)
+    shown = history.run_models(life.settings, life.config)
     return shown.champion, next(one.version for one in shown.versions if not one.champion)
 
 
@@ -222,13 +224,13 @@ def test_an_alias_that_a_person_moved_is_told_and_put_back_by_a_person(life: Lif
     champion, other = another(life)
     opened = stores.open(life.settings, "clinic")
     opened.registry.set_champion(other)
-    assert f"points at version {other}" in history.run(life.settings, life.config).alias
-    assert score.run(life.settings, life.config).version == champion
+    assert f"points at version {other}" in history.run_models(life.settings, life.config).alias
+    assert score.run_score(life.settings, life.config).version == champion
     assert opened.registry.champion_alias() == other
-    promote.run(life.settings, life.config, champion, "the alias was moved by hand")
-    assert history.run(life.settings, life.config).alias == ""
+    promote.run_promote(life.settings, life.config, champion, "the alias was moved by hand")
+    assert history.run_models(life.settings, life.config).alias == ""
     with pytest.raises(UsageError, match="champion already"):
-        promote.run(life.settings, life.config, champion, "once more")
+        promote.run_promote(life.settings, life.config, champion, "once more")
 
 
 def test_a_move_that_was_cut_off_before_the_alias_is_completed_by_the_next_command(life: Life) -> None:
@@ -246,7 +248,7 @@ def test_a_move_that_was_cut_off_before_the_alias_is_completed_by_the_next_comma
         digest=version.digest,
     )
     assert opened.registry.champion_alias() == champion
-    assert score.run(life.settings, life.config).version == other
+    assert score.run_score(life.settings, life.config).version == other
     assert opened.registry.champion_alias() == other
     assert opened.ledger.pending("clinic") == ()
 
@@ -255,7 +257,7 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, config = life.settings, life.config
-    other = train.run(settings, config, trials=2, budget=60).version
+    other = train.run_train(settings, config, trials=2, budget=60).version
 
     def cut_off(*_: object) -> None:
         raise RuntimeError("the power went")
@@ -263,11 +265,11 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
     with monkeypatch.context() as patch:
         patch.setattr("treadle.infra.databases.ledger.Ledger.add_version", cut_off)
         with pytest.raises(RuntimeError, match="the power went"):
-            train.run(settings, config, trials=3, budget=60)
-    champion = history.run(settings, config).champion
+            train.run_train(settings, config, trials=3, budget=60)
+    champion = history.run_models(settings, config).champion
     chair = other if champion != other else 1
-    promote.run(settings, config, chair, "moved in between")
-    trained = train.run(settings, config, trials=3, budget=60)
+    promote.run_promote(settings, config, chair, "moved in between")
+    trained = train.run_train(settings, config, trials=3, budget=60)
     opened = stores.open(settings, "clinic")
     assert trained.against == chair
     assert (
@@ -279,7 +281,7 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
 def test_the_holdout_is_out_of_reach_while_the_model_is_made(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, judge = train.prepare, train.judge
+    prepare, judge = train.split_rows, train.judge
 
     def hide(ref: RunRef) -> None:
         prepare(ref)
@@ -294,9 +296,9 @@ def test_the_holdout_is_out_of_reach_while_the_model_is_made(
         judge(ref)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "prepare", hide)
+        patch.setattr(train, "split_rows", hide)
         patch.setattr(train, "judge", show)
-        assert not train.run(life.settings, life.config, trials=1, budget=30).already
+        assert not train.run_train(life.settings, life.config, trials=1, budget=30).already
 
 
 def test_a_config_changed_under_a_run_ends_it(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,9 +309,9 @@ def test_a_config_changed_under_a_run_ends_it(life: Life, monkeypatch: pytest.Mo
         file.write_text(before + "\n[gate]\nmin_gain = 0.5\n")
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "prepare", edit)
+        patch.setattr(train, "split_rows", edit)
         with pytest.raises(UsageError, match="changed during the run"):
-            train.run(life.settings, life.config, trials=1, budget=60)
+            train.run_train(life.settings, life.config, trials=1, budget=60)
     file.write_text(before)
 
 
@@ -320,9 +322,9 @@ def test_a_month_that_was_scored_is_trained_on_when_its_labels_come_and_known_la
     late = tumours()[469:][["Tumour ID", "Malignant"]]
     known = pd.DataFrame({"Tumour ID": [f"N{number}" for number in range(10)], "Malignant": "no"})
     pd.concat([late, known]).to_csv(inboxes / "clinic_labels" / "late.csv", index=False)
-    arrived = ingest.run(settings, config).labels
+    arrived = ingest.run_ingest(settings, config).labels
     assert (arrived.labels_in, arrived.new, arrived.orphan) == (110, 100, 10)
-    trained = train.run(settings, config, trials=1, budget=60)
+    trained = train.run_train(settings, config, trials=1, budget=60)
     assert trained.data_version == "rows@2,labels@1"
     opened = stores.open(settings, "clinic")
     assert len(opened.tables.training(2, "Malignant", config.data.key, 1)) == 569
@@ -330,9 +332,9 @@ def test_a_month_that_was_scored_is_trained_on_when_its_labels_come_and_known_la
     more = tumours()[:15].drop(columns="Malignant")
     more["Tumour ID"] = [f"N{number}" for number in range(15)]
     more.to_csv(inboxes / "clinic" / "more.csv", index=False)
-    scored = score.run(settings, config)
+    scored = score.run_score(settings, config)
     assert (scored.ingest.batches[0].joined, scored.rows) == (10, 5)
     assert set(predictions(settings).query("`Tumour ID` in @more['Tumour ID']")["Tumour ID"]) == {
         f"N{number}" for number in range(10, 15)
     }
-    assert score.run(settings, config, rescore=True).rows <= 5
+    assert score.run_score(settings, config, rescore=True).rows <= 5

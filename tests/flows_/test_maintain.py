@@ -32,7 +32,7 @@ from treadle.infra.databases import studies
 from treadle.infra.locks import file_lock
 from treadle.infra.orchestrator import connected, flow_context, server
 from treadle.infra.tables import connect
-from treadle.infra.tracking.cleanup import Attic
+from treadle.infra.tracking.cleanup import Cleanup
 from treadle.infra.tracking.runs import client, quiet
 from treadle.tasks import bundle
 from treadle.tasks.config.load import load_config
@@ -61,7 +61,7 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("months")
     with tarfile.open(KEPT) as tar:
         tar.extractall(folder, filter="data")
-    backup.restore(folder / "backup", folder / "home")
+    backup.run_restore(folder / "backup", folder / "home")
     settings = settings_.at(folder / "home")
     with environment_restored():
         opened = stores.open(settings, NAME)
@@ -149,7 +149,7 @@ def state(settings: Settings) -> dict[str, object]:
         versions = client(settings).search_model_versions(f"name = '{NAME}'")
     return {
         "files": files(settings.home),
-        "runs": [(run.id, len(run.trials)) for run in Attic(settings, NAME).runs()],
+        "runs": [(run.id, len(run.trials)) for run in Cleanup(settings, NAME).runs()],
         "versions": sorted(int(one.version) for one in versions),
         "studies": known,
         "retired": sorted(opened.ledger.retired(NAME)),
@@ -160,9 +160,9 @@ def state(settings: Settings) -> dict[str, object]:
 def test_a_dry_run_says_what_a_run_frees_and_another_finds_nothing(old: tuple[Settings, PipelineConfig]) -> None:
     settings, config = old
     before = state(settings)
-    said = maintain.run(settings, config, dry_run=True)
+    said = maintain.run_maintain(settings, config, dry_run=True)
     assert state(settings) == before
-    done = maintain.run(settings, config)
+    done = maintain.run_maintain(settings, config)
     after = state(settings)
     assert done.cleared == said.cleared
     assert said.bytes == done.bytes == freed(before, after) > 100_000
@@ -176,7 +176,7 @@ def test_a_dry_run_says_what_a_run_frees_and_another_finds_nothing(old: tuple[Se
     }
     assert (after["versions"], after["retired"]) == ([1, 2, 4], [3])
     assert after["tables"] == before["tables"]
-    again = maintain.run(settings, config)
+    again = maintain.run_maintain(settings, config)
     assert (again.cleared, again.bytes) == ((), 0)
     assert state(settings) == after
     assert again.kept == done.kept
@@ -194,16 +194,16 @@ def test_what_live_versions_refer_to_is_there_and_a_model_that_went_is_told_of(
     old: tuple[Settings, PipelineConfig],
 ) -> None:
     settings, config = old
-    waits = quarantine.list_open(settings, config).batches
+    waits = quarantine.run_list(settings, config).batches
     assert len(waits) == 1
-    maintain.run(settings, config)
+    maintain.run_maintain(settings, config)
     place, opened = open_workplace(str(settings.home), NAME), stores.open(settings, NAME)
     for version in (1, 2, 4):
         assert not isinstance(fitted_by(place, version), str)
         folder = opened.bundle_folder(version)
-        bundle.check_golden(bundle.load(folder, digest=None), folder)
-        assert report.run(settings, config, str(version)).version == version
-    assert quarantine.list_open(settings, config).batches == waits
+        bundle.check_golden(bundle.load_bundle(folder, digest=None), folder)
+        assert report.run_report(settings, config, str(version)).version == version
+    assert quarantine.run_list(settings, config).batches == waits
     with quiet():
         import mlflow
 
@@ -213,14 +213,14 @@ def test_what_live_versions_refer_to_is_there_and_a_model_that_went_is_told_of(
     pd.testing.assert_series_equal(
         answers["prediction"], expected.to_pandas()["prediction"], check_dtype=False, check_index=False
     )
-    assert rollback.run(settings, config).to == 1
+    assert rollback.run_rollback(settings, config).to == 1
 
-    gone = {one.version: one.cleared_at is not None for one in history.run(settings, config).versions}
+    gone = {one.version: one.cleared_at is not None for one in history.run_models(settings, config).versions}
     assert gone == {1: False, 2: False, 3: True, 4: False}
     with pytest.raises(BundleError, match="version 3 of parcels was cleared away on"):
-        promote.run(settings, config, 3, "because")
+        promote.run_promote(settings, config, 3, "because")
     with pytest.raises(DataError, match="not in MLflow's artifacts any more"):
-        report.run(settings, config, "3")
+        report.run_report(settings, config, "3")
 
 
 def test_what_became_champion_in_between_is_not_cleared_away_and_the_other_way_round(
@@ -242,7 +242,7 @@ def test_what_became_champion_in_between_is_not_cleared_away_and_the_other_way_r
 def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Settings, PipelineConfig]) -> None:
     settings, _ = old
     command = [sys.executable, "-m", "treadle.flows.cli", "maintain", "--json"]
-    with file_lock.take(settings, NAME, "ingest", print):
+    with file_lock.hold_file_lock(settings, NAME, "ingest", print):
         process = subprocess.Popen(
             command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -260,7 +260,7 @@ def test_it_waits_for_a_command_that_is_at_work_on_the_pipeline(old: tuple[Setti
 def test_a_backup_and_maintain_wait_for_one_another(old: tuple[Settings, PipelineConfig], words: list[str]) -> None:
     settings, _ = old
     command = [sys.executable, "-m", "treadle.flows.cli", *words, "--json"]
-    with file_lock.take(settings, NAME, "maintain", print):
+    with file_lock.hold_file_lock(settings, NAME, "maintain", print):
         process = subprocess.Popen(
             command, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -276,15 +276,15 @@ def test_runs_on_prefects_pages_go_when_they_are_old_and_of_this_home(
     settings, config = old
     other, _ = copied(months, tmp_path / "another")
     for one in (settings, other):
-        ingest.run(one, config)
-    with closing(sqlite3.connect(server.folder(server_home) / server.DATABASE, timeout=60)) as con, con:
+        ingest.run_ingest(one, config)
+    with closing(sqlite3.connect(server.server_folder(server_home) / server.DATABASE, timeout=60)) as con, con:
         for one in (settings, other):
             older = "UPDATE flow_run SET end_time = datetime(end_time, '-31 days') WHERE parameters LIKE ?"
             assert con.execute(older, (f"%{one.home}%",)).rowcount == 1
-    said = maintain.run(settings, config, dry_run=True)
+    said = maintain.run_maintain(settings, config, dry_run=True)
     (runs,) = (one for one in said.cleared if "Prefect" in one.what)
     assert runs.count == 1
-    assert runs in maintain.run(settings, config).cleared
+    assert runs in maintain.run_maintain(settings, config).cleared
     with flow_context(settings), connected() as known:
         homes = [run.parameters.get("home") for run in known.read_flow_runs() if run.name == f"ingest {NAME}"]
     assert str(other.home) in homes
@@ -306,6 +306,6 @@ def test_a_kill_at_any_point_is_made_good_by_the_next(
     )
     alone, _ = copied(months, tmp_path / "alone")
     assert killed.returncode == -9, killed.stderr
-    maintain.run(settings, config)
-    maintain.run(alone, config)
+    maintain.run_maintain(settings, config)
+    maintain.run_maintain(alone, config)
     assert state(settings) == state(alone)

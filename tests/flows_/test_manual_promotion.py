@@ -41,7 +41,7 @@ def rule(settings: Settings, line: str) -> PipelineConfig:
 
 
 def trained(settings: Settings, config: PipelineConfig, *, again: bool = False) -> train.TrainResult:
-    result = train.run(settings, config, trials=1, again=again)
+    result = train.run_train(settings, config, trials=1, again=again)
     assert isinstance(result, train.TrainResult)
     return result
 
@@ -51,19 +51,19 @@ def test_a_better_model_waits_and_takes_the_chair_where_nobody_need_confirm_any_
     config = rule(settings, 'promote = "manual"\nmax_model_mb = 50\nmax_ms_per_1000_rows = 5000')
     first = trained(settings, config)
     assert (first.decision, first.promoted, first.waits, first.exit_code()) == ("PROMOTE", False, True, 0)
-    known = history.run(settings, config)
+    known = history.run_models(settings, config)
     assert (known.champion, known.waiting) == (None, first.version)
     repeated = trained(settings, config)
     assert (repeated.already, repeated.waits, repeated.version) == (True, True, first.version)
     kept = shutil.copytree(home / "mlruns", home / "kept")
     stores.open(settings, config.name).ledger.retire(config.name, first.version)
     gone = trained(settings, config)
-    assert (gone.version, gone.promoted, history.run(settings, config).waiting) == (first.version, False, None)
+    assert (gone.version, gone.promoted, history.run_models(settings, config).waiting) == (first.version, False, None)
     shutil.rmtree(home / "mlruns")
     kept.rename(home / "mlruns")
     taken = trained(settings, rule(settings, 'promote = "automatic"\nmax_model_mb = 50\nmax_ms_per_1000_rows = 5000'))
     assert (taken.version, taken.already, taken.promoted, taken.waits) == (first.version, True, True, False)
-    assert history.run(settings, config).waiting is None
+    assert history.run_models(settings, config).waiting is None
 
 
 @pytest.mark.slow
@@ -71,12 +71,12 @@ def test_the_newest_waits_and_another_champion_settles_those_before(home: Path) 
     settings, _ = project(home, tumours(), "Malignant")
     config = rule(settings, 'promote = "manual"')
     first, second = trained(settings, config), trained(settings, config, again=True)
-    assert history.run(settings, config).waiting == second.version
-    promote.run(settings, config, second.version, "the clinic agreed")
-    assert history.run(settings, config).waiting is None
+    assert history.run_models(settings, config).waiting == second.version
+    promote.run_promote(settings, config, second.version, "the clinic agreed")
+    assert history.run_models(settings, config).waiting is None
     outdated = trained(settings, config)
     assert (outdated.version, outdated.promoted, outdated.waits) == (first.version, False, False)
-    assert history.run(settings, config).champion == second.version
+    assert history.run_models(settings, config).champion == second.version
 
 
 def test_a_model_beyond_the_limits_is_refused_with_the_figures(home: Path) -> None:
@@ -115,16 +115,16 @@ def test_a_version_that_waits_can_be_declined_with_a_reason_and_those_before_it_
         ledger.add_version(judged(version, decision, None))
     for version, reason, why in ((1, "too slow", "version 3 does"), (2, "x", "version 3 does"), (3, " ", "a reason")):
         with pytest.raises(UsageError, match=why):
-            promote.run(settings, config, version, reason, decline=True)
-    said = promote.run(settings, config, 3, "too slow ", decline=True)
+            promote.run_promote(settings, config, version, reason, decline=True)
+    said = promote.run_promote(settings, config, 3, "too slow ", decline=True)
     assert (said.declined, said.from_version, said.to, said.reason) == (True, None, 3, "too slow")
-    assert promote.run(settings, config, 3, "too slow", decline=True) == said, "as after a kill"
+    assert promote.run_promote(settings, config, 3, "too slow", decline=True) == said, "as after a kill"
     with pytest.raises(UsageError, match=r"declined already, by .*: too slow"):
-        promote.run(settings, config, 3, "too old", decline=True)
-    known = history.run(settings, config)
+        promote.run_promote(settings, config, 3, "too old", decline=True)
+    known = history.run_models(settings, config)
     assert known.waiting is None
     assert [bool(one.declined) for one in known.versions] == [True, False, False]
     with pytest.raises(UsageError, match="nobody does"):
-        promote.run(settings, config, 1, "too slow", decline=True)
+        promote.run_promote(settings, config, 1, "too slow", decline=True)
     ledger.add_version(judged(4, "PROMOTE", None))
-    assert history.run(settings, config).waiting == 4
+    assert history.run_models(settings, config).waiting == 4

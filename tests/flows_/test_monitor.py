@@ -51,21 +51,21 @@ def watched(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
     (home / "pipelines").mkdir(parents=True)
     table = tumours()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_API_URL", orchestrator.state(server_home).url)
+        patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
         settings, config = project(home, table[:369], TARGET)
-        trained = train.run(settings, config, trials=2, budget=60)
+        trained = train.run_train(settings, config, trials=2, budget=60)
         new = table[369:].drop(columns=TARGET)
         new.iloc[:100].assign(**{"mean radius": np.nan}).to_csv(inbox(home) / "first.csv", index=False)
         new.iloc[100:].to_csv(inbox(home) / "second.csv", index=False)
-        score.run(settings, config)
-        before = monitor.run(settings, config)
-        idle = train.run(settings, config, trials=2, budget=60, if_due=True)
+        score.run_score(settings, config)
+        before = monitor.run_monitor(settings, config)
+        idle = train.run_train(settings, config, trials=2, budget=60, if_due=True)
         truth = table[369:529][[KEY, TARGET]]
         wrong = truth[:40].assign(**{TARGET: np.where(truth[TARGET][:40] == "yes", "no", "yes")})
         labelled_by(home, "1-wrong.csv", wrong)
-        ingest.run(settings, config)
+        ingest.run_ingest(settings, config)
         labelled_by(home, "2-right.csv", pd.concat([truth, truth[:30]]).sample(frac=1, random_state=0))
-        return Watched(settings, config, trained, before, idle, monitor.run(settings, config))
+        return Watched(settings, config, trained, before, idle, monitor.run_monitor(settings, config))
 
 
 def test_before_the_labels_come_everything_waits(watched: Watched) -> None:
@@ -78,7 +78,7 @@ def test_before_the_labels_come_everything_waits(watched: Watched) -> None:
 
 
 def test_status_tells_what_was_found_last(watched: Watched) -> None:
-    (one,) = status.run(watched.settings).pipelines
+    (one,) = status.run_status(watched.settings).pipelines
     assert one.champion is not None
     assert watched.after.recent is not None
     assert (one.champion.realised, one.champion.labels) == (watched.after.recent.metric, watched.after.recent.labelled)
@@ -127,7 +127,7 @@ def test_the_same_state_is_one_run_in_mlflow_with_page_and_metrics(watched: Watc
     from mlflow import MlflowClient
 
     client = MlflowClient(watched.settings.tracking)
-    again = monitor.run(watched.settings, watched.config)
+    again = monitor.run_monitor(watched.settings, watched.config)
     assert again.run_id == watched.after.run_id != watched.before.run_id
     run = client.get_run(again.run_id)
     assert (run.data.tags["kind"], run.data.tags["due"], run.info.status) == ("monitor", again.reason, "FINISHED")
@@ -141,18 +141,18 @@ def test_the_same_state_is_one_run_in_mlflow_with_page_and_metrics(watched: Watc
 def test_training_that_is_due_carries_its_reason_and_is_not_due_again(watched: Watched) -> None:
     from mlflow import MlflowClient
 
-    trained = train.run(watched.settings, watched.config, trials=2, budget=60, if_due=True)
+    trained = train.run_train(watched.settings, watched.config, trials=2, budget=60, if_due=True)
     assert not isinstance(trained, NotDue)
     assert "160 new labelled rows" in trained.reason
     run = MlflowClient(watched.settings.tracking).get_run(trained.run_id)
     assert run.data.tags["reason"] == trained.reason
-    assert isinstance(train.run(watched.settings, watched.config, trials=2, budget=60, if_due=True), NotDue)
+    assert isinstance(train.run_train(watched.settings, watched.config, trials=2, budget=60, if_due=True), NotDue)
     if not trained.promoted:
-        promote.run(watched.settings, watched.config, trained.version, "to see how it does")
-    assert monitor.run(watched.settings, watched.config).champion == trained.version
+        promote.run_promote(watched.settings, watched.config, trained.version, "to see how it does")
+    assert monitor.run_monitor(watched.settings, watched.config).champion == trained.version
 
 
 def test_there_is_nothing_to_watch_without_a_champion(home: Path) -> None:
     settings, config = project(home, tumours()[:50], TARGET)
     with pytest.raises(NothingPromoted, match="no champion yet"):
-        monitor.run(settings, config)
+        monitor.run_monitor(settings, config)

@@ -40,17 +40,17 @@ def taken(place: Place, name: str, bad: int = 0) -> str:
     rows = tumours()[:40].drop(columns="Malignant").assign(**{"Tumour ID": ids})
     rows.loc[: bad - 1, "mean radius"] = -1
     rows.to_csv(inbox(settings.home) / f"{name}.csv", index=False)
-    ingest.run(settings, config)
+    ingest.run_ingest(settings, config)
     return newest(settings, "ingest")
 
 
 def newest(settings: Settings, work: str) -> str:
     """The page of the newest run of the kind."""
-    return next(one.page for one in status.run(settings).pipelines[0].work if one.work == work)
+    return next(one.page for one in status.run_status(settings).pipelines[0].work if one.work == work)
 
 
 def need(settings: Settings, kind: str) -> status.Need:
-    (found,) = (one for one in status.run(settings).needs if one.kind == kind)
+    (found,) = (one for one in status.run_status(settings).needs if one.kind == kind)
     return found
 
 
@@ -68,11 +68,11 @@ def test_rows_in_quarantine_point_to_the_run_that_refused_them(place: Place, mon
     file.write_text(f'{file.read_text()}\n[alerts]\nto = ["env:ALERTS_CHAT"]\n')
     with hook() as chat:
         monkeypatch.setenv("ALERTS_CHAT", f"json://127.0.0.1:{chat.port}")
-        delivery.tell(settings)
+        delivery.send_news(settings)
         taken(place, "september", bad=3)
         september = newest(settings, "ingest")
         taken(place, "october")
-        delivery.tell(settings)
+        delivery.send_news(settings)
     assert [one in chat.told[0].body for one in (june, august, september)] == [True, True, False]
     assert f"  where: {september}\n" in chat.told[1].body
     assert june not in chat.told[1].body
@@ -84,8 +84,8 @@ def test_what_arrived_within_another_work_points_to_the_run_within_it(place: Pla
     text = tumours()
     text.loc[0, "mean radius"] = -1
     text.to_csv(inbox(settings.home) / "all.csv", index=False)
-    train.run(settings, config, trials=1, if_due=True)
-    assert [one.work for one in status.run(settings).pipelines[0].work] == ["train"]
+    train.run_train(settings, config, trials=1, if_due=True)
+    assert [one.work for one in status.run_status(settings).pipelines[0].work] == ["train"]
     page = need(settings, "quarantine").page
     assert "/runs/flow-run/" in page
     assert page != newest(settings, "train")
@@ -97,9 +97,9 @@ def test_a_verdict_points_to_the_training_that_was_judged(place: Place) -> None:
     file = settings.home / "pipelines" / "clinic.toml"
     file.write_text(f"{file.read_text().partition('[gate]')[0]}\n[gate]\nmax_model_mb = 0.000001\n")
     config = load_config(file)
-    train.run(settings, config, trials=1)
+    train.run_train(settings, config, trials=1)
     judged = newest(settings, "train")
-    train.run(settings, config, trials=1)  # it is done already
+    train.run_train(settings, config, trials=1)  # it is done already
     assert newest(settings, "train") != judged
     assert need(settings, "promotion").page == judged
 
@@ -120,7 +120,7 @@ def test_a_run_that_the_server_does_not_know_is_no_link(place: Place) -> None:
 def shown(settings: Settings) -> str:
     """What `treadle status` prints."""
     out = io.StringIO()
-    show.status(status.run(settings), Screen(out))
+    show.status(status.run_status(settings), Screen(out))
     return out.getvalue()
 
 
@@ -158,8 +158,8 @@ def test_a_run_that_failed_is_a_phrase_for_people_and_all_of_it_for_programs(pla
     suite = settings.home / "expectations" / "clinic.json"
     suite.rename(suite.with_suffix(".away"))
     with pytest.raises(ConfigError) as raised:
-        ingest.run(settings, config)
-    (work,) = status.run(settings).pipelines[0].work
+        ingest.run_ingest(settings, config)
+    (work,) = status.run_status(settings).pipelines[0].work
     assert work.message.startswith("Flow run encountered an exception: ConfigError: ")
     assert "Flow run encountered" not in shown(settings)
     assert "ConfigError" not in shown(settings)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def test_scoring_needs_a_champion(home: Path) -> None:
     settings, config = project(home, tumours()[:50], "Malignant")
     with pytest.raises(NothingPromoted, match="no champion yet"):
-        score.run(settings, config)
+        score.run_score(settings, config)
 
 
 def test_one_class_cannot_be_learned(home: Path) -> None:
@@ -28,7 +28,7 @@ def test_one_class_cannot_be_learned(home: Path) -> None:
     only[only["Malignant"] == "yes"].to_csv(inbox(home) / "only.csv", index=False)
     document = (home / "pipelines" / "clinic.toml").read_text()
     assert str(home.parent / "clinic.csv") in document
-    ingest.run(settings, config, [inbox(home)])
+    ingest.run_ingest(settings, config, [inbox(home)])
     (home.parent / "clinic.csv").unlink()
     with pytest.raises(TargetError, match="yes"):
-        train.run(settings, config, trials=2)
+        train.run_train(settings, config, trials=2)

@@ -232,4 +232,6 @@ def test_what_compose_starts_works_together(home: Path, postgres: Cluster) -> No
         assert PASSWORD not in arguments(home)
     assert not (home / "mlruns").exists()
     assert [path.name for path in home.rglob("*.db")] == []
-    assert orchestrator.state(settings_.at(home)).state is orchestrator.State.STOPPED, "it had no server of its own"
+    assert orchestrator.server_state(settings_.at(home)).state is orchestrator.ServerPhase.STOPPED, (
+        "it had no server of its own"
+    )

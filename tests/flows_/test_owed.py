@@ -8,7 +8,7 @@ from prefect.states import Cancelled, Completed, Failed, Running
 
 from treadle.flows.project import deployment_plans
 from treadle.flows.service import deployments, followups
-from treadle.flows.service.followups import CHAIN, Owed
+from treadle.flows.service.followups import CHAIN, Followups
 from treadle.infra import settings as settings_
 from treadle.infra import stores
 from treadle.infra.databases.ledger import BatchRecord
@@ -35,14 +35,14 @@ def place(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> I
     text = f'name = "{NAME}"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n'
     file = home / "pipelines" / f"{NAME}.toml"
     file.write_text(text)
-    deployments.apply(settings)
+    deployments.apply_deployments(settings)
     with flow_context(settings), connected() as client:
         for one in client.read_automations():
             if one.description.endswith(str(home)):
                 client.delete_automation(one.id)
     yield settings
     file.unlink()
-    deployments.apply(settings)
+    deployments.apply_deployments(settings)
 
 
 def arrive(settings: Settings, name: str) -> None:
@@ -53,7 +53,7 @@ def arrive(settings: Settings, name: str) -> None:
     stores.open(settings, NAME).ledger.record_batch(record)
 
 
-def look(settings: Settings, looking: Owed, times: int = 3) -> list[str]:
+def look(settings: Settings, looking: Followups, times: int = 3) -> list[str]:
     """Look so often; the work that waits to begin afterwards, with what it was told."""
     runs = Runs(settings.prefect_api_url, settings.home, deployment_plans.TAG)
     for _ in range(times):
@@ -80,7 +80,7 @@ def end(settings: Settings, work: str, state: State) -> None:
 
 
 def test_what_no_event_brought_about_is_started_one_after_the_other_and_once(place: Settings) -> None:
-    looking = Owed(place)
+    looking = Followups(place)
     assert look(place, looking) == []
     arrive(place, "may")
     for work in CHAIN:
@@ -89,13 +89,13 @@ def test_what_no_event_brought_about_is_started_one_after_the_other_and_once(pla
         if work == "train":
             assert waiting(place, work) == [{"options": {"if_due": True}}]
         end(place, work, Completed())
-    assert look(place, looking) == look(place, Owed(place)) == [], "and it is remembered"
+    assert look(place, looking) == look(place, Followups(place)) == [], "and it is remembered"
     arrive(place, "june")
     assert look(place, looking) == ["score"]
 
 
 def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings) -> None:
-    looking = Owed(place)
+    looking = Followups(place)
     arrive(place, "may")
     for failed in (Failed(), Failed(), Cancelled(message=f"{SLOT_LOST} during provisioning")):
         assert look(place, looking) == ["score"]
@@ -109,7 +109,7 @@ def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings)
 
 
 def test_a_training_that_the_server_would_not_start_is_none_of_its_attempts(place: Settings) -> None:
-    looking = Owed(place)
+    looking = Followups(place)
     arrive(place, "may")
     assert look(place, looking) == ["score"]
     end(place, "score", Completed())
@@ -118,16 +118,16 @@ def test_a_training_that_the_server_would_not_start_is_none_of_its_attempts(plac
     for _ in range(3 + followups.TRAININGS):
         looking.look(Runs(place.prefect_api_url, place.home, deployment_plans.TAG))
     end(place, "monitor", Completed())
-    deployments.apply(place)
+    deployments.apply_deployments(place)
     assert look(place, looking) == ["train"]
 
 
 def test_what_the_event_began_is_waited_for_and_counts(place: Settings) -> None:
-    looking = Owed(place)
+    looking = Followups(place)
     arrive(place, "may")
     look(place, looking, 1)
     for work in CHAIN:
-        deployments.start(place, NAME, work)
+        deployments.start_run(place, NAME, work)
     assert look(place, looking) == list(CHAIN)
     for work in CHAIN:
         end(place, work, Completed())

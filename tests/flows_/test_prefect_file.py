@@ -35,8 +35,8 @@ POOL = "somebodys-pool"
 
 def test_the_files_for_prefects_commands_are_current() -> None:
     told = "python -m treadle.flows.service.deployments.prefect_yaml > ..., and with `automations`"
-    assert (INFRA / "prefect.yaml").read_text() == prefect_yaml.text(), told
-    assert (INFRA / "automations.yaml").read_text() == prefect_yaml.automations(), told
+    assert (INFRA / "prefect.yaml").read_text() == prefect_yaml.prefect_yaml(), told
+    assert (INFRA / "automations.yaml").read_text() == prefect_yaml.automations_yaml(), told
 
 
 def add(home: Path, text: str) -> Path:
@@ -183,7 +183,7 @@ def lost(url: str, home: Path) -> bool:
     """Whether there was a training at work whose process we could kill."""
     at_work = {"flows": {"name": {"any_": ["train"]}}, "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
     found = [run["id"] for run in ask(url, "/flow_runs/filter", at_work) if run["deployment_id"]]
-    for run, pid in supervised.runs(home).items():
+    for run, pid in supervised.run_processes(home).items():
         if run in found:
             os.kill(pid, signal.SIGKILL)
             return True

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tests.projects import inbox, project, tumours
-from treadle.flows.ingest.discovery import look
+from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.labels import take_labels
 from treadle.flows.ingest.rows import take_in
 from treadle.flows.project import quarantine
@@ -56,7 +56,7 @@ def clinic(first: Path, tmp_path: Path) -> Project:
 def ingested(settings: Settings, *files: Path, as_labels: bool = False) -> list[BatchResult | LabelBatch]:
     """What `ingest` does, without a server to watch it."""
     place = (str(settings.home), "clinic")
-    waiting = look.fn(*place, [str(file) for file in files], as_labels)
+    waiting = find_batches.fn(*place, [str(file) for file in files], as_labels)
     return [(take_in if ref.kind == "rows" else take_labels).fn(*place, ref) for ref in waiting.new]
 
 
@@ -104,7 +104,7 @@ def test_a_value_that_breaks_two_rules_is_said_to_break_each(clinic: Project) ->
     rows = measures()[400:500]
     rows.iloc[0, rows.columns.get_loc("Tumour ID")] = None
     sent(settings, rows, "keyless.csv")
-    (one,) = quarantine.list_open(settings, config).batches
+    (one,) = quarantine.run_list(settings, config).batches
     assert sorted((rule.columns, rule.words) for rule in one.rules) == [
         ("Tumour ID", "never missing"),
         ("Tumour ID", "never missing in a key"),
@@ -118,7 +118,7 @@ def test_list_says_what_was_refused_by_which_rules_and_what_to_do(clinic: Projec
     broken = inbox(settings.home) / "broken.parquet"
     broken.write_bytes(b"PAR1 and no more")
     ingested(settings, broken)
-    listed = {one.batch_id: one for one in quarantine.list_open(settings, config).batches}
+    listed = {one.batch_id: one for one in quarantine.run_list(settings, config).batches}
     assert [one.scope for one in listed.values()] == ["row", "batch", "file"]
     (rule,) = listed[some].rules
     assert (listed[some].rows, rule.rows, rule.columns, rule.words) == (3, 3, "mean radius", ">= 0")
@@ -133,16 +133,16 @@ def test_list_says_what_was_refused_by_which_rules_and_what_to_do(clinic: Projec
 def test_show_prints_rows_with_rule_column_and_value(clinic: Project) -> None:
     settings, config = clinic
     batch = sent(settings, with_negatives(measures()[400:500], 3), "some.csv")
-    shown = quarantine.show(settings, config, batch[:6], 2)
+    shown = quarantine.run_show(settings, config, batch[:6], 2)
     assert (shown.total, [row.ordinal for row in shown.rows]) == (3, [0, 1])
     first = shown.rows[0]
     assert (first.columns, first.rules) == (("mean radius",), ("expect_column_values_to_be_between",))
     assert first.words == (">= 0",)
     assert first.row is not None
     assert json.loads(first.row)["Tumour ID"] == "T0400"
-    assert quarantine.show(settings, config, "some.csv", 20).batch_id == batch
+    assert quarantine.run_show(settings, config, "some.csv", 20).batch_id == batch
     with pytest.raises(UsageError, match=r"no batch 'nothing'; in it: .*some.csv"):
-        quarantine.show(settings, config, "nothing", 1)
+        quarantine.run_show(settings, config, "nothing", 1)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -152,10 +152,10 @@ def test_release_takes_in_what_meets_todays_contract_and_the_rest_stays(clinic: 
     rows.iloc[3, rows.columns.get_loc("mean radius")] = -1000.0
     batch = sent(settings, rows, f"some.{kind}")
     arrived = table(settings, "quarantine", "max(quarantined_at)")
-    nothing = quarantine.release(settings, config, batch)
+    nothing = quarantine.run_release(settings, config, batch)
     assert (nothing.released, nothing.left, nothing.exit_code()) == (0, 4, 3)
     allow(settings, "mean radius", -100)
-    result = quarantine.release(settings, config, batch, "they measure from the other side")
+    result = quarantine.run_release(settings, config, batch, "they measure from the other side")
     assert (result.released, result.left, result.exit_code()) == (3, 1, 0)
     assert len(table(settings, "rows")) == 499
     taken = '"Tumour ID", "mean radius", _ordinal, _batch_id, _ingested_at'
@@ -167,7 +167,7 @@ def test_release_takes_in_what_meets_todays_contract_and_the_rest_stays(clinic: 
     assert left[1] == "row"
     assert "-1000.0 (contract: >= -100)" in str(left[2])
     assert left[3] == batch
-    made = quarantine.list_open(settings, config).decisions
+    made = quarantine.run_list(settings, config).decisions
     assert [(one.action, one.rows, one.left, one.reason) for one in made] == [
         ("release", 0, 4, "asked today's contract again"),
         ("release", 3, 1, "they measure from the other side"),
@@ -181,7 +181,7 @@ def test_rows_that_were_typed_in_parquet_are_released_as_they_came(clinic: Proje
     rows["mean texture"] = rows["mean texture"].round().astype("int64")
     batch = sent(settings, rows, "typed.parquet")
     allow(settings, "mean radius", None)
-    assert quarantine.release(settings, config, batch).released == 2
+    assert quarantine.run_release(settings, config, batch).released == 2
     found = {row[0]: row[1:] for row in table(settings, "rows", '"Tumour ID", "mean radius", "mean texture"')}
     for row in rows.head(2).to_dict("records"):
         assert found[row["Tumour ID"]] == (float(row["mean radius"]), float(row["mean texture"]))
@@ -191,7 +191,7 @@ def test_a_batch_refused_for_its_bad_rows_is_released_but_for_them(clinic: Proje
     settings, config = clinic
     batch = sent(settings, with_negatives(measures()[400:500], 30), "many.csv")
     assert len(table(settings, "quarantine")) == 100
-    result = quarantine.release(settings, config, batch)
+    result = quarantine.run_release(settings, config, batch)
     assert (result.released, result.left, result.refused) == (70, 30, "")
     assert {row[0] for row in table(settings, "quarantine", "scope")} == {"row"}
 
@@ -200,7 +200,7 @@ def test_a_batch_that_breaks_a_rule_about_batches_stays_until_it_is_mended(clini
     settings, config = clinic
     batch = sent(settings, measures()[400:500].drop(columns="mean area"), "short.csv")
     before = table(settings, "quarantine")
-    result = quarantine.release(settings, config, batch)
+    result = quarantine.run_release(settings, config, batch)
     assert (result.released, result.left) == (0, 100)
     assert "mean area" in result.refused
     assert table(settings, "quarantine") == before
@@ -209,13 +209,13 @@ def test_a_batch_that_breaks_a_rule_about_batches_stays_until_it_is_mended(clini
 def test_ingest_leaves_a_batch_to_the_person_who_took_it_in_hand(clinic: Project) -> None:
     settings, config = clinic
     batch = sent(settings, with_negatives(measures()[400:500], 30), "many.csv")
-    quarantine.release(settings, config, batch)
+    quarantine.run_release(settings, config, batch)
     allow(settings, "mean radius", None)
     named = (str(settings.home), "clinic", [str(inbox(settings.home) / "many.csv")])
-    again = look.fn(*named)
+    again = find_batches.fn(*named)
     assert (again.new, again.refused_before) == ((), ())
-    quarantine.drop(settings, config, batch, "not worth it")
-    again = look.fn(*named)
+    quarantine.run_drop(settings, config, batch, "not worth it")
+    again = find_batches.fn(*named)
     assert again.new == ()
     assert "not worth it" in again.refused_before[0]
     assert len(table(settings, "rows")) == 470
@@ -226,15 +226,15 @@ def test_drop_keeps_the_rows_and_settles_them_for_good(clinic: Project) -> None:
     batch = sent(settings, with_negatives(measures()[400:500], 3), "some.csv")
     before = table(settings, "quarantine")
     with pytest.raises(UsageError, match="reason"):
-        quarantine.drop(settings, config, batch, "  ")
-    result = quarantine.drop(settings, config, batch, "a broken sensor")
+        quarantine.run_drop(settings, config, batch, "  ")
+    result = quarantine.run_drop(settings, config, batch, "a broken sensor")
     assert (result.dropped, result.reason) == (3, "a broken sensor")
     assert table(settings, "quarantine") == before
-    listed = quarantine.list_open(settings, config)
+    listed = quarantine.run_list(settings, config)
     assert listed.batches == ()
     assert [(one.action, one.rows, one.who) for one in listed.decisions] == [("drop", 3, settings.who)]
-    assert "a broken sensor" in quarantine.show(settings, config, batch, 1).settled
-    for decide in (quarantine.release, quarantine.drop):
+    assert "a broken sensor" in quarantine.run_show(settings, config, batch, 1).settled
+    for decide in (quarantine.run_release, quarantine.run_drop):
         with pytest.raises(UsageError, match="dropped by"):
             decide(settings, config, batch, "again")
 
@@ -244,15 +244,15 @@ def test_rows_that_came_again_are_told_and_a_release_does_not_undo_the_correctio
     good = measures()[400:500]
     batch = sent(settings, with_negatives(good, 3), "october.csv")
     sent(settings, good.head(2), "october-corrected.csv")
-    (one,) = quarantine.list_open(settings, config).batches
+    (one,) = quarantine.run_list(settings, config).batches
     assert one.again == 2
     assert "2 of its rows" in one.advice
     sent(settings, good.iloc[2:3], "the-rest.csv")
-    (one,) = quarantine.list_open(settings, config).batches
+    (one,) = quarantine.run_list(settings, config).batches
     assert one.again == 3
     assert "seems to have come again" in one.advice
     allow(settings, "mean radius", None)
-    assert quarantine.release(settings, config, batch).released == 3
+    assert quarantine.run_release(settings, config, batch).released == 3
     opened = stores.open(settings, "clinic")
     found = opened.tables.training(opened.tables.version("rows"), "Malignant", config.data.key).to_pandas()
     assert (found["mean radius"] > 0).all()
@@ -264,16 +264,16 @@ def test_a_file_that_could_not_be_read_can_only_be_dropped(clinic: Project) -> N
     file = inbox(settings.home) / "broken.parquet"
     file.write_bytes(b"PAR1 and no more")
     ingested(settings, file)
-    shown = quarantine.show(settings, config, "broken.parquet", 5)
+    shown = quarantine.run_show(settings, config, "broken.parquet", 5)
     assert (shown.total, shown.rows[0].words) == (0, ())
     with pytest.raises(UsageError, match="could not be read"):
-        quarantine.release(settings, config, "broken.parquet")
+        quarantine.run_release(settings, config, "broken.parquet")
     measures()[400:410].to_parquet(file)
     ingested(settings, file)
-    (one,) = quarantine.list_open(settings, config).batches
+    (one,) = quarantine.run_list(settings, config).batches
     assert "come again" in one.advice
-    quarantine.drop(settings, config, one.batch_id, "sent again")
-    assert quarantine.list_open(settings, config).batches == ()
+    quarantine.run_drop(settings, config, one.batch_id, "sent again")
+    assert quarantine.run_list(settings, config).batches == ()
 
 
 def test_late_labels_are_released_as_labels(clinic: Project) -> None:
@@ -284,11 +284,11 @@ def test_late_labels_are_released_as_labels(clinic: Project) -> None:
     file = settings.home.parent / "late.csv"
     late.to_csv(file, index=False)
     assert [one.quarantined for one in ingested(settings, file, as_labels=True)] == [1]
-    (one,) = quarantine.list_open(settings, config).batches
+    (one,) = quarantine.run_list(settings, config).batches
     assert (one.kind, one.rows, one.rules[0].example) == ("labels", 1, "unclear")
     path = settings.home / "expectations" / "clinic.json"
     path.write_text(path.read_text().replace('["no", "yes"]', '["no", "yes", "unclear"]'))
-    result = quarantine.release(settings, config, one.batch_id)
+    result = quarantine.run_release(settings, config, one.batch_id)
     assert (result.kind, result.released, result.left) == ("labels", 1, 0)
     assert ("T0400", "unclear") in table(settings, "labels", '"Tumour ID", "Malignant"')
 
@@ -311,16 +311,16 @@ def test_a_release_that_was_cut_off_is_finished_with_the_same_end(
     with monkeypatch.context() as patch:
         patch.setattr(failpoint, "_reach", cut)
         with pytest.raises(RuntimeError, match="the power went"):
-            quarantine.release(settings, config, batch, "why")
+            quarantine.run_release(settings, config, batch, "why")
     if (place, side) == ("ledger.decided", "after"):
         return
-    (one,) = quarantine.list_open(settings, config).batches
+    (one,) = quarantine.run_list(settings, config).batches
     assert "cut off" in one.advice
-    result = quarantine.release(settings, config, batch, "why")
+    result = quarantine.run_release(settings, config, batch, "why")
     assert (result.released, result.left, result.into) == (3, 1, f"{batch}-r1")
     assert len(table(settings, "rows")) == 499
     assert [row[0] for row in table(settings, "quarantine", "_ordinal")] == [3]
-    made = quarantine.list_open(settings, config).decisions
+    made = quarantine.run_list(settings, config).decisions
     assert [(one.action, one.rows, one.left) for one in made] == [("release", 3, 1)]
 
 
@@ -332,5 +332,5 @@ def test_a_config_that_reads_other_words_as_missing_counts_in_a_release(clinic: 
     batch = sent(settings, rows, "words.csv")
     file = settings.home / "pipelines" / "clinic.toml"
     file.write_text(file.read_text().replace("[data]\n", '[data]\nmissing = ["", "unknown"]\n'))
-    result = quarantine.release(settings, load_config(file), batch)
+    result = quarantine.run_release(settings, load_config(file), batch)
     assert result.released + result.left == 2

@@ -45,7 +45,7 @@ VERSIONS = (record(1, "aa11"), record(2, "ab22", "77ff"), record(3, "3c33"))
     ("run", "version"), [(None, 3), ("2", 2), ("v2", 2), ("aa", 1), ("AB2", 2), ("77f", 2), ("3", 3), (" 1 ", 1)]
 )
 def test_a_run_is_meant_by_its_version_or_by_its_first_digits(run: str | None, version: int) -> None:
-    assert report.choose("orders", VERSIONS, run).version == version
+    assert report.choose_version("orders", VERSIONS, run).version == version
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_means_none_or_several_is_a_usage_error(
     versions: tuple[VersionRecord, ...], run: str | None, said: str
 ) -> None:
     with pytest.raises(UsageError, match=said) as caught:
-        report.choose("orders", versions, run)
+        report.choose_version("orders", versions, run)
     assert caught.value.way_out
 
 
@@ -83,12 +83,12 @@ def test_a_report_is_found_in_mlflow_and_one_that_is_gone_is_said_so(home: Path)
     run_id = stores.tracking.open_run("key1", "orders key1", {})
     stores.ledger.add_version(record(1, run_id, "key1", told="/elsewhere/report.html"))
     with pytest.raises(DataError, match="version 1 of orders is not in MLflow"):
-        report.run(settings, CONFIG)
+        report.run_report(settings, CONFIG)
 
     made = home / "made"
     made.mkdir()
     (made / "report.html").write_text("<p>told</p>")
     stores.tracking.log_folder(run_id, made)
-    found = report.run(settings, CONFIG, run_id[:8])
+    found = report.run_report(settings, CONFIG, run_id[:8])
     assert Path(found.path).read_text() == "<p>told</p>"
     assert (found.version, found.opened, found.exit_code()) == (1, False, 0)

@@ -29,7 +29,7 @@ def client(migrated: Settings) -> Iterator[SyncPrefectClient]:
     """The server's, on which the pipeline `shop` has its deployments, but no automation helps."""
     file = migrated.home / "pipelines" / "shop.toml"
     file.write_text('name = "shop"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n')
-    deployments.apply(migrated)
+    deployments.apply_deployments(migrated)
     with flow_context(migrated), connected() as found:
         for automation in found.read_automations():
             found.delete_automation(automation.id)
@@ -52,8 +52,8 @@ def test_what_stays_crashed_is_taken_up_once_and_what_had_not_begun_later(
     migrated: Settings, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, unbegun = crashed(client, begun=True), crashed(client, begun=False)
-    runs = Runs(orchestrator.state(migrated).url, None, deployment_plans.TAG)
-    look = recovery.Resumed()
+    runs = Runs(orchestrator.server_state(migrated).url, None, deployment_plans.TAG)
+    look = recovery.CrashedRuns()
     look.look(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.CRASHED}, "the server has its time"
     monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
@@ -72,8 +72,8 @@ def test_what_crashed_long_ago_and_what_is_of_another_home_stays_as_it_is(
 ) -> None:
     run = crashed(client, begun=True)
     monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
-    url = orchestrator.state(migrated).url
-    look = recovery.Resumed()
+    url = orchestrator.server_state(migrated).url
+    look = recovery.CrashedRuns()
     for runs in [Runs(url, migrated.home / "another", deployment_plans.TAG)] * 2:
         look.look(runs)
     monkeypatch.setattr(recovery, "LOOKBACK", timedelta(0))

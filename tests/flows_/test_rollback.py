@@ -53,84 +53,87 @@ PILES = {
 
 @pytest.mark.parametrize("history", PILES)
 def test_champions_are_a_pile_and_an_undone_step_leaves_it_as_it_was(history: str) -> None:
-    assert rollback.pile(moves(history)) == PILES[history]
+    assert rollback.champion_stack(moves(history)) == PILES[history]
 
 
 def test_a_step_back_is_checked_audited_and_undone_by_the_command_that_it_prints(clinic: Clinic) -> None:
     settings, config = clinic
-    stepped = rollback.run(settings, config, reason="Lyon complained")
+    stepped = rollback.run_rollback(settings, config, reason="Lyon complained")
     assert (stepped.from_version, stepped.to, stepped.reason) == (2, 1, "Lyon complained")
     assert stepped.golden_rows > 50
     assert stepped.seconds < 60
-    shown = history.run(settings, config)
+    shown = history.run_models(settings, config)
     assert (shown.champion, shown.alias) == (1, "")
     assert (shown.history[0].verdict, shown.history[0].reason) == ("ROLLBACK", "Lyon complained")
     assert stepped.undo == "treadle rollback --to 2 -p clinic"
-    undone = rollback.run(settings, config, to=2)
+    undone = rollback.run_rollback(settings, config, to=2)
     assert (undone.from_version, undone.to, undone.reason) == (1, 2, "stepped back from version 1")
-    assert rollback.run(settings, config).to == 1
+    assert rollback.run_rollback(settings, config).to == 1
 
 
 def test_a_second_step_back_goes_no_further_than_the_first_champion(clinic: Clinic) -> None:
     settings, config = clinic
-    rollback.run(settings, config)
+    rollback.run_rollback(settings, config)
     with pytest.raises(UsageError, match="no champion before version 1") as caught:
-        rollback.run(settings, config)
+        rollback.run_rollback(settings, config)
     assert caught.value.way_out == "name another one that was: --to 2"
-    assert history.run(settings, config).champion == 1
+    assert history.run_models(settings, config).champion == 1
 
 
 def test_the_same_command_after_a_kill_is_the_same_step_until_the_person_was_told(clinic: Clinic) -> None:
     settings, config = clinic
-    first = rollback.run(settings, config, resume=True)
-    again = rollback.run(settings, config, resume=True)
+    first = rollback.run_rollback(settings, config, resume=True)
+    again = rollback.run_rollback(settings, config, resume=True)
     assert (again.seq, again.from_version, again.to, again.reason) == (first.seq, 2, 1, first.reason)
-    assert len(history.run(settings, config).history) == 3
-    rollback.told(settings, config)
+    assert len(history.run_models(settings, config).history) == 3
+    rollback.acknowledge(settings, config)
     with pytest.raises(UsageError, match="no champion before version 1"):
-        rollback.run(settings, config, resume=True)
+        rollback.run_rollback(settings, config, resume=True)
 
 
 def test_a_note_of_another_command_is_no_step_of_this_one(clinic: Clinic) -> None:
     settings, config = clinic
-    rollback.run(settings, config, reason="Lyon complained", resume=True)
+    rollback.run_rollback(settings, config, reason="Lyon complained", resume=True)
     with pytest.raises(UsageError, match="champion already"):
-        rollback.run(settings, config, to=1, resume=True)
-    assert rollback.run(settings, config, to=2, resume=True).to == 2
+        rollback.run_rollback(settings, config, to=1, resume=True)
+    assert rollback.run_rollback(settings, config, to=2, resume=True).to == 2
 
 
 def test_nobody_steps_back_to_themselves_or_to_a_stranger(clinic: Clinic) -> None:
     settings, config = clinic
     with pytest.raises(UsageError, match="version 2 is the champion already"):
-        rollback.run(settings, config, to=2)
+        rollback.run_rollback(settings, config, to=2)
     with pytest.raises(UsageError, match=r"version 7 was never champion \(those who were: 1, 2\)"):
-        rollback.run(settings, config, to=7)
+        rollback.run_rollback(settings, config, to=7)
 
 
 def test_there_is_nothing_to_step_back_from_without_a_champion(home: Path) -> None:
     settings, config = project(home, tumours()[:50], "Malignant")
     with pytest.raises(NothingPromoted):
-        rollback.run(settings, config)
+        rollback.run_rollback(settings, config)
 
 
 def test_a_bundle_without_its_certificate_takes_no_chair(clinic: Clinic) -> None:
     from treadle.tasks import bundle
-    from treadle.tasks.bundle.manifest import publish, verified
+    from treadle.tasks.bundle.manifest import publish_bundle, verified
 
     settings, config = clinic
     opened = stores.open(settings, "clinic")
     folder = opened.bundle_folder(1)
     manifest, contents = verified(folder)
     del contents["parity.json"]
-    digest = publish(folder, contents, manifest.facts)
+    digest = publish_bundle(folder, contents, manifest.facts)
     with pytest.raises(BundleError, match="no parity certificate"):
         bundle.certificate(folder)
     with opened.ledger._write() as con:
         con.exec_driver_sql(f"UPDATE versions SET digest = '{digest}' WHERE version = 1")
-    for attempt in (lambda: rollback.run(settings, config), lambda: promote.run(settings, config, 1, "please")):
+    for attempt in (
+        lambda: rollback.run_rollback(settings, config),
+        lambda: promote.run_promote(settings, config, 1, "please"),
+    ):
         with pytest.raises(BundleError, match="no parity certificate"):
             attempt()
-    assert history.run(settings, config).champion == 2
+    assert history.run_models(settings, config).champion == 2
 
 
 def test_another_scorer_than_the_certified_one_takes_no_chair(clinic: Clinic) -> None:
@@ -138,8 +141,8 @@ def test_another_scorer_than_the_certified_one_takes_no_chair(clinic: Clinic) ->
     scorer = stores.open(settings, "clinic").bundle_folder(1).parents[1] / "scorer.py"
     scorer.write_text(scorer.read_text() + "\n")
     with pytest.raises(BundleError, match="not the scorer that was compared"):
-        rollback.run(settings, config)
-    assert history.run(settings, config).champion == 2
+        rollback.run_rollback(settings, config)
+    assert history.run_models(settings, config).champion == 2
 
 
 def test_models_say_who_was_champion_at_a_moment(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,13 +163,13 @@ def test_models_say_who_was_champion_at_a_moment(clinic: Clinic, monkeypatch: py
             "2026-10-12": None,
         }
         for at, champion in asked.items():
-            then = history.run(settings, config, at).then
+            then = history.run_models(settings, config, at).then
             assert (then.to if then else None) == champion, at
-        assert history.run(settings, config).then is None
+        assert history.run_models(settings, config).then is None
     finally:
         monkeypatch.undo()
         time.tzset()
     with pytest.raises(UsageError, match="is no moment"):
-        history.run(settings, config, "last tuesday")
+        history.run_models(settings, config, "last tuesday")
     with pytest.raises(UsageError, match="has not come yet"):
-        history.run(settings, config, "2999-01-01")
+        history.run_models(settings, config, "2999-01-01")

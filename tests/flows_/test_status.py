@@ -32,14 +32,14 @@ def commands(result: status.StatusResult) -> list[str]:
 
 def test_a_home_at_rest_needs_nothing_and_nothing_is_started(clinic: Clinic) -> None:
     settings, _ = clinic
-    result = status.run(settings)
+    result = status.run_status(settings)
     (one,) = result.pipelines
     assert one.champion is not None
     assert (one.champion.version, one.champion.metric, one.champion.realised, one.versions) == (2, "roc_auc", None, 2)
     assert (one.trouble, one.waiting, one.alias, one.files, one.work) == ("", None, "", (), ())
     assert [server.state for server in result.servers] == ["stopped"] * 3
     assert result.needs == ()
-    assert orchestrator.state(settings).state == orchestrator.State.STOPPED
+    assert orchestrator.server_state(settings).state == orchestrator.ServerPhase.STOPPED
 
 
 def test_it_imports_nothing_that_takes_seconds(clinic: Clinic) -> None:
@@ -57,19 +57,19 @@ def test_what_waits_is_counted_as_those_count_it_who_settle_it(prefect_server: s
     rows = tumours()[:20].drop(columns="Malignant").assign(**{"Tumour ID": [f"N{number}" for number in range(20)]})
     rows.loc[3, "mean radius"] = -1
     rows.to_csv(inbox(settings.home) / "new.csv", index=False)
-    assert status.run(settings).pipelines[0].files == ("new.csv",)
-    assert commands(status.run(settings)) == ["treadle score -p clinic"]
-    ingest.run(settings, config)
-    (one,) = status.run(settings).pipelines
-    (kept,) = quarantine.list_open(settings, config).batches
+    assert status.run_status(settings).pipelines[0].files == ("new.csv",)
+    assert commands(status.run_status(settings)) == ["treadle score -p clinic"]
+    ingest.run_ingest(settings, config)
+    (one,) = status.run_status(settings).pipelines
+    (kept,) = quarantine.run_list(settings, config).batches
     assert (one.files, one.unscored.rows) == ((), 20 - kept.rows)
     assert (one.quarantine.batches, one.quarantine.rows) == (1, kept.rows)
     assert [(item.file, item.batch_id) for item in one.quarantine.kept] == [("new.csv", kept.batch_id)]
     assert [(work.work, work.state) for work in one.work] == [("ingest", "COMPLETED")]
     assert one.work[0].page.startswith(prefect_server.removesuffix("/api"))
-    assert commands(status.run(settings)) == ["treadle quarantine list -p clinic", "treadle score -p clinic"]
-    quarantine.drop(settings, config, kept.batch_id, "a slip of the pen")
-    assert status.run(settings).pipelines[0].quarantine.batches == 0
+    assert commands(status.run_status(settings)) == ["treadle quarantine list -p clinic", "treadle score -p clinic"]
+    quarantine.run_drop(settings, config, kept.batch_id, "a slip of the pen")
+    assert status.run_status(settings).pipelines[0].quarantine.batches == 0
 
 
 def test_the_next_run_of_a_schedule_is_told(prefect_server: str, clinic: Clinic) -> None:
@@ -77,27 +77,27 @@ def test_the_next_run_of_a_schedule_is_told(prefect_server: str, clinic: Clinic)
     file = settings.home / "pipelines" / "clinic.toml"
     text = file.read_text().replace("[score]\n", "[score]\nschedule = '0 6 * * *'\n")
     file.write_text(text if "[score]" in text else f"{text}\n[score]\nschedule = '0 6 * * *'\n")
-    deployments.apply(settings)
+    deployments.apply_deployments(settings)
     deadline = time.monotonic() + 60
-    while len(work := status.run(settings).pipelines[0].work) < len(("maintain", "score")):
+    while len(work := status.run_status(settings).pipelines[0].work) < len(("maintain", "score")):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     maintain, score = work
     assert (maintain.work, maintain.next is None) == ("maintain", False)
     assert score.next is not None
     assert (score.work, score.at, score.next.astimezone(UTC).hour) == ("score", None, 6)
-    assert status.run(settings).differs == ()
+    assert status.run_status(settings).differs == ()
     file.write_text(file.read_text().replace("0 6 * * *", "0 7 * * *"))
-    assert commands(status.run(settings)) == ["treadle up"]
+    assert commands(status.run_status(settings)) == ["treadle up"]
     file.unlink()
-    deployments.apply(settings)  # the server is the session's
-    assert status.run(settings).differs == ()
+    deployments.apply_deployments(settings)  # the server is the session's
+    assert status.run_status(settings).differs == ()
 
 
 def test_an_alias_that_a_person_moved_is_told_with_the_command(clinic: Clinic) -> None:
     settings, config = clinic
     stores.open(settings, config.name).registry.set_champion(1)
-    (need,) = status.run(settings).needs
+    (need,) = status.run_status(settings).needs
     assert "points at version 1" in need.what
     assert need.command.startswith("treadle promote 2 --reason")
 
@@ -119,25 +119,25 @@ def test_an_alias_that_is_about_to_follow_a_promotion_is_no_trouble(
         bundle=before.bundle,
         digest=before.digest,
     )
-    assert status.run(settings).needs == ()
+    assert status.run_status(settings).needs == ()
     monkeypatch.setattr(history, "ALIAS_SECONDS", 0.0)
-    (need,) = status.run(settings).needs
+    (need,) = status.run_status(settings).needs
     assert "points at version 2" in need.what
 
 
 def test_a_file_that_cannot_be_obeyed_hides_nothing_else(clinic: Clinic) -> None:
     settings, _ = clinic
     (settings.home / "pipelines" / "bakery.toml").write_text('name = "bakery"\n')
-    bakery, kept = status.run(settings).pipelines
+    bakery, kept = status.run_status(settings).pipelines
     assert "bakery.toml" in bakery.trouble
     assert kept.champion is not None
-    assert commands(status.run(settings)) == ["treadle check -p bakery"]
+    assert commands(status.run_status(settings)) == ["treadle check -p bakery"]
 
 
 def test_a_file_that_cannot_be_obeyed_is_told_once_also_where_it_was_deployed() -> None:
-    broken = status.Standing(pipeline="shop", trouble="it is broken")
+    broken = status.PipelineStatus(pipeline="shop", trouble="it is broken")
     differs = ["shop cannot be deployed: it is broken", "score/other is not yet what its file says"]
-    needs = list(status.needs.of([broken], differs, up=True, fell=False, locked=""))
+    needs = list(status.needs.home_needs([broken], differs, up=True, fell=False, locked=""))
     assert [(need.kind, need.command) for need in needs] == [
         ("deployment", "treadle up"),
         ("config", "treadle check -p shop"),
@@ -148,6 +148,6 @@ def test_a_server_that_is_away_is_said(clinic: Clinic, monkeypatch: pytest.Monke
     from treadle.infra import settings as settings_
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    result = status.run(settings_.at(clinic[0].home))
+    result = status.run_status(settings_.at(clinic[0].home))
     assert result.servers[0].state == "unreachable"
     assert result.pipelines[0].work == ()

@@ -48,11 +48,11 @@ def test_who_was_at_work_when_a_backup_was_taken_is_waited_for_by_nobody_where_i
     home: Path, tmp_path: Path
 ) -> None:
     with leased(str(home), "shop", "train"):
-        backup.run(settings_.at(home), tmp_path / "backup")
+        backup.run_backup(settings_.at(home), tmp_path / "backup")
         now = Ledger(settings_.at(home).ledger).lease("shop", "train")
         assert now is not None
         assert now.process
-    backup.restore(tmp_path / "backup", tmp_path / "elsewhere")
+    backup.run_restore(tmp_path / "backup", tmp_path / "elsewhere")
     there = Ledger(settings_.at(tmp_path / "elsewhere").ledger).lease("shop", "train")
     assert there is not None
     assert there.process == ""

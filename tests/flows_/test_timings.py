@@ -47,8 +47,8 @@ def test_a_moment_belongs_to_the_innermost_part_and_all_add_up() -> None:
 
 
 def test_nothing_is_measured_unasked() -> None:
-    with timings.part("tune"):
-        assert timings.read() is None
+    with timings.timed("tune"):
+        assert timings.seconds_by_part() is None
 
 
 def test_train_tells_where_its_time_went(home: Path, prefect_server: str) -> None:

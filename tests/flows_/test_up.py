@@ -78,9 +78,9 @@ def processes(home: Path) -> dict[int, str]:
 
 def kept(settings: Settings) -> dict[str, int]:
     """The processes that `up` keeps, and itself."""
-    known = {name: process.holder(processes_.folder(settings) / f"{name}.lock") for name in (*KEPT, "up")}
+    known = {name: process.holder(processes_.locks_folder(settings) / f"{name}.lock") for name in (*KEPT, "up")}
     pids = {name: one.pid for name, one in known.items() if one}
-    return {**pids, "prefect": orchestrator.state(settings).pid or 0}
+    return {**pids, "prefect": orchestrator.server_state(settings).pid or 0}
 
 
 def runs(settings: Settings, work: str, *states: str) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def test_up_is_ready_soon_and_what_is_killed_comes_back_and_down_leaves_nothing(
 
         def back(victims: list[str] = victims, before: dict[str, int] = before) -> bool:
             now = kept(place)
-            running = orchestrator.state(place).state is orchestrator.State.RUNNING
+            running = orchestrator.server_state(place).state is orchestrator.ServerPhase.RUNNING
             return running and all(now.get(name, 0) not in (0, before[name]) for name in victims)
 
         until(back)
@@ -159,8 +159,8 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
     until(lambda: scored(place, 50), SCORED_SECONDS)
 
     rows.tail(60).to_csv(inbox(place.home) / "second.csv", index=False)
-    until(lambda: runs(place, "ingest", "RUNNING") and process.runs(place.home))
-    victims = [kept(place)["worker"], *process.runs(place.home).values()]
+    until(lambda: runs(place, "ingest", "RUNNING") and process.run_processes(place.home))
+    victims = [kept(place)["worker"], *process.run_processes(place.home).values()]
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -174,13 +174,17 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
 
 def test_a_run_that_was_at_work_when_the_server_was_started_anew_goes_on_after_its_death(place: Settings) -> None:
     treadle(place.home, "up", "--detach")
-    name = deployments.start(place, "clinic", "train", again=True, trials=4)
-    until(lambda: [run for run in runs(place, "train", "RUNNING") if run["id"] == name] and process.runs(place.home))
+    name = deployments.start_run(place, "clinic", "train", again=True, trials=4)
+    until(
+        lambda: (
+            [run for run in runs(place, "train", "RUNNING") if run["id"] == name] and process.run_processes(place.home)
+        )
+    )
     server = kept(place)["prefect"]
     os.kill(server, signal.SIGKILL)
     until(lambda: kept(place)["prefect"] not in (0, server))
-    until(lambda: orchestrator.state(place).state is orchestrator.State.RUNNING)
-    os.kill(process.runs(place.home)[name], signal.SIGKILL)
+    until(lambda: orchestrator.server_state(place).state is orchestrator.ServerPhase.RUNNING)
+    os.kill(process.run_processes(place.home)[name], signal.SIGKILL)
     until(lambda: [run for run in runs(place, "train", "CRASHED") if run["id"] == name])
     until(lambda: [run for run in runs(place, "train", "RUNNING") if run["id"] == name], RESUMED_SECONDS)
     until(lambda: [run for run in runs(place, "train", "COMPLETED") if run["id"] == name], RESUMED_SECONDS)

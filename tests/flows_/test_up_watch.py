@@ -55,7 +55,7 @@ def test_of_a_server_that_does_not_answer_in_time_it_is_said_which(monkeypatch: 
         url = f"http://someone:secret@127.0.0.1:{silent.getsockname()[1]}/api"
         with _Troubles().of("runs"):
             api.ask(url, "/flow_runs/filter", {})
-        assert api.knock(url) == "timed out", "whoever knocks says of what"
+        assert api.prefect_trouble(url) == "timed out", "whoever knocks says of what"
     address = url.replace("someone:secret@", "")
     assert said == [f"the Prefect server at {address} does not answer: timed out; trying again"]
 
@@ -75,14 +75,14 @@ def test_runs_that_are_due_at_once_because_the_clock_was_set_are_done_in_one_go(
 ) -> None:
     file = migrated.home / "pipelines" / "shop.toml"
     file.write_text('name = "shop"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n')
-    deployments.apply(migrated)
+    deployments.apply_deployments(migrated)
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep, time=time.time)
     monkeypatch.setattr(up, "time", clock)
     over, keeper = threading.Event(), supervisor.Keeper(migrated)
     with (
         flow_context(migrated),
         connected() as client,
-        supervisor.held(supervisor.folder(migrated) / "up.lock", migrated.home, for_life=True),
+        supervisor.hold_process_lock(supervisor.locks_folder(migrated) / "up.lock", migrated.home, for_life=True),
     ):
         client.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))  # nobody takes them up meanwhile
         score = client.read_deployment_by_name("score/shop").id

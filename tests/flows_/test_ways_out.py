@@ -102,14 +102,14 @@ def test_the_commands_that_take_a_pipeline_are_known() -> None:
     ],
 )  # fmt: skip
 def test_what_lacks_a_pipeline_gets_it(said: str, complete: str) -> None:
-    assert command_names.named(said, "shop") == complete
-    assert command_names.named(said, "") == said
+    assert command_names.with_pipeline(said, "shop") == complete
+    assert command_names.with_pipeline(said, "") == said
 
 
 def test_every_command_in_our_words_can_be_given_as_it_stands() -> None:
     tree, found = get_command(app), 0
     for one in texts():
-        said = "" if one.file.startswith(EXAMPLES) else command_names.named(one.text, "shop")
+        said = "" if one.file.startswith(EXAMPLES) else command_names.with_pipeline(one.text, "shop")
         for command in command_names.COMMAND.findall(said):
             words = shlex.split(command.replace(" V ", " 3 "))[1:]
             name, inner, rest = tree.resolve_command(tree.make_context("treadle", []), words)

@@ -20,7 +20,7 @@ from treadle.flows.cli import show
 from treadle.flows.cli.screen import Screen
 from treadle.flows.cli.show.status import _realised as realised
 from treadle.flows.project import status
-from treadle.flows.project.status.snapshot import Champion
+from treadle.flows.project.status.snapshot import ChampionStatus
 from treadle.flows.service.alerts import delivery
 from treadle.infra import stores, supervisor
 from treadle.infra.databases.ledger import VersionRecord
@@ -62,7 +62,7 @@ def test_why_nobody_predicts_is_said_with_what_helps(home: Path) -> None:
 
     def refusal() -> tuple[str, str]:
         with pytest.raises(NothingPromoted) as raised:
-            score.run(settings, config)
+            score.run_score(settings, config)
         return raised.value.message, raised.value.way_out
 
     assert refusal() == ("clinic has no champion yet", "train one: treadle train -p clinic")
@@ -71,18 +71,18 @@ def test_why_nobody_predicts_is_said_with_what_helps(home: Path) -> None:
         "clinic has no champion: its newest version, 1, is KEEP",
         "see why: treadle report 1 -p clinic",
     )
-    (need,) = (one for one in status.run(settings).needs if one.kind == "promotion")
+    (need,) = (one for one in status.run_status(settings).needs if one.kind == "promotion")
     assert need.what == "no champion: the gate did not promote the only version"
     ledger.add_version(judged(2, "PROMOTE"))
     assert refusal() == (
         "clinic has no champion: version 2 waits for a person to promote it",
         "promote it, or add --decline: treadle promote 2 --reason '...' -p clinic",
     )
-    promote.run(settings, config, 2, "too slow", decline=True)
+    promote.run_promote(settings, config, 2, "too slow", decline=True)
     message, way_out = refusal()
     assert message == f"clinic has no champion: version 2 was declined by {settings.who}: too slow"
     assert way_out == "train another: treadle train --again -p clinic"
-    (need,) = (one for one in status.run(settings).needs if one.kind == "promotion")
+    (need,) = (one for one in status.run_status(settings).needs if one.kind == "promotion")
     assert need.what == f"no champion: version 2 was declined by {settings.who}: too slow"
     assert need.command == "treadle train --again -p clinic"
 
@@ -95,7 +95,7 @@ def test_a_version_that_waited_until_another_was_promoted_was_passed_over(clinic
 
     def verdicts() -> dict[int, str]:
         out = io.StringIO()
-        known = history.run(settings, config)
+        known = history.run_models(settings, config)
         show.models(known, Screen(out))
         table = out.getvalue().partition("Champions")[0]
         lines = [[cell.strip() for cell in line.split("│")] for line in table.splitlines() if "│" in line]
@@ -103,14 +103,14 @@ def test_a_version_that_waited_until_another_was_promoted_was_passed_over(clinic
         return {int(cells[2]): cells[3] for cells in lines if cells[2].isdigit()}
 
     assert verdicts() == {4: "KEEP", 3: "PROMOTE", 2: verdicts()[2], 1: "PROMOTE"}
-    promote.run(settings, config, 1, "the other one")
+    promote.run_promote(settings, config, 1, "the other one")
     assert verdicts()[3] == "PROMOTE, passed over"
     assert verdicts()[1] == "PROMOTE", "it has been champion"
 
 
-def champion(labels_at: datetime | None, monitored_at: datetime | None) -> Champion:
+def champion(labels_at: datetime | None, monitored_at: datetime | None) -> ChampionStatus:
     moment = datetime(2026, 11, 25, tzinfo=UTC)
-    return Champion(
+    return ChampionStatus(
         version=1,
         since=moment,
         age_days=1.0,
@@ -148,16 +148,16 @@ def test_labels_of_rows_that_nobody_predicted_are_not_taken_for_none(clinic: Cli
     file.write_text(text)
     (settings.home / "late").mkdir()
     tumours()[["Tumour ID", "Malignant"]][:9].to_csv(settings.home / "late" / "november.csv", index=False)
-    monitor.run(settings, load_config(file))
-    (one,) = status.run(settings).pipelines
+    monitor.run_monitor(settings, load_config(file))
+    (one,) = status.run_status(settings).pipelines
     assert one.champion is not None
     assert (one.champion.realised, one.champion.labels_at is None) == (None, False)
 
 
 def test_an_up_that_was_killed_is_missed_until_it_is_told_to_end(clinic: Clinic) -> None:
     settings, _ = clinic
-    lock = supervisor.folder(settings) / "up.lock"
-    assert status.run(settings).needs == ()
+    lock = supervisor.locks_folder(settings) / "up.lock"
+    assert status.run_status(settings).needs == ()
     code = (
         "import os, signal, sys; from pathlib import Path; from treadle.infra import settings, supervisor; "
         f"home = settings.at(Path({str(settings.home)!r}))\n"
@@ -166,12 +166,12 @@ def test_an_up_that_was_killed_is_missed_until_it_is_told_to_end(clinic: Clinic)
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False)
     assert killed.returncode == -9
-    (need,) = status.run(settings).needs
+    (need,) = status.run_status(settings).needs
     assert (need.pipeline, need.command) == ("", "treadle up")
     assert "nothing watches the inboxes" in need.what
-    supervisor.down(settings)
-    assert process.said(lock).home == ""
-    assert status.run(settings).needs == ()
+    supervisor.stop_up(settings)
+    assert process.last_record(lock).home == ""
+    assert status.run_status(settings).needs == ()
 
 
 @pytest.mark.parametrize(
@@ -205,4 +205,4 @@ def test_a_file_is_named_once_and_one_without_an_ending_is_said_to_be_so(home: P
     (inbox(home) / "empty.csv").touch()
     assert "problem: empty.csv: the file is empty" in treadle(home, "check").stdout
     with pytest.raises(UsageError, match="october: its name has no ending that says how to write it"):
-        outbox.check(home / "october")
+        outbox.check_output(home / "october")

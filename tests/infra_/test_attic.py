@@ -12,7 +12,7 @@ from tests import shop
 from tests.mlflow_server import STORES, stored
 from treadle.infra import settings as settings_
 from treadle.infra import stores
-from treadle.infra.tracking.cleanup import Attic
+from treadle.infra.tracking.cleanup import Cleanup
 from treadle.infra.tracking.runs import client, quiet
 from treadle.tasks import bundle
 from treadle.tasks.search import Trial
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from treadle.infra.settings import Settings
     from treadle.infra.stores import Stores
-    from treadle.infra.tracking.cleanup import Kept
+    from treadle.infra.tracking.cleanup import RunWithTrials
 
 
 NAMES = (f"shop{number}" for number in count())
@@ -62,7 +62,7 @@ def logged(opened: Stores, run: str, name: str, text: str) -> None:
     opened.tracking.log_folder(run, folder)
 
 
-def of(attic: Attic, work: str) -> Kept:
+def of(attic: Cleanup, work: str) -> RunWithTrials:
     return next(run for run in attic.runs() if run.work == work)
 
 
@@ -78,7 +78,7 @@ def files(opened: Stores) -> int:
 
 
 def test_runs_are_known_with_their_trials(opened: Stores) -> None:
-    found = Attic(opened.settings, opened.pipeline).runs()
+    found = Cleanup(opened.settings, opened.pipeline).runs()
     assert [(run.work, run.monitor, len(run.trials)) for run in found] == [
         ("k1", False, 2),
         ("k2", False, 2),
@@ -87,7 +87,7 @@ def test_runs_are_known_with_their_trials(opened: Stores) -> None:
 
 
 def test_what_is_taken_is_gone_with_the_bytes_that_were_said_and_the_rest_opens(opened: Stores) -> None:
-    attic = Attic(opened.settings, opened.pipeline)
+    attic = Cleanup(opened.settings, opened.pipeline)
     run = of(attic, "k1")
     opened.registry.bundle(1)
     assert opened.tracking.report_file(run.id) is not None
@@ -102,7 +102,7 @@ def test_what_is_taken_is_gone_with_the_bytes_that_were_said_and_the_rest_opens(
     assert page.read_text() == "<p>k2</p>"
     assert opened.tracking.report_file(run.id) is None
     folder = opened.registry.bundle(2)
-    bundle.check_golden(bundle.load(folder, digest=None), folder)
+    bundle.check_golden(bundle.load_bundle(folder, digest=None), folder)
     rows, expected = bundle.golden(folder)
     answers = opened.registry.answers(folder, rows.to_pandas())
     pd.testing.assert_series_equal(
@@ -114,7 +114,7 @@ def test_what_is_taken_is_gone_with_the_bytes_that_were_said_and_the_rest_opens(
 
 
 def test_a_run_that_an_alias_or_another_model_names_is_known(opened: Stores) -> None:
-    attic = Attic(opened.settings, opened.pipeline)
+    attic = Cleanup(opened.settings, opened.pipeline)
     ours = {work: of(attic, work).id for work in ("k1", "k2", "m1")}
     assert attic.named().isdisjoint(ours.values())
     opened.registry.set_champion(2)
@@ -127,13 +127,13 @@ def test_a_run_that_an_alias_or_another_model_names_is_known(opened: Stores) -> 
 
 
 def test_a_run_that_a_person_logged_beside_ours_is_none_of_our_business(opened: Stores) -> None:
-    attic = Attic(opened.settings, opened.pipeline)
+    attic = Cleanup(opened.settings, opened.pipeline)
     with quiet():
         theirs = client(opened.settings).create_run(opened.tracking.experiment_id, run_name="by hand").info.run_id
     assert theirs not in [run.id for run in attic.runs()]
 
 
 def test_there_is_nothing_before_the_first_run(tmp_path: Path) -> None:
-    attic = Attic(settings_.at(tmp_path), "shop")
+    attic = Cleanup(settings_.at(tmp_path), "shop")
     assert attic.runs() == ()
     assert not list(tmp_path.iterdir())

@@ -20,13 +20,13 @@ from treadle.tasks.errors import UsageError
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert engines.shown(url) == shown
+    assert engines.masked_url(url) == shown
 
 
 @pytest.mark.parametrize("url", ["postgresql://ada:s3@cr:et@db/ledger", "no address s3cret", ""])
 def test_an_address_that_cannot_be_read_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError) as raised:
-        engines.engine(url)
+        engines.make_engine(url)
     assert "cannot be read" in engines.trouble(url)
     for word in ("s3", "cr", "et@"):
         assert word not in raised.value.message
@@ -34,4 +34,4 @@ def test_an_address_that_cannot_be_read_is_refused_and_not_repeated(url: str) ->
 
 
 def test_a_login_with_an_at_sign_in_it_is_not_shown() -> None:
-    assert settings.shown("http://ada:s3@cret@mlflow.example/api") == "http://mlflow.example/api"
+    assert settings.without_secrets("http://ada:s3@cret@mlflow.example/api") == "http://mlflow.example/api"

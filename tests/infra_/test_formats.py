@@ -33,7 +33,7 @@ NAME = "parcels"
 def revived(kept: Path, folder: Path) -> Stores:
     with tarfile.open(kept) as tar:
         tar.extractall(folder, filter="data")
-    backup.restore(folder / "backup", folder / "home")
+    backup.run_restore(folder / "backup", folder / "home")
     return stores.open(settings_.at(folder / "home"), NAME)
 
 
@@ -50,13 +50,13 @@ def test_a_project_of_every_format_is_gone_on_with(kept: Path, tmp_path: Path) -
     champion = opened.ledger.champion(NAME)
     assert champion is not None
     folder = opened.bundle_folder(champion.version_to)
-    bundle.check_golden(bundle.load(folder, digest=champion.digest), folder)
+    bundle.check_golden(bundle.load_bundle(folder, digest=champion.digest), folder)
     with duckdb.connect() as con:
         assert con.sql(f"SELECT count(*) FROM {opened.tables.relation('predictions')}").fetchall() == [(20,)]
     shutil.copy(place / "data" / "inbox" / NAME / "new.csv", place / "again.csv")
     text = (place / "again.csv").read_text().replace("\n2", "\n7")
     (place / "data" / "inbox" / NAME / "newer.csv").write_text(text)
-    result = score.run(opened.settings, load_config(place / "pipelines" / f"{NAME}.toml"))
+    result = score.run_score(opened.settings, load_config(place / "pipelines" / f"{NAME}.toml"))
     assert [one.rows for one in result.batches] == [20]
 
 
@@ -95,5 +95,5 @@ def test_a_newer_bundle_is_refused_whatever_else_it_holds(home: Stores) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 2, "signature": "abc"}))
     with pytest.raises(NewerFormat, match="bundle is of format 2") as refused:
-        bundle.load(folder)
+        bundle.load_bundle(folder)
     assert refused.value.exit_code == 2

@@ -30,7 +30,7 @@ START_SECONDS = 120.0
 def hosted(home: Path, server_home: Settings) -> Iterator[httpx.Client]:
     """What asks the server of the composed services, but on a database and in folders of the test's."""
     prefect_database(home, server_home)
-    place = server.folder(settings_.at(home))
+    place = server.server_folder(settings_.at(home))
     told = yaml.safe_load(COMPOSE.read_text())["services"]["prefect"]
     environment = told["environment"] | {
         "PREFECT_HOME": str(place),

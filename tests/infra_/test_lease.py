@@ -52,7 +52,7 @@ def test_of_many_one_at_a_time_is_at_work_each_with_a_higher_token(ledger: Ledge
     inside, tokens = threading.Lock(), []
 
     def work(_number: int) -> None:
-        with lease.hold(ledger, "shop", "train", "me", lambda _line: None) as token:
+        with lease.hold_lease(ledger, "shop", "train", "me", lambda _line: None) as token:
             assert inside.acquire(blocking=False)
             tokens.append(token)
             inside.release()
@@ -68,7 +68,7 @@ def test_the_lease_of_a_dead_process_is_taken_at_once_also_of_one_nobody_buried(
     os.kill(holder.pid, signal.SIGKILL)
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
     lines: list[str] = []
-    with lease.hold(ledger, "shop", "train", "me", lines.append) as token:
+    with lease.hold_lease(ledger, "shop", "train", "me", lines.append) as token:
         assert token == 2
     assert lines == []
 
@@ -76,7 +76,7 @@ def test_the_lease_of_a_dead_process_is_taken_at_once_also_of_one_nobody_buried(
 def test_who_gives_signs_of_life_keeps_the_lease_whatever_patience_others_have(
     ledger: Ledger, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "PATIENCE", 1.0)
+    monkeypatch.setattr(lease, "EXPIRED_SECONDS", 1.0)
     heard = threading.Event()
     lines: list[str] = []
 
@@ -85,7 +85,7 @@ def test_who_gives_signs_of_life_keeps_the_lease_whatever_patience_others_have(
         heard.set()
 
     def wait_for_it() -> int:
-        with lease.hold(ledger, "shop", "train", "me", waiting) as token:
+        with lease.hold_lease(ledger, "shop", "train", "me", waiting) as token:
             return token
 
     with ThreadPoolExecutor(1) as pool:
@@ -102,9 +102,9 @@ def test_who_gives_signs_of_life_keeps_the_lease_whatever_patience_others_have(
 def test_who_was_stopped_is_passed_by_and_can_promote_nothing_afterwards(
     ledger: Ledger, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "PATIENCE", 1.0)
+    monkeypatch.setattr(lease, "EXPIRED_SECONDS", 1.0)
     os.kill(holder.pid, signal.SIGSTOP)
-    with lease.hold(ledger, "shop", "train", "me", lambda _line: None) as token:
+    with lease.hold_lease(ledger, "shop", "train", "me", lambda _line: None) as token:
         with pytest.raises(Fenced, match=r"me, process .* took over `train` of shop: nothing was promoted"):
             ledger.promote("shop", expected=None, token=1, **MOVE)
         assert ledger.champion("shop") is None
@@ -114,7 +114,7 @@ def test_who_was_stopped_is_passed_by_and_can_promote_nothing_afterwards(
 
 def test_an_error_of_one_that_was_passed_by_is_told_as_that(ledger: Ledger) -> None:
     def passed_by() -> None:
-        with lease.hold(ledger, "shop", "train", "me", print):
+        with lease.hold_lease(ledger, "shop", "train", "me", print):
             seen = ledger.lease("shop", "train")
             assert seen is not None
             assert ledger.take(lease.Lease("shop", "train", 2, 0, "another", ""), seen)
@@ -126,12 +126,12 @@ def test_an_error_of_one_that_was_passed_by_is_told_as_that(ledger: Ledger) -> N
 
 def test_an_error_of_one_that_holds_it_stays_what_it_is_and_gives_the_lease_back(ledger: Ledger) -> None:
     def fails() -> None:
-        with lease.hold(ledger, "shop", "train", "me", print):
+        with lease.hold_lease(ledger, "shop", "train", "me", print):
             raise ValueError("of our own")
 
     with pytest.raises(ValueError, match="of our own"):
         fails()
     began = time.monotonic()
-    with lease.hold(ledger, "shop", "train", "me", print) as token:
+    with lease.hold_lease(ledger, "shop", "train", "me", print) as token:
         assert token == 2
     assert time.monotonic() - began < lease.BEAT_SECONDS

@@ -13,10 +13,10 @@ from tests import postgres
 from treadle.infra.databases import engines
 from treadle.infra.databases.ledger import (
     BatchRecord,
-    Decision,
     LabelRecord,
     Ledger,
     Promotion,
+    QuarantineDecision,
     VersionRecord,
     retirements,
 )
@@ -83,7 +83,7 @@ LABELS = LabelRecord(
     reason="",
     at=NOON,
 )
-DECISION = Decision(
+DECISION = QuarantineDecision(
     pipeline="shop",
     seq=0,
     batch_id="a" * 16,
@@ -131,7 +131,7 @@ def test_decisions_are_numbered_and_a_pending_one_is_completed_once(ledger: Ledg
 
 def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
-    with engines.engine(ledger.url).begin() as con:
+    with engines.make_engine(ledger.url).begin() as con:
         con.exec_driver_sql("DROP TABLE decisions")
         con.exec_driver_sql("DROP TABLE label_batches")
     again = Ledger(ledger.url)
@@ -252,14 +252,14 @@ def test_what_is_promoted_and_retired_at_once_becomes_one_of_both(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have written before either checks, where nothing holds the second one up."""
-    together, check = Barrier(2), retirements.check
+    together, check = Barrier(2), retirements.check_not_champion
 
     def late(con: sa.Connection, pipeline: str, version: int) -> None:
         with suppress(BrokenBarrierError):
             together.wait(1)
         check(con, pipeline, version)
 
-    monkeypatch.setattr(retirements, "check", late)
+    monkeypatch.setattr(retirements, "check_not_champion", late)
     assert ledger.champion("shop") is None
 
     def attempt(act: Callable[[], object]) -> int:
@@ -307,7 +307,7 @@ def test_many_writers_wait_for_each_other(ledger: Ledger) -> None:
 
 def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
-    with engines.engine(ledger.url).connect() as writer:
+    with engines.make_engine(ledger.url).connect() as writer:
         writer.exec_driver_sql("UPDATE batches SET status = 'refused'")
         assert ledger.seen("shop", BATCH.sha256) == BATCH
         writer.rollback()

@@ -47,7 +47,7 @@ def settings(home: Path, prefect_server: str) -> Settings:
 
 def test_what_libraries_keep_is_kept_in_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MPLCONFIGDIR")
-    orchestrator.prepare(settings_.at(home))
+    orchestrator.prepare_client(settings_.at(home))
     assert all(os.environ[name].startswith(str(home)) for name in ("PREFECT_HOME", "MPLCONFIGDIR"))
 
 
@@ -84,7 +84,7 @@ class TestFlows:
 
         with pytest.raises(DataError), orchestrator.flow_context(settings):
             whole()
-        stored = list((server.folder(settings) / "storage").iterdir())
+        stored = list((server.server_folder(settings) / "storage").iterdir())
         assert stored
         assert all(path.read_bytes().startswith(b"{") for path in stored)
 
@@ -260,7 +260,7 @@ class TestInterruptions:
         process.communicate()
         with orchestrator.flow_context(settings) as url:
             assert runs(url, "killed")[0].state_name == "Crashed"
-        assert not list((server.folder(settings) / "commands").iterdir())
+        assert not list((server.server_folder(settings) / "commands").iterdir())
 
 
 class TestNamedServer:
@@ -277,7 +277,7 @@ class TestNamedServer:
             pass
         assert "unset PREFECT_API_URL" in caught.value.way_out
         assert time.monotonic() - start < 5
-        assert orchestrator.state(settings).state is orchestrator.State.UNREACHABLE
+        assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.UNREACHABLE
 
     @pytest.mark.parametrize(("health", "error"), [(b"<html>", "not a Prefect API"), (b"true", "refuses us: HTTP 401")])
     def test_what_is_no_prefect_api_or_wants_a_password_is_said(
@@ -310,6 +310,6 @@ class TestNamedServer:
     def test_the_home_gets_no_server_of_its_own(self, settings: Settings, prefect_server: str) -> None:
         with orchestrator.flow_context(settings) as url:
             assert url == prefect_server
-        assert not (server.folder(settings) / server.LOCK).exists()
+        assert not (server.server_folder(settings) / server.LOCK).exists()
         assert orchestrator.ui_url(settings) == prefect_server.removesuffix("/api")
-        assert orchestrator.down(settings) == ()
+        assert orchestrator.stop_servers(settings) == ()

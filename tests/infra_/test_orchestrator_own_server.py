@@ -60,8 +60,8 @@ class Background(threading.Thread):
 
 class TestOwnServer:
     def test_the_sessions_server_is_known_by_its_home(self, server_home: Settings) -> None:
-        state = orchestrator.state(server_home)
-        assert (state.state, state.own) == (orchestrator.State.RUNNING, True)
+        state = orchestrator.server_state(server_home)
+        assert (state.state, state.own) == (orchestrator.ServerPhase.RUNNING, True)
         assert orchestrator.ui_url(server_home) + "/api" == state.url == server.api_url(server_home)
 
     def test_its_pages_are_in_its_own_folder_for_beside_prefects_code_it_may_not_write(
@@ -69,11 +69,11 @@ class TestOwnServer:
     ) -> None:
         with urllib.request.urlopen(f"{orchestrator.ui_url(server_home)}/", timeout=10) as answer:
             shown = answer.read()
-        assert shown == (server.folder(server_home) / "pages" / "v1" / "index.html").read_bytes()
+        assert shown == (server.server_folder(server_home) / "pages" / "v1" / "index.html").read_bytes()
 
     def test_a_home_that_never_had_one_has_none(self, home: Path) -> None:
         settings = settings_.at(home)
-        assert orchestrator.state(settings).state is orchestrator.State.STOPPED
+        assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.STOPPED
         assert orchestrator.ui_url(settings) == ""
         assert not settings.state.exists(), "asking leaves no trace"
 
@@ -87,62 +87,62 @@ class TestOwnServer:
         for command in commands:
             command.join()
         assert len(set(urls)) == 1
-        first = orchestrator.state(migrated)
+        first = orchestrator.server_state(migrated)
         assert server.api_url(migrated) == first.url, "the next command uses it"
         assert first.pid is not None
         assert os.getsid(first.pid) != os.getsid(0), "Ctrl-C does not reach it"
         copied = settings_.at(shutil.copytree(migrated.home, tmp_path / "copy"))
-        assert orchestrator.state(copied).state is orchestrator.State.STOPPED
+        assert orchestrator.server_state(copied).state is orchestrator.ServerPhase.STOPPED
         assert orchestrator.ui_url(copied) == ""
-        assert orchestrator.down(copied) == ()
-        assert orchestrator.state(migrated) == first
+        assert orchestrator.stop_servers(copied) == ()
+        assert orchestrator.server_state(migrated) == first
         os.kill(first.pid, signal.SIGKILL)
-        until(lambda: orchestrator.state(migrated).state is orchestrator.State.STOPPED)
+        until(lambda: orchestrator.server_state(migrated).state is orchestrator.ServerPhase.STOPPED)
         assert server.api_url(migrated) == first.url
-        assert orchestrator.state(migrated).pid != first.pid
+        assert orchestrator.server_state(migrated).pid != first.pid
 
     def test_a_home_under_the_state_folder_takes_another_port_than_a_taken_one_and_ends_by_down(
         self, migrated: Settings
     ) -> None:
         demo = settings_.at(migrated.state / "demo")
         (demo.home / "pipelines").mkdir(parents=True)
-        server.folder(demo).parent.mkdir()
-        server.folder(migrated).rename(server.folder(demo))
+        server.server_folder(demo).parent.mkdir()
+        server.server_folder(migrated).rename(server.server_folder(demo))
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
             hint = {"home": str(demo.home), "port": port, "pid": 1}
-            (server.folder(demo) / server.HINT).write_text(json.dumps(hint))
+            (server.server_folder(demo) / server.HINT).write_text(json.dumps(hint))
             assert str(port) not in server.api_url(demo)
-        assert orchestrator.down(migrated) == (str(demo.home),)
-        assert orchestrator.state(demo).state is orchestrator.State.STOPPED
-        assert orchestrator.down(migrated) == ()
+        assert orchestrator.stop_servers(migrated) == (str(demo.home),)
+        assert orchestrator.server_state(demo).state is orchestrator.ServerPhase.STOPPED
+        assert orchestrator.stop_servers(migrated) == ()
 
     def test_a_damaged_database_is_kept_aside_and_a_moved_homes_server_ends(
         self, migrated: Settings, tmp_path: Path
     ) -> None:
-        place = server.folder(migrated)
+        place = server.server_folder(migrated)
         (place / server.DATABASE).write_bytes(b"not a database" * 1000)
         assert runs(server.api_url(migrated), "any") == []
         assert len(list(place.glob("*.damaged-*"))) == 1
         moved = settings_.at(migrated.home.rename(tmp_path / "moved"))
-        assert orchestrator.state(moved).state is not orchestrator.State.RUNNING
-        until(lambda: orchestrator.state(moved).state is orchestrator.State.STOPPED)
+        assert orchestrator.server_state(moved).state is not orchestrator.ServerPhase.RUNNING
+        until(lambda: orchestrator.server_state(moved).state is orchestrator.ServerPhase.STOPPED)
 
     def test_half_a_database_never_bears_the_name(self, home: Path) -> None:
         settings = settings_.at(home)
         starting = Background(server.api_url, settings)
-        until((server.folder(settings) / "new-prefect.db").exists)
-        served = orchestrator.state(settings).pid
+        until((server.server_folder(settings) / "new-prefect.db").exists)
+        served = orchestrator.server_state(settings).pid
         assert served
         os.kill(served, signal.SIGKILL)
         assert starting.error() is None, "a server that was killed as it started is started once more"
         assert runs(orchestrator.ui_url(settings) + "/api", "any") == []
-        orchestrator.down(settings)
+        orchestrator.stop_servers(settings)
 
     def test_a_server_that_has_not_said_who_it_is_ends_by_down_and_we_do_not(self, home: Path) -> None:
-        lock = server.folder(settings_.at(home)) / server.LOCK
+        lock = server.server_folder(settings_.at(home)) / server.LOCK
         lock.parent.mkdir(parents=True)
         born = "import fcntl, os, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
         named = "; print('held', flush=True); time.sleep(0.5); f.write(str(os.getpid())); f.flush(); time.sleep(60)"

@@ -19,7 +19,7 @@ ROWS = pa.table({"name": ["=1+1", "-3.5", "@sum", "plain", None, "+49 30", "\tx"
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])
 def test_a_spreadsheet_runs_nothing_of_ours(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"out{ending}"
-    assert outbox.write(file, ROWS.schema, ROWS.to_batches()) == 7
+    assert outbox.write_output(file, ROWS.schema, ROWS.to_batches()) == 7
     names = [line.split("," if ending == ".csv" else "\t")[0].strip('"') for line in file.read_text().splitlines()[1:5]]
     assert names == ["'=1+1", "-3.5", "'@sum", "plain"]
     assert "'\tx" in file.read_text()
@@ -27,7 +27,7 @@ def test_a_spreadsheet_runs_nothing_of_ours(tmp_path: Path, ending: str) -> None
 
 
 def test_parquet_keeps_every_value_as_it_is(tmp_path: Path) -> None:
-    outbox.write(tmp_path / "out.parquet", ROWS.schema, ROWS.to_batches())
+    outbox.write_output(tmp_path / "out.parquet", ROWS.schema, ROWS.to_batches())
     assert pq.read_table(tmp_path / "out.parquet").equals(ROWS)
 
 
@@ -40,7 +40,7 @@ def test_nobody_sees_half_a_file(tmp_path: Path) -> None:
         raise RuntimeError("the source broke")
 
     with pytest.raises(RuntimeError, match="the source broke"):
-        outbox.write(file, ROWS.schema, breaks())
+        outbox.write_output(file, ROWS.schema, breaks())
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert file.read_text() == "yesterday"
 
@@ -54,4 +54,4 @@ def test_what_is_written_through_comes_back_from_the_file(tmp_path: Path) -> Non
 def test_other_formats_are_refused_before_any_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError):
-        outbox.check(tmp_path / name)
+        outbox.check_output(tmp_path / name)

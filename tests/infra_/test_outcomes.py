@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from treadle.infra.tables import Tables
-from treadle.infra.tables.outcomes import Group, labelled, opened
+from treadle.infra.tables.outcomes import Group, count_labelled, open_outcomes
 from treadle.tasks import performance
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_realised_performance_equals_a_plain_recomputation(seed: int) -> None:
     expected = recomputed(made)
     with tempfile.TemporaryDirectory() as folder:
         tables = store(Path(folder), made, seed)
-        with opened(tables, "paid", KEY, time="placed", timezone=ZONE, window_days=7) as found:
+        with open_outcomes(tables, "paid", KEY, time="placed", timezone=ZONE, window_days=7) as found:
             for by, column in (("_version", None), ("_batch", "_batch_id"), ("_window", "monday")):
                 groups = found.groups(by)
                 keys = ["model_version", *([column] if column else [])]
@@ -166,21 +166,21 @@ def test_labelled_rows_are_counted_at_any_data_version(tmp_path: Path) -> None:
     tables = store(tmp_path, made, 3)
     rows_then, labels_then = tables.version("rows"), tables.version("labels")
     count = len(made.rows[list(KEY)].drop_duplicates().merge(truth(made), on=list(KEY)))
-    assert labelled(tables, "paid", KEY, rows_then, labels_then) == count
+    assert count_labelled(tables, "paid", KEY, rows_then, labels_then) == count
     own = made.rows.dropna(subset=["paid"])[list(KEY)].drop_duplicates()
-    assert labelled(tables, "paid", KEY, rows_then, -1) == len(own)
-    assert labelled(tables, "paid", KEY, -1, -1) == 0
+    assert count_labelled(tables, "paid", KEY, rows_then, -1) == len(own)
+    assert count_labelled(tables, "paid", KEY, -1, -1) == 0
     more = made.rows[:1].assign(**{"Order No": 5000, "_batch_id": "b9", "paid": "yes"})
     tables.overwrite_batch("rows", "b9", reader(more))
-    assert labelled(tables, "paid", KEY, rows_then, labels_then) == count
-    assert labelled(tables, "paid", KEY, tables.version("rows"), labels_then) == count + 1
-    assert labelled(tables, "paid", (), rows_then, -1) == made.rows["paid"].notna().sum()
+    assert count_labelled(tables, "paid", KEY, rows_then, labels_then) == count
+    assert count_labelled(tables, "paid", KEY, tables.version("rows"), labels_then) == count + 1
+    assert count_labelled(tables, "paid", (), rows_then, -1) == made.rows["paid"].notna().sum()
 
 
 @pytest.mark.parametrize("key", [(), KEY])
 def test_without_any_table_there_are_no_outcomes(tmp_path: Path, key: Sequence[str]) -> None:
     tables = Tables(str(tmp_path / "orders"), tmp_path / "scratch")
-    with opened(tables, "paid", key) as found:
+    with open_outcomes(tables, "paid", key) as found:
         assert found.groups("_version") == []
         assert (found.recent(1, 7).rows, found.recent(1, 7).labelled) == (0, 0)
 
@@ -188,7 +188,7 @@ def test_without_any_table_there_are_no_outcomes(tmp_path: Path, key: Sequence[s
 def test_without_a_time_column_a_prediction_belongs_to_the_day_on_which_its_row_arrived(tmp_path: Path) -> None:
     made = world(5)
     tables = store(tmp_path, made, 5)
-    with opened(tables, "paid", KEY, window_days=1) as found:
+    with open_outcomes(tables, "paid", KEY, window_days=1) as found:
         arrived = {(group.version, str(group.window)) for group in found.groups("_window")}
     expected = {
         (version, str((NOON + timedelta(days=20 + int(batch[1:]))).date()))
@@ -200,7 +200,7 @@ def test_without_a_time_column_a_prediction_belongs_to_the_day_on_which_its_row_
 def test_without_a_key_a_label_can_only_stand_in_its_row(tmp_path: Path) -> None:
     made = world(7)
     tables = store(tmp_path, made, 7)
-    with opened(tables, "paid", (), time="placed") as found:
+    with open_outcomes(tables, "paid", (), time="placed") as found:
         groups = found.groups("_version")
         assert [group.labelled for group in groups] == [0, 0]
         table = found.read(groups[0], ["probability"])

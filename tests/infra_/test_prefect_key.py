@@ -60,7 +60,7 @@ def test_status_and_flows_give_the_key(home: Path, prefect_server: str, monkeypa
         monkeypatch.setenv("PREFECT_API_URL", url)
         monkeypatch.setenv("PREFECT_API_KEY", KEY)
         settings = settings_.at(home)
-        assert servers.look(settings)[0].state == "running"
+        assert servers.server_status(settings)[0].state == "running"
         assert isinstance(json.loads(ask(with_login(settings, url), "/work_pools/filter", {})), list)
         with flow_context(settings), connected() as client:
             client.read_work_pools()
@@ -75,7 +75,7 @@ def test_without_the_key_it_is_locked_and_the_error_names_the_variable(
         monkeypatch.setenv("PREFECT_API_URL", url)
         monkeypatch.setenv("PREFECT_API_KEY", key)
         settings = settings_.at(home)
-        assert servers.look(settings)[0].state == "locked"
+        assert servers.server_status(settings)[0].state == "locked"
         with pytest.raises(ServiceError) as caught, flow_context(settings), connected() as client:
             client.read_work_pools()
     assert "PREFECT_API_KEY" in caught.value.way_out

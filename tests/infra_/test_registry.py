@@ -80,7 +80,7 @@ def test_a_version_says_where_it_comes_from(opened: Stores) -> None:
 
 def test_the_registered_bundle_is_whole_and_its_golden_rows_come_out(opened: Stores) -> None:
     folder = opened.registry.bundle(registered(opened))
-    bundle.check_golden(bundle.load(folder, digest=bundle.digest(made(opened))), folder)
+    bundle.check_golden(bundle.load_bundle(folder, digest=bundle.digest(made(opened))), folder)
 
 
 def test_mlflow_scores_raw_rows_as_the_bundle_does(opened: Stores) -> None:
@@ -149,7 +149,7 @@ def test_the_ledgers_address_outlives_a_move_of_the_home(opened: Stores, tmp_pat
         there = opened.settings.model_copy(update={"home": moved})
         elsewhere = stores.open(there, "shop").bundle_folder(version)
         assert elsewhere.is_relative_to(moved)
-        bundle.load(elsewhere)
+        bundle.load_bundle(elsewhere)
     finally:
         moved.rename(opened.settings.home)
 

@@ -31,7 +31,7 @@ NEW_ROWS = 300
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Model, Path]:
     model, folder = shop.model(request.param), tmp_path_factory.mktemp(request.param) / "bundle"
     shop.write(folder, model)
-    return bundle.load(folder), folder
+    return bundle.load_bundle(folder), folder
 
 
 def scorer(folder: Path) -> Scorer:
@@ -69,7 +69,7 @@ def as_people_write(rows: pa.Table) -> pd.DataFrame:
 
 
 def assert_same_answers(model: bundle.Model, folder: Path, rows: pa.Table, frame: pd.DataFrame) -> None:
-    assert parity.disagreement(bundle.predict(model, rows), scorer(folder).predict(None, frame)) == ""
+    assert parity.disagreement(bundle.predict_table(model, rows), scorer(folder).predict(None, frame)) == ""
 
 
 def test_csv_through_pandas_gives_the_predictions_of_the_batch(made, duck):
@@ -235,4 +235,4 @@ def test_a_process_without_treadle_loads_and_scores_every_kind(tmp_path, duck):
     assert json.loads(ran.stdout.splitlines()[-1]) == []
     for place, model in models.items():
         rows = shop.typed(duck, pa.Table.from_pandas(text, preserve_index=False), model.schema.without("y"))
-        assert parity.disagreement(bundle.predict(model, rows), pd.read_parquet(place / "out.parquet")) == ""
+        assert parity.disagreement(bundle.predict_table(model, rows), pd.read_parquet(place / "out.parquet")) == ""

@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 def test_the_nearest_folder_upwards_with_pipelines_is_the_home(home: Path) -> None:
     deep = home / "a" / "b"
     deep.mkdir(parents=True)
-    assert settings_.find(deep).home == home
+    assert settings_.find_home(deep).home == home
 
 
 def test_a_home_within_a_home_is_its_own(home: Path) -> None:
     inner = home / "projects" / "inner"
     (inner / "pipelines").mkdir(parents=True)
-    assert settings_.find(inner / "pipelines").home == inner
+    assert settings_.find_home(inner / "pipelines").home == inner
 
 
 def test_the_current_folder_is_where_the_search_begins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home / "pipelines")
-    assert settings_.find().home == home
+    assert settings_.find_home().home == home
 
 
 def test_treadle_home_wins_over_the_current_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = home / "other"
     (other / "pipelines").mkdir(parents=True)
     monkeypatch.setenv("TREADLE_HOME", str(other))
-    assert settings_.find(home).home == other
+    assert settings_.find_home(home).home == other
 
 
 def test_outside_any_home_the_error_names_the_ways_out(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="no project here") as caught:
-        settings_.find(tmp_path)
+        settings_.find_home(tmp_path)
     assert caught.value.exit_code == 2
     assert "treadle init" in caught.value.way_out
 
@@ -49,7 +49,7 @@ def test_outside_any_home_the_error_names_the_ways_out(tmp_path: Path) -> None:
 def test_a_treadle_home_without_pipelines_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREADLE_HOME", str(tmp_path))
     with pytest.raises(HomeError, match=f"TREADLE_HOME={tmp_path}"):
-        settings_.find()
+        settings_.find_home()
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -70,7 +70,7 @@ def test_a_current_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path, monke
     monkeypatch.chdir(gone)
     gone.rmdir()
     with pytest.raises(HomeError, match="no longer exists"):
-        settings_.find()
+        settings_.find_home()
 
 
 def test_everything_is_embedded_under_the_home_by_default(home: Path) -> None:

@@ -178,16 +178,16 @@ def test_months_arrive_in_order_and_each_file_once(tmp_path: Path) -> None:
         "a.csv.sha256",
     ):
         (inbox / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in sources.find(tmp_path, ("inbox/b.csv", "inbox"))]
+    found = [path.relative_to(tmp_path).as_posix() for path in sources.find_files(tmp_path, ("inbox/b.csv", "inbox"))]
     assert found == ["inbox/b.csv", "inbox/2013/e.parquet", "inbox/a.csv"]
-    globbed = sources.find(tmp_path, "inbox/*")
+    globbed = sources.find_files(tmp_path, "inbox/*")
     assert {path.name for path in globbed} >= {"a.csv", "b.csv", "notes.md"}
 
 
 def test_a_source_that_finds_nothing_is_empty_and_a_named_path_is_not(tmp_path: Path) -> None:
-    assert sources.find(tmp_path, ("gone.csv", "nowhere/*")) == []
+    assert sources.find_files(tmp_path, ("gone.csv", "nowhere/*")) == []
     with pytest.raises(UsageError, match="no such file"):
-        sources.find(tmp_path, "x", [tmp_path / "gone.csv"])
+        sources.find_files(tmp_path, "x", [tmp_path / "gone.csv"])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_a_source_covers_is_known_before_it_is_there(tmp_path: Path, path: 
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).write_text("a\n1\n")
     if covered and "deep" not in path:
-        assert tmp_path / path in sources.find(tmp_path, source)
+        assert tmp_path / path in sources.find_files(tmp_path, source)
 
 
 def test_a_folder_without_rights_is_one_line(tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ def another(lock: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
 def test_of_two_that_would_hold_a_lock_one_does(lock: Path, tmp_path: Path) -> None:
     assert process.holder(lock) is None
-    with process.held(lock, tmp_path) as first, process.held(lock, tmp_path) as second:
+    with process.hold_process_lock(lock, tmp_path) as first, process.hold_process_lock(lock, tmp_path) as second:
         assert (first, second) == (True, False)
-        assert process.holder(lock) == process.Known(os.getpid(), str(tmp_path))
+        assert process.holder(lock) == process.ProcessRecord(os.getpid(), str(tmp_path))
     assert process.holder(lock) is None
 
 
@@ -76,7 +76,7 @@ def test_whoever_was_killed_holds_nothing_and_what_it_said_stays(
     one = another()
     one.kill()
     until(lambda: process.holder(lock) is None)
-    assert process.said(lock).pid == one.pid
+    assert process.last_record(lock).pid == one.pid
 
 
 @pytest.mark.parametrize(("how", "by"), [("", signal.SIGTERM), ("deaf", signal.SIGKILL)])
@@ -84,9 +84,9 @@ def test_a_holder_is_ended_also_where_it_does_not_listen(
     lock: Path, another: Callable[..., subprocess.Popen[bytes]], how: str, by: signal.Signals
 ) -> None:
     one = another(how)
-    assert process.end(lock, patience=1.0)
+    assert process.end_holder_of(lock, patience=1.0)
     assert one.wait(10) == -by
-    assert not process.end(lock)
+    assert not process.end_holder_of(lock)
 
 
 def test_what_ends_again_and_again_is_started_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_passwords_of_a_server_are_not_written_down(home: Path, monkeypatch: pyt
 
 
 def test_down_where_nothing_is_up_makes_nothing(home: Path) -> None:
-    assert not supervisor.down(settings_.at(home))
+    assert not supervisor.stop_up(settings_.at(home))
     assert not (home / ".treadle").exists()
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
 from treadle.tasks import baselines
-from treadle.tasks.booster import Part
+from treadle.tasks.booster import MatrixRows
 
 KINDS = {"a": "number", "b": "number", "shop": "code", "zip": "code"}
 
@@ -32,21 +32,21 @@ def signal(X: np.ndarray) -> np.ndarray:
 def test_a_line_is_found_through_gaps_offsets_and_codes() -> None:
     X = rows()
     y = signal(X).astype(np.float32)
-    p = baselines.linear("regression", Part(X[:1500], y[:1500]), X[1500:], kinds=KINDS, classes=0, seed=0)
+    p = baselines.linear("regression", MatrixRows(X[:1500], y[:1500]), X[1500:], kinds=KINDS, classes=0, seed=0)
     assert r2_score(y[1500:], p) > 0.95
 
 
 def test_a_border_is_found_between_classes() -> None:
     X = rows()
     y = (signal(X) > 0).astype(np.float32)
-    p = baselines.linear("binary", Part(X[:1500], y[:1500]), X[1500:], kinds=KINDS, classes=2, seed=0)
+    p = baselines.linear("binary", MatrixRows(X[:1500], y[:1500]), X[1500:], kinds=KINDS, classes=2, seed=0)
     assert roc_auc_score(y[1500:], p) > 0.97
 
 
 def test_a_class_that_training_lacks_has_no_chance() -> None:
     X = rows()
     y = np.where(signal(X) > 0, 2, 0).astype(np.float32)
-    p = baselines.linear("multiclass", Part(X, y), X[:5], kinds=KINDS, classes=3, seed=0)
+    p = baselines.linear("multiclass", MatrixRows(X, y), X[:5], kinds=KINDS, classes=3, seed=0)
     assert p[:, 1].tolist() == [0] * 5
     assert p.sum(axis=1) == pytest.approx(np.ones(5))
 
@@ -63,7 +63,7 @@ def test_many_rows_are_sampled_and_many_levels_left_out() -> None:
     X = draw.normal(size=(120_000, 3)).astype(np.float32)
     y = (X[:, 0] > 0).astype(np.float32)
     p = baselines.linear(
-        "binary", Part(X, y), X[:1000], kinds={"a": "number", "b": "number", "c": "code"}, classes=2, seed=0
+        "binary", MatrixRows(X, y), X[:1000], kinds={"a": "number", "b": "number", "c": "code"}, classes=2, seed=0
     )
     assert roc_auc_score(y[:1000], p) > 0.99
 

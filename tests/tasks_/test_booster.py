@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from treadle.tasks import booster, metrics
-from treadle.tasks.booster import Part
+from treadle.tasks.booster import MatrixRows
 from treadle.tasks.errors import ConfigError
 
 NAMES = ("age", "income", "noise")
@@ -17,19 +17,19 @@ def rows(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return X, np.nan_to_num(X[:, 0]) + 0.5 * np.nan_to_num(X[:, 1]) ** 2
 
 
-def part(task: str, n: int, seed: int = 0) -> Part:
+def part(task: str, n: int, seed: int = 0) -> MatrixRows:
     X, signal = rows(n, seed)
     targets = {
         "binary": signal > 0.4,
         "multiclass": np.digitize(signal, [-0.5, 0.5]),
         "regression": 1_000 + signal,
     }
-    return Part(X, targets[task].astype(np.float32))
+    return MatrixRows(X, targets[task].astype(np.float32))
 
 
 def fitted(task: str, **more: object) -> tuple[booster.Scalar | object, ...]:
-    params = booster.parameters(task, {"max_depth": 3}, classes=3, device="cpu", seed=1, names=NAMES, **more)  # type: ignore[arg-type]
-    return params, booster.fit(params, part(task, 800), rounds=60, names=NAMES)
+    params = booster.complete_parameters(task, {"max_depth": 3}, classes=3, device="cpu", seed=1, names=NAMES, **more)  # type: ignore[arg-type]
+    return params, booster.fit_booster(params, part(task, 800), rounds=60, names=NAMES)
 
 
 SHAPES = {"binary": (500,), "multiclass": (500, 3), "regression": (500,)}
@@ -39,18 +39,18 @@ SHAPES = {"binary": (500,), "multiclass": (500, 3), "regression": (500,)}
 def test_a_model_learns_and_answers_in_its_tasks_shape(task: str) -> None:
     _, model = fitted(task)
     new = part(task, 500, seed=2)
-    answers = booster.predict(model, new.X)  # type: ignore[arg-type]
+    answers = booster.predict_raw(model, new.X)  # type: ignore[arg-type]
     assert answers.shape == SHAPES[task]
     assert answers.dtype == np.float32
     metric = metrics.default_metric(task)
-    assert metrics.score(task, metric, new.y, answers) == pytest.approx(
+    assert metrics.metric_value(task, metric, new.y, answers) == pytest.approx(
         {"binary": 0.97, "multiclass": 0.25, "regression": 0.25}[task], abs=0.15
     )
 
 
 def test_the_same_seed_gives_the_same_model() -> None:
     X = part("binary", 300).X
-    first, second = (booster.predict(fitted("binary")[1], X) for _ in range(2))  # type: ignore[arg-type]
+    first, second = (booster.predict_raw(fitted("binary")[1], X) for _ in range(2))  # type: ignore[arg-type]
     assert (first == second).all()
 
 
@@ -58,19 +58,21 @@ def test_a_target_far_from_zero_is_learned_as_well_as_one_near_it() -> None:
     X, signal = rows(2_000)
     errors = []
     for offset in (0.0, 10_000.0):
-        params = booster.parameters("regression", {}, classes=0, device="cpu", seed=0)
-        model = booster.fit(params, Part(X, (signal + offset).astype(np.float32)), rounds=50, names=NAMES)
-        errors.append(np.sqrt(np.mean((booster.predict(model, X) - offset - signal) ** 2)))
+        params = booster.complete_parameters("regression", {}, classes=0, device="cpu", seed=0)
+        model = booster.fit_booster(params, MatrixRows(X, (signal + offset).astype(np.float32)), rounds=50, names=NAMES)
+        errors.append(np.sqrt(np.mean((booster.predict_raw(model, X) - offset - signal) ** 2)))
     assert errors[1] <= 1.1 * errors[0]
 
 
 def test_the_curve_is_of_every_round_and_ends_where_the_model_stands() -> None:
-    params = booster.parameters("binary", {"max_depth": 3}, classes=2, device="cpu", seed=0)
+    params = booster.complete_parameters("binary", {"max_depth": 3}, classes=2, device="cpu", seed=0)
     train, validation = part("binary", 800), part("binary", 400, seed=3)
     model, curve = booster.fit_with_curve(params, train, validation, rounds=25, names=NAMES, metric="roc_auc")
     assert (curve.metric, len(curve.train), len(curve.validation)) == ("roc_auc", 25, 25)
-    answers = booster.predict(model, validation.X)
-    assert curve.validation[-1] == pytest.approx(metrics.score("binary", "roc_auc", validation.y, answers), abs=1e-5)
+    answers = booster.predict_raw(model, validation.X)
+    assert curve.validation[-1] == pytest.approx(
+        metrics.metric_value("binary", "roc_auc", validation.y, answers), abs=1e-5
+    )
     assert curve.validation[-1] > curve.validation[0]
 
 
@@ -93,19 +95,19 @@ def test_a_monotone_feature_keeps_its_direction(way: int) -> None:
     _, model = fitted("regression", monotone={"age": way, "noise": 0})
     X = np.zeros((50, 3), dtype=np.float32)
     X[:, 0] = np.linspace(-3, 3, 50)
-    steps = np.diff(booster.predict(model, X)) * way  # type: ignore[arg-type]
+    steps = np.diff(booster.predict_raw(model, X)) * way  # type: ignore[arg-type]
     assert (steps >= 0).all()
 
 
 def test_monotone_by_an_unknown_name_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'agee' is no numeric feature") as caught:
-        booster.parameters("binary", {}, classes=2, device="cpu", seed=0, monotone={"agee": 1}, names=NAMES)
+        booster.complete_parameters("binary", {}, classes=2, device="cpu", seed=0, monotone={"agee": 1}, names=NAMES)
     assert caught.value.key == "model.monotone"
 
 
 def test_importance_names_what_was_used_and_sums_to_one() -> None:
     _, model = fitted("regression")
-    shares = booster.importance(model, NAMES)  # type: ignore[arg-type]
+    shares = booster.gain_importance(model, NAMES)  # type: ignore[arg-type]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["age"] > shares["income"] > shares["noise"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests import shop
 from treadle.tasks import bundle
-from treadle.tasks.bundle.golden_rows import _thresholds, spread
+from treadle.tasks.bundle.golden_rows import _thresholds, evenly_spaced
 from treadle.tasks.errors import BundleError, DataError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def folder(written: Path, tmp_path: Path) -> Path:
 
 def test_a_loaded_model_predicts_what_the_written_one_did(model, tmp_path):
     digest = shop.write(tmp_path / "bundle", model)
-    loaded, rows = bundle.load(tmp_path / "bundle", digest), shop.rows(200, seed=3)
-    assert bundle.predict(loaded, rows).equals(bundle.predict(model, rows))
+    loaded, rows = bundle.load_bundle(tmp_path / "bundle", digest), shop.rows(200, seed=3)
+    assert bundle.predict_table(loaded, rows).equals(bundle.predict_table(model, rows))
     assert (loaded.features, loaded.post, loaded.schema) == (model.features, model.post, model.schema)
     assert (loaded.key, loaded.missing, loaded.timezone) == (model.key, model.missing, model.timezone)
     bundle.check_golden(loaded, tmp_path / "bundle")
@@ -64,9 +64,9 @@ def test_every_file_is_in_the_manifest_with_hash_and_size(written):
 def test_facts_come_back_as_they_went(tmp_path, until):
     model, facts = shop.model("regression"), shop.FACTS.model_copy(update={"trained_until": until})
     table = shop.labelled("regression", 50)
-    bundle.write(tmp_path / "bundle", model, golden=table, reference=table, facts=facts)
-    assert bundle.facts(tmp_path / "bundle") == facts
-    assert type(bundle.facts(tmp_path / "bundle").trained_until) is type(until)
+    bundle.write_bundle(tmp_path / "bundle", model, golden=table, reference=table, facts=facts)
+    assert bundle.read_facts(tmp_path / "bundle") == facts
+    assert type(bundle.read_facts(tmp_path / "bundle").trained_until) is type(until)
 
 
 def test_writing_again_takes_the_earlier_ones_place(folder):
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_refused(folder, tmp_path, name, what):
         if what == "link":
             path.symlink_to(tmp_path / name)
     with pytest.raises(BundleError) as error:
-        bundle.load(folder, digest)
+        bundle.load_bundle(folder, digest)
     assert error.value.way_out
 
 
@@ -109,23 +109,23 @@ def test_a_damaged_file_is_refused(folder, tmp_path, name, what):
 def test_an_extra_file_is_refused(folder, name):
     (folder / name).write_text("import this")
     with pytest.raises(BundleError, match="does not belong here"):
-        bundle.load(folder)
+        bundle.load_bundle(folder)
 
 
 def test_an_extra_folder_is_refused(folder):
     (folder / "code").mkdir()
     with pytest.raises(BundleError, match="'code' is no plain file"):
-        bundle.load(folder)
+        bundle.load_bundle(folder)
 
 
 def test_another_digest_is_refused(folder):
     with pytest.raises(BundleError, match="digest is"):
-        bundle.load(folder, "0" * 64)
+        bundle.load_bundle(folder, "0" * 64)
 
 
 def test_no_folder_is_an_error_of_ours(tmp_path):
     with pytest.raises(BundleError, match="there is no model bundle"):
-        bundle.load(tmp_path / "nowhere")
+        bundle.load_bundle(tmp_path / "nowhere")
 
 
 def test_nothing_is_parsed_before_everything_is_verified(folder, monkeypatch):
@@ -137,7 +137,7 @@ def test_nothing_is_parsed_before_everything_is_verified(folder, monkeypatch):
     monkeypatch.setattr(xgboost.Booster, "load_model", never)
     (folder / "reference.parquet").write_bytes(b"")
     with pytest.raises(BundleError, match=r"'reference.parquet' is damaged"):
-        bundle.load(folder)
+        bundle.load_bundle(folder)
 
 
 def test_a_manifest_that_forgets_a_file_is_refused(folder):
@@ -146,11 +146,11 @@ def test_a_manifest_that_forgets_a_file_is_refused(folder):
     (folder / "golden.parquet").unlink()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=r"'golden.parquet' is missing"):
-        bundle.load(folder)
+        bundle.load_bundle(folder)
 
 
 def test_another_model_does_not_give_the_golden_rows(folder):
-    model = bundle.load(folder)
+    model = bundle.load_bundle(folder)
     moved = model.post.model_copy(update={"threshold": 2.0})
     other = bundle.Model(**{name: getattr(model, name) for name in model.__slots__} | {"post": moved})
     with pytest.raises(BundleError, match="golden rows give other predictions"):
@@ -158,7 +158,7 @@ def test_another_model_does_not_give_the_golden_rows(folder):
 
 
 def test_golden_rows_hold_nulls_unseen_categories_and_split_edges(folder):
-    model, (rows, expected) = bundle.load(folder), bundle.golden(folder)
+    model, (rows, expected) = bundle.load_bundle(folder), bundle.golden(folder)
     assert rows.num_rows == expected.num_rows == 200
     assert rows.schema.names == list(model.inputs)
     assert expected.schema.names == ["prediction", "probability"]
@@ -175,7 +175,7 @@ def test_golden_rows_hold_nulls_unseen_categories_and_split_edges(folder):
 def test_values_at_a_threshold_and_next_to_it_really_part(folder):
     from xgboost import DMatrix
 
-    model = bundle.load(folder)
+    model = bundle.load_bundle(folder)
     index = model.features.names.index("Price (EUR)")
     threshold = max(_thresholds(model.booster)[index])
     row = np.zeros((2, len(model.features.names)), dtype=np.float32)
@@ -190,7 +190,7 @@ def test_the_reference_is_training_rows_and_not_too_many(tmp_path, monkeypatch):
     monkeypatch.setattr(artifact, "REFERENCE_ROWS", 30)
     model, table = shop.model("regression"), shop.labelled("regression", 100)
     table = table.append_column("_batch_id", pa.array(["b"] * 100))
-    bundle.write(tmp_path / "bundle", model, golden=table, reference=table, facts=shop.FACTS)
+    bundle.write_bundle(tmp_path / "bundle", model, golden=table, reference=table, facts=shop.FACTS)
     reference = pq.read_table(tmp_path / "bundle" / "reference.parquet")
     assert reference.num_rows == 30
     assert reference.column_names == list(model.schema.names)
@@ -214,24 +214,24 @@ def test_inputs_are_the_key_and_the_features_or_without_a_key_everything_but_the
 
 
 def test_no_rows_give_no_predictions_with_all_columns(model):
-    empty = bundle.predict(model, shop.rows(0))
+    empty = bundle.predict_table(model, shop.rows(0))
     assert empty.num_rows == 0
-    assert empty.schema == bundle.predict(model, shop.rows(5)).schema
+    assert empty.schema == bundle.predict_table(model, shop.rows(5)).schema
 
 
 def test_a_batch_predicts_like_its_table(model):
     rows = shop.rows(50).combine_chunks()
-    assert bundle.predict(model, rows.to_batches()[0]).equals(bundle.predict(model, rows))
+    assert bundle.predict_table(model, rows.to_batches()[0]).equals(bundle.predict_table(model, rows))
 
 
 def test_a_missing_column_is_named(model):
     with pytest.raises(DataError, match="column 'Channel' is missing"):
-        bundle.predict(model, shop.rows(5).drop_columns("Channel"))
+        bundle.predict_table(model, shop.rows(5).drop_columns("Channel"))
 
 
 @pytest.mark.parametrize(("size", "count"), [(0, 3), (1, 3), (3, 3), (10, 3), (1000, 7)])
 def test_a_spread_is_even_and_holds_both_ends(size, count):
-    chosen = spread(range(size), count)
+    chosen = evenly_spaced(range(size), count)
     assert len(chosen) == min(size, count)
     assert len(set(chosen)) == len(chosen)
     if size:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.customers import table
 from treadle.tasks.config.spec import MISSING
-from treadle.tasks.dataset.profile import Facts, profile
+from treadle.tasks.dataset.profile import ColumnFacts, profile
 from treadle.tasks.dataset.typing import cast
 
 TEXTS = [
@@ -42,7 +42,7 @@ TEXTS = [
 ]
 
 
-def facts(values: object, dtype: object = object) -> Facts:
+def facts(values: object, dtype: object = object) -> ColumnFacts:
     with duckdb.connect() as con:
         return profile(con, table(con, pd.DataFrame({"A b": pd.Series(values, dtype=dtype)})), MISSING).columns[0]
 

@@ -20,7 +20,7 @@ ZONE = "America/New_York"
 def fit(table: pa.Table, *, categories=(), time=None, timezone="", **kinds) -> features.FeatureSpec:
     columns = tuple(Column(name=name, kind=kinds.get(name, "text")) for name in table.column_names)
     schema = Schema(columns=columns)
-    return features.fit(
+    return features.fit_features(
         table.cast(schema.arrow()), schema, columns=schema.names, categories=categories, time=time, timezone=timezone
     )
 

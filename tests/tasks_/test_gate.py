@@ -29,7 +29,7 @@ def judged(y: np.ndarray, challenger: np.ndarray, champion: np.ndarray, **more: 
 
 def test_the_first_model_need_only_beat_the_dummy() -> None:
     y, odds = world(300, 0)
-    verdict = gate.decide(SPEC, judged(y, model(odds, 1, 1), np.full(300, y.mean()), champion_name="dummy"))
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 1, 1), np.full(300, y.mean()), champion_name="dummy"))
     assert verdict.decision == "PROMOTE"
     assert verdict.headline.startswith("better than the dummy predictor: roc_auc 0.")
     assert verdict.champion_value == 0.5
@@ -40,13 +40,13 @@ def test_shuffled_labels_are_never_promoted_whoever_is_in_the_chair() -> None:
         y, odds = world(100 + 40 * seed, seed)
         shuffled = np.random.default_rng(seed).permutation(y)
         for champion, name in ((np.full(len(y), 0.5), "dummy"), (model(odds, 1, seed + 1_000), "version 1")):
-            verdict = gate.decide(SPEC, judged(shuffled, model(odds, 1, seed), champion, champion_name=name))
+            verdict = gate.decide_verdict(SPEC, judged(shuffled, model(odds, 1, seed), champion, champion_name=name))
             assert verdict.decision != "PROMOTE"
 
 
 def test_what_may_be_luck_is_not_promoted_and_says_so() -> None:
     y, odds = world(60, 2)
-    verdict = gate.decide(SPEC, judged(y, model(odds, 2.5, 1), np.full(60, 0.5), champion_name="dummy"))
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 2.5, 1), np.full(60, 0.5), champion_name="dummy"))
     assert verdict.lower > verdict.margin
     assert verdict.luck > gate.LUCK
     assert verdict.decision == "NOT_COMPARABLE"
@@ -56,7 +56,7 @@ def test_what_may_be_luck_is_not_promoted_and_says_so() -> None:
 
 def test_a_gain_that_is_sure_but_small_is_no_reason_for_another_champion() -> None:
     y, odds = world(40_000, 3)
-    verdict = gate.decide(SPEC, judged(y, model(odds, 0.95, 1), model(odds, 1.04, 2)))
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 0.95, 1), model(odds, 1.04, 2)))
     assert 0 < verdict.lower < verdict.gain < verdict.least == SPEC.detect / 2
     assert verdict.decision == "KEEP"
 
@@ -64,7 +64,7 @@ def test_a_gain_that_is_sure_but_small_is_no_reason_for_another_champion() -> No
 def test_rows_that_the_champion_knows_only_say_how_many_new_ones_it_takes() -> None:
     y, odds = world(1_000, 4)
     of = judged(y, model(odds, 0.1, 1), model(odds, 2, 2), unseen=12, why_seen=("988 holdout rows do not judge: ...",))
-    verdict = gate.decide(GateSpec(slices=("shop",)), of)
+    verdict = gate.decide_verdict(GateSpec(slices=("shop",)), of)
     assert verdict.decision == "NOT_COMPARABLE"
     assert verdict.headline.startswith("only 12 of 1,000 holdout rows are new to both the challenger and version 1")
     assert verdict.rows_needed is not None
@@ -72,7 +72,7 @@ def test_rows_that_the_champion_knows_only_say_how_many_new_ones_it_takes() -> N
     assert np.isfinite(verdict.value)
     assert np.isnan([verdict.champion_value, verdict.gain, verdict.lower, verdict.upper]).all()
     assert verdict.reasons[0].startswith("988 holdout rows")
-    assert gate.decide(SPEC, of, leaks=[Leak(("refund",), 1.0, "AUC")]).decision == "REFUSED"
+    assert gate.decide_verdict(SPEC, of, leaks=[Leak(("refund",), 1.0, "AUC")]).decision == "REFUSED"
 
 
 ENOUGH = {
@@ -94,7 +94,9 @@ def test_challengers_that_differ_by_chance_are_rarely_promoted() -> None:
     promoted = 0
     for seed in range(60):
         y, odds = world(1_000, seed)
-        verdict = gate.decide(SPEC, judged(y, model(odds, 1, 2 * seed), model(odds, 1, 2 * seed + 1)), seed=seed)
+        verdict = gate.decide_verdict(
+            SPEC, judged(y, model(odds, 1, 2 * seed), model(odds, 1, 2 * seed + 1)), seed=seed
+        )
         promoted += verdict.decision == "PROMOTE"
     assert promoted <= 8  # of 60 at alpha 0.05: more with probability 0.3%
 
@@ -103,7 +105,9 @@ def test_a_planted_gain_is_found() -> None:
     found = 0
     for seed in range(6):
         y, odds = world(20_000, seed)
-        verdict = gate.decide(SPEC, judged(y, model(odds, 1.0, 3 * seed), model(odds, 1.25, 3 * seed + 1)), seed=seed)
+        verdict = gate.decide_verdict(
+            SPEC, judged(y, model(odds, 1.0, 3 * seed), model(odds, 1.25, 3 * seed + 1)), seed=seed
+        )
         assert 0.01 < verdict.gain < 0.035
         found += verdict.decision == "PROMOTE"
     assert found == 6
@@ -114,26 +118,26 @@ def test_two_models_swapped_never_promote_both_ways(rows: int) -> None:
     for seed in range(10):
         y, odds = world(rows, seed)
         a, b = model(odds, 0.5, seed), model(odds, 1.5, seed + 100)
-        decisions = [gate.decide(SPEC, judged(y, *pair)).decision for pair in ((a, b), (b, a))]
+        decisions = [gate.decide_verdict(SPEC, judged(y, *pair)).decision for pair in ((a, b), (b, a))]
         assert decisions.count("PROMOTE") <= 1
 
 
 def test_few_rows_cannot_tell_and_say_how_many_could() -> None:
     y, odds = world(150, 3)
-    verdict = gate.decide(SPEC, judged(y, model(odds, 1, 1), model(odds, 1, 2)))
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 1, 1), model(odds, 1, 2)))
     assert verdict.decision == "NOT_COMPARABLE"
     assert verdict.power < gate.POWER
     assert verdict.rows_needed is not None
     assert verdict.rows_needed > 150
     assert f"{verdict.rows_needed:,}" in verdict.headline
     y, odds = world(verdict.rows_needed * 2, 4)
-    assert gate.decide(SPEC, judged(y, model(odds, 1, 1), model(odds, 1, 2))).power > gate.POWER
+    assert gate.decide_verdict(SPEC, judged(y, model(odds, 1, 1), model(odds, 1, 2))).power > gate.POWER
 
 
 def test_the_same_model_again_is_kept_out_however_few_the_rows() -> None:
     y, odds = world(5_000, 5)
     p = model(odds, 1, 1)
-    verdict = gate.decide(SPEC, judged(y, p, p))
+    verdict = gate.decide_verdict(SPEC, judged(y, p, p))
     assert (verdict.decision, verdict.gain, verdict.lower) == ("KEEP", 0, 0)
     assert "version 1 stays champion" in verdict.headline
     assert verdict.reasons[1] == "the two score alike whichever of these 5,000 rows are drawn"
@@ -143,15 +147,15 @@ def test_the_same_model_again_is_kept_out_however_few_the_rows() -> None:
 def test_a_gain_that_is_too_small_is_kept_out() -> None:
     y, odds = world(20_000, 6)
     pair = (model(odds, 0.9, 1), model(odds, 1.1, 2))
-    assert gate.decide(SPEC, judged(y, *pair)).decision == "PROMOTE"
-    assert gate.decide(GateSpec(min_gain=0.05), judged(y, *pair)).decision == "KEEP"
+    assert gate.decide_verdict(SPEC, judged(y, *pair)).decision == "PROMOTE"
+    assert gate.decide_verdict(GateSpec(min_gain=0.05), judged(y, *pair)).decision == "KEEP"
 
 
 def test_detect_is_a_share_of_the_champions_error() -> None:
     draw = np.random.default_rng(7)
     y = draw.normal(size=3_000) * 50
     close, far = y + draw.normal(size=3_000) * 10, y + draw.normal(size=3_000) * 20
-    verdict = gate.decide(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
+    verdict = gate.decide_verdict(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
     assert verdict.decision == "PROMOTE"
     assert verdict.gain == pytest.approx(10, rel=0.1)
     assert f"a gain of {0.02 * verdict.champion_value:.4g}" in verdict.reasons[1]
@@ -161,7 +165,7 @@ def test_figures_of_a_large_target_are_written_out() -> None:
     draw = np.random.default_rng(7)
     y = draw.normal(size=3_000) * 50_000
     close, far = y + draw.normal(size=3_000) * 10_000, y + draw.normal(size=3_000) * 20_000
-    verdict = gate.decide(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
+    verdict = gate.decide_verdict(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
     assert f"rmse {verdict.value:,.0f} against {verdict.champion_value:,.0f}" in verdict.headline
     assert not any("e+0" in reason for reason in verdict.reasons)
 
@@ -177,14 +181,14 @@ REFUSALS = {
 def test_a_better_model_is_refused_all_the_same(case: str) -> None:
     more, sentence = REFUSALS[case]
     y, odds = world(2_000, 8)
-    verdict = gate.decide(SPEC, judged(y, model(odds, 0.1, 1), model(odds, 2, 2)), **more)  # type: ignore[arg-type]
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 0.1, 1), model(odds, 2, 2)), **more)  # type: ignore[arg-type]
     assert verdict.decision == "REFUSED"
     assert sentence in verdict.headline
     assert sentence in verdict.reasons[0]
 
 
 def test_one_class_in_the_holdout_is_refused() -> None:
-    verdict = gate.decide(SPEC, judged(np.ones(500), np.full(500, 0.7), np.full(500, 0.6)))
+    verdict = gate.decide_verdict(SPEC, judged(np.ones(500), np.full(500, 0.7), np.full(500, 0.6)))
     assert verdict.decision == "REFUSED"
     assert "one class only" in verdict.headline
 
@@ -199,14 +203,14 @@ def regional(rows: int, hurt: float) -> Judged:
 
 
 def test_a_slice_that_surely_lost_refuses_a_better_model() -> None:
-    verdict = gate.decide(SPEC, regional(8_000, hurt=6))
+    verdict = gate.decide_verdict(SPEC, regional(8_000, hurt=6))
     assert verdict.gain > 0
     assert verdict.decision == "REFUSED"
     assert "worse where region is 'north'" in verdict.headline
 
 
 def test_a_slice_that_may_have_lost_nothing_does_not() -> None:
-    verdict = gate.decide(SPEC, regional(8_000, hurt=1.3))
+    verdict = gate.decide_verdict(SPEC, regional(8_000, hurt=1.3))
     assert verdict.decision == "PROMOTE"
     assert {one.value for one in verdict.slices} == {"north", "south", "east"}
 
@@ -217,22 +221,24 @@ def test_slices_of_chance_refuse_rarely_however_many_there_are() -> None:
         y, odds = world(2_500, seed)
         shop = np.random.default_rng(seed).integers(0, 8, 2_500).astype(str).astype(object)
         of = judged(y, model(odds, 1, 5 * seed), model(odds, 1, 5 * seed + 1), slices={"shop": shop})
-        refused += gate.decide(SPEC, of, seed=seed).decision == "REFUSED"
+        refused += gate.decide_verdict(SPEC, of, seed=seed).decision == "REFUSED"
     assert refused <= 4  # of 20 at alpha 0.05: more with probability 0.3%
 
 
 def test_a_slice_that_cannot_be_watched_refuses_but_not_a_first_model() -> None:
     y, odds = world(2_000, 11)
     pair = (model(odds, 0.1, 1), model(odds, 2, 2))
-    verdict = gate.decide(GateSpec(slices=("shop",)), judged(y, *pair))
+    verdict = gate.decide_verdict(GateSpec(slices=("shop",)), judged(y, *pair))
     assert verdict.decision == "REFUSED"
     assert "slices of 'shop' cannot be watched" in verdict.headline
-    assert gate.decide(GateSpec(slices=("shop",)), judged(y, *pair, champion_name="dummy")).decision == "PROMOTE"
+    assert (
+        gate.decide_verdict(GateSpec(slices=("shop",)), judged(y, *pair, champion_name="dummy")).decision == "PROMOTE"
+    )
 
 
 def test_a_challenger_that_is_surely_worse_is_kept_out_however_few_the_rows() -> None:
     y, odds = world(200, 12)
-    verdict = gate.decide(SPEC, judged(y, model(odds, 20, 1), model(odds, 0.2, 2)))
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 20, 1), model(odds, 0.2, 2)))
     assert verdict.power < gate.POWER
     assert verdict.decision == "KEEP"
 
@@ -241,7 +247,7 @@ def test_missing_answers_refuse_and_the_verdict_survives_json() -> None:
     y, odds = world(300, 13)
     silent = model(odds, 1, 1)
     silent[:3] = np.nan
-    verdict = gate.decide(SPEC, Judged("binary", "log_loss", y, silent, model(odds, 2, 2), "version 1"))
+    verdict = gate.decide_verdict(SPEC, Judged("binary", "log_loss", y, silent, model(odds, 2, 2), "version 1"))
     assert verdict.decision == "REFUSED"
     assert verdict.headline.startswith("the challenger gave no number for 3 of 300 holdout rows")
     assert np.isnan(gate.Verdict.model_validate_json(verdict.model_dump_json()).gain)

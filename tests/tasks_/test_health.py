@@ -25,7 +25,7 @@ def rows(shop: list[str | None], branch: list[int | None], price: list[float | N
 
 def spec() -> features.FeatureSpec:
     known = rows(["a", "b", "a", None], [1, 2, 1, 2], [1.0, 2.0, None, 4.0])
-    return features.fit(known, SCHEMA, columns=NAMES, categories=("branch",), time=None, timezone="")
+    return features.fit_features(known, SCHEMA, columns=NAMES, categories=("branch",), time=None, timezone="")
 
 
 def test_shares_are_of_all_rows_of_the_stream() -> None:

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from treadle.tasks.dataset import SplitSpec, split
-from treadle.tasks.dataset.judging import Fitted, alike, judging, sketch
+from treadle.tasks.dataset.judging import FittedRows, alike, judging, sketch
 from treadle.tasks.errors import DataError, TargetError
 
 if TYPE_CHECKING:
@@ -72,15 +72,15 @@ def newest(rows: pa.Table, key: tuple[str, ...]) -> pa.Table:
     return rows.take(sorted(last.values()))
 
 
-def parted(rows: pa.Table, setting: Setting) -> tuple[Fitted, pa.Table]:
+def parted(rows: pa.Table, setting: Setting) -> tuple[FittedRows, pa.Table]:
     parts = split(newest(rows, setting.key), setting.split, key=setting.key, time="when", target="y")
     return (
-        Fitted(pa.concat_tables([parts.train, parts.validation]), setting.split, setting.key, "when", "y"),
+        FittedRows(pa.concat_tables([parts.train, parts.validation]), setting.split, setting.key, "when", "y"),
         parts.holdout,
     )
 
 
-def may_judge(row: dict[str, object], fitted: Sequence[Fitted]) -> bool:
+def may_judge(row: dict[str, object], fitted: Sequence[FittedRows]) -> bool:
     """The rule again, a row at a time."""
     names = ("id", "who", "shop", "x", "when")
     units: list[tuple[str, ...]] = [("_batch_id", "_ordinal"), names]
@@ -183,7 +183,9 @@ def test_times_of_any_kind_are_compared_or_judge_nothing(case: str) -> None:
     seen = pa.table({"id": [1, 2, 3], "y": [0, 1, 0], **({} if then is None else {"when": then})})
     own = pa.table({"id": pa.array([], pa.int64()), "when": pa.array([], now.type)})
     holdout = pa.table({"id": [8, 9], "when": now, "y": [0, 1]})
-    rows, _ = judging(holdout, Fitted(own, spec, ("id",), "when", "y"), Fitted(seen, spec, ("id",), "when", "y"))
+    rows, _ = judging(
+        holdout, FittedRows(own, spec, ("id",), "when", "y"), FittedRows(seen, spec, ("id",), "when", "y")
+    )
     assert len(rows) == judged
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from treadle.tasks import leakage
-from treadle.tasks.booster import Part
+from treadle.tasks.booster import MatrixRows
 
 NAMES = {"age": [0], "income": [1], "branch": [2], "date": [3, 4]}
 
@@ -31,7 +31,7 @@ TASKS = {
 @pytest.mark.parametrize("task", TASKS)
 def test_honest_columns_are_no_leak(task: str) -> None:
     X = rows()
-    assert leakage.find(task, Part(X, TASKS[task](noisy(X))), columns=NAMES, seed=0) == ()
+    assert leakage.find_leaks(task, MatrixRows(X, TASKS[task](noisy(X))), columns=NAMES, seed=0) == ()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -39,7 +39,7 @@ def test_a_copy_of_the_target_is_found_by_name(task: str) -> None:
     X = rows()
     y = TASKS[task](noisy(X))
     X[:, 3] = 7 - 2 * y
-    (leak,) = leakage.find(task, Part(X, y), columns=NAMES, seed=0)
+    (leak,) = leakage.find_leaks(task, MatrixRows(X, y), columns=NAMES, seed=0)
     assert leak.columns == ("date",)
     assert leak.score >= leakage.THRESHOLD
 
@@ -49,14 +49,14 @@ def test_two_columns_that_give_the_target_only_together_are_found() -> None:
     X[:, 1] = np.random.default_rng(2).integers(0, 2, len(X))
     X[:, 2] = np.random.default_rng(3).integers(0, 2, len(X))
     y = (X[:, 1] == X[:, 2]).astype(np.float32)
-    (leak,) = leakage.find("binary", Part(X, y), columns=NAMES, seed=0)
+    (leak,) = leakage.find_leaks("binary", MatrixRows(X, y), columns=NAMES, seed=0)
     assert set(leak.columns) == {"income", "branch"}
 
 
 def test_parts_of_a_total_are_found_although_neither_gives_it_alone() -> None:
     X = rows()
     y = 3 * X[:, 1] + X[:, 2] * 0.5
-    (leak,) = leakage.find("regression", Part(X, y), columns=NAMES, seed=0)
+    (leak,) = leakage.find_leaks("regression", MatrixRows(X, y), columns=NAMES, seed=0)
     assert set(leak.columns) == {"income", "branch"}
     assert leak.metric == "R²"
 
@@ -64,7 +64,7 @@ def test_parts_of_a_total_are_found_although_neither_gives_it_alone() -> None:
 def test_the_one_leak_among_a_hundred_columns_is_found() -> None:
     X = np.random.default_rng(0).normal(size=(20_000, 100)).astype(np.float32)
     y = (X[:, 0] > 0).astype(np.float32)
-    leaks = leakage.find("binary", Part(X, y), columns={f"c{i}": [i] for i in range(100)}, seed=0)
+    leaks = leakage.find_leaks("binary", MatrixRows(X, y), columns={f"c{i}": [i] for i in range(100)}, seed=0)
     assert [leak.columns for leak in leaks] == [("c0",)]
 
 
@@ -73,5 +73,5 @@ def test_what_the_model_found_is_looked_at_although_the_quick_look_did_not_find_
     X[:, :2] = np.random.default_rng(5).integers(0, 2, (300, 2))
     y = (X[:, 0] != X[:, 1]).astype(np.float32)
     columns = {f"c{i}": [i] for i in range(12)}
-    (leak,) = leakage.find("binary", Part(X, y), columns=columns, seed=0, achieved=1.0, used=["c1", "c0"])
+    (leak,) = leakage.find_leaks("binary", MatrixRows(X, y), columns=columns, seed=0, achieved=1.0, used=["c1", "c0"])
     assert set(leak.columns) == {"c0", "c1"}

@@ -55,7 +55,7 @@ def test_scores_equal_scikit_learns_with_weights_and_ties(task: str, metric: str
     y, p = world(task, 500, 1)
     weight = np.random.default_rng(2).integers(0, 4, 500).astype(np.float64)
     expected = REFERENCES[task, metric](y, p, weight)
-    assert metrics.score(task, metric, y, p, weight) == pytest.approx(expected, rel=1e-6)
+    assert metrics.metric_value(task, metric, y, p, weight) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(("task", "metric"), REFERENCES)
@@ -65,7 +65,7 @@ def test_a_resample_is_the_same_as_scoring_the_drawn_rows(task: str, metric: str
     q = p[::-1] if task == "regression" else q
     drawn = np.random.default_rng(5).integers(0, 200, (1, 200))[0]
     gain = metrics.bootstrap_gain(metric, task, y, p, q, resamples=1, seed=5)[0]
-    scores = [metrics.score(task, metric, y[drawn], who[drawn]) for who in (p, q)]
+    scores = [metrics.metric_value(task, metric, y[drawn], who[drawn]) for who in (p, q)]
     assert gain == pytest.approx(metrics.gain(metric, *scores), abs=1e-9)
 
 
@@ -92,13 +92,15 @@ def test_the_better_model_gains_whichever_way_the_metric_runs() -> None:
 
 def test_what_is_not_defined_is_nan_and_left_out() -> None:
     y, p = np.zeros(50, dtype=np.float32), np.linspace(0, 1, 50)
-    assert np.isnan(metrics.score("binary", "roc_auc", y, p))
+    assert np.isnan(metrics.metric_value("binary", "roc_auc", y, p))
     assert set(metrics.scores("binary", y, p)) == {"log_loss", "brier", "accuracy"}
     assert np.isnan(metrics.bootstrap_gain("roc_auc", "binary", y, p, p, resamples=5)).all()
 
 
 def test_certainty_that_was_wrong_costs_much_but_not_infinitely() -> None:
-    assert metrics.score("binary", "log_loss", np.array([1.0]), np.array([0.0])) == pytest.approx(16.118, abs=1e-3)
+    assert metrics.metric_value("binary", "log_loss", np.array([1.0]), np.array([0.0])) == pytest.approx(
+        16.118, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_certainty_that_was_wrong_costs_much_but_not_infinitely() -> None:
 )
 def test_a_score_of_nothing_is_an_error(metric: str, rows: int, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        metrics.score("binary", metric, np.ones(rows), np.ones(rows))
+        metrics.metric_value("binary", metric, np.ones(rows), np.ones(rows))
 
 
 def test_slices_are_those_with_enough_rows_and_none_is_passed_over() -> None:

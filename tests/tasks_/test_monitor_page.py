@@ -9,9 +9,9 @@ from tests.tasks_.stories import draw
 from tests.tasks_.test_report import NASTY, Page
 from treadle.tasks import metrics
 from treadle.tasks.health import BatchShares, ColumnShares
-from treadle.tasks.performance import BatchOutcome, Bounds, Realised, VersionOutcome, WindowOutcome
+from treadle.tasks.performance import BatchOutcome, MetricBounds, Realised, VersionOutcome, WindowOutcome
 from treadle.tasks.report import monitor
-from treadle.tasks.retrain import Finding, Reason
+from treadle.tasks.retrain import Reason, RetrainFinding
 
 SENTENCE = "2,500 new labelled rows since version 1 was trained, 41.7% of the 6,000 before (due from 20% on)"
 
@@ -20,7 +20,7 @@ def realised(task: str, seed: int, labelled: bool = True) -> Realised:
     y, p = draw(task, 120, 3, seed)
     scores = metrics.scores(task, y, p) if labelled else {}
     value = scores.get(metrics.default_metric(task))
-    bounds = Bounds(value=value, lower=value and value * 0.95, upper=value and value * 1.05)
+    bounds = MetricBounds(value=value, lower=value and value * 0.95, upper=value and value * 1.05)
     mean = float(np.mean(p)) if labelled and task != "multiclass" else None
     return Realised(
         rows=150,
@@ -34,7 +34,7 @@ def realised(task: str, seed: int, labelled: bool = True) -> Realised:
     )
 
 
-def watch(task: str = "binary", *, windows: int = 5, labelled: bool = True, due: bool = True) -> monitor.Watch:
+def watch(task: str = "binary", *, windows: int = 5, labelled: bool = True, due: bool = True) -> monitor.MonitorStory:
     def version(number: int, champion: bool) -> VersionOutcome:
         start = date(2024, 1, 1)
         return VersionOutcome(
@@ -58,16 +58,16 @@ def watch(task: str = "binary", *, windows: int = 5, labelled: bool = True, due:
             ColumnShares(column="still", missing=0.0, unseen=None),
         )
 
-    finding = Finding(cause="new_share", due=due, sentence=SENTENCE)
-    return monitor.Watch(
+    finding = RetrainFinding(cause="new_share", due=due, sentence=SENTENCE)
+    return monitor.MonitorStory(
         pipeline="orders",
         target=NASTY,
         task=task,
         metric=metrics.default_metric(task),
         champion=2,
-        expected=Bounds(value=0.8, lower=0.78, upper=0.82),
+        expected=MetricBounds(value=0.8, lower=0.78, upper=0.82),
         reason=Reason(causes=("new_share",), sentences=(SENTENCE,)) if due else None,
-        findings=(finding, Finding(cause="age", due=False, sentence="version 2 is 3.0 days old (due after 90)")),
+        findings=(finding, RetrainFinding(cause="age", due=False, sentence="version 2 is 3.0 days old (due after 90)")),
         versions=(version(1, False), version(2, True)) if windows else (),
         reference=shares(0.1),
         batches=tuple(BatchShares(batch_id=f"b{n}", label=NASTY, rows=9, columns=shares(n / 10)) for n in range(3)),
@@ -80,7 +80,7 @@ def watch(task: str = "binary", *, windows: int = 5, labelled: bool = True, due:
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_page_stands_alone_and_says_first_whether_to_train(task: str) -> None:
-    html = monitor.render(watch(task))
+    html = monitor.render_monitor(watch(task))
     parsed = Page(html)
     assert not parsed.open, "every tag is closed"
     assert all(link.startswith("#") for link in parsed.links)
@@ -90,7 +90,7 @@ def test_a_page_stands_alone_and_says_first_whether_to_train(task: str) -> None:
     assert parsed.text.index("treadle train --if-due") < parsed.text.index("Predictions and what happened")
     assert parsed.text.count(SENTENCE) == 1, "the headline is not said again"
     assert len(html) < 500_000
-    assert html == monitor.render(watch(task))
+    assert html == monitor.render_monitor(watch(task))
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -103,7 +103,7 @@ def test_every_metric_of_the_task_has_its_picture_over_the_same_time(task: str) 
 
 
 def test_without_labels_the_page_shows_what_waits_and_no_score() -> None:
-    html = monitor.render(watch(labelled=False, due=False))
+    html = monitor.render_monitor(watch(labelled=False, due=False))
     assert "NOTHING IS DUE" in html
     assert 'id="coverage"' in html
     assert 'id="realised"' not in html
@@ -111,6 +111,6 @@ def test_without_labels_the_page_shows_what_waits_and_no_score() -> None:
 
 
 def test_without_predictions_the_page_says_what_to_do() -> None:
-    html = monitor.render(watch(windows=0))
+    html = monitor.render_monitor(watch(windows=0))
     assert "treadle score" in html
     assert "and were zero everywhere" in html

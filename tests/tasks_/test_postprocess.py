@@ -85,8 +85,8 @@ def overconfident(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 
 def test_calibration_mends_an_overconfident_model_and_keeps_the_ranking():
     y, raw = overconfident()
-    post = postprocess.fit("binary", (0, 1), y, raw)
-    p = postprocess.apply(post, raw).p
+    post = postprocess.fit_postprocess("binary", (0, 1), y, raw)
+    p = postprocess.apply_postprocess(post, raw).p
     assert -np.log(np.where(y == 1, p, 1 - p)).mean() < -np.log(np.clip(np.where(y == 1, raw, 1 - raw), 1e-7, 1)).mean()
     order = np.argsort(raw, kind="stable")
     apart = np.diff(raw[order]) > 0
@@ -99,9 +99,9 @@ def test_a_calibrated_model_is_left_alone():
     draw = np.random.default_rng(0)
     raw = draw.random(2000).astype(np.float32)
     y = (draw.random(2000) < raw).astype(np.float32)
-    post = postprocess.fit("binary", (0, 1), y, raw)
+    post = postprocess.fit_postprocess("binary", (0, 1), y, raw)
     assert post.knots_x == ()
-    assert np.array_equal(postprocess.apply(post, raw).p, raw.astype(np.float64))
+    assert np.array_equal(postprocess.apply_postprocess(post, raw).p, raw.astype(np.float64))
 
 
 @settings(max_examples=50, deadline=None)
@@ -117,9 +117,15 @@ def test_knots_rise_strictly_from_0_to_1_whatever_the_rows(rows):
 
 def test_the_threshold_parts_the_classes_where_they_part():
     raw = np.array([0.1, 0.2, 0.3, 0.6, 0.7], dtype=np.float32)
-    post = postprocess.fit("binary", ("no", "yes"), np.array([0, 0, 0, 1, 1], dtype=np.float32), raw)
+    post = postprocess.fit_postprocess("binary", ("no", "yes"), np.array([0, 0, 0, 1, 1], dtype=np.float32), raw)
     assert post.threshold == pytest.approx(0.45)
-    assert postprocess.apply(post, raw).columns["prediction"].to_pylist() == ["no", "no", "no", "yes", "yes"]
+    assert postprocess.apply_postprocess(post, raw).columns["prediction"].to_pylist() == [
+        "no",
+        "no",
+        "no",
+        "yes",
+        "yes",
+    ]
 
 
 @settings(max_examples=50, deadline=None)
@@ -139,8 +145,8 @@ def test_no_other_threshold_has_a_better_macro_f1(rows):
 def test_nine_tenths_of_new_values_lie_in_the_interval():
     draw = np.random.default_rng(0)
     y, raw = draw.normal(size=1000).astype(np.float32), np.zeros(1000, dtype=np.float32)
-    post = postprocess.fit("regression", (), y, raw)
-    columns = postprocess.apply(post, raw).columns
+    post = postprocess.fit_postprocess("regression", (), y, raw)
+    columns = postprocess.apply_postprocess(post, raw).columns
     new = draw.normal(size=20_000)
     inside = (new >= columns["lower"][0].as_py()) & (new <= columns["upper"][0].as_py())
     assert inside.mean() == pytest.approx(0.9, abs=0.02)
@@ -157,7 +163,9 @@ LABELS = {
 @pytest.mark.parametrize("case", LABELS)
 def test_a_prediction_has_the_labels_own_type(case):
     labels, kind = LABELS[case]
-    columns = postprocess.apply(Post(task="binary", classes=labels), np.array([0.2, 0.7], dtype=np.float32)).columns
+    columns = postprocess.apply_postprocess(
+        Post(task="binary", classes=labels), np.array([0.2, 0.7], dtype=np.float32)
+    ).columns
     assert columns.schema.field("prediction").type == kind
     assert columns["prediction"].to_pylist() == list(labels)
     assert columns["probability"].to_pylist() == pytest.approx([0.2, 0.7])
@@ -165,7 +173,7 @@ def test_a_prediction_has_the_labels_own_type(case):
 
 def test_multiclass_has_a_probability_for_each_class_under_its_name():
     raw = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], dtype=np.float32)
-    columns = postprocess.apply(Post(task="multiclass", classes=(1.0, 2.5, 3.0)), raw).columns
+    columns = postprocess.apply_postprocess(Post(task="multiclass", classes=(1.0, 2.5, 3.0)), raw).columns
     assert columns.column_names == ["prediction", "probability_1", "probability_2.5", "probability_3"]
     assert columns["prediction"].to_pylist() == [2.5, 1.0]
 

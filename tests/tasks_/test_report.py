@@ -66,7 +66,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_page_stands_alone_with_its_verdict_before_any_picture(task: str) -> None:
-    html = report.render(story(task))
+    html = report.render_report(story(task))
     parsed = Page(html)
     assert not parsed.open, "every tag is closed"
     assert all(link.startswith("#") for link in parsed.links)
@@ -103,7 +103,7 @@ def test_many_rows_classes_trials_and_columns_stay_far_below_two_megabytes(task:
         importance={f"column {n}": 1 / 500 for n in range(500)},
         verdict=verdict("roc_auc", rows, slices=many),
     )
-    assert len(report.render(big).encode()) < 700_000
+    assert len(report.render_report(big).encode()) < 700_000
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -124,7 +124,7 @@ def test_names_are_shown_never_run(task: str) -> None:
             slices=(SliceVerdict(column=NASTY, value=NASTY, rows=9, metric="f1", gain=0, lower=-1, upper=1),),
         ).model_copy(update={"headline": NASTY, "reasons": (NASTY,)}),
     )
-    html = report.render(nasty)
+    html = report.render_report(nasty)
     parsed = Page(html)
     assert "script" not in parsed.tags
     assert "<script>alert(1)</script>" in parsed.text
@@ -156,12 +156,12 @@ def test_names_are_shown_never_run(task: str) -> None:
     ],
 )
 def test_odd_stories_are_told_too(told: report.Story) -> None:
-    assert "nan" not in Page(report.render(told)).text.lower().replace("dominant", "")
+    assert "nan" not in Page(report.render_report(told)).text.lower().replace("dominant", "")
 
 
 @pytest.mark.parametrize("decision", ["PROMOTE", "KEEP", "NOT_COMPARABLE", "REFUSED"])
 def test_a_verdict_has_its_own_colour_and_stands_in_words(decision: str) -> None:
-    html = report.render(story("binary", verdict=verdict("roc_auc", 500, decision), **UNDRAWN))
+    html = report.render_report(story("binary", verdict=verdict("roc_auc", 500, decision), **UNDRAWN))
     tone = decision.lower().replace("_", "-")
     assert f'class="card verdict {tone}"' in html
     assert f".{tone} {{" in html
@@ -190,7 +190,7 @@ def test_a_linear_model_that_is_as_good_is_said_at_the_top(
     sentence = page.linear_is_as_good(told)
     assert (said in sentence) if said else not sentence
     if said:
-        text = Page(report.render(told)).text
+        text = Page(report.render_report(told)).text
         assert text.index("A linear model") < text.index("Key numbers")
 
 
@@ -206,7 +206,7 @@ def test_the_chosen_metric_comes_first_and_the_best_of_each_line_is_marked() -> 
 
 def test_leaks_stand_before_the_numbers() -> None:
     leaks = (Leak(columns=("paid_on", "due_on"), score=0.9998, metric="AUC"),)
-    text = Page(report.render(story("binary", leaks=leaks, **UNDRAWN))).text
+    text = Page(report.render_report(story("binary", leaks=leaks, **UNDRAWN))).text
     assert text.index("paid_on with due_on") < text.index("Key numbers")
 
 
@@ -216,8 +216,8 @@ def test_slices_show_the_score_and_the_verdicts_own_bounds() -> None:
     told = story("binary", verdict=verdict("roc_auc", 500, slices=(lost,)), groups={"shop": shop})
     (line,) = slices.slice_lines(told)
     assert (line.gain, line.lower, line.upper) == (-0.2, -0.3, -0.1)
-    assert line.score == metrics.score("binary", "roc_auc", told.y[300:], told.p[300:])
-    assert 'class="line under"' in report.render(told)
+    assert line.score == metrics.metric_value("binary", "roc_auc", told.y[300:], told.p[300:])
+    assert 'class="line under"' in report.render_report(told)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -263,7 +263,7 @@ def test_a_thinned_line_keeps_its_ends_and_invents_nothing(values: list[float]) 
 
 
 def test_parameters_that_never_moved_are_not_drawn() -> None:
-    assert set(tried.telling(tried.finished(trials(12)))) == {"learning_rate", "max_depth"}
+    assert set(tried.telling(tried.trials_with_value(trials(12)))) == {"learning_rate", "max_depth"}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from treadle.tasks.retention import RetentionSpec, Run, Standing, runs, unfinished
+from treadle.tasks.retention import RetentionSpec, TrackedRun, VersionSnapshot, decide_runs, unfinished
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SPEC = RetentionSpec(days=90, versions=2, spare_days=7)
-STANDING = Standing(
+STANDING = VersionSnapshot(
     versions=(6, 5, 4, 3, 2, 1, 0),
     retired=frozenset({0}),
     champions=frozenset({2, 3}),
@@ -23,8 +23,8 @@ STANDING = Standing(
 )
 
 
-def run(id: str, days: float, version: int | None = None, *, monitor: bool = False) -> Run:
-    return Run(id, id, monitor, NOW - timedelta(days=days), version)
+def run(id: str, days: float, version: int | None = None, *, monitor: bool = False) -> TrackedRun:
+    return TrackedRun(id, id, monitor, NOW - timedelta(days=days), version)
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,19 @@ def run(id: str, days: float, version: int | None = None, *, monitor: bool = Fal
         (run("run of 1 named", 8), False, "an alias or another registered model names it"),
     ],
 )
-def test_a_trainings_run_goes_when_it_is_old_and_nobody_needs_it(one: Run, drop: bool, why: str) -> None:
-    (decision,) = runs(SPEC, [one], STANDING, NOW)
+def test_a_trainings_run_goes_when_it_is_old_and_nobody_needs_it(one: TrackedRun, drop: bool, why: str) -> None:
+    (decision,) = decide_runs(SPEC, [one], STANDING, NOW)
     assert (decision.name, decision.drop, decision.why) == (one.id, drop, why)
 
 
 def test_of_monitors_pages_the_last_of_a_day_stays_and_of_two_days_all() -> None:
     ages = (0.1, 0.2, 1.3, 1.4, 3.1, 3.2, 3.3, 60, 91)
-    found = runs(SPEC, [run(str(days), days, monitor=True) for days in ages], STANDING, NOW)
+    found = decide_runs(SPEC, [run(str(days), days, monitor=True) for days in ages], STANDING, NOW)
     assert [one.name for one in found if one.drop] == ["3.2", "3.3", "91"]
 
 
 def test_the_newest_page_of_monitor_stays_however_old() -> None:
-    found = runs(SPEC, [run("a", 500, monitor=True), run("b", 400, monitor=True)], STANDING, NOW)
+    found = decide_runs(SPEC, [run("a", 500, monitor=True), run("b", 400, monitor=True)], STANDING, NOW)
     assert [(one.name, one.drop) for one in found] == [("a", True), ("b", False)]
 
 
@@ -89,8 +89,8 @@ def test_never_goes_what_is_needed_or_young_and_a_second_look_drops_nothing_more
 ) -> None:
     all_runs = [run(str(number), days, version, monitor=page) for number, (days, version, page) in enumerate(found)]
     versions = tuple(sorted({one.version for one in all_runs if one.version}, reverse=True))
-    standing = Standing(versions, frozenset(), champions, waiting, named)
-    decided = {one.name: one for one in runs(spec, all_runs, standing, NOW)}
+    standing = VersionSnapshot(versions, frozenset(), champions, waiting, named)
+    decided = {one.name: one for one in decide_runs(spec, all_runs, standing, NOW)}
     assert list(decided) == [one.id for one in all_runs]
     needed = champions | waiting | set(versions[: spec.versions])
     for one in all_runs:
@@ -98,7 +98,7 @@ def test_never_goes_what_is_needed_or_young_and_a_second_look_drops_nothing_more
             assert NOW - one.began > timedelta(days=min(spec.days, 2 if one.monitor else spec.spare_days))
             assert one.monitor or (one.version not in needed and one.id not in named)
     left = [one for one in all_runs if not decided[one.id].drop]
-    assert not any(one.drop for one in runs(spec, left, standing, NOW))
+    assert not any(one.drop for one in decide_runs(spec, left, standing, NOW))
 
 
 @pytest.mark.parametrize("key", ["days", "versions", "spare_days", "history_days"])

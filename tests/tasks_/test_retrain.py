@@ -4,22 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from treadle.tasks.performance import Bounds, Realised
-from treadle.tasks.retrain import RetrainSpec, State, due, findings
+from treadle.tasks.performance import MetricBounds, Realised
+from treadle.tasks.retrain import RetrainSpec, RetrainState, due, findings
 
 SILENT = RetrainSpec(on_new_share=None, on_performance=False)
-HOLDOUT = Bounds(value=0.80, lower=0.78, upper=0.82)
+HOLDOUT = MetricBounds(value=0.80, lower=0.78, upper=0.82)
 
 
 def realised(value: float | None, lower: float | None, upper: float | None, labels: int = 1000) -> Realised:
-    bounds = Bounds(value=value, lower=lower, upper=upper)
+    bounds = MetricBounds(value=value, lower=lower, upper=upper)
     return Realised(
         rows=2000, labelled=labels, unknown=0, coverage=0.5, metric=bounds, scores={}, predicted=None, actual=None
     )
 
 
-def state(spec: RetrainSpec = SILENT, **changes: object) -> State:
-    known = State(spec, "roc_auc", 3, 10.0, 3, labelled_then=1000, labelled=1000, expected=HOLDOUT)
+def state(spec: RetrainSpec = SILENT, **changes: object) -> RetrainState:
+    known = RetrainState(spec, "roc_auc", 3, 10.0, 3, labelled_then=1000, labelled=1000, expected=HOLDOUT)
     return replace(known, **changes)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ PERFORMANCE = [
     ("case", "metric", "expected", "got", "rings"), PERFORMANCE, ids=[one[0] for one in PERFORMANCE]
 )
 def test_performance_rings_when_it_is_surely_worse_than_the_holdout_promised(
-    case: str, metric: str, expected: Bounds | None, got: Realised | None, rings: bool
+    case: str, metric: str, expected: MetricBounds | None, got: Realised | None, rings: bool
 ) -> None:
     known = state(WATCH, metric=metric, expected=expected, realised=got, labelled=1001)
     assert (due(known) is not None) == rings, case

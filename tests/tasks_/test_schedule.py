@@ -18,7 +18,7 @@ from treadle.tasks import schedule
     ],
 )
 def test_cron_with_five_fields_is_a_schedule(text: str, kept: str) -> None:
-    assert schedule.check(text) == kept
+    assert schedule.check_cron(text) == kept
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_cron_with_five_fields_is_a_schedule(text: str, kept: str) -> None:
 )
 def test_what_is_no_schedule_is_told_by_its_field(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        schedule.check(text)
+        schedule.check_cron(text)

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from treadle.tasks import metrics, search
-from treadle.tasks.booster import Part
+from treadle.tasks.booster import MatrixRows
 from treadle.tasks.search import Found, Trial, TuneSpec
 from treadle.tasks.search.course import CROSS_VALIDATED, lay_out
 from treadle.tasks.search.space import FLOORS, LARGE, NAMES, SMALL, floor, portfolio, ranges
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 FEATURES = ("a", "b", "c", "d")
 
 
-def part(task: str, rows: int, seed: int, noise: float = 1.0) -> Part:
+def part(task: str, rows: int, seed: int, noise: float = 1.0) -> MatrixRows:
     draw = np.random.default_rng(seed)
     X = draw.normal(size=(rows, 4)).astype(np.float32)
     signal = X[:, 0] + X[:, 1] * X[:, 2] + noise * draw.normal(size=rows)
     y = {"binary": signal > 0, "multiclass": np.digitize(signal, [-1, 1]), "regression": signal}[task]
-    return Part(X, y.astype(np.float32))
+    return MatrixRows(X, y.astype(np.float32))
 
 
 def ignore(_trial: Trial, _done: int, _total: int, _left: float) -> None:
@@ -47,7 +47,7 @@ def hunt(
     exchangeable: bool = False,
     on_trial: Callable[[Trial, int, int, float], None] = ignore,
 ) -> Found:
-    return search.run(
+    return search.run_search(
         storage or optuna.storages.InMemoryStorage(),
         "hunt",
         part(task, rows, 1),
@@ -224,9 +224,10 @@ def test_noise_does_not_unseat_the_default() -> None:
     for seed in range(5):
         draw = np.random.default_rng(seed)
         nothing = [
-            Part(draw.normal(size=(n, 4)).astype(np.float32), (np.arange(n) % 2).astype(np.float32)) for n in (240, 80)
+            MatrixRows(draw.normal(size=(n, 4)).astype(np.float32), (np.arange(n) % 2).astype(np.float32))
+            for n in (240, 80)
         ]
-        found = search.run(
+        found = search.run_search(
             optuna.storages.InMemoryStorage(),
             "noise",
             *nothing,
@@ -259,8 +260,8 @@ def test_folds_are_for_few_exchangeable_rows(rows: int, exchangeable: bool, posi
     y[draw.permutation(rows)[:positives]] = 1
     X = draw.normal(size=(rows, 4)).astype(np.float32)
     course = lay_out(
-        Part(X[50:], y[50:]),
-        Part(X[:50], y[:50]),
+        MatrixRows(X[50:], y[50:]),
+        MatrixRows(X[:50], y[:50]),
         task="binary",
         classes=2,
         names=FEATURES,

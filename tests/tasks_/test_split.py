@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treadle.tasks.dataset.split import Parts, SplitSpec, canonical, split
+from treadle.tasks.dataset.split import Parts, SplitSpec, canonical_rows, split
 from treadle.tasks.errors import DataError, TargetError
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_rows_that_arrive_later_move_no_other_row() -> None:
 
 def test_parts_are_the_same_for_ever() -> None:
     rows = pa.table({"k": ["a", None, "ä"], "n": [1, -7, 2**40], "v": [0.5, 3.0, float("nan")]})
-    assert canonical(rows, ["v", "k", "n"]) == [
+    assert canonical_rows(rows, ["v", "k", "n"]) == [
         b"1:a1:120:x4602678819172646912",
         b"~2:-71:3",
         "2:ä13:1099511627776~".encode(),
@@ -76,12 +76,12 @@ SAME_VALUE = {
 @pytest.mark.parametrize("case", SAME_VALUE)
 def test_one_value_has_one_text_however_it_is_stored(case: str) -> None:
     first, second = SAME_VALUE[case]
-    assert canonical(pa.table({"c": first}), ["c"]) == canonical(pa.table({"c": second}), ["c"])
+    assert canonical_rows(pa.table({"c": first}), ["c"]) == canonical_rows(pa.table({"c": second}), ["c"])
 
 
 def test_values_do_not_run_together() -> None:
     first, second = pa.table({"a": ["x1:"], "b": ["y"]}), pa.table({"a": ["x"], "b": ["1:y"]})
-    assert canonical(first, ["a", "b"]) != canonical(second, ["a", "b"])
+    assert canonical_rows(first, ["a", "b"]) != canonical_rows(second, ["a", "b"])
 
 
 def test_without_a_key_equal_rows_stay_together_whatever_their_label_or_batch() -> None:

@@ -65,16 +65,16 @@ def test_the_model_is_fitted_on_both_parts_and_calibrated_by_one_that_saw_traini
     rows = shop.labelled(task, 600)
     problem = training.define(config(task), shop.schema(task), training.labels(rows, "y"))
     spec = training.learn_features(problem, rows.slice(0, 400))
-    train, validation = (training.part(problem, spec, part) for part in (rows.slice(0, 400), rows.slice(400)))
-    fitted = training.fit(problem, spec, train, validation, FOUND, device="cpu", seed=0, monotone={})
-    params = booster.parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)
+    train, validation = (training.encoded_part(problem, spec, part) for part in (rows.slice(0, 400), rows.slice(400)))
+    fitted = training.fit_twice(problem, spec, train, validation, FOUND, device="cpu", seed=0, monotone={})
+    params = booster.complete_parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)
     tuned, both = (
-        booster.fit(params, part, rounds=FOUND.rounds, names=spec.names)
+        booster.fit_booster(params, part, rounds=FOUND.rounds, names=spec.names)
         for part in (train, training.stack(train, validation))
     )
-    ours, theirs = (booster.predict(model, validation.X) for model in (fitted.model.booster, both))
+    ours, theirs = (booster.predict_raw(model, validation.X) for model in (fitted.model.booster, both))
     assert np.array_equal(ours, theirs)
-    assert fitted.model.post == postprocess.fit(
-        task, problem.classes, validation.y, booster.predict(tuned, validation.X)
+    assert fitted.model.post == postprocess.fit_postprocess(
+        task, problem.classes, validation.y, booster.predict_raw(tuned, validation.X)
     )
     assert len(fitted.curve.validation) == FOUND.rounds

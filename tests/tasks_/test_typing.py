@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.tasks.dataset import Column, Kind, RawTable, Schema
+from treadle.tasks.dataset import Column, ColumnKind, RawTable, Schema
 from treadle.tasks.dataset.typing import cast, typed_relation
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _connection() -> Iterator[None]:
     con.close()
 
 
-def read(value: object, kind: Kind, raw: str = "VARCHAR", form: str = "", zone: str = "") -> object:
+def read(value: object, kind: ColumnKind, raw: str = "VARCHAR", form: str = "", zone: str = "") -> object:
     """What becomes of one raw value: the typed value, None where it is missing, BAD where it cannot be typed."""
     found = cast(Column(name="a b", kind=kind, format=form), raw, MISSING, zone)
     row = con.execute(
@@ -87,7 +87,7 @@ def read(value: object, kind: Kind, raw: str = "VARCHAR", form: str = "", zone: 
         ("yesterday", "timestamp", BAD),
     ],
 )
-def test_text_becomes_what_it_says(text: str, kind: Kind, wanted: object) -> None:
+def test_text_becomes_what_it_says(text: str, kind: ColumnKind, wanted: object) -> None:
     found = read(text, kind)
     assert found is wanted if wanted is BAD or wanted is None else found == wanted
 
@@ -118,7 +118,9 @@ def test_text_becomes_what_it_says(text: str, kind: Kind, wanted: object) -> Non
         (None, "BOOLEAN", "boolean", None),
     ],
 )
-def test_a_parquet_column_becomes_what_the_contract_says(value: object, raw: str, kind: Kind, wanted: object) -> None:
+def test_a_parquet_column_becomes_what_the_contract_says(
+    value: object, raw: str, kind: ColumnKind, wanted: object
+) -> None:
     found = read(value, kind, raw)
     assert found is wanted if wanted is BAD or wanted is None else found == wanted
 
@@ -135,7 +137,9 @@ def test_a_parquet_column_becomes_what_the_contract_says(value: object, raw: str
         ("05.01.2013 +0200", "VARCHAR", "timestamp", "%d.%m.%Y %z", datetime(2013, 1, 4, 22, tzinfo=UTC)),
     ],
 )
-def test_dates_are_read_in_the_column_s_format(value: object, raw: str, kind: Kind, form: str, wanted: object) -> None:
+def test_dates_are_read_in_the_column_s_format(
+    value: object, raw: str, kind: ColumnKind, form: str, wanted: object
+) -> None:
     found = read(value, kind, raw, form)
     assert found is BAD if wanted is BAD else found == wanted
 
@@ -176,7 +180,7 @@ def test_every_time_survives_as_iso_text(moment: datetime) -> None:
     st.text(st.characters(exclude_characters="\0", codec="utf-8")),
     st.sampled_from(["integer", "number", "date", "timestamp"]),
 )
-def test_any_text_is_typed_missing_or_bad_and_never_an_error(text: str, kind: Kind) -> None:
+def test_any_text_is_typed_missing_or_bad_and_never_an_error(text: str, kind: ColumnKind) -> None:
     read(text, kind)
 
 

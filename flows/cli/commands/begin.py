@@ -46,7 +46,7 @@ def demo(
         from treadle.flows import demo
 
         # The commands that the demo runs are part of its output; under --json they must leave stdout alone.
-        return demo.run(terminal.err if as_json else terminal.out, terminal.err, with_life=life)
+        return demo.run_demo(terminal.err if as_json else terminal.out, terminal.err, with_life=life)
 
     terminal = context.obj
     return carry_out(terminal, "demo", verb, show.demo, as_json=as_json, bar=False)
@@ -94,7 +94,7 @@ def init(
         from treadle.flows.project import init
         from treadle.infra.settings import here
 
-        return init.run(here(), data, target, name=name, time=time, key=tuple(key or ()), task=task)
+        return init.run_init(here(), data, target, name=name, time=time, key=tuple(key or ()), task=task)
 
     return carry_out(context.obj, "init", verb, show.init, as_json=as_json)
 
@@ -109,6 +109,6 @@ def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
     def verb() -> CheckResult:
         from treadle.flows.project import check
 
-        return check.run(*opened(pipeline))
+        return check.run_check(*opened(pipeline))
 
     return carry_out(context.obj, "check", verb, show.check, as_json=as_json, pipeline=pipeline)

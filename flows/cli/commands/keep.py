@@ -40,7 +40,7 @@ def maintain(
     def verb() -> MaintainResult:
         from treadle.flows import maintain
 
-        return maintain.run(*opened(pipeline), dry_run=dry_run)
+        return maintain.run_maintain(*opened(pipeline), dry_run=dry_run)
 
     return carry_out(context.obj, "maintain", verb, show.maintain, as_json=as_json, pipeline=pipeline)
 
@@ -60,9 +60,9 @@ def backup(
 
     def verb() -> BackupResult:
         from treadle.flows.project import backup
-        from treadle.infra.settings import find
+        from treadle.infra.settings import find_home
 
-        return backup.run(find(), folder)
+        return backup.run_backup(find_home(), folder)
 
     return carry_out(context.obj, "backup", verb, show.backup, as_json=as_json)
 
@@ -86,6 +86,6 @@ def restore(
     def verb() -> BackupResult:
         from treadle.flows.project import backup
 
-        return backup.restore(folder, into)
+        return backup.run_restore(folder, into)
 
     return carry_out(context.obj, "restore", verb, show.restore, as_json=as_json)

@@ -36,9 +36,9 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
 
     def verb() -> StatusResult:
         from treadle.flows.project import status
-        from treadle.infra.settings import find
+        from treadle.infra.settings import find_home
 
-        return status.run(find())
+        return status.run_status(find_home())
 
     return carry_out(context.obj, "status", verb, show.status, as_json=as_json)
 
@@ -64,7 +64,7 @@ def models(
     def verb() -> ModelsResult:
         from treadle.flows.champion import history
 
-        return history.run(*opened(pipeline), at)
+        return history.run_models(*opened(pipeline), at)
 
     return carry_out(context.obj, "models", verb, show.models, as_json=as_json, pipeline=pipeline)
 
@@ -95,7 +95,7 @@ def promote(
     def verb() -> PromoteResult:
         from treadle.flows.champion import promote
 
-        return promote.run(*opened(pipeline), version, reason, decline=decline)
+        return promote.run_promote(*opened(pipeline), version, reason, decline=decline)
 
     return carry_out(context.obj, "promote", verb, show.promote, as_json=as_json, pipeline=pipeline)
 
@@ -127,12 +127,12 @@ def rollback(
     def verb() -> RollbackResult:
         from treadle.flows.champion import rollback
 
-        return rollback.run(*opened(pipeline), to=to, reason=reason, resume=True)
+        return rollback.run_rollback(*opened(pipeline), to=to, reason=reason, resume=True)
 
     code = carry_out(context.obj, "rollback", verb, show.rollback, as_json=as_json, pipeline=pipeline)
-    from treadle.flows.champion.rollback import told
+    from treadle.flows.champion.rollback import acknowledge
 
-    told(*opened(pipeline))
+    acknowledge(*opened(pipeline))
     return code
 
 
@@ -154,6 +154,6 @@ def report(
     def verb() -> ReportResult:
         from treadle.flows.project import report
 
-        return report.run(*opened(pipeline), run, open_browser=not no_open and not as_json)
+        return report.run_report(*opened(pipeline), run, open_browser=not no_open and not as_json)
 
     return carry_out(context.obj, "report", verb, show.report, as_json=as_json, pipeline=pipeline)

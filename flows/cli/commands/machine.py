@@ -30,7 +30,7 @@ def doctor(context: typer.Context, *, as_json: Json = False) -> int:
         from treadle.flows.project import doctor
         from treadle.infra.settings import here
 
-        return doctor.run(here())
+        return doctor.run_doctor(here())
 
     return carry_out(context.obj, "doctor", verb, show.doctor, as_json=as_json)
 
@@ -51,9 +51,9 @@ def up(
 
     def verb() -> UpResult:
         from treadle.flows.service import up
-        from treadle.infra.settings import find
+        from treadle.infra.settings import find_home
 
-        return up.run(find(), detach=detach)
+        return up.run_up(find_home(), detach=detach)
 
     return carry_out(context.obj, "up", verb, show.up, as_json=as_json, bar=False, dated=True)
 
@@ -73,9 +73,9 @@ def alerts(
 
     def verb() -> AlertsResult:
         from treadle.flows.service.alerts import delivery
-        from treadle.infra.settings import find
+        from treadle.infra.settings import find_home
 
-        return delivery.run(find(), test=test)
+        return delivery.run_alerts(find_home(), test=test)
 
     return carry_out(context.obj, "alerts", verb, show.alerts, as_json=as_json)
 
@@ -92,6 +92,6 @@ def down(context: typer.Context, *, as_json: Json = False) -> int:
         from treadle.flows.service import down
         from treadle.infra.settings import here
 
-        return down.run(here())
+        return down.run_down(here())
 
     return carry_out(context.obj, "down", verb, show.down, as_json=as_json)

@@ -44,7 +44,7 @@ def list_(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = Fa
     def verb() -> ListResult:
         from treadle.flows.project import quarantine
 
-        return quarantine.list_open(*opened(pipeline))
+        return quarantine.run_list(*opened(pipeline))
 
     return carry_out(context.obj, "quarantine list", verb, show_.quarantine_list, as_json=as_json, pipeline=pipeline)
 
@@ -67,7 +67,7 @@ def show(
     def verb() -> ShowResult:
         from treadle.flows.project import quarantine
 
-        return quarantine.show(*opened(pipeline), batch, limit)
+        return quarantine.run_show(*opened(pipeline), batch, limit)
 
     return carry_out(context.obj, "quarantine show", verb, show_.quarantine_show, as_json=as_json, pipeline=pipeline)
 
@@ -95,7 +95,7 @@ def release(
     def verb() -> ReleaseResult:
         from treadle.flows.project import quarantine
 
-        return quarantine.release(*opened(pipeline), batch, reason)
+        return quarantine.run_release(*opened(pipeline), batch, reason)
 
     return carry_out(
         context.obj, "quarantine release", verb, show_.quarantine_release, as_json=as_json, pipeline=pipeline
@@ -120,6 +120,6 @@ def drop(
     def verb() -> DropResult:
         from treadle.flows.project import quarantine
 
-        return quarantine.drop(*opened(pipeline), batch, reason)
+        return quarantine.run_drop(*opened(pipeline), batch, reason)
 
     return carry_out(context.obj, "quarantine drop", verb, show_.quarantine_drop, as_json=as_json, pipeline=pipeline)

@@ -57,7 +57,7 @@ def ingest(
             raise UsageError("--labels says what PATH holds, and names none", "treadle ingest --labels PATH")
         from treadle.flows import ingest
 
-        return ingest.run(*opened(pipeline), paths or (), labels=labels)
+        return ingest.run_ingest(*opened(pipeline), paths or (), labels=labels)
 
     return carry_out(context.obj, "ingest", verb, show.ingest, as_json=as_json, pipeline=pipeline, alerts=True)
 
@@ -99,12 +99,14 @@ def train(
     if timings:
         from treadle.flows.context import timings as clock
 
-        clock.start()
+        clock.start_timing()
 
     def verb() -> TrainResult | NotDue:
         from treadle.flows import train
 
-        return train.run(*opened(pipeline), trials=trials, budget=budget, device=device, again=again, if_due=if_due)
+        return train.run_train(
+            *opened(pipeline), trials=trials, budget=budget, device=device, again=again, if_due=if_due
+        )
 
     return carry_out(context.obj, "train", verb, show.train, as_json=as_json, pipeline=pipeline, alerts=True)
 
@@ -146,7 +148,7 @@ def score(
             raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
         from treadle.flows import score
 
-        return score.run(*opened(pipeline), rescore=rescore, input=input, output=output)
+        return score.run_score(*opened(pipeline), rescore=rescore, input=input, output=output)
 
     return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline, alerts=True)
 
@@ -165,7 +167,7 @@ def monitor(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = 
     def verb() -> MonitorResult:
         from treadle.flows import monitor
 
-        return monitor.run(*opened(pipeline))
+        return monitor.run_monitor(*opened(pipeline))
 
     return carry_out(context.obj, "monitor", verb, show.monitor, as_json=as_json, pipeline=pipeline, alerts=True)
 
@@ -181,6 +183,6 @@ def notify(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = F
     def verb() -> NotifyResult:
         from treadle.flows.service import notify
 
-        return notify.run(*opened(pipeline))
+        return notify.run_notify(*opened(pipeline))
 
     return carry_out(context.obj, "notify", verb, show.notify, as_json=as_json, pipeline=pipeline)

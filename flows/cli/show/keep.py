@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from treadle.flows.cli.screen import Screen, plural
 
 if TYPE_CHECKING:
-    from treadle.flows.maintain import MaintainResult, Part
+    from treadle.flows.maintain import FreedPart, MaintainResult
     from treadle.flows.project.backup import BackupResult
 
 
@@ -26,7 +26,7 @@ def maintain(result: MaintainResult, screen: Screen) -> None:
         screen.hint("how everything stands: treadle status")
 
 
-def _part(part: Part) -> tuple[str, int, str, str]:
+def _part(part: FreedPart) -> tuple[str, int, str, str]:
     return part.what, part.count, f"{part.bytes / 1e6:,.2f}" if part.bytes else "", part.why
 
 

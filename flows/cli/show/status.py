@@ -9,8 +9,8 @@ from treadle.flows.cli.screen import Screen, plural
 from treadle.flows.project.status.prefect_messages import brief
 
 if TYPE_CHECKING:
-    from treadle.flows.project.status import Standing, StatusResult
-    from treadle.flows.project.status.snapshot import Champion
+    from treadle.flows.project.status import PipelineStatus, StatusResult
+    from treadle.flows.project.status.snapshot import ChampionStatus
 
 
 def status(result: StatusResult, screen: Screen) -> None:
@@ -34,7 +34,7 @@ def status(result: StatusResult, screen: Screen) -> None:
         screen.next("schedules, triggers and new files by themselves", "up")
 
 
-def _pipeline(one: Standing, screen: Screen) -> None:
+def _pipeline(one: PipelineStatus, screen: Screen) -> None:
     screen.line((f"\n{one.pipeline}", "bold"))
     if one.trouble:
         screen.line("  ", ("cannot be obeyed: ", "red"), one.trouble)
@@ -61,14 +61,14 @@ def _pipeline(one: Standing, screen: Screen) -> None:
     )
 
 
-def _champion(one: Champion) -> str:
+def _champion(one: ChampionStatus) -> str:
     from treadle.flows.cli.screen import figure
 
     since = f"champion since {one.since.astimezone():%Y-%m-%d %H:%M}"
     return f"version {one.version}, {one.age_days:,.1f} days old, {since}; holdout {one.metric} {figure(one.value)}"
 
 
-def _realised(one: Champion, pipeline: str) -> str:
+def _realised(one: ChampionStatus, pipeline: str) -> str:
     from treadle.flows.cli.screen import figure
 
     if one.monitored_at is None:

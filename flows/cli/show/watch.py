@@ -41,7 +41,7 @@ def monitor(result: MonitorResult, screen: Screen) -> None:
     )
     holdout = result.expected
     known = f"{number(holdout.value)} ({number(holdout.lower)} to {number(holdout.upper)})" if holdout else ""
-    screen.facts((*summary.facts(result.freshness).items(), (f"holdout {result.metric}", known)))
+    screen.facts((*summary.freshness_facts(result.freshness).items(), (f"holdout {result.metric}", known)))
     for warning in result.warnings:
         screen.line(("warning: ", "yellow"), warning)
     word, style = ("retraining is due: ", "bold yellow") if result.due else ("nothing is due: ", "bold green")

@@ -5,7 +5,7 @@ Nothing leaves the quarantine by itself. A decision stands in the ledger with wh
 
 from __future__ import annotations
 
-from treadle.flows.project.quarantine.decisions import DropResult, ReleaseResult, drop, release
-from treadle.flows.project.quarantine.listing import ListResult, ShowResult, list_open, show
+from treadle.flows.project.quarantine.decisions import DropResult, ReleaseResult, run_drop, run_release
+from treadle.flows.project.quarantine.listing import ListResult, ShowResult, run_list, run_show
 
-__all__ = ["DropResult", "ListResult", "ReleaseResult", "ShowResult", "drop", "list_open", "release", "show"]
+__all__ = ["DropResult", "ListResult", "ReleaseResult", "ShowResult", "run_drop", "run_list", "run_release", "run_show"]

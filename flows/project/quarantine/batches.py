@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import duckdb
 
     from treadle.flows.context.workplace import Workplace
-    from treadle.infra.databases.ledger import Decision
+    from treadle.infra.databases.ledger import QuarantineDecision
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class HeldBatch:
     """A batch of which the quarantine has rows.
 
     `scope`: `row` (refused on their own account), `batch` (refused whole) or `file` (could not be read; no rows).
@@ -30,7 +30,7 @@ class Kept:
     scope: Literal["row", "batch", "file"]
     rows: int
     at: datetime
-    decisions: tuple[Decision, ...]
+    decisions: tuple[QuarantineDecision, ...]
 
     @property
     def labels(self) -> bool:
@@ -38,17 +38,17 @@ class Kept:
         return self.batch_id.startswith("labels-")
 
     @property
-    def dropped(self) -> Decision | None:
+    def dropped(self) -> QuarantineDecision | None:
         """The decision that settled it; None while it is open."""
         return next((one for one in self.decisions if one.action == "drop"), None)
 
     @property
-    def interrupted(self) -> Decision | None:
+    def interrupted(self) -> QuarantineDecision | None:
         """A release that a kill left half done; None where there is none."""
         return next((one for one in self.decisions if one.pending), None)
 
 
-def kept(place: Workplace, con: duckdb.DuckDBPyConnection) -> list[Kept]:
+def held_batches(place: Workplace, con: duckdb.DuckDBPyConnection) -> list[HeldBatch]:
     """All batches in quarantine, oldest first, settled ones too."""
     stores, pipeline = place.stores, place.config.name
     decisions = stores.ledger.decisions(pipeline)
@@ -57,12 +57,12 @@ def kept(place: Workplace, con: duckdb.DuckDBPyConnection) -> list[Kept]:
         f"FROM {stores.tables.relation('quarantine')} GROUP BY _batch_id ORDER BY min(quarantined_at), _batch_id"
     ).fetchall()
     return [
-        Kept(batch_id, file, scope, rows, at, tuple(one for one in decisions if one.batch_id == batch_id))
+        HeldBatch(batch_id, file, scope, rows, at, tuple(one for one in decisions if one.batch_id == batch_id))
         for batch_id, file, scope, rows, at in found
     ]
 
 
-def choose(batches: Sequence[Kept], wanted: str) -> Kept:
+def choose_batch(batches: Sequence[HeldBatch], wanted: str) -> HeldBatch:
     """The batch called `wanted`: its id or the first digits of it, or its file's name.
 
     Raises UsageError where there is none, or more than one.

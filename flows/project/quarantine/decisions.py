@@ -17,7 +17,7 @@ from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.ingest import labels
-from treadle.flows.project.quarantine.batches import Kept, choose, kept
+from treadle.flows.project.quarantine.batches import HeldBatch, choose_batch, held_batches
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from treadle.expectations.contract import LabelValidation, Validation
     from treadle.flows.context.workplace import Workplace
-    from treadle.infra.databases.ledger import Decision
+    from treadle.infra.databases.ledger import QuarantineDecision
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
@@ -70,7 +70,7 @@ class DropResult(BaseModel):
         return 0
 
 
-def release(settings: Settings, config: PipelineConfig, batch: str, reason: str = "") -> ReleaseResult:
+def run_release(settings: Settings, config: PipelineConfig, batch: str, reason: str = "") -> ReleaseResult:
     """Take the rows of `batch` through today's contract as they came, and take in those that pass.
 
     What the contract says of batches as a whole is asked where the batch was refused whole; `max_bad_rows` is not,
@@ -79,7 +79,7 @@ def release(settings: Settings, config: PipelineConfig, batch: str, reason: str 
     return _release(str(settings.home), config.name, batch, reason.strip() or REVALIDATED)
 
 
-def drop(settings: Settings, config: PipelineConfig, batch: str, reason: str) -> DropResult:
+def run_drop(settings: Settings, config: PipelineConfig, batch: str, reason: str) -> DropResult:
     """Settle `batch` for good. Raises UsageError without a reason, or for a batch that is not there or was dropped."""
     if not reason.strip():
         raise UsageError("to drop a batch needs a reason", "say it with --reason '...'")
@@ -132,8 +132,8 @@ def _drop(home: str, pipeline: str, batch: str, reason: str) -> DropResult:
     )
 
 
-def _undecided(place: Workplace, con: duckdb.DuckDBPyConnection, batch: str) -> Kept:
-    one = choose(kept(place, con), batch)
+def _undecided(place: Workplace, con: duckdb.DuckDBPyConnection, batch: str) -> HeldBatch:
+    one = choose_batch(held_batches(place, con), batch)
     if settled := one.dropped:
         when = f"{settled.at:%Y-%m-%d %H:%M}"
         raise UsageError(
@@ -144,12 +144,12 @@ def _undecided(place: Workplace, con: duckdb.DuckDBPyConnection, batch: str) -> 
 
 
 def _note(
-    place: Workplace, one: Kept, action: str, reason: str, *, rows: int = 0, into: str = "", pending: bool = False
-) -> Decision:
-    from treadle.infra.databases.ledger import Decision
+    place: Workplace, one: HeldBatch, action: str, reason: str, *, rows: int = 0, into: str = "", pending: bool = False
+) -> QuarantineDecision:
+    from treadle.infra.databases.ledger import QuarantineDecision
 
     return place.stores.ledger.decide(
-        Decision(
+        QuarantineDecision(
             pipeline=place.config.name,
             seq=0,
             batch_id=one.batch_id,
@@ -165,7 +165,9 @@ def _note(
     )
 
 
-def _carry_out(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, pending: Decision) -> tuple[Decision, str]:
+def _carry_out(
+    place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch, pending: QuarantineDecision
+) -> tuple[QuarantineDecision, str]:
     """Do what a pending release says, from where a kill left it; with it, why the batch as a whole was refused."""
     import pyarrow as pa
 
@@ -192,7 +194,7 @@ def _carry_out(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, pend
     return _complete(place, pending, accepted, left), validation.refused
 
 
-def _still_kept(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, name: str, into: str) -> bool:
+def _still_kept(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch, name: str, into: str) -> bool:
     """Whether the quarantine still has rows that were taken in already."""
     tables = place.stores.tables
     query = (
@@ -202,14 +204,16 @@ def _still_kept(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, nam
     return bool(con.sql(query).fetchall()[0][0])
 
 
-def _validate(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, into: str) -> Validation | LabelValidation:
+def _validate(
+    place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch, into: str
+) -> Validation | LabelValidation:
     """The rows as they came, taken through today's contract; those that pass are known by the batch `into`."""
     from treadle.expectations.contract import reopen, validate
 
     data = place.config.data
     raw = reopen(con, place.stores.tables.relation("quarantine", batches=[one.batch_id]), into)
     if one.labels:
-        return labels.check(place, con, raw)
+        return labels.labels_through_contract(place, con, raw)
     return validate(
         con,
         raw,
@@ -223,7 +227,7 @@ def _validate(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept, into:
     )
 
 
-def _complete(place: Workplace, pending: Decision, rows: int, left: int) -> Decision:
+def _complete(place: Workplace, pending: QuarantineDecision, rows: int, left: int) -> QuarantineDecision:
     done = replace(pending, rows=rows, left=left, pending=False)
     place.stores.ledger.decided(done)
     return done

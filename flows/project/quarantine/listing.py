@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.project.quarantine.batches import Kept, choose, kept
+from treadle.flows.project.quarantine.batches import HeldBatch, choose_batch, held_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,13 +123,13 @@ class ShowResult(BaseModel):
         return 0
 
 
-def list_open(settings: Settings, config: PipelineConfig) -> ListResult:
+def run_list(settings: Settings, config: PipelineConfig) -> ListResult:
     """What waits for a person, and what people have decided before."""
     from treadle.infra.tables import connect
 
     place = open_workplace(str(settings.home), config.name)
     with connect(settings.state / "duckdb") as con:
-        found = [_open(place, con, one) for one in kept(place, con) if not one.dropped]
+        found = [_open(place, con, one) for one in held_batches(place, con) if not one.dropped]
     decisions = place.stores.ledger.decisions(config.name)
     return ListResult(
         pipeline=config.name,
@@ -138,7 +138,7 @@ def list_open(settings: Settings, config: PipelineConfig) -> ListResult:
     )
 
 
-def show(settings: Settings, config: PipelineConfig, batch: str, limit: int) -> ShowResult:
+def run_show(settings: Settings, config: PipelineConfig, batch: str, limit: int) -> ShowResult:
     """The first `limit` rows of a batch, with every rule that they broke.
 
     Raises UsageError where the quarantine has no such batch.
@@ -147,7 +147,7 @@ def show(settings: Settings, config: PipelineConfig, batch: str, limit: int) -> 
 
     place = open_workplace(str(settings.home), config.name)
     with connect(settings.state / "duckdb") as con:
-        one = choose(kept(place, con), batch)
+        one = choose_batch(held_batches(place, con), batch)
         relation = place.stores.tables.relation("quarantine", batches=[one.batch_id])
         rows = con.sql(
             f"SELECT _ordinal, rules, columns, values, reason, row FROM {relation} "
@@ -180,7 +180,7 @@ def _row(
     return Row(ordinal=ordinal, rules=rules, columns=columns, values=values, words=words, reason=reason, row=row)
 
 
-def _open(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> OpenBatch:
+def _open(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> OpenBatch:
     again = came_again(place, con, one)
     rules = _rules(place, con, one)
     return OpenBatch(
@@ -197,7 +197,7 @@ def _open(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> OpenBa
     )
 
 
-def _rules(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> tuple[Broken, ...]:
+def _rules(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> tuple[Broken, ...]:
     """The rules that most rows broke, in words."""
     if one.scope == "file":
         return ()
@@ -236,7 +236,7 @@ def _contract(reason: str, columns: list[str], values: list[str | None], nth: in
     return reason[start:end]
 
 
-def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> str:
+def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> str:
     """Why a batch was refused whole, or could not be read; empty where rows were refused on their own account."""
     if one.scope == "row":
         return ""
@@ -247,7 +247,7 @@ def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> str:
     return noted or str(con.sql(f"SELECT reason FROM {relation} ORDER BY length(reason) LIMIT 1").fetchall()[0][0])
 
 
-def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> int | None:
+def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> int | None:
     """How many rows of a batch came again later under the same key; None where that cannot be told cheaply."""
     from treadle.expectations.contract import reopen
     from treadle.tasks.dataset import Schema, quote
@@ -268,7 +268,7 @@ def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: Kept) -> i
     return int(con.execute(f"{query} USING ({listed})", {"at": one.at}).fetchall()[0][0])
 
 
-def advice(place: Workplace, one: Kept, again: int | None) -> str:
+def advice(place: Workplace, one: HeldBatch, again: int | None) -> str:
     """What a person may do about a batch, in a line."""
     name = place.config.name
     drop = f"treadle quarantine drop {one.batch_id} --reason '...' -p {name}"
@@ -286,7 +286,7 @@ def advice(place: Workplace, one: Kept, again: int | None) -> str:
     )
 
 
-def _followed(place: Workplace, one: Kept) -> bool:
+def _followed(place: Workplace, one: HeldBatch) -> bool:
     """Whether a later file of the same name was taken in without a flaw."""
     ledger, pipeline = place.stores.ledger, place.config.name
     records: Sequence[BatchRecord | LabelRecord] = (

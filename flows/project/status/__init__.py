@@ -15,8 +15,8 @@ from treadle.flows.project.deployment_plans import differs
 from treadle.flows.project.receivers import Receiver
 from treadle.flows.project.status import needs, servers
 from treadle.flows.project.status.needs import Need
-from treadle.flows.project.status.servers import Server, Work
-from treadle.flows.project.status.snapshot import Champion, Quarantine, Refused, Stale, Unscored
+from treadle.flows.project.status.servers import LastWork, Server
+from treadle.flows.project.status.snapshot import ChampionStatus, Quarantine, Refused, Stale, Unscored
 from treadle.tasks.errors import ConfigError, ServiceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from treadle.infra.stores import Stores
 
 
-class Standing(BaseModel):
+class PipelineStatus(BaseModel):
     """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
 
     `files` wait in the sources, `waiting` is the version that waits for a person, `declined` says who declined which
@@ -38,7 +38,7 @@ class Standing(BaseModel):
 
     pipeline: str
     trouble: str = ""
-    champion: Champion | None = None
+    champion: ChampionStatus | None = None
     versions: int = 0
     waiting: int | None = None
     declined: str = ""
@@ -49,7 +49,7 @@ class Standing(BaseModel):
     files: tuple[str, ...] = ()
     unscored: Unscored = Unscored(batches=0, rows=0)
     stale: Stale | None = None
-    work: tuple[Work, ...] = ()
+    work: tuple[LastWork, ...] = ()
 
 
 class StatusResult(BaseModel):
@@ -63,7 +63,7 @@ class StatusResult(BaseModel):
     home: str
     up: bool
     servers: tuple[Server, ...]
-    pipelines: tuple[Standing, ...]
+    pipelines: tuple[PipelineStatus, ...]
     differs: tuple[str, ...]
     needs: tuple[Need, ...]
     alerts: tuple[Receiver, ...]
@@ -73,12 +73,12 @@ class StatusResult(BaseModel):
         return 0
 
 
-def run(settings: Settings) -> StatusResult:
+def run_status(settings: Settings) -> StatusResult:
     """Look at everything once."""
     from treadle.infra import supervisor
 
-    found, runs = servers.look(settings), servers.runs(settings)
-    pipelines = tuple(look(settings, file.stem, runs, waits=True) for file in settings.pipelines)
+    found, runs = servers.server_status(settings), servers.newest_work(settings)
+    pipelines = tuple(pipeline_status(settings, file.stem, runs, waits=True) for file in settings.pipelines)
     locked = settings.login_variable if found[0].state == "locked" else ""
     changed, up = differs(settings), servers.is_up(settings)
     return StatusResult(
@@ -87,45 +87,51 @@ def run(settings: Settings) -> StatusResult:
         servers=found,
         pipelines=pipelines,
         differs=changed,
-        needs=tuple(needs.of(pipelines, changed, up=up, fell=supervisor.fell(settings), locked=locked)),
-        alerts=receivers.look(settings),
+        needs=tuple(
+            needs.home_needs(pipelines, changed, up=up, fell=supervisor.exited_unexpectedly(settings), locked=locked)
+        ),
+        alerts=receivers.configured_receivers(settings),
     )
 
 
-def look(settings: Settings, name: str, runs: Sequence[Work] | None, *, waits: bool) -> Standing:
+def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | None, *, waits: bool) -> PipelineStatus:
     """One pipeline, and its `runs`; None where no server can be asked for any.
 
     What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
     """
-    from treadle.flows.champion.pending import refusal, waiting
+    from treadle.flows.champion.pending import decline_sentence, pending_version
     from treadle.flows.context.workplace import open_workplace
     from treadle.flows.project.status import snapshot
 
     try:
         place = open_workplace(str(settings.home), name)
     except ConfigError as error:
-        return Standing(pipeline=name, trouble=error.message)
+        return PipelineStatus(pipeline=name, trouble=error.message)
     stores = place.stores
-    champion, better, refused = snapshot.champion(place), waiting(stores.ledger, name), snapshot.refused(place)
-    versions, quarantine = stores.ledger.versions(name), snapshot.quarantine(place)
+    champion, better, refused = (
+        snapshot.champion_status(place),
+        pending_version(stores.ledger, name),
+        snapshot.refused_version(place),
+    )
+    versions, quarantine = stores.ledger.versions(name), snapshot.quarantine_status(place)
     declined = {} if champion else stores.ledger.declined(name)
     judged = better or refused or (versions[0] if versions and champion is None else None)
     about = [kept.batch_id for kept in quarantine.kept] + ([f"version {judged.version}"] if judged else [])
     pages = {} if runs is None else _pages(stores, name, about)
     kept = (one.model_copy(update={"page": pages.get(one.batch_id, "")}) for one in quarantine.kept)
-    return Standing(
+    return PipelineStatus(
         pipeline=name,
         champion=champion,
         versions=len(versions),
         waiting=better.version if better else None,
-        declined=refusal(declined[max(declined)]) if declined else "",
+        declined=decline_sentence(declined[max(declined)]) if declined else "",
         refused=refused,
         verdict_page=pages.get(f"version {judged.version}", "") if judged else "",
         alias=_alias(stores, champion.version, waits=waits) if champion else "",
         quarantine=quarantine.model_copy(update={"kept": tuple(kept)}),
-        files=snapshot.waiting(place) if waits else (),
-        unscored=snapshot.unscored(place) if waits else Unscored(batches=0, rows=0),
-        stale=snapshot.stale(place),
+        files=snapshot.waiting_files(place) if waits else (),
+        unscored=snapshot.unscored_rows(place) if waits else Unscored(batches=0, rows=0),
+        stale=snapshot.stale_data(place),
         work=tuple(one for one in runs or () if one.pipeline == name),
     )
 
@@ -134,7 +140,7 @@ def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str
     """Of batches and versions the page of the run in which each came about, where the server knows it."""
     known = stores.ledger.origins(pipeline) if about else {}
     runs = {one: known[one] for one in about if one in known}
-    found = servers.pages(stores.settings, runs.values()) if runs else {}
+    found = servers.run_pages(stores.settings, runs.values()) if runs else {}
     return {one: found[run] for one, run in runs.items() if run in found}
 
 

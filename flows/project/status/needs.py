@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.project.status.prefect_messages import plain
-from treadle.tasks.alerts import Kind
+from treadle.tasks.alerts import AlertKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from treadle.flows.project.status import Standing
-    from treadle.flows.project.status.servers import Work
+    from treadle.flows.project.status import PipelineStatus
+    from treadle.flows.project.status.servers import LastWork
 
 FAILED = ("FAILED", "CRASHED")
 NAMED = 3
@@ -48,14 +48,16 @@ class Need(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pipeline: str
-    kind: Kind | Literal["deployment", "work"]
+    kind: AlertKind | Literal["deployment", "work"]
     what: str
     command: str
     page: str = ""
     items: tuple[Item, ...] = ()
 
 
-def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool, fell: bool, locked: str) -> Iterator[Need]:
+def home_needs(
+    pipelines: Sequence[PipelineStatus], differs: Sequence[str], *, up: bool, fell: bool, locked: str
+) -> Iterator[Need]:
     """All needs, the home's own first.
 
     `fell`: what kept the home up has ended, and nobody told it to; `locked`: the variable of the login for which its
@@ -71,16 +73,16 @@ def of(pipelines: Sequence[Standing], differs: Sequence[str], *, up: bool, fell:
         more = f" (and {len(differs) - 1} more)" if len(differs) > 1 else ""
         yield Need(pipeline="", kind="deployment", what=f"{differs[0]}{more}", command="treadle up")
     for one in pipelines:
-        yield from of_pipeline(one)
+        yield from pipeline_needs(one)
         if not up and not one.trouble:
             for what, command in _by_hand(one):
                 yield Need(pipeline=one.pipeline, kind="work", what=what, command=f"{command} -p {one.pipeline}")
 
 
-def of_pipeline(one: Standing) -> Iterator[Need]:
+def pipeline_needs(one: PipelineStatus) -> Iterator[Need]:
     """What of a pipeline needs a person whether or not `treadle up` is at work: what alerts tell of."""
 
-    def need(kind: Kind, what: str, command: str, *items: Item) -> Need:
+    def need(kind: AlertKind, what: str, command: str, *items: Item) -> Need:
         whole = f"{command} -p {one.pipeline}"
         return Need(pipeline=one.pipeline, kind=kind, what=what, command=whole, page=page_of(items), items=items)
 
@@ -111,7 +113,7 @@ def page_of(items: Sequence[Item]) -> str:
     return pages.pop() if len(pages) == 1 else ""
 
 
-def failure(work: Work) -> Item:
+def failure(work: LastWork) -> Item:
     """How a failed run is known: the same work failing for the same reason, whatever numbers it names, is the same."""
     return Item(id=f"{work.work} {_known(work.message)}", page=work.page)
 
@@ -120,7 +122,7 @@ def _known(message: str) -> str:
     return hashlib.sha256(re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", message).encode()).hexdigest()[:16]
 
 
-def _promotion(one: Standing) -> Iterator[tuple[str, str, Item]]:
+def _promotion(one: PipelineStatus) -> Iterator[tuple[str, str, Item]]:
     """What is to be decided about the champion: in words, the command, and what it is about."""
     if one.waiting is not None:
         rival = f"version {one.champion.version}" if one.champion else "guessing"
@@ -150,7 +152,7 @@ def _promotion(one: Standing) -> Iterator[tuple[str, str, Item]]:
         yield one.alias, f"treadle promote {kept} --reason 'the alias was moved by hand'", moved
 
 
-def _by_hand(one: Standing) -> Iterator[tuple[str, str]]:
+def _by_hand(one: PipelineStatus) -> Iterator[tuple[str, str]]:
     """What `treadle up` would do by itself."""
     if not one.versions:
         yield "no model yet", "treadle train"

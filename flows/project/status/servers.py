@@ -12,7 +12,7 @@ from treadle.flows.context import command_names
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from treadle.infra.orchestrator.runs import Run
+    from treadle.infra.orchestrator.runs import WorkRun
     from treadle.infra.settings import Settings
 
 
@@ -29,7 +29,7 @@ class Server(BaseModel):
     address: str
 
 
-class Work(BaseModel):
+class LastWork(BaseModel):
     """One kind of work on one pipeline: its newest run, and the next that is scheduled.
 
     `state`, `since` when it is so, and `message` are Prefect's; empty, and the moments None, where there is no run.
@@ -48,21 +48,21 @@ class Work(BaseModel):
     next: datetime | None = None
 
 
-def look(settings: Settings) -> tuple[Server, ...]:
+def server_status(settings: Settings) -> tuple[Server, ...]:
     """Prefect's server, MLflow's pages, and the worker."""
     from treadle.infra import orchestrator, supervisor
     from treadle.infra.orchestrator.api import refuses
-    from treadle.infra.settings import shown
+    from treadle.infra.settings import without_secrets
 
-    prefect = orchestrator.state(settings)
-    locked = prefect.state is orchestrator.State.RUNNING and refuses(f"{prefect.url}/admin/version")
+    prefect = orchestrator.server_state(settings)
+    locked = prefect.state is orchestrator.ServerPhase.RUNNING and refuses(f"{prefect.url}/admin/version")
     state = "locked" if locked else str(prefect.state)
     found = [Server(name="Prefect", state=state, address=orchestrator.ui_url(settings))]
     for name, title in (("mlflow", "MLflow"), ("worker", "worker")):
-        known = supervisor.holder(supervisor.folder(settings) / f"{name}.lock")
+        known = supervisor.holder(supervisor.locks_folder(settings) / f"{name}.lock")
         state, address = "stopped" if known is None else "running", known.url if known and name == "mlflow" else ""
         if name == "mlflow" and supervisor.is_elsewhere(settings):
-            address = shown(settings.tracking)
+            address = without_secrets(settings.tracking)
             state = "running" if supervisor.answers(settings.tracking) else "unreachable"
         found.append(Server(name=title, state=state, address=address))
     return tuple(found)
@@ -72,17 +72,17 @@ def is_up(settings: Settings) -> bool:
     """Whether `treadle up` is at work here."""
     from treadle.infra import supervisor
 
-    return supervisor.holder(supervisor.folder(settings) / "up.lock") is not None
+    return supervisor.holder(supervisor.locks_folder(settings) / "up.lock") is not None
 
 
-def runs(settings: Settings) -> tuple[Work, ...] | None:
+def newest_work(settings: Settings) -> tuple[LastWork, ...] | None:
     """Newest and next runs by pipeline and work; None where no server answers."""
     from treadle.flows.project.deployment_plans import TAG, WORKS
     from treadle.infra import orchestrator
     from treadle.infra.orchestrator.runs import Runs
 
-    server = orchestrator.state(settings)
-    if server.state != orchestrator.State.RUNNING:
+    server = orchestrator.server_state(settings)
+    if server.state != orchestrator.ServerPhase.RUNNING:
         return None
     known = Runs(server.url, None if server.own else settings.home, TAG)
     works = [one for one in WORKS if one != "promote"]  # a person's own, who has seen how it ended
@@ -93,14 +93,14 @@ def runs(settings: Settings) -> tuple[Work, ...] | None:
     return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))
 
 
-def pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
+def run_pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
     """Where a browser finds runs, by their ids; only of those that the server knows, and of none where it is away."""
     from treadle.flows.project.deployment_plans import TAG
     from treadle.infra import orchestrator
     from treadle.infra.orchestrator.runs import Runs
 
-    server = orchestrator.state(settings)
-    if server.state != orchestrator.State.RUNNING:
+    server = orchestrator.server_state(settings)
+    if server.state != orchestrator.ServerPhase.RUNNING:
         return {}
     try:
         return Runs(server.url, None if server.own else settings.home, TAG).pages(runs)
@@ -108,8 +108,8 @@ def pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
         return {}
 
 
-def _work(key: tuple[str, str], last: Run | None, following: Run | None) -> Work:
+def _work(key: tuple[str, str], last: WorkRun | None, following: WorkRun | None) -> LastWork:
     told = ("state", "since", "message", "at", "page")
     known = {name: getattr(last, name) for name in told} if last else {}
-    known["message"] = command_names.named(known.get("message", ""), key[0])
-    return Work(pipeline=key[0], work=key[1], next=following.at if following else None, **known)
+    known["message"] = command_names.with_pipeline(known.get("message", ""), key[0])
+    return LastWork(pipeline=key[0], work=key[1], next=following.at if following else None, **known)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from treadle.tasks.performance import Bounds, Realised
+from treadle.tasks.performance import MetricBounds, Realised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 
 
-class Told(BaseModel):
+class MonitorSummary(BaseModel):
     """What `treadle monitor` found last, as far as it matters here; see `treadle.flows.monitor.MonitorResult`."""
 
     champion: int
@@ -29,7 +29,7 @@ class Told(BaseModel):
     recent: Realised | None
 
 
-class Champion(BaseModel):
+class ChampionStatus(BaseModel):
     """Who predicts: since when, how many days after it was registered, and what it is worth in `metric`.
 
     `value` is its holdout's. `realised` is what its recent predictions turned out to be worth, on so many `labels`,
@@ -44,14 +44,14 @@ class Champion(BaseModel):
     age_days: float
     metric: str
     value: float | None
-    realised: Bounds | None
+    realised: MetricBounds | None
     labels: int
     monitored_at: datetime | None
     due: str
     labels_at: datetime | None = None
 
 
-class Kept(BaseModel):
+class QuarantinedBatch(BaseModel):
     """A batch in quarantine: its file, how many of its rows, and `reason` where it is there whole.
 
     `page` shows the run that took it in; empty where nobody knows it any more.
@@ -77,7 +77,7 @@ class Quarantine(BaseModel):
 
     batches: int
     rows: int
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[QuarantinedBatch, ...] = ()
 
 
 class Refused(BaseModel):
@@ -107,7 +107,7 @@ class Unscored(BaseModel):
     rows: int
 
 
-def champion(place: Workplace) -> Champion | None:
+def champion_status(place: Workplace) -> ChampionStatus | None:
     """Today's champion by the ledger; None before the first."""
     ledger, pipeline = place.stores.ledger, place.config.name
     move = ledger.champion(pipeline)
@@ -117,7 +117,7 @@ def champion(place: Workplace) -> Champion | None:
     path = monitored(place)
     told, at = _told(path)
     mine = told if told and told.champion == record.version else None
-    return Champion(
+    return ChampionStatus(
         version=record.version,
         since=move.at,
         age_days=(datetime.now(UTC) - record.created_at).total_seconds() / DAY_SECONDS,
@@ -143,14 +143,14 @@ def monitored(place: Workplace) -> Path:
     return place.settings.state / "monitor" / f"{place.config.name}.json"
 
 
-def _told(path: Path) -> tuple[Told | None, datetime | None]:
+def _told(path: Path) -> tuple[MonitorSummary | None, datetime | None]:
     try:
-        return Told.model_validate_json(path.read_bytes()), datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return MonitorSummary.model_validate_json(path.read_bytes()), datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValidationError):
         return None, None
 
 
-def quarantine(place: Workplace) -> Quarantine:
+def quarantine_status(place: Workplace) -> Quarantine:
     """What `treadle quarantine list` lists, counted from the ledger alone."""
     ledger, pipeline = place.stores.ledger, place.config.name
     left: dict[str, int] = {}
@@ -165,14 +165,14 @@ def quarantine(place: Workplace) -> Quarantine:
         elif not decision.pending:
             left[decision.batch_id] = decision.left
     kept = (
-        Kept(batch_id=batch, file=one.label, rows=rows, reason=one.reason)
+        QuarantinedBatch(batch_id=batch, file=one.label, rows=rows, reason=one.reason)
         for batch, rows in left.items()
         if (one := known.get(batch))
     )
     return Quarantine(batches=len(left), rows=sum(left.values()), kept=tuple(kept))
 
 
-def refused(place: Workplace) -> Refused | None:
+def refused_version(place: Workplace) -> Refused | None:
     """See `Refused`; a person's move settles it, and so does the next version."""
     ledger, pipeline = place.stores.ledger, place.config.name
     newest, move = next(iter(ledger.versions(pipeline)), None), ledger.champion(pipeline)
@@ -181,7 +181,7 @@ def refused(place: Workplace) -> Refused | None:
     return Refused(version=newest.version, headline=newest.headline)
 
 
-def stale(place: Workplace) -> Stale | None:
+def stale_data(place: Workplace) -> Stale | None:
     """Whether rows are overdue; never before the first have come."""
     after = place.config.alerts.stale_after_hours
     batches = place.stores.ledger.batches(place.config.name)
@@ -192,7 +192,7 @@ def stale(place: Workplace) -> Stale | None:
     return Stale(since=last, after_hours=after) if hours > after else None
 
 
-def waiting(place: Workplace) -> tuple[str, ...]:
+def waiting_files(place: Workplace) -> tuple[str, ...]:
     """Names of files in the sources that no run has settled.
 
     One that was not touched since a file of its name was settled counts as settled; of the others the content is read.
@@ -202,8 +202,8 @@ def waiting(place: Workplace) -> tuple[str, ...]:
     home, config, ledger = place.settings.home, place.config, place.stores.ledger
     rows = {record.label: record.at for record in ledger.batches(config.name)}
     labels = {record.label: record.at for record in ledger.label_batches(config.name)}
-    late = sources.find(home, config.labels.source) if config.labels.source else []
-    found = [path for path in sources.find(home, config.data.source) if path not in late]
+    late = sources.find_files(home, config.labels.source) if config.labels.source else []
+    found = [path for path in sources.find_files(home, config.data.source) if path not in late]
 
     def unsettled() -> Iterator[str]:
         for paths, known, seen in ((found, rows, ledger.seen), (late, labels, ledger.seen_labels)):
@@ -216,7 +216,7 @@ def waiting(place: Workplace) -> tuple[str, ...]:
     return tuple(unsettled())
 
 
-def unscored(place: Workplace) -> Unscored:
+def unscored_rows(place: Workplace) -> Unscored:
     """What `treadle score` would take next of what is accepted; tables are read only where something may wait."""
     from treadle.infra.tables import connect
 

@@ -14,7 +14,7 @@ FIRST_SECONDS, LONGEST_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
 KNOWN = TypeAdapter(dict[str, tuple[int, float]])
 
 
-class Rests:
+class Backoff:
     """By a receiver's name how often in a row it could not be told, and when last; for one process at a time."""
 
     def __init__(self, settings: Settings) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from treadle.flows.project.status.needs import Item, Need
-    from treadle.flows.project.status.servers import Work
+    from treadle.flows.project.status.servers import LastWork
     from treadle.infra.databases.ledger import Ledger
     from treadle.infra.notifications import Message
     from treadle.infra.settings import Settings
@@ -87,41 +87,43 @@ class Letter(NamedTuple):
     news: dict[str, News]
 
 
-def run(settings: Settings, *, test: bool = False) -> AlertsResult:
+def run_alerts(settings: Settings, *, test: bool = False) -> AlertsResult:
     """Look, and tell what is new; with `test` send everybody a word instead."""
     from treadle.infra.notifications import Message
 
     if not test:
-        return AlertsResult(home=str(settings.home), test=False, deliveries=tell(settings, at_once=True))
+        return AlertsResult(home=str(settings.home), test=False, deliveries=send_news(settings, at_once=True))
     body = f"Alerts of the project {settings.home} arrive here.\nSent by treadle alerts --test, {settings.who}."
     message = Message("treadle: a test", body)
-    named = receivers.look(settings)
+    named = receivers.configured_receivers(settings)
     deliveries = _send(dict.fromkeys(named, message), dict.fromkeys(named, 0))
     return AlertsResult(home=str(settings.home), test=True, deliveries=deliveries)
 
 
-def tell(settings: Settings, pipelines: Sequence[str] = (), *, at_once: bool = False) -> tuple[Delivery, ...]:
+def send_news(settings: Settings, pipelines: Sequence[str] = (), *, at_once: bool = False) -> tuple[Delivery, ...]:
     """Tell everybody what is new to them of `pipelines` (none: all); what became of it.
 
     Who could not be told lately is left out unless it is to be `at_once`. Of processes that look at the same moment one
     tells. Raises TreadleError where it cannot be known what there is.
     """
     from treadle.flows.project.status import servers
-    from treadle.flows.service.alerts.backoff import Rests
+    from treadle.flows.service.alerts.backoff import Backoff
     from treadle.infra.databases.ledger import Ledger
     from treadle.infra.locks import file_lock
 
-    specs = {name: receivers.spec(settings, name) for name in pipelines or [file.stem for file in settings.pipelines]}
-    told = receivers.of(specs)
+    specs = {
+        name: receivers.alerts_spec(settings, name) for name in pipelines or [file.stem for file in settings.pipelines]
+    }
+    told = receivers.receivers_of(specs)
     if not told:
         return ()
     ledger = Ledger(settings.ledger)
-    with file_lock.take(settings, "home", "alerts", lambda _: None):
-        rests = Rests(settings)
+    with file_lock.hold_file_lock(settings, "home", "alerts", lambda _: None):
+        rests = Backoff(settings)
         told = tuple(one for one in told if at_once or not rests.resting(one.name))
         if not told:
             return ()
-        runs = servers.runs(settings)
+        runs = servers.newest_work(settings)
         known = {name: _needs(settings, name, runs) for name, spec in specs.items() if spec.to}
         letters = [_letter(ledger, one, specs, known, runs) for one in told]
         sent = _send(
@@ -143,7 +145,7 @@ def _letter(
     receiver: Receiver,
     specs: Mapping[str, AlertsSpec],
     known: Mapping[str, Sequence[Need]],
-    runs: Sequence[Work] | None,
+    runs: Sequence[LastWork] | None,
 ) -> Letter:
     letter = Letter(receiver, {}, {})
     for name in receiver.pipelines:
@@ -156,28 +158,28 @@ def _letter(
     return letter
 
 
-def _needs(settings: Settings, pipeline: str, runs: Sequence[Work] | None) -> tuple[Need, ...]:
-    from treadle.flows.project.status import look, needs
+def _needs(settings: Settings, pipeline: str, runs: Sequence[LastWork] | None) -> tuple[Need, ...]:
+    from treadle.flows.project.status import needs, pipeline_status
 
     settled = None if runs is None else [one for one in runs if not _under_way(one)]
-    found = needs.of_pipeline(look(settings, pipeline, settled, waits=False))
+    found = needs.pipeline_needs(pipeline_status(settings, pipeline, settled, waits=False))
     return tuple(one for one in found if not _may_change(one.kind, pipeline, runs))
 
 
-def _may_change(kind: str, pipeline: str, runs: Sequence[Work] | None) -> bool:
+def _may_change(kind: str, pipeline: str, runs: Sequence[LastWork] | None) -> bool:
     """Whether something is at work that brings such needs about, or settles them: it is told of when that has ended."""
     works = CHANGED_BY.get(kind, ())
     return any(one.pipeline == pipeline and one.work in works and _under_way(one) for one in runs or ())
 
 
-def _under_way(work: Work) -> bool:
+def _under_way(work: LastWork) -> bool:
     """Whether it may still end well by itself."""
     if work.state == "CRASHED" and work.since is not None:
         return (datetime.now(UTC) - work.since).total_seconds() < CRASHED_SECONDS
     return work.state not in (*OVER, "CRASHED")
 
 
-def _unsure(case: Case, known: Sequence[Need], pipeline: str, runs: Sequence[Work] | None) -> bool:
+def _unsure(case: Case, known: Sequence[Need], pipeline: str, runs: Sequence[LastWork] | None) -> bool:
     """Whether nobody can say that it is over: its run goes on, the server is away, or the file cannot be read."""
     if any(need.kind == "config" for need in known):
         return case.kind != "config"
@@ -201,7 +203,7 @@ def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
     """All that is new to one receiver: what happened, where to look and the command that helps."""
     from treadle.flows.project.status.needs import page_of
     from treadle.infra.notifications import Message
-    from treadle.infra.settings import shown
+    from treadle.infra.settings import without_secrets
 
     named = [name for name, fresh in of.items() if fresh]
     every = [one for name in named for one in of[name]]
@@ -220,7 +222,7 @@ def _message(settings: Settings, of: Mapping[str, Sequence[Fresh]]) -> Message:
             lines += [f"  then: {need.command}", ""]
     lines.append(f"All of it: treadle status, in {settings.home} ({settings.who})")
     title = _line(f"treadle: {', '.join(named)}: {what}", LONGEST_TITLE)
-    return Message(shown(title), shown("\n".join(lines)))
+    return Message(without_secrets(title), without_secrets("\n".join(lines)))
 
 
 def _line(text: str, longest: int = LONGEST) -> str:
@@ -240,7 +242,7 @@ def _send(messages: Mapping[Receiver, Message], told: Mapping[Receiver, int]) ->
     return tuple(Delivery(receiver=one, told=count, trouble=trouble.get(one, "")) for one, count in told.items())
 
 
-def after(settings: Settings, pipeline: str) -> None:
+def notify_after_run(settings: Settings, pipeline: str) -> None:
     """The look at the end of a run: whatever goes wrong is one line in the log."""
     for line in _troubles(settings, (pipeline,)):
         log.warning(line)
@@ -248,14 +250,14 @@ def after(settings: Settings, pipeline: str) -> None:
 
 def _troubles(settings: Settings, pipelines: Sequence[str]) -> tuple[str, ...]:
     try:
-        return tuple(one.sentence() for one in tell(settings, pipelines) if one.trouble)
+        return tuple(one.sentence() for one in send_news(settings, pipelines) if one.trouble)
     except TreadleError as error:
         return (f"alerts: {error.message}",)
     except Exception as error:  # nothing that alerts do may fail a run
         return (f"alerts: unexpected {type(error).__name__}; see: treadle alerts",)
 
 
-class Watch:
+class AlertWatch:
     """Looks once a minute, in a thread of its own: nobody waits for a receiver that does not answer."""
 
     def __init__(self, settings: Settings) -> None:
@@ -273,10 +275,10 @@ class Watch:
         self._looking.start()
 
     def _look(self) -> None:
-        from treadle.flows.service.alerts.backoff import Rests
+        from treadle.flows.service.alerts.backoff import Backoff
 
         said = _troubles(self._settings, ())
         for line in said if said != self._said else ():
             log.warning(line)
-        if said or not Rests(self._settings).pending:  # the same of one that rests meanwhile is said once
+        if said or not Backoff(self._settings).pending:  # the same of one that rests meanwhile is said once
             self._said = said

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.project.deployment_plans import TAG, plans, remember
-from treadle.flows.service.deployments.runs import thin_out
+from treadle.flows.service.deployments.runs import delete_repeated_runs
 from treadle.infra.orchestrator.server import POOL
 from treadle.tasks.errors import ServiceError
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-    from treadle.flows.project.deployment_plans import Plan, Work
+    from treadle.flows.project.deployment_plans import Plan, WorkKind
     from treadle.infra.settings import Settings
 
 
-class Change(BaseModel):
+class DeploymentChange(BaseModel):
     """What became of one deployment, or of a pipeline whose file cannot be obeyed (`refused`, with the reason)."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +37,7 @@ class Change(BaseModel):
         return f"{self.name} {self.what}" + (f": {self.why}" if self.why else "")
 
 
-def apply(settings: Settings) -> tuple[Change, ...]:
+def apply_deployments(settings: Settings) -> tuple[DeploymentChange, ...]:
     """Create, update and retire deployments until the server's are those of the files; what was changed.
 
     Starts the home's server where it is not at work. A retired deployment's runs stay on their pages. A pipeline whose
@@ -51,7 +51,7 @@ def apply(settings: Settings) -> tuple[Change, ...]:
     with flow_context(settings), connected() as client:
         _make_pool(client)
         there = {f"{work}/{one.name}": one for work, one in _ours(client, settings)}
-        changes: list[Change] = []
+        changes: list[DeploymentChange] = []
         identities: dict[str, UUID] = {}
         for plan in found.wanted:
             before = there.pop(plan.name, None)
@@ -59,28 +59,28 @@ def apply(settings: Settings) -> tuple[Change, ...]:
                 identities[plan.name] = before.id
                 continue
             identities[plan.name] = _deploy(client, plan)
-            changes.append(Change(name=plan.name, what="updated" if before else "created"))
+            changes.append(DeploymentChange(name=plan.name, what="updated" if before else "created"))
         for name, left in there.items():
             if left.name in found.refused:
                 identities[name] = left.id
                 continue
             client.delete_deployment(left.id)
-            changes.append(Change(name=name, what="retired", why=f"pipelines/{left.name}.toml is gone"))
+            changes.append(DeploymentChange(name=name, what="retired", why=f"pipelines/{left.name}.toml is gone"))
         for identity in identities.values():
-            thin_out(client, identity)
-        automations.apply(client, settings, identities)
+            delete_repeated_runs(client, identity)
+        automations.apply_automations(client, settings, identities)
     remember(settings, found)
-    changes += [Change(name=name, what="refused", why=error.message) for name, error in found.refused.items()]
+    changes += [DeploymentChange(name=name, what="refused", why=error.message) for name, error in found.refused.items()]
     return tuple(changes)
 
 
-def gather(settings: Settings) -> None:
-    """Of runs that piled up leave one of each kind, as `apply` does."""
+def merge_waiting_runs(settings: Settings) -> None:
+    """Of runs that piled up leave one of each kind, as `apply_deployments` does."""
     from treadle.infra.orchestrator import connected, flow_context
 
     with flow_context(settings), connected() as client:
         for _, one in _ours(client, settings):
-            thin_out(client, one.id)
+            delete_repeated_runs(client, one.id)
 
 
 def _make_pool(client: SyncPrefectClient) -> None:
@@ -163,8 +163,8 @@ def _check_free(client: SyncPrefectClient, plan: Plan) -> None:
         )
 
 
-def _flow(work: Work) -> Flow[Any, Any]:
+def _flow(work: WorkKind) -> Flow[Any, Any]:
     from treadle.flows.service.deployments import entrypoints
 
-    flow: Flow[Any, Any] = getattr(entrypoints, work)  # as the entry point names it
+    flow: Flow[Any, Any] = getattr(entrypoints, f"{work}_deployment")  # as the entry point names it
     return flow

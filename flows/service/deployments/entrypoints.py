@@ -1,4 +1,4 @@
-"""The work as Prefect's deployments run it: from the run form, by a schedule, an event or `deployments.start`.
+"""The work as Prefect's deployments run it: from the run form, by a schedule, an event or `deployments.start_run`.
 
 A run of `ingest/customers` does on the pipeline `customers` what `treadle ingest` does there: the deployment's name
 says which pipeline, and TREADLE_HOME which home. The options are one model each, which refuses what it does not know,
@@ -114,20 +114,20 @@ def _name() -> str:
     return f"{runtime.flow_run.flow_name} {runtime.deployment.name}"
 
 
-def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def notify_people(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell people what needs them, when a run has ended: by then the server knows how."""
     from treadle.flows.service.alerts import delivery
     from treadle.infra import settings as settings_
 
-    delivery.after(settings_.find(), str(runtime.deployment.name))
+    delivery.notify_after_run(settings_.find_home(), str(runtime.deployment.name))
 
 
 INGEST, TRAIN, SCORE, MONITOR = IngestOptions(), TrainOptions(), ScoreOptions(), MonitorOptions()
 MAINTAIN = MaintainOptions()
 
 
-@flow(name="ingest", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
-def ingest(options: IngestOptions = INGEST) -> State[None]:
+@flow(name="ingest", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
+def ingest_deployment(options: IngestOptions = INGEST) -> State[None]:
     """Take what waits in the pipeline's sources through its contract."""
 
     def work(settings: Settings, pipeline: str) -> str:
@@ -151,8 +151,8 @@ def ingest(options: IngestOptions = INGEST) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="train", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
-def train(options: TrainOptions = TRAIN) -> State[None]:
+@flow(name="train", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
+def train_deployment(options: TrainOptions = TRAIN) -> State[None]:
     """Train a challenger on what is there, judge it, and promote it where it is better."""
 
     def work(settings: Settings, pipeline: str) -> str:
@@ -175,8 +175,8 @@ def train(options: TrainOptions = TRAIN) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="score", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
-def score(options: ScoreOptions = SCORE) -> State[None]:
+@flow(name="score", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
+def score_deployment(options: ScoreOptions = SCORE) -> State[None]:
     """Predict the rows that have no label and no prediction yet."""
 
     def work(settings: Settings, pipeline: str) -> str:
@@ -190,8 +190,8 @@ def score(options: ScoreOptions = SCORE) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="monitor", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
-def monitor(options: MonitorOptions = MONITOR) -> State[None]:
+@flow(name="monitor", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
+def monitor_deployment(options: MonitorOptions = MONITOR) -> State[None]:
     """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
 
     def work(settings: Settings, pipeline: str) -> str:
@@ -205,8 +205,8 @@ def monitor(options: MonitorOptions = MONITOR) -> State[None]:
     return _carried_out(work)
 
 
-@flow(name="promote", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
-def promote(options: PromoteOptions) -> State[None]:
+@flow(name="promote", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
+def promote_deployment(options: PromoteOptions) -> State[None]:
     """Make a version the champion because a person says so, or decline one that waits for their word."""
 
     def work(settings: Settings, pipeline: str) -> str:
@@ -214,20 +214,20 @@ def promote(options: PromoteOptions) -> State[None]:
         from treadle.tasks.config.load import load_config
 
         config = load_config(settings.home / "pipelines" / f"{pipeline}.toml")
-        result = promote.run(settings, config, options.version, options.reason, decline=options.decline)
+        result = promote.run_promote(settings, config, options.version, options.reason, decline=options.decline)
         return f"version {result.to} is {'declined' if result.declined else 'the champion'}: {result.reason}"
 
     return _carried_out(work)
 
 
-@flow(name="maintain", flow_run_name=_name, on_completion=[tell], on_failure=[tell])
-def maintain(options: MaintainOptions = MAINTAIN) -> State[None]:
+@flow(name="maintain", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
+def maintain_deployment(options: MaintainOptions = MAINTAIN) -> State[None]:
     """Take away what nobody refers to any more."""
 
     def work(settings: Settings, pipeline: str) -> str:
         from treadle.flows import maintain
 
-        return maintain.sentence(maintain.maintain.fn(str(settings.home), pipeline, options.dry_run))
+        return maintain.freed_sentence(maintain.maintain.fn(str(settings.home), pipeline, options.dry_run))
 
     return _carried_out(work)
 
@@ -237,13 +237,13 @@ def _no_champion(settings: Settings, pipeline: str) -> str:
 
     Empty where there is one.
     """
-    from treadle.flows.champion.pending import nobody
+    from treadle.flows.champion.pending import no_champion_error
     from treadle.infra.databases.ledger import Ledger
 
     ledger = Ledger(settings.ledger)
     if ledger.champion(pipeline) is not None:
         return ""
-    error = nobody(ledger, pipeline)
+    error = no_champion_error(ledger, pipeline)
     return f"{error.message}; {error.way_out}"
 
 
@@ -262,18 +262,20 @@ def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:
             message=f"This run was killed {LIVES} times, and is not taken up again. See in its logs where it ended; "
             "make room or mend what kills it, then run the deployment anew."
         )
-    settings, pipeline = settings_.find(), str(runtime.deployment.name)
+    settings, pipeline = settings_.find_home(), str(runtime.deployment.name)
     log.setLevel(logging.INFO)  # what `events` tell goes to the run's page
-    with orchestrator.present(settings):
+    with orchestrator.present_command(settings):
         for pause in (*PAUSES, None):
             try:
                 return Completed(message=work(settings, pipeline))
             except AWAY as error:
-                told = command_names.named(error.message if isinstance(error, TreadleError) else str(error), pipeline)
+                told = command_names.with_pipeline(
+                    error.message if isinstance(error, TreadleError) else str(error), pipeline
+                )
                 if pause is None:
                     return Failed(message=f"{told}\nAfter {len(PAUSES)} more attempts it was left.")
                 log.warning("%s; beginning again in %g s", told, pause)
             except TreadleError as error:
-                return Failed(message=command_names.named(str(error), pipeline))
+                return Failed(message=command_names.with_pipeline(str(error), pipeline))
             time.sleep(pause)
     raise AssertionError("the last attempt has no pause after it")

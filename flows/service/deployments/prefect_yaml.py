@@ -45,7 +45,7 @@ AUTOMATIONS = """\
 """
 
 
-def text() -> str:
+def prefect_yaml() -> str:
     """The deployments' file."""
     pack = {"id": "project", "project": "{{ $PROJECT }}", "pipeline": "{{ $PIPELINE }}"}
     unpack = {"home": "{{ $TREADLE_HOME }}", "files": "{{ project.files }}"}
@@ -53,11 +53,11 @@ def text() -> str:
     return HEAD + _yaml({"name": "treadle", **steps, "deployments": [_deployment(work) for work in WORKS]})
 
 
-def automations() -> str:
+def automations_yaml() -> str:
     """The automations' file."""
-    from treadle.flows.service.automations import TAGGED, of_the_dead
+    from treadle.flows.service.automations import TAGGED, crash_automations
 
-    made = of_the_dead(TAGGED, f"of every deployment with the tag {TAG}")
+    made = crash_automations(TAGGED, f"of every deployment with the tag {TAG}")
     ours = {"name", "description", "tags", "trigger", "actions"}
     return AUTOMATIONS + _yaml({"automations": [_plain(one.model_dump_json(include=ours)) for one in made]})
 
@@ -107,14 +107,14 @@ def _schedule(plan: Plan) -> dict[str, object]:
 
 
 def _trigger(plan: Plan) -> dict[str, object]:
-    from treadle.flows.ingest import ACCEPTED, resource
+    from treadle.flows.ingest import ACCEPTED, pipeline_resource
     from treadle.flows.service import automations
 
     common = {"type": "event", "posture": "Reactive", "threshold": 1, "within": automations.TOGETHER_SECONDS}
     if plan.work in ("score", "train"):
         late = automations.SCORED_SECONDS if plan.work == "train" else automations.TOGETHER_SECONDS
         name = f"treadle: {plan.work} new data of {plan.pipeline}"
-        when = {"expect": [ACCEPTED], "match": resource(plan.pipeline), "schedule_after": late}
+        when = {"expect": [ACCEPTED], "match": pipeline_resource(plan.pipeline), "schedule_after": late}
         return {**common, "name": name, **when, "parameters": plan.scheduled}
     if plan.work == "monitor":
         ours = {"deployment": plan.pipeline, "flow": "train"}
@@ -125,4 +125,4 @@ def _trigger(plan: Plan) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(automations() if sys.argv[1:] == ["automations"] else text(), end="")
+    print(automations_yaml() if sys.argv[1:] == ["automations"] else prefect_yaml(), end="")

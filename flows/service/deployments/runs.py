@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-    from treadle.flows.project.deployment_plans import Work
+    from treadle.flows.project.deployment_plans import WorkKind
     from treadle.infra.settings import Settings
 
 
-def start(settings: Settings, pipeline: str, work: Work, **options: object) -> str:
+def start_run(settings: Settings, pipeline: str, work: WorkKind, **options: object) -> str:
     """Make a run of a deployment, for a worker to take up; the run's id.
 
     One that waits to begin with the same options is as good as another. `options` are those of the run form. Raises
@@ -59,7 +59,7 @@ def _waiting(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
     return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(due))
 
 
-def thin_out(client: SyncPrefectClient, deployment: UUID) -> None:
+def delete_repeated_runs(client: SyncPrefectClient, deployment: UUID) -> None:
     """Of runs that piled up while no worker was there, leave one of each kind: it does the work of all."""
     seen: list[dict[str, Any]] = []
     for run in sorted(_waiting(client, deployment), key=lambda run: -run.run_count):  # those that were killed go on
@@ -68,7 +68,7 @@ def thin_out(client: SyncPrefectClient, deployment: UUID) -> None:
         seen.append(run.parameters)
 
 
-def attended(settings: Settings) -> bool:
+def worker_online(settings: Settings) -> bool:
     """Whether a worker is there that takes runs up."""
     from prefect.exceptions import ObjectNotFound
 

@@ -10,12 +10,21 @@ from __future__ import annotations
 from treadle.infra.databases.ledger.book import Ledger
 from treadle.infra.databases.ledger.records import (
     BatchRecord,
-    Decision,
     Declined,
     LabelRecord,
     Lease,
     Promotion,
+    QuarantineDecision,
     VersionRecord,
 )
 
-__all__ = ["BatchRecord", "Decision", "Declined", "LabelRecord", "Lease", "Ledger", "Promotion", "VersionRecord"]
+__all__ = [
+    "BatchRecord",
+    "Declined",
+    "LabelRecord",
+    "Lease",
+    "Ledger",
+    "Promotion",
+    "QuarantineDecision",
+    "VersionRecord",
+]

@@ -16,7 +16,7 @@ TABLES = (records.batches, records.label_batches)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def word(con: sa.Connection, pipeline: str) -> str:
+def arrivals_token(con: sa.Connection, pipeline: str) -> str:
     """How many batches were accepted, and when the newest, and how often rows were released; empty for none."""
     found = list(_found(con, pipeline, "accepted"))
     decisions = records.decisions.c
@@ -28,7 +28,7 @@ def word(con: sa.Connection, pipeline: str) -> str:
     return " ".join([*words, f"{released} released"] if released else words)
 
 
-def newest(con: sa.Connection, pipeline: str) -> datetime:
+def newest_arrival(con: sa.Connection, pipeline: str) -> datetime:
     """When the newest batch was settled, whatever became of it; long ago where there was none."""
     return max(newest or LONG_AGO for _, newest in _found(con, pipeline))
 

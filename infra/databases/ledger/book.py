@@ -14,14 +14,14 @@ from sqlalchemy.exc import IntegrityError
 
 from treadle.infra import failpoint
 from treadle.infra.databases import engines
-from treadle.infra.databases.ledger import arrivals, leases, opening, origins, records, retirements, telling
+from treadle.infra.databases.ledger import arrivals, leases, notified, opening, origins, records, retirements
 from treadle.infra.databases.ledger.records import (
     BatchRecord,
-    Decision,
     Declined,
     LabelRecord,
     Lease,
     Promotion,
+    QuarantineDecision,
     VersionRecord,
 )
 from treadle.tasks.errors import Conflict
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.alerts import Case, News
 
-Record = TypeVar("Record", BatchRecord, LabelRecord, Decision, Declined, VersionRecord, Promotion)
+Record = TypeVar("Record", BatchRecord, LabelRecord, QuarantineDecision, Declined, VersionRecord, Promotion)
 
 
 class Ledger:
@@ -66,19 +66,19 @@ class Ledger:
         with self._write() as con:
             con.execute(sa.delete(table).where(table.c.pipeline == record.pipeline, table.c.sha256 == record.sha256))
             con.execute(sa.insert(table).values(asdict(record)))
-            origins.write(con, record.pipeline, record.batch_id, run)
+            origins.write_origin(con, record.pipeline, record.batch_id, run)
 
     def label_batches(self, pipeline: str) -> tuple[LabelRecord, ...]:
         """All files of late labels that were settled, oldest first."""
         table = records.label_batches
         return self._select(LabelRecord, table, pipeline, order=(table.c.at, table.c.batch_id))
 
-    def decisions(self, pipeline: str) -> tuple[Decision, ...]:
+    def decisions(self, pipeline: str) -> tuple[QuarantineDecision, ...]:
         """What people decided about batches in quarantine, oldest first."""
-        return self._select(Decision, records.decisions, pipeline, order=(records.decisions.c.seq,))
+        return self._select(QuarantineDecision, records.decisions, pipeline, order=(records.decisions.c.seq,))
 
     @failpoint.around("ledger.decision")
-    def decide(self, decision: Decision) -> Decision:
+    def decide(self, decision: QuarantineDecision) -> QuarantineDecision:
         """Note a decision under the next free `seq`, whatever its own; returns what is noted.
 
         Raises Conflict where somebody else decided at the same moment.
@@ -92,7 +92,7 @@ class Ledger:
         return noted
 
     @failpoint.around("ledger.decided")
-    def decided(self, decision: Decision) -> None:
+    def decided(self, decision: QuarantineDecision) -> None:
         """Note that all of a pending decision is written; of two that say so the first counts."""
         table = records.decisions
         with self._write() as con:
@@ -111,12 +111,12 @@ class Ledger:
     def taken_in(self, pipeline: str) -> str:
         """What was accepted so far, in a word: another one as soon as there is more; empty before the first batch."""
         with self._read() as con:
-            return arrivals.word(con, pipeline)
+            return arrivals.arrivals_token(con, pipeline)
 
     def moment(self, pipeline: str) -> datetime:
         """Now; where the clock was set back, just after the newest batch: what comes later must be newer."""
         with self._read() as con:
-            return max(datetime.now(UTC), arrivals.newest(con, pipeline) + timedelta(microseconds=1))
+            return max(datetime.now(UTC), arrivals.newest_arrival(con, pipeline) + timedelta(microseconds=1))
 
     @failpoint.around("ledger.version")
     def add_version(self, record: VersionRecord, run: str = "") -> VersionRecord:
@@ -124,7 +124,7 @@ class Ledger:
         try:
             with self._write() as con:
                 con.execute(sa.insert(records.versions).values(asdict(record)))
-                origins.write(con, record.pipeline, f"version {record.version}", run)
+                origins.write_origin(con, record.pipeline, f"version {record.version}", run)
         except IntegrityError:
             known = self.by_run(record.pipeline, record.run_key)
             if known is None:
@@ -138,7 +138,7 @@ class Ledger:
     def origins(self, pipeline: str) -> dict[str, str]:
         """Ids of Prefect's runs, by the batch (its id) or version (`version 3`) that came of each."""
         with self._read() as con:
-            return origins.read(con, pipeline)
+            return origins.read_origins(con, pipeline)
 
     def version(self, pipeline: str, version: int) -> VersionRecord | None:
         """One version; None where there is no such."""
@@ -212,11 +212,13 @@ class Ledger:
         if now == expected:
             try:
                 with self._write() as con:  # of two that counted to the same seq the primary key lets one in
-                    engines.alone(con)  # whoever retires it writes what we check, and checks what we write
+                    engines.exclusive_transaction(
+                        con
+                    )  # whoever retires it writes what we check, and checks what we write
                     if token is not None:
-                        leases.sign(con, pipeline, "train", token)
+                        leases.renew_lease(con, pipeline, "train", token)
                     con.execute(sa.insert(records.promotions).values(asdict(move)))
-                    retirements.check(con, pipeline, to)
+                    retirements.check_not_champion(con, pipeline, to)
             except IntegrityError:
                 last = self.champion(pipeline)
                 now = last.version_to if last else None
@@ -246,14 +248,14 @@ class Ledger:
     def retire(self, pipeline: str, version: int) -> None:
         """Note that a version's model is cleared away; raises Conflict for one that is or was champion."""
         with self._write() as con:
-            engines.alone(con)
-            retirements.write(con, pipeline, version)
-            retirements.check(con, pipeline, version)
+            engines.exclusive_transaction(con)
+            retirements.write_retirement(con, pipeline, version)
+            retirements.check_not_champion(con, pipeline, version)
 
     def retired(self, pipeline: str) -> dict[int, datetime]:
         """The versions whose models are gone, and since when."""
         with self._read() as con:
-            return retirements.read(con, pipeline)
+            return retirements.read_retirements(con, pipeline)
 
     @failpoint.around("ledger.holdout")
     def read_holdout(
@@ -277,31 +279,31 @@ class Ledger:
     def lease(self, pipeline: str, work: str) -> Lease | None:
         """Who is at `work`, or was last; None before the first."""
         with self._read() as con:
-            return leases.read(con, pipeline, work)
+            return leases.read_lease(con, pipeline, work)
 
     @failpoint.around("ledger.lease")
     def take(self, mine: Lease, seen: Lease | None) -> bool:
         """Make `mine` the lease if it is still as it was `seen`; whether it was."""
         try:
             with self._write() as con:
-                return leases.take(con, mine, seen)
+                return leases.take_lease(con, mine, seen)
         except IntegrityError:
             return False
 
     def sign(self, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
         """Say that the holder with this token lives, or with `last` that it is done; raises Fenced for an old one."""
         with self._write() as con:
-            leases.sign(con, pipeline, work, token, last=last)
+            leases.renew_lease(con, pipeline, work, token, last=last)
 
     def told(self, pipeline: str, receiver: str) -> AbstractSet[Case]:
         """Of what needs a person, what the receiver was told and is not known to be over."""
         with self._read() as con:
-            return telling.read(con, pipeline, receiver)
+            return notified.read_notified(con, pipeline, receiver)
 
     def tell(self, pipeline: str, receiver: str, what: News) -> None:
         """Note that the receiver was told, if nobody else has just done so."""
         with suppress(IntegrityError), self._write() as con:
-            telling.write(con, pipeline, receiver, what)
+            notified.write_notified(con, pipeline, receiver, what)
 
     def _select(
         self,
@@ -318,16 +320,19 @@ class Ledger:
 
     @cached_property
     def _engine(self) -> sa.Engine:
-        return opening.engine(self.url)
+        return opening.ledger_engine(self.url)
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
-        with opening.told(self.url), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con:
+        with (
+            opening.ledger_errors(self.url),
+            self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as con,
+        ):
             yield con
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with opening.told(self.url), self._engine.begin() as con:
+        with opening.ledger_errors(self.url), self._engine.begin() as con:
             yield con
 
 

@@ -1,7 +1,7 @@
 """Leases in the ledger's database: who may do one kind of work on a pipeline, each holder with a higher token.
 
 For what a file's lock cannot tell: that its holder was stopped, and may wake up after another took over. Whoever
-writes in the holder's name shows the token in the same transaction (`sign`), which an outdated one rolls back.
+writes in the holder's name shows the token in the same transaction (`renew_lease`), which an outdated one rolls back.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from treadle.tasks.errors import Fenced
 TABLE = records.leases.c
 
 
-def read(con: sa.Connection, pipeline: str, work: str) -> Lease | None:
+def read_lease(con: sa.Connection, pipeline: str, work: str) -> Lease | None:
     """The lease as it is; None before its first holder."""
     row = con.execute(sa.select(records.leases).where(TABLE.pipeline == pipeline, TABLE.work == work)).first()
     return Lease(*row) if row else None
 
 
-def take(con: sa.Connection, mine: Lease, seen: Lease | None) -> bool:
+def take_lease(con: sa.Connection, mine: Lease, seen: Lease | None) -> bool:
     """Be the next holder, if the lease is still as it was `seen`: one sign of life since, and it is not taken.
 
     Raises IntegrityError where it was nobody's, and is somebody's by now.
@@ -37,12 +37,12 @@ def take(con: sa.Connection, mine: Lease, seen: Lease | None) -> bool:
     return taken.rowcount == 1
 
 
-def sign(con: sa.Connection, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
+def renew_lease(con: sa.Connection, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
     """Give a sign of life; with `last` the lease is free afterwards. Raises Fenced where another holds it by now."""
     values = {"beats": TABLE.beats + 1, **({"process": ""} if last else {})}
     mine = (TABLE.pipeline == pipeline, TABLE.work == work, TABLE.token == token)
     if con.execute(sa.update(records.leases).where(*mine).values(values)).rowcount == 0:
-        now = read(con, pipeline, work)
+        now = read_lease(con, pipeline, work)
         raise Fenced(
             f"this process stood still and {now.holder if now else 'another'} took over `{work}` of {pipeline}: "
             + ("nothing was promoted here" if work == "train" else "it did no more here"),

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def engine(url: str) -> sa.Engine:
+def ledger_engine(url: str) -> sa.Engine:
     """The ledger behind the URL, ready; raises NewerFormat for one of a newer treadle."""
     if (file := sqlite.file_of(url)) is not None:
         sqlite.make(file, _build)
-    made = engines.engine(url)
+    made = engines.make_engine(url)
     with made.begin() as con:
         _bring_up_to_date(con, url)
     return made
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
+def ledger_errors(url: str) -> Iterator[None]:
     """What the database behind the ledger's URL says, in our errors; IntegrityError is for the writer to judge."""
     try:
         yield
@@ -40,7 +40,7 @@ def told(url: str) -> Iterator[None]:
             "TREADLE_LEDGER_URL is a SQLAlchemy URL whose driver is installed; unset, the ledger is in mlruns/",
         ) from error
     except (DBAPIError, OSError) as error:
-        shown = engines.shown(url)
+        shown = engines.masked_url(url)
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if "readonly" in cause:
             raise UsageError(f"the ledger at {shown}: no right to write it", "mend the file's rights") from error
@@ -52,11 +52,11 @@ def told(url: str) -> Iterator[None]:
 
 def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     """Add what a ledger of an earlier treadle lacks; raises NewerFormat for one of a later, which stays as it is."""
-    engines.alone(con)  # of two that make the same table one would fail
+    engines.exclusive_transaction(con)  # of two that make the same table one would fail
     con.execute(sa.schema.CreateTable(records.formats, if_not_exists=True))
     found = con.execute(sa.select(sa.func.max(records.formats.c.format))).scalar()
     if found is not None and found > records.FORMAT:
-        shown = engines.shown(url)
+        shown = engines.masked_url(url)
         raise NewerFormat(f"the ledger at {shown}", found, records.FORMAT)
     for table in records.metadata.sorted_tables:  # the first ones had fewer
         con.execute(sa.schema.CreateTable(table, if_not_exists=True))
@@ -66,7 +66,7 @@ def _bring_up_to_date(con: sa.Connection, url: str) -> None:
 
 
 def _build(aside: Path) -> None:
-    engine = engines.engine(sqlite.url_of(aside))
+    engine = engines.make_engine(sqlite.url_of(aside))
     with engine.connect() as con:
         con.exec_driver_sql("PRAGMA journal_mode = WAL")
     records.metadata.create_all(engine)

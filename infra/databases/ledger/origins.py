@@ -7,13 +7,13 @@ import sqlalchemy as sa
 from treadle.infra.databases.ledger.records import origins
 
 
-def read(con: sa.Connection, pipeline: str) -> dict[str, str]:
+def read_origins(con: sa.Connection, pipeline: str) -> dict[str, str]:
     """The runs' ids, by what came of them."""
     asked = sa.select(origins.c.about, origins.c.run).where(origins.c.pipeline == pipeline)
     return {str(about): str(run) for about, run in con.execute(asked)}
 
 
-def write(con: sa.Connection, pipeline: str, about: str, run: str) -> None:
+def write_origin(con: sa.Connection, pipeline: str, about: str, run: str) -> None:
     """Note the run, in place of one that was noted before; an empty one is none."""
     con.execute(sa.delete(origins).where(origins.c.pipeline == pipeline, origins.c.about == about))
     if run:

@@ -59,7 +59,7 @@ class LabelRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class QuarantineDecision:
     """What a person made of a batch in quarantine; `seq` counts a pipeline's decisions from 1.
 
     `action`: release or drop. `rows`: how many were taken in, or given up; `left`: how many stay. `into` is the batch
@@ -267,7 +267,7 @@ origins = sa.Table(
     *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "about")),
     sa.Column("run", sa.String(200), nullable=False),
 )
-told = sa.Table(
+notified = sa.Table(
     "told",
     metadata,
     *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "receiver", "kind", "about")),

@@ -38,7 +38,7 @@ def server_killed_at_random(
     command = workshop.start(home, arguments, PREFECT_API_URL="")
     if not _at_work_for(command, draw.uniform(0, spread)):
         return False
-    served = orchestrator.state(settings_.at(home)).pid
+    served = orchestrator.server_state(settings_.at(home)).pid
     if served is None:  # it has not come back from the kill before
         command.kill()
         command.wait()

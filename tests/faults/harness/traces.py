@@ -57,7 +57,7 @@ def litter(home: Path) -> list[str]:
 
 def open_runs(settings: Settings) -> list[tuple[str, str]]:
     """Name and state of the runs that the home's own Prefect server believes to be at work."""
-    with closing(sqlite3.connect(server.folder(settings) / server.DATABASE)) as con:
+    with closing(sqlite3.connect(server.server_folder(settings) / server.DATABASE)) as con:
         return con.execute(
             "SELECT f.name, r.state_type FROM flow_run r JOIN flow f ON f.id = r.flow_id "
             "WHERE r.state_type NOT IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')"

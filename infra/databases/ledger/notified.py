@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from treadle.infra.databases.ledger.records import told
+from treadle.infra.databases.ledger.records import notified
 from treadle.tasks.alerts import Case, News
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 
-def read(con: sa.Connection, pipeline: str, receiver: str) -> AbstractSet[Case]:
+def read_notified(con: sa.Connection, pipeline: str, receiver: str) -> AbstractSet[Case]:
     """What the receiver was told of a pipeline."""
-    asked = sa.select(told.c.kind, told.c.about).where(told.c.pipeline == pipeline, told.c.receiver == receiver)
+    asked = sa.select(notified.c.kind, notified.c.about).where(
+        notified.c.pipeline == pipeline, notified.c.receiver == receiver
+    )
     return {Case(*row) for row in con.execute(asked)}
 
 
-def write(con: sa.Connection, pipeline: str, receiver: str, news: News) -> None:
+def write_notified(con: sa.Connection, pipeline: str, receiver: str, news: News) -> None:
     """Note what was told and what is over; the same twice does nothing."""
     at = datetime.now(UTC)
     for case in news.over | news.new:
         mine = {"pipeline": pipeline, "receiver": receiver, "kind": case.kind, "about": case.id}
-        con.execute(sa.delete(told).where(*(told.c[name] == value for name, value in mine.items())))
+        con.execute(sa.delete(notified).where(*(notified.c[name] == value for name, value in mine.items())))
         if case in news.new:
-            con.execute(sa.insert(told).values(at=at, **mine))
+            con.execute(sa.insert(notified).values(at=at, **mine))
