@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
-class Told(NamedTuple):
+class Received(NamedTuple):
     """A message as it arrived."""
 
     title: str
@@ -29,7 +29,7 @@ class Receiver:
     """What came, and the answer to whatever comes."""
 
     port: int = 0
-    told: list[Told] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     answer: int = 200
 
 
@@ -42,7 +42,7 @@ def hook(port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if receiver.answer == 200:
-                receiver.told.append(Told(told["title"], told["message"]))
+                receiver.received.append(Received(told["title"], told["message"]))
             self.send_response(receiver.answer)
             self.end_headers()
 
@@ -68,7 +68,7 @@ def mailbox() -> Iterator[Receiver]:
         async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
             mail = message_from_bytes(envelope.content or b"", policy=policy.default)  # type: ignore[arg-type]
             part = mail.get_body(("plain",))
-            receiver.told.append(Told(str(mail["subject"]), part.get_content() if part else ""))
+            receiver.received.append(Received(str(mail["subject"]), part.get_content() if part else ""))
             return "250 kept"
 
     controller = Controller(Box(), hostname="127.0.0.1", port=receiver.port)

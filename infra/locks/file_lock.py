@@ -27,7 +27,7 @@ def hold_file_lock(settings: Settings, pipeline: str, work: str, waiting: Callab
     Where another process is at it, `waiting` is told who, once, and the block begins when that one has ended.
     Raises UsageError where the home cannot be written.
     """
-    path = settings.state / "turns" / f"{pipeline}.{work}"
+    path = settings.state / "locks" / f"{pipeline}.{work}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")

@@ -43,8 +43,8 @@ def test_all_that_is_new_comes_in_one_message_once(prefect_server: str, place: P
     away = break_suite(settings)
     fail(settings, config)
     (delivery,) = delivery_.send_news(settings)
-    assert (delivery.told, delivery.trouble, delivery.receiver.address) == (2, "", "json://127.0.0.1")
-    (told,) = chat.told
+    assert (delivery.notified, delivery.trouble, delivery.receiver.address) == (2, "", "json://127.0.0.1")
+    (told,) = chat.received
     assert told.title == "treadle: clinic: 2 things need you"
     assert "the last `ingest` failed: " in told.body
     assert f"where: {prefect_server.removesuffix('/api')}/runs/flow-run/" in told.body
@@ -53,22 +53,22 @@ def test_all_that_is_new_comes_in_one_message_once(prefect_server: str, place: P
     assert "june.csv: 1 rows" in told.body
     assert "july.csv: " in told.body
     assert "then: treadle quarantine list -p clinic" in told.body
-    assert [one.told for one in delivery_.send_news(settings)] == [0]
+    assert [one.notified for one in delivery_.send_news(settings)] == [0]
 
     fail(settings, config)  # for the same reason
-    assert [one.told for one in delivery_.send_news(settings, ["clinic"])] == [0]
+    assert [one.notified for one in delivery_.send_news(settings, ["clinic"])] == [0]
     away.rename(away.with_suffix(".json"))
     arrive(settings, "august", bad=2)
     ingest.run_ingest(settings, config)
-    assert delivery_.send_news(settings)[0].told == 1
-    assert chat.told[1].title == "treadle: clinic: 3 batches (43 rows) in quarantine, and nobody has decided"
-    assert "august.csv" in chat.told[1].body
-    assert "june.csv" not in chat.told[1].body
+    assert delivery_.send_news(settings)[0].notified == 1
+    assert chat.received[1].title == "treadle: clinic: 3 batches (43 rows) in quarantine, and nobody has decided"
+    assert "august.csv" in chat.received[1].body
+    assert "june.csv" not in chat.received[1].body
     break_suite(settings)
     fail(settings, config)  # the failure was over, and is there again
-    assert delivery_.send_news(settings)[0].told == 1
-    assert "the last `ingest` failed" in chat.told[2].title
-    assert len(chat.told) == 3
+    assert delivery_.send_news(settings)[0].notified == 1
+    assert "the last `ingest` failed" in chat.received[2].title
+    assert len(chat.received) == 3
     assert left(settings) == []
 
 
@@ -80,16 +80,16 @@ def test_a_verdict_that_needs_a_person_is_told_by_mail_and_by_hook(
     to(settings, CHAT, MAIL)
     ledger = stores.open(settings, config.name).ledger
     ledger.add_version(version(3, "REFUSED", "leak: column 'x' gives it"))
-    assert [one.told for one in delivery_.send_news(settings)] == [1, 1]
-    assert len(chat.told) == len(mail.told) == 1
-    for told in (chat.told[0], mail.told[0]):
+    assert [one.notified for one in delivery_.send_news(settings)] == [1, 1]
+    assert len(chat.received) == len(mail.received) == 1
+    for told in (chat.received[0], mail.received[0]):
         assert told.title == "treadle: clinic: the gate refused version 3: leak: column 'x' gives it"
         assert "  then: treadle report -p clinic" in told.body
         assert str(settings.home) in told.body
     assert "promotion" in [need.kind for need in status.run_status(settings).needs]
     ledger.add_version(version(4, "PROMOTE"))
-    assert [one.told for one in delivery_.send_news(settings)] == [1, 1]
-    assert "version 4 is better than guessing and waits for your word" in mail.told[1].title
+    assert [one.notified for one in delivery_.send_news(settings)] == [1, 1]
+    assert "version 4 is better than guessing and waits for your word" in mail.received[1].title
 
 
 def test_what_needs_a_person_is_told_while_mlflow_is_away(
@@ -103,8 +103,8 @@ def test_what_needs_a_person_is_told_while_mlflow_is_away(
     ledger.add_version(version(3, "REFUSED"))
     monkeypatch.setenv("TREADLE_TRACKING_URI", "http://127.0.0.1:9")
     away = settings_.at(settings.home)
-    assert delivery_.send_news(away)[0].told == 1
-    assert "the gate refused version 3" in chat.told[0].title
+    assert delivery_.send_news(away)[0].notified == 1
+    assert "the gate refused version 3" in chat.received[0].title
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert [need.kind for need in status.run_status(away).needs if need.kind == "promotion"] == ["promotion"]
 
@@ -119,21 +119,21 @@ def test_data_that_no_longer_comes_is_told_until_it_comes(place: Place, chat: Re
     settings, config = place
     to(settings, CHAT, more="stale_after_hours = 30")
     ledger = stores.open(settings, config.name).ledger
-    assert delivery_.send_news(settings)[0].told == 0
+    assert delivery_.send_news(settings)[0].notified == 0
     now = datetime.now(UTC)
     ledger.record_batch(batch(now - timedelta(hours=31)))
-    assert delivery_.send_news(settings)[0].told == 1
-    assert chat.told[0].title.startswith("treadle: clinic: no data came since ")
-    assert chat.told[0].title.endswith("UTC, more than 30 hours")
-    assert delivery_.send_news(settings)[0].told == 0
+    assert delivery_.send_news(settings)[0].notified == 1
+    assert chat.received[0].title.startswith("treadle: clinic: no data came since ")
+    assert chat.received[0].title.endswith("UTC, more than 30 hours")
+    assert delivery_.send_news(settings)[0].notified == 0
     ledger.record_batch(batch(now))
     assert [need.kind for need in status.run_status(settings).needs if need.kind == "stale"] == []
-    assert delivery_.send_news(settings)[0].told == 0
+    assert delivery_.send_news(settings)[0].notified == 0
     ledger.record_batch(replace(batch(now), at=now - timedelta(hours=30.5)))
-    assert delivery_.send_news(settings)[0].told == 1
+    assert delivery_.send_news(settings)[0].notified == 1
     to(settings, CHAT, more='about = ["failed"]\nstale_after_hours = 1')
     ledger.record_batch(batch(now - timedelta(hours=29)))
-    assert delivery_.send_news(settings)[0].told == 0
+    assert delivery_.send_news(settings)[0].notified == 0
 
 
 def test_a_file_that_cannot_be_obeyed_is_told_to_those_it_names(place: Place, chat: Receiver) -> None:
@@ -142,9 +142,9 @@ def test_a_file_that_cannot_be_obeyed_is_told_to_those_it_names(place: Place, ch
     to(settings, CHAT)
     sound = file.read_text()
     file.write_text(sound.replace("[split]", "[spilt]"))
-    assert delivery_.send_news(settings)[0].told == 1
-    assert "unknown key 'spilt'" in chat.told[0].title
-    assert "treadle check -p clinic" in chat.told[0].body
+    assert delivery_.send_news(settings)[0].notified == 1
+    assert "unknown key 'spilt'" in chat.received[0].title
+    assert "treadle check -p clinic" in chat.received[0].body
     file.write_text(f"{sound}\n][")
     assert delivery_.send_news(settings) == ()
 
@@ -159,7 +159,7 @@ def test_what_a_drop_of_files_brings_is_told_when_all_of_it_was_taken_in(place: 
     def told_when(state: State[None]) -> int:
         with orchestrator.flow_context(settings), orchestrator.connected() as client:
             client.set_flow_run_state(run, state, force=True)
-        return delivery_.send_news(settings)[0].told
+        return delivery_.send_news(settings)[0].notified
 
     ledger = stores.open(settings, config.name).ledger
     bad = replace(batch(datetime.now(UTC)), status="unreadable", reason="the file is empty", rows_in=0, accepted=0)
@@ -167,7 +167,7 @@ def test_what_a_drop_of_files_brings_is_told_when_all_of_it_was_taken_in(place: 
     assert told_when(Running()) == 0
     ledger.record_batch(replace(bad, sha256="2", batch_id="2"))
     assert told_when(Completed()) == 1
-    assert "2 batches in quarantine" in chat.told[0].title
+    assert "2 batches in quarantine" in chat.received[0].title
     assert told_when(Running()) == told_when(Completed()) == 0, "they are told once"
     (settings.home / "pipelines" / "clinic.toml").unlink()
     deployments.apply_deployments(settings)  # the server is the session's
@@ -186,12 +186,12 @@ def test_a_run_that_was_killed_is_told_where_it_is_not_taken_up_again(
         with orchestrator.flow_context(settings), orchestrator.connected() as client:
             for state in states:
                 client.set_flow_run_state(run, state, force=True)
-        return delivery_.send_news(settings)[0].told
+        return delivery_.send_news(settings)[0].notified
 
     assert becomes(Running(), Crashed(message="Its process was killed.")) == 0
     monkeypatch.setattr(delivery_, "CRASHED_SECONDS", 0.0)
-    assert delivery_.send_news(settings)[0].told == 1
-    assert chat.told[0].title == "treadle: clinic: the last `train` crashed: Its process was killed."
+    assert delivery_.send_news(settings)[0].notified == 1
+    assert chat.received[0].title == "treadle: clinic: the last `train` crashed: Its process was killed."
     assert becomes(Running()) == 0
     assert becomes(Crashed(message="Its process was killed.")) == 0, "nobody knew whether it was over"
     assert becomes(Running(), Completed()) == 0

@@ -64,7 +64,7 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
         result = delivery.run_alerts(settings, test=test)
         assert result.exit_code() == 1, "one address is not known"
         show.alerts(result, Screen(out))
-    assert [told.title for told in chat.told] == [
+    assert [told.title for told in chat.received] == [
         "treadle: clinic: 1 batch (40 rows) in quarantine, and nobody has decided",
         "treadle: a test",
     ]
@@ -109,13 +109,13 @@ def test_a_run_of_a_deployment_ends_with_a_look(prefect_server: str, place: Plac
             assert "alerts: " not in ended.stderr or not mend
         works = {one.work: one.state for one in status.run_status(settings).pipelines[0].work}
         assert works["ingest"] == "COMPLETED"
-        assert [told.title for told in chat.told] == [
+        assert [told.title for told in chat.received] == [
             "treadle: clinic: 1 batch (40 rows) in quarantine, and nobody has decided"
         ]
         quarantine.run_drop(
             settings, config, status.run_status(settings).pipelines[0].quarantine.kept[0].batch_id, "seen"
         )
-        assert delivery.send_news(settings)[0].told == 0
+        assert delivery.send_news(settings)[0].notified == 0
     finally:
         (settings.home / "pipelines" / "clinic.toml").unlink()
         deployments.apply_deployments(settings)  # the server is the session's
@@ -134,14 +134,14 @@ def test_what_up_sees_is_told_and_a_dead_receiver_holds_nothing_up(
         command = [sys.executable, "-P", "-m", "treadle.flows.cli"]
         subprocess.run([*command, "up", "--detach"], cwd=settings.home, check=True)
         try:
-            eventually(lambda: "no data came" in "".join(told.title for told in chat.told))
+            eventually(lambda: "no data came" in "".join(told.title for told in chat.received))
             arrive(settings, "june", bad=40)
-            eventually(lambda: "in quarantine" in "".join(told.title + told.body for told in chat.told))
+            eventually(lambda: "in quarantine" in "".join(told.title + told.body for told in chat.received))
             arrive(settings, "july", bad=0)
             eventually(
                 lambda: status.run_status(settings).pipelines[0].unscored.rows == 0 and taken(settings, "july.csv")
             )
-            assert len([told for told in chat.told if "1 batch (40 rows)" in told.title + told.body]) == 1
+            assert len([told for told in chat.received if "1 batch (40 rows)" in told.title + told.body]) == 1
             said = (settings.state / "logs" / "up.log").read_text()
             assert said.count("ALERTS_SILENT (json://127.0.0.1) does not answer within 20 seconds") == 1
         finally:

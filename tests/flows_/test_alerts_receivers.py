@@ -36,15 +36,15 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
         f"alerts: {CHAT} (json://127.0.0.1) refused it (HTTP 503); it is tried again in a while",
         "alerts: ALERTS_NOWHERE is not set; it is tried again in a while",
     ]
-    assert (len(chat.told), len(mail.told)) == (0, 1)
+    assert (len(chat.received), len(mail.received)) == (0, 1)
     chat.answer = 200
     caplog.clear()
     delivery.notify_after_run(settings, "clinic")
-    assert (len(chat.told), len(mail.told), caplog.messages) == (0, 1, []), "it is left in peace for a minute"
+    assert (len(chat.received), len(mail.received), caplog.messages) == (0, 1, []), "it is left in peace for a minute"
     monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.0)
     for _ in range(2):
         delivery.notify_after_run(settings, "clinic")
-        assert (len(chat.told), len(mail.told)) == (1, 1)
+        assert (len(chat.received), len(mail.received)) == (1, 1)
     assert CANARY not in caplog.text
 
 
@@ -66,7 +66,7 @@ def test_who_does_not_answer_is_tried_after_ever_longer_pauses_but_at_once_by_th
     assert [one.trouble for one in delivery.run_alerts(settings).deliveries] == ["refused it (HTTP 503)"]
     moment -= 86_400
     chat.answer = 200
-    assert [one.told for one in delivery.send_news(settings)] == [1], "a clock that was set back silences nobody"
+    assert [one.notified for one in delivery.send_news(settings)] == [1], "a clock that was set back silences nobody"
 
 
 def test_a_receiver_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,9 +73,9 @@ def test_rows_in_quarantine_point_to_the_run_that_refused_them(place: Place, mon
         september = newest(settings, "ingest")
         taken(place, "october")
         delivery.send_news(settings)
-    assert [one in chat.told[0].body for one in (june, august, september)] == [True, True, False]
-    assert f"  where: {september}\n" in chat.told[1].body
-    assert june not in chat.told[1].body
+    assert [one in chat.received[0].body for one in (june, august, september)] == [True, True, False]
+    assert f"  where: {september}\n" in chat.received[1].body
+    assert june not in chat.received[1].body
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -143,20 +143,20 @@ def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Le
 def test_what_a_receiver_was_told_is_noted_until_it_is_over(ledger: Ledger) -> None:
     one, other = Case("failed", "train 1"), Case("quarantine", "a" * 64)
     for _ in range(2):
-        ledger.tell("shop", "MAIL", News(frozenset({one, other}), frozenset()))
-    assert ledger.told("shop", "MAIL") == {one, other}
-    assert ledger.told("shop", "CHAT") == ledger.told("bakery", "MAIL") == set()
-    ledger.tell("shop", "MAIL", News(frozenset(), frozenset({one})))
-    assert ledger.told("shop", "MAIL") == {other}
+        ledger.note_notified("shop", "MAIL", News(frozenset({one, other}), frozenset()))
+    assert ledger.notified("shop", "MAIL") == {one, other}
+    assert ledger.notified("shop", "CHAT") == ledger.notified("bakery", "MAIL") == set()
+    ledger.note_notified("shop", "MAIL", News(frozenset(), frozenset({one})))
+    assert ledger.notified("shop", "MAIL") == {other}
     together = Barrier(4)
 
     def tell(_: int) -> None:
         together.wait()
-        ledger.tell("shop", "CHAT", News(frozenset({one}), frozenset()))
+        ledger.note_notified("shop", "CHAT", News(frozenset({one}), frozenset()))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(tell, range(4)))
-    assert ledger.told("shop", "CHAT") == {one}
+    assert ledger.notified("shop", "CHAT") == {one}
 
 
 def test_an_empty_ledger_answers(ledger: Ledger) -> None:

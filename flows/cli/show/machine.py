@@ -46,7 +46,9 @@ def alerts(result: AlertsResult, screen: Screen) -> None:
     if not result.deliveries:
         screen.line("nobody is told: no file in pipelines/ has a section [alerts] that names somebody")
     for one in result.deliveries:
-        said = "test sent" if result.test else f"{plural(one.told, 'thing')} told" if one.told else "nothing new"
+        said = (
+            "test sent" if result.test else f"{plural(one.notified, 'thing')} told" if one.notified else "nothing new"
+        )
         where = f" ({one.receiver.address})" if one.receiver.address else ""
         what = (one.trouble, "bold red") if one.trouble else (said, "green")
         screen.line((one.receiver.name, "bold"), f"{where}, of {', '.join(one.receiver.pipelines)}: ", what)

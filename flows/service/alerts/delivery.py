@@ -44,12 +44,12 @@ CHANGED_BY: Mapping[str, tuple[str, ...]] = {"promotion": ("train",), "quarantin
 
 
 class Delivery(BaseModel):
-    """What became of a message: `told` things were new, `trouble` says why it did not arrive, empty where it did."""
+    """What became of a message: `notified` counts what was new in it, `trouble` says why it did not arrive (else empty)."""
 
     model_config = ConfigDict(frozen=True)
 
     receiver: Receiver
-    told: int
+    notified: int
     trouble: str
 
     def sentence(self) -> str:
@@ -131,12 +131,12 @@ def send_news(settings: Settings, pipelines: Sequence[str] = (), *, at_once: boo
             {one.receiver: sum(map(len, one.fresh.values())) for one in letters},
         )
         for letter, delivery in zip(letters, sent, strict=True):
-            if delivery.told:
+            if delivery.notified:
                 rests.note(letter.receiver.name, failed=bool(delivery.trouble))
             for name, what in letter.news.items():
                 noted = what._replace(new=frozenset()) if delivery.trouble else what
                 if noted.new or noted.over:
-                    ledger.tell(name, letter.receiver.name, noted)
+                    ledger.note_notified(name, letter.receiver.name, noted)
     return sent
 
 
@@ -150,7 +150,7 @@ def _letter(
     letter = Letter(receiver, {}, {})
     for name in receiver.pipelines:
         needs = [need for need in known[name] if need.kind in specs[name].about]
-        before = ledger.told(name, receiver.name)
+        before = ledger.notified(name, receiver.name)
         unsure = {case for case in before if _unsure(case, known[name], name, runs)}
         what = news({Case(need.kind, item.id) for need in needs for item in need.items}, before, unsure)
         letter.news[name] = what
@@ -239,7 +239,7 @@ def _send(messages: Mapping[Receiver, Message], told: Mapping[Receiver, int]) ->
         trouble = dict(
             zip(messages, pool.map(lambda one: notifications.send(one.name, messages[one]), messages), strict=True)
         )
-    return tuple(Delivery(receiver=one, told=count, trouble=trouble.get(one, "")) for one, count in told.items())
+    return tuple(Delivery(receiver=one, notified=count, trouble=trouble.get(one, "")) for one, count in told.items())
 
 
 def notify_after_run(settings: Settings, pipeline: str) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NEVER = "0 0 1 1 *"
 
+EARLIER = "carried.json"
+"""What treadle 0.1.0 called the file that says which files are ours."""
+
 
 def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
     """The pipeline's `files`, by name in the project, and by work the schedule that its file asks for.
@@ -60,10 +63,11 @@ def unpack(home: str, files: Mapping[str, str]) -> dict[str, str]:
     from filelock import FileLock
 
     place = Path(home)
-    memory = place / ".treadle" / "carried.json"
+    memory, earlier = place / ".treadle" / "project_package.json", place / ".treadle" / EARLIER
     memory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(memory.with_suffix(".lock")):  # runs of several pipelines may begin at once
-        ours: dict[str, list[str]] = json.loads(memory.read_text()) if memory.exists() else {}
+        known = next((path for path in (memory, earlier) if path.exists()), None)
+        ours: dict[str, list[str]] = json.loads(known.read_text()) if known else {}
         new = {name: b64decode(content) for name, content in files.items()}
         for name, content in list(new.items()):
             there = _digest((place / name).read_bytes()) if (place / name).exists() else ""

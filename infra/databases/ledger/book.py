@@ -295,13 +295,13 @@ class Ledger:
         with self._write() as con:
             leases.renew_lease(con, pipeline, work, token, last=last)
 
-    def told(self, pipeline: str, receiver: str) -> AbstractSet[Case]:
-        """Of what needs a person, what the receiver was told and is not known to be over."""
+    def notified(self, pipeline: str, receiver: str) -> AbstractSet[Case]:
+        """Of what needs a person, what the receiver was notified of and is not known to be over."""
         with self._read() as con:
             return notified.read_notified(con, pipeline, receiver)
 
-    def tell(self, pipeline: str, receiver: str, what: News) -> None:
-        """Note that the receiver was told, if nobody else has just done so."""
+    def note_notified(self, pipeline: str, receiver: str, what: News) -> None:
+        """Note that the receiver was notified, unless another process has just done so."""
         with suppress(IntegrityError), self._write() as con:
             notified.write_notified(con, pipeline, receiver, what)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+RENAMED = {"told": "notified"}
+"""Tables by their names in format 1."""
+
 
 def ledger_engine(url: str) -> sa.Engine:
     """The ledger behind the URL, ready; raises NewerFormat for one of a newer treadle."""
@@ -58,11 +61,22 @@ def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     if found is not None and found > records.FORMAT:
         shown = engines.masked_url(url)
         raise NewerFormat(f"the ledger at {shown}", found, records.FORMAT)
+    _rename_tables(con)
     for table in records.metadata.sorted_tables:  # the first ones had fewer
         con.execute(sa.schema.CreateTable(table, if_not_exists=True))
     if found is None:
         mine = sa.select(sa.literal(records.FORMAT)).where(~sa.exists(sa.select(records.formats.c.format)))
         con.execute(sa.insert(records.formats).from_select(["format"], mine))
+    elif found < records.FORMAT:
+        con.execute(sa.update(records.formats).values(format=records.FORMAT))
+
+
+def _rename_tables(con: sa.Connection) -> None:
+    """Give tables of format 1 the names that they have since format 2."""
+    names = set(sa.inspect(con).get_table_names())
+    for before, now in RENAMED.items():
+        if before in names and now not in names:
+            con.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {now}")
 
 
 def _build(aside: Path) -> None:

@@ -165,7 +165,7 @@ class Utc(sa.types.TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables below; one more where an older treadle could no longer read them."""
 
 metadata = sa.MetaData()
@@ -268,7 +268,7 @@ origins = sa.Table(
     sa.Column("run", sa.String(200), nullable=False),
 )
 notified = sa.Table(
-    "told",
+    "notified",
     metadata,
     *(sa.Column(name, sa.String(200), primary_key=True) for name in ("pipeline", "receiver", "kind", "about")),
     sa.Column("at", Utc, nullable=False),
