@@ -44,7 +44,7 @@ CHANGED_BY: Mapping[str, tuple[str, ...]] = {"promotion": ("train",), "quarantin
 
 
 class Delivery(BaseModel):
-    """What became of a message: `notified` counts what was new in it, `trouble` says why it did not arrive (else empty)."""
+    """What became of a message: `notified` counts what was new, `trouble` says why it did not arrive (else empty)."""
 
     model_config = ConfigDict(frozen=True)
 
