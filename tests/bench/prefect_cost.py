@@ -54,14 +54,14 @@ if sys.argv[1] == "without":
     sys.modules |= {objects.__name__: objects, context.__name__: context}
 from treadle.infra import settings as settings_, orchestrator
 settings = settings_.at(Path(sys.argv[2]))
-orchestrator.prepare(settings)
+orchestrator.prepare_client(settings)
 from importlib import import_module
-module = import_module(f"flows.{sys.argv[3]}")
+module = import_module(f"treadle.flows.{sys.argv[3]}")
 if sys.argv[1] == "without":
     getattr(module, sys.argv[3])(sys.argv[2], sys.argv[4])
 else:
-    from treadle.tasks import config
-    module.run(settings, config.load(settings.home / "pipelines" / f"{sys.argv[4]}.toml"))
+    from treadle.tasks.config.load import load_config
+    getattr(module, f"run_{sys.argv[3]}")(settings, load_config(settings.home / "pipelines" / f"{sys.argv[4]}.toml"))
 """
 
 

@@ -34,7 +34,7 @@ from pathlib import Path
 from treadle.infra import orchestrator, settings
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 home = settings.at(Path(sys.argv[1]))
-orchestrator.prepare(home)
+orchestrator.prepare_client(home)
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact
 

@@ -98,10 +98,11 @@ def test_nothing_waiting_is_a_warning(home: Path) -> None:
 
 def test_neither_check_nor_init_loads_what_is_slow(home: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from treadle.flows import check, init; "
-        "from treadle.infra.settings import at; from treadle.tasks import config; home = Path(sys.argv[1]); "
-        "check.run(at(home), config.load(home / 'pipelines' / 'sales.toml')); "
-        "init.run(at(home), home / 'sales.csv', 'Left?', name='again'); "
+        "import sys; from pathlib import Path; from treadle.flows.project import check, init; "
+        "from treadle.infra.settings import at; from treadle.tasks.config.load import load_config; "
+        "home = Path(sys.argv[1]); "
+        "check.run_check(at(home), load_config(home / 'pipelines' / 'sales.toml')); "
+        "init.run_init(at(home), home / 'sales.csv', 'Left?', name='again'); "
         "print([name for name in ('great_expectations', 'prefect', 'mlflow', 'xgboost') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program, str(home)], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ CONFIG = 'name = "{name}"\n[data]\nsource = "data/*.csv"\ntarget = "y"\ntask = "
 STAND_IN = """
 import os, subprocess, sys, time, warnings, logging
 from treadle.flows.champion import history
-from treadle.flows import events
+from treadle.flows.context import events
 
 def run_models(settings, config, at=""):
 {body}

@@ -49,9 +49,9 @@ def test_every_check_that_is_not_ok_has_a_remedy(home: Path, monkeypatch: pytest
 
 def test_it_imports_nothing_heavy(home: Path) -> None:
     program = (
-        "import sys, json; from pathlib import Path; from treadle.flows import doctor; "
+        "import sys, json; from pathlib import Path; from treadle.flows.project import doctor; "
         "from treadle.infra import settings;"
-        f"doctor.run(settings.at(Path({str(home)!r}))); print(json.dumps(sorted(sys.modules)))"
+        f"doctor.run_doctor(settings.at(Path({str(home)!r}))); print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout))

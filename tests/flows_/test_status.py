@@ -45,8 +45,9 @@ def test_a_home_at_rest_needs_nothing_and_nothing_is_started(clinic: Clinic) -> 
 def test_it_imports_nothing_that_takes_seconds(clinic: Clinic) -> None:
     settings, _ = clinic
     code = (
-        "import sys; from pathlib import Path; from treadle.flows import status; from treadle.infra import settings; "
-        f"status.run(settings.at(Path({str(settings.home)!r}))); print(*{HEAVY!r} & sys.modules.keys())"
+        "import sys; from pathlib import Path; from treadle.flows.project import status; "
+        "from treadle.infra import settings; "
+        f"status.run_status(settings.at(Path({str(settings.home)!r}))); print(*{HEAVY!r} & sys.modules.keys())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == []

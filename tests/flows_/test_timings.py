@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 SECONDS = """
 import json, time
-from treadle.flows import timings
-timings.start()
+from treadle.flows.context import timings
+timings.start_timing()
 
-@timings.part("tune")
+@timings.timed("tune")
 def tune():
     spin(0.2)
-    with timings.part("fit"):
+    with timings.timed("fit"):
         spin(0.1)
     import statistics
 
@@ -30,9 +30,9 @@ def spin(seconds):
     while time.perf_counter() < end:
         pass
 
-with timings.part("Prefect"):
+with timings.timed("Prefect"):
     tune()
-print(json.dumps([timings.read(), time.clock_gettime(time.CLOCK_BOOTTIME)]))
+print(json.dumps([timings.seconds_by_part(), time.clock_gettime(time.CLOCK_BOOTTIME)]))
 """
 
 

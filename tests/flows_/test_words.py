@@ -161,8 +161,8 @@ def test_an_up_that_was_killed_is_missed_until_it_is_told_to_end(clinic: Clinic)
     code = (
         "import os, signal, sys; from pathlib import Path; from treadle.infra import settings, supervisor; "
         f"home = settings.at(Path({str(settings.home)!r}))\n"
-        "with supervisor.held(supervisor.folder(home) / 'up.lock', home.home, for_life=True):\n"
-        "    supervisor.ready(home, 'http://127.0.0.1:4200'); os.kill(os.getpid(), signal.SIGKILL)"
+        "with supervisor.hold_process_lock(supervisor.locks_folder(home) / 'up.lock', home.home, for_life=True):\n"
+        "    supervisor.mark_ready(home, 'http://127.0.0.1:4200'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False)
     assert killed.returncode == -9

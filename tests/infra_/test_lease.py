@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 HOLDER = """
 import sys, time
-from treadle.infra import lease
+from treadle.infra.locks import lease
 from treadle.infra.databases.ledger import Ledger
 lease.BEAT_SECONDS = 0.1
-with lease.hold(Ledger(sys.argv[1]), "shop", "train", "somebody", print) as token:
+with lease.hold_lease(Ledger(sys.argv[1]), "shop", "train", "somebody", print) as token:
     print(token, flush=True)
     time.sleep(600)
 """

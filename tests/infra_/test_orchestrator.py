@@ -212,7 +212,7 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from treadle.infra import orchestrator, settings
 home = settings.at(Path(sys.argv[1]))
-orchestrator.prepare(home)
+orchestrator.prepare_client(home)
 from prefect import flow, task
 
 @task

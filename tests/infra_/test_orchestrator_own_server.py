@@ -147,7 +147,7 @@ class TestOwnServer:
         born = "import fcntl, os, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
         named = "; print('held', flush=True); time.sleep(0.5); f.write(str(os.getpid())); f.flush(); time.sleep(60)"
         ending = "import sys; from pathlib import Path; from treadle.infra import orchestrator, settings"
-        ending += "; print(orchestrator.down(settings.at(Path(sys.argv[1]))))"
+        ending += "; print(orchestrator.stop_servers(settings.at(Path(sys.argv[1]))))"
         with subprocess.Popen([sys.executable, "-c", born + named, lock], stdout=subprocess.PIPE, text=True) as newborn:
             assert newborn.stdout is not None
             assert newborn.stdout.readline() == "held\n"

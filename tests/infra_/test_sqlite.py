@@ -59,7 +59,7 @@ def test_a_kill_in_the_middle_leaves_no_database_and_the_next_start_makes_it_who
     script = f"""
         import os, signal, sqlite3
         from pathlib import Path
-        from treadle.infra import sqlite
+        from treadle.infra.databases import sqlite
         def dying(aside):
             con = sqlite3.connect(aside)
             con.execute("CREATE TABLE half (x)")

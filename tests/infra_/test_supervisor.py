@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 HOLD = """
 import signal, sys, time
 from pathlib import Path
-from treadle.infra.supervisor import process
+from treadle.infra.processes import process
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-with process.held(Path(sys.argv[1]), Path("/somewhere")) as ours:
+with process.hold_process_lock(Path(sys.argv[1]), Path("/somewhere")) as ours:
     print(ours, flush=True)
     time.sleep(60)
 """
