@@ -25,7 +25,7 @@ UNSET, UNKNOWN = "is not set", "is no address that Apprise knows"
 
 
 class Message(NamedTuple):
-    """What is told: a line, and text."""
+    """An alert: its title, one line, and its text."""
 
     title: str
     body: str
@@ -41,12 +41,14 @@ def address(receiver: str) -> str:
         return "an address" if url else ""
     if not parts.scheme:
         return "an address" if url else ""
-    known = parts.scheme.removesuffix("s") in HOSTED and "@" not in url.removeprefix(f"{parts.scheme}://{parts.netloc}")
-    return f"{parts.scheme}://{host if known else '...'}"
+    names_host = parts.scheme.removesuffix("s") in HOSTED and "@" not in url.removeprefix(
+        f"{parts.scheme}://{parts.netloc}"
+    )
+    return f"{parts.scheme}://{host if names_host else '...'}"
 
 
 def send(receiver: str, message: Message) -> str:
-    """Send it; why it did not arrive, for people, empty where it did."""
+    """Send the message; returns why it did not arrive, for people, and an empty text where it did."""
     try:
         sent = subprocess.run(
             [sys.executable, "-P", "-m", "treadle.infra.notifications", receiver],
@@ -59,7 +61,7 @@ def send(receiver: str, message: Message) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"does not answer within {GIVE_UP_SECONDS:g} seconds"
-    return "" if sent.returncode == 0 else sent.stdout.strip() or "could not be told"
+    return "" if sent.returncode == 0 else sent.stdout.strip() or "could not be notified"
 
 
 class _Answer(logging.Handler):
@@ -68,13 +70,13 @@ class _Answer(logging.Handler):
     code = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look for it."""
+        """Keep the number of an error."""
         if found := re.search(r"\berror=(\d{3})\b", record.getMessage()):
             self.code = found[1]
 
 
 def _deliver(receiver: str, message: Message) -> str:
-    """What the child does: why the message did not arrive, empty where it did."""
+    """Deliver the message, in the child process; returns why it did not arrive, empty where it did."""
     url = settings.secret(receiver)
     if not url:
         return UNSET
@@ -86,10 +88,10 @@ def _deliver(receiver: str, message: Message) -> str:
     service.notify_format = NotifyFormat.TEXT  # mail would be HTML, and lose what is indented
     answer = _Answer()
     logging.getLogger("apprise").addHandler(answer)
-    told = Apprise()
-    told.add(service)
+    notifier = Apprise()
+    notifier.add(service)
     title, body = message
-    if told.notify(body=body, title=title, notify_type=NotifyType.WARNING, body_format=NotifyFormat.TEXT):
+    if notifier.notify(body=body, title=title, notify_type=NotifyType.WARNING, body_format=NotifyFormat.TEXT):
         return ""
     return f"refused it (HTTP {answer.code})" if answer.code else "did not take it"
 

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         if not ipaddress.ip_address(self.host).is_loopback and not self.login:
             raise UsageError(
                 f"TREADLE_HOST={self.host} would let other machines in without a password",
-                "say who may come in: export TREADLE_LOGIN=NAME:PASSWORD, or unset TREADLE_HOST",
+                "set a login: export TREADLE_LOGIN=NAME:PASSWORD, or unset TREADLE_HOST",
             )
         return self.host
 
@@ -207,9 +207,9 @@ def at(home: Path) -> Settings:
         name = str(first["loc"][0])
         variable = name if name.isupper() else f"{PREFIX}{name.upper()}"
         secret = any(name in (key, one.validation_alias) and not one.repr for key, one in Settings.model_fields.items())
-        told = variable if secret else f"{variable}={first['input']!r}"
+        shown = variable if secret else f"{variable}={first['input']!r}"
         raise ConfigError(
-            f"{told}: {first['msg'].removeprefix('Value error, ')}", f"mend the variable {variable} or unset it"
+            f"{shown}: {first['msg'].removeprefix('Value error, ')}", f"correct the variable {variable} or unset it"
         ) from None
 
 
@@ -245,8 +245,8 @@ def set_environment(
         os.environ.pop(name, None)
     os.environ.update({name: value for name, value in values.items() if not (keep and name in os.environ)})
     for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join([*known, *(host for host in no_proxy if host not in known)])
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*hosts, *(host for host in no_proxy if host not in hosts)])
 
 
 def _named_home() -> Path | None:

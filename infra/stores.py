@@ -64,7 +64,7 @@ class Stores:
     def bundle_folder(self, version: int) -> Path:
         """The local folder of a version's bundle, by the ledger's address where it is under the home.
 
-        Raises BundleError for a version that nobody knows, or that was cleared away.
+        Raises BundleError for a version that does not exist, or whose model was deleted.
         """
         record = self.ledger.version(self.pipeline, version)
         if record is None or "://" in record.bundle or record.bundle.startswith("models:/"):
@@ -133,7 +133,7 @@ class Stores:
 
         url, file = self.settings.tuning, sqlite.file_of(self.settings.tuning)
         if file is None:
-            with engines.making(url):
+            with engines.table_creation_lock(url):
                 return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         options = {"connect_args": {"timeout": 60}, "poolclass": NullPool}
 
@@ -156,8 +156,8 @@ def alone_in_its_model(bundle: Path) -> None:
     Nothing of ours would read it, but the folder is handed to others whole.
     """
     model = bundle.parents[1]
-    known = {model: MODEL_FILES, bundle.parent: {bundle.name}}
-    for folder, names in known.items() if (model / "MLmodel").exists() else ():
+    allowed = {model: MODEL_FILES, bundle.parent: {bundle.name}}
+    for folder, names in allowed.items() if (model / "MLmodel").exists() else ():
         for path in sorted(folder.iterdir()):
             if path.name not in names or path.is_symlink():
                 raise BundleError(f"{path}: does not belong beside a model bundle", RESTORE)
@@ -172,7 +172,7 @@ def versions(data_version: str) -> tuple[int, int]:
 def open(settings: Settings, pipeline: str) -> Stores:
     """The stores of `pipeline` as the settings place them; nothing is made before its first use.
 
-    Where the home was moved or copied, MLflow's addresses are mended first.
+    Where the home was relocated or copied, MLflow's addresses are updated first.
     """
     relocation.relocate(settings)
     tables = Tables(f"{settings.tables_root}/{pipeline}", settings.state / "duckdb")

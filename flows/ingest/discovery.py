@@ -66,7 +66,7 @@ def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = F
     skipped, refused = 0, []
     found, closed = _files(place, [Path(path) for path in paths], as_labels)
     for ref in found:
-        record = (ledger.seen if ref.kind == "rows" else ledger.seen_labels)(pipeline, ref.sha256)
+        record = (ledger.find_batch if ref.kind == "rows" else ledger.find_label_batch)(pipeline, ref.sha256)
         decision = decided.get(ref.batch_id)
         again = record and record.status != "accepted" and record.contract != contract and not decision
         if record is None or again:

@@ -83,11 +83,11 @@ def clear_models(home: str, pipeline: str, token: int | None) -> Left:
         sizes[one.name] = attic.size(run)
         trials += len(run.trials)
         if token is not None:
-            ledger.sign(pipeline, "train", token)  # a long way: who stood still meanwhile goes no further
+            ledger.renew_lease(pipeline, "train", token)  # a long way: who stood still meanwhile goes no further
             record = versions.get(run.id)
             if record is not None:
                 ledger.retire(pipeline, record.version)
-            attic.take(run)
+            attic.delete_run(run)
             events.emit("maintain", one.kind, done=number + 1, total=len(going))
     gone = {one.name for one in going}
     retired = {*ledger.retired(pipeline), *(versions[name].version for name in gone if name in versions)}
@@ -224,7 +224,7 @@ def _opened(home: str, pipeline: str, token: int | None) -> Workplace:
     """The pipeline; raises Fenced where another process has its lease by now."""
     place = open_workplace(home, pipeline)
     if token is not None:
-        place.stores.ledger.sign(pipeline, "train", token)
+        place.stores.ledger.renew_lease(pipeline, "train", token)
     return place
 
 

@@ -83,7 +83,7 @@ class Followups:
         """
         now = time.monotonic()
         for pipeline in (file.stem for file in self._settings.pipelines):
-            data = self._ledger.taken_in(pipeline)
+            data = self._ledger.arrivals_token(pipeline)
             if data and self._ledger.champion(pipeline):  # rows that came before the first one wait for it
                 data += ", champion"
             known = self._owing.get(pipeline)

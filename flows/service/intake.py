@@ -83,7 +83,7 @@ class Inboxes:
 
         found: set[Sight] = set()
         for source in (config.data.source, config.labels.source):
-            for path in sources.find_files(self._settings.home, source, told=False) if source else []:
+            for path in sources.find_files(self._settings.home, source, warn=False) if source else []:
                 try:
                     status = path.stat()
                 except OSError:  # gone since

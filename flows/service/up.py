@@ -146,12 +146,12 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
         server.end_server(settings)
     keeper = supervisor.Keeper(settings)
     try:
-        keeper.look_at_pages()  # it starts while we look for the other
+        keeper.keep_pages_alive()  # it starts while we look for the other
         events.emit("up", f"Prefect: {without_secrets(server.api_url(settings)).removesuffix('/api')}")
         changes = deployments.apply_deployments(settings)
         for change in changes:
             events.emit("up", change.sentence())
-        keeper.look(keeper.api())
+        keeper.keep_all_alive(keeper.api())
         keeper.wait_for_pages()
         keeper.wait_for_worker(keeper.api())
         result = _result(settings, keeper, changes, already=False, detached=False)
@@ -180,7 +180,7 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     from treadle.infra.orchestrator import lost_runs
     from treadle.infra.orchestrator.runs import Runs
 
-    lost = lost_runs.Lost(settings.home, TAG, keeper.worker.lock)
+    lost = lost_runs.LostRuns(settings.home, TAG, keeper.worker.lock)
     intake, owed, resumed, told = Intake(settings), Followups(settings), CrashedRuns(), delivery.AlertWatch(settings)
     elsewhere = settings.home if settings.prefect_api_url else None
     runs_at, set_at = 0.0, time.time() - time.monotonic()
@@ -191,7 +191,7 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
             return
         now = time.monotonic()
         with troubles.of("servers"):
-            keeper.look(keeper.api())
+            keeper.keep_all_alive(keeper.api())
         if now >= runs_at:
             runs_at = now + RUNS_SECONDS
             with troubles.of("runs"):

@@ -80,7 +80,7 @@ class RunRef(BaseModel):
             from treadle.infra import settings
             from treadle.infra.databases.ledger import Ledger
 
-            Ledger(settings.at(Path(self.home)).ledger).sign(self.pipeline, "train", self.token)
+            Ledger(settings.at(Path(self.home)).ledger).renew_lease(self.pipeline, "train", self.token)
 
     @property
     def _folder(self) -> Path:

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 LIBPQ = ("psycopg", "psycopg2")
-MAKING = 0x7472_6561_646C_65
-"""Of PostgreSQL's advisory locks, ours."""
+ADVISORY_LOCK = 0x7472_6561_646C_65
+"""The key of treadle's advisory lock in PostgreSQL."""
 
 
 def parsed(url: str) -> sa.URL:
-    """The address in its parts. Raises UsageError, which does not repeat it, for one that is none."""
+    """The parsed database URL. Raises UsageError, which does not repeat the text, where it is no URL."""
     try:
         return sa.make_url(url)
     except (ValueError, sa.exc.ArgumentError):
         raise UsageError(
             "the address of a database cannot be read",
             "it is a SQLAlchemy URL, in whose password @ is written %40, : is %3A and / is %2F",
-        ) from None  # what was said of it holds parts of the password
+        ) from None  # the parser's message holds parts of the password
 
 
 def masked_url(url: str) -> str:
-    """The address for people: without a password, wherever it stands."""
+    """The URL for people, without the passwords in its user part and its query."""
     address = parsed(url)
     query = {name: value for name, value in address.query.items() if "password" not in name.lower()}
     return address.set(query=query).render_as_string(hide_password=True)
@@ -40,7 +40,7 @@ def masked_url(url: str) -> str:
 def make_engine(url: str) -> sa.Engine:
     """An engine that keeps no connection between uses.
 
-    Stores are opened for a question or two and left; and a database that was started again meanwhile is no matter.
+    Stores run few queries each, and the database may be restarted between two of them.
     """
     address = parsed(url)
     wait: dict[str, object] = {}
@@ -52,23 +52,23 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def exclusive_transaction(con: sa.Connection) -> None:
-    """From here on no other transaction that asks for this is at work; on SQLite whoever writes is alone anyway."""
+    """Wait until no other transaction holds the advisory lock; SQLite needs none: it has one writer at a time."""
     if con.dialect.name == "postgresql":
-        con.execute(sa.select(sa.func.pg_advisory_xact_lock(MAKING)))
+        con.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
 
 
 @contextmanager
-def making(url: str) -> Iterator[None]:
-    """A block for one process at a time, where the database is PostgreSQL: to make tables that are not there.
+def table_creation_lock(url: str) -> Iterator[None]:
+    """Hold PostgreSQL's advisory lock in the block, so that one process at a time creates tables; no lock on SQLite.
 
-    Two that make the same table there collide, whatever `IF NOT EXISTS` says.
+    Two processes that create the same PostgreSQL table collide, even with `IF NOT EXISTS`.
     """
-    there = make_engine(url)
-    if there.dialect.name != "postgresql":
+    engine = make_engine(url)
+    if engine.dialect.name != "postgresql":
         yield
         return
-    with there.connect() as con:  # the lock goes with the connection
-        con.execute(sa.select(sa.func.pg_advisory_lock(MAKING)))
+    with engine.connect() as con:  # the lock goes with the connection
+        con.execute(sa.select(sa.func.pg_advisory_lock(ADVISORY_LOCK)))
         yield
 
 

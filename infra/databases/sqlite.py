@@ -1,4 +1,4 @@
-"""SQLite files that are born whole: made aside under a lock, then renamed."""
+"""SQLite files that are created atomically: built under another name and a lock, then renamed."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def url_of(path: Path) -> str:
 
 
 def make(path: Path, build: Callable[[Path], None]) -> None:
-    """See that the database at `path` exists, by `build(aside)` where it does not.
+    """Create the database at `path` with `build(aside)` where it does not exist.
 
     `build` leaves a closed database at the path that it is given. A kill at any point leaves either no
     database or a whole one; of several processes one builds and the others wait. MLflow's own creation,
-    killed in the middle, leaves a file that no later start can mend.
+    killed in the middle, leaves a file that no later start can repair.
     """
     if path.exists():
         return
@@ -53,4 +53,4 @@ def make(path: Path, build: Callable[[Path], None]) -> None:
             with failpoint.around("database.reveal"):
                 aside.replace(path)
     except PermissionError as error:
-        raise UsageError(f"{path.parent}: no right to write here", "mend the folder's rights") from error
+        raise UsageError(f"{path.parent}: no right to write here", "make the folder writable") from error

@@ -1,4 +1,4 @@
-"""Optuna's studies of a pipeline: which there are, since when nobody went on with them, and their end."""
+"""Optuna's studies of a pipeline: which there are, when each was last used, and their deletion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def touched(storage: BaseStorage, pipeline: str) -> dict[str, datetime]:
-    """By what a study is of (its name without the pipeline) when a trial of it began or ended last."""
+    """When a trial of each study began or ended last, by the study's name without the pipeline."""
     found = {}
     for study in storage.get_all_studies():
         of, _, work = study.study_name.partition("/")

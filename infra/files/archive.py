@@ -1,8 +1,8 @@
-"""A home as a folder of files with hashes, taken while everything runs; and a home made of it again, anywhere.
+"""Back up a home, while everything runs, as a folder of files with hashes; and restore it anywhere.
 
-A backup is the home as a `kill -9` of everything at one moment would have left it, which the next commands mend: at
-that moment, while no one can write the ledger, the databases are copied and all other files are listed. Files that a
-commit names are never changed afterwards, so that they can be copied at leisure.
+A backup is the home as a `kill -9` of everything at one moment would have left it, which the next commands repair: at
+that moment, while the ledger is locked, the databases are copied and all other files are listed. Files that a commit
+names are never changed afterwards, so that they can be copied later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FOLDERS = ("mlruns/artifacts", "data", "expectations", "pipelines")
 """`pipelines` last: with it a folder becomes a home."""
 BUSY_SECONDS = 60
 SETTLED_SECONDS = 3.0
-"""A file of the inbox that was changed later than so long ago may still be on its way."""
+"""A file of the inbox that changed within this time may not be complete."""
 
 
 class Entry(BaseModel):
@@ -79,12 +79,12 @@ def write_backup(settings: Settings, target: Path) -> BackupManifest:
         raise UsageError(f"{target} would be a part of what is backed up", "name a folder elsewhere")
     with _filling(target):
         made_at = datetime.now(UTC)
-        entries, listed = _moment(settings, target)
+        entries, listed = _snapshot(settings, target)
         left_out = []
-        for name, seen in listed.items():
+        for name, listed_stat in listed.items():
             with suppress(FileNotFoundError):  # of no commit, and cleared since; or taken out of the inbox
                 entry = _copy(settings.home / name, target / name)
-                if name.startswith("data/inbox/") and _moving(settings.home / name, seen, made_at):
+                if name.startswith("data/inbox/") and _is_changing(settings.home / name, listed_stat, made_at):
                     (target / name).unlink()
                     left_out.append(name)
                 else:
@@ -170,10 +170,10 @@ def _empty(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _moment(settings: Settings, target: Path) -> tuple[dict[str, Entry], dict[str, tuple[int, int]]]:
-    """Copy the databases and list all other files (size, time of change in ns), while nobody writes the ledger."""
+def _snapshot(settings: Settings, target: Path) -> tuple[dict[str, Entry], dict[str, tuple[int, int]]]:
+    """Copy the databases and list all other files (size, time of change in ns), while the ledger is locked."""
     entries = {}
-    with _ledger_at_rest(settings.mlruns / LEDGER):
+    with _ledger_locked(settings.mlruns / LEDGER):
         for name in (LEDGER, *OTHERS):
             if (settings.mlruns / name).exists():
                 copy = target / "mlruns" / name
@@ -184,21 +184,21 @@ def _moment(settings: Settings, target: Path) -> tuple[dict[str, Entry], dict[st
                 ):
                     source.backup(there)
                     if name == LEDGER:
-                        _free(there)
+                        _release_leases(there)
                     there.execute("PRAGMA journal_mode = DELETE")  # one file, whole
                 entries[f"mlruns/{name}"] = _hashed(copy)
         listed = {name: facts for folder in FOLDERS for name, facts in _files(settings.home, folder)}
     return entries, listed
 
 
-def _free(ledger: sqlite3.Connection) -> None:
-    """Give back the leases of who is at work: to the restored project they have been killed, and nobody waits."""
+def _release_leases(ledger: sqlite3.Connection) -> None:
+    """Release all leases: in the restored project their holders do not exist."""
     with suppress(sqlite3.OperationalError), ledger:  # the first ledgers had none
         ledger.execute("UPDATE leases SET process = ''")
 
 
 @contextmanager
-def _ledger_at_rest(file: Path) -> Iterator[None]:
+def _ledger_locked(file: Path) -> Iterator[None]:
     if not file.exists():
         yield
         return
@@ -213,16 +213,16 @@ def _files(home: Path, folder: str) -> Iterator[tuple[str, tuple[int, int]]]:
         for name in names:
             path = Path(place, name)
             with suppress(FileNotFoundError):
-                # who drops links here does not choose what we copy
+                # a person who can place links here must not choose what is copied
                 if name != HINT and path.is_file() and not path.is_symlink():
-                    facts = path.stat()
-                    yield path.relative_to(home).as_posix(), (facts.st_size, facts.st_mtime_ns)
+                    file_stat = path.stat()
+                    yield path.relative_to(home).as_posix(), (file_stat.st_size, file_stat.st_mtime_ns)
 
 
-def _moving(path: Path, seen: tuple[int, int], made_at: datetime) -> bool:
-    facts = path.stat()
-    young = facts.st_mtime > made_at.timestamp() - SETTLED_SECONDS
-    return young or (facts.st_size, facts.st_mtime_ns) != seen
+def _is_changing(path: Path, listed_stat: tuple[int, int], made_at: datetime) -> bool:
+    file_stat = path.stat()
+    young = file_stat.st_mtime > made_at.timestamp() - SETTLED_SECONDS
+    return young or (file_stat.st_size, file_stat.st_mtime_ns) != listed_stat
 
 
 def _copy(source: Path, target: Path) -> Entry:

@@ -35,7 +35,7 @@ class Writer(Protocol):
 
 
 def write_output(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write `batches` to `path` and return the number of rows; nobody ever sees half a file.
+    """Write `batches` to `path` and return the number of rows; readers never see half a file.
 
     CSV: text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a return, and is not a
     number) gets a leading apostrophe; timestamps are ISO 8601 in UTC. Null cells are empty.

@@ -22,7 +22,7 @@ class Workbench:
     """
 
     def __init__(self, folder: Path, may_write: Callable[[], None] = lambda: None) -> None:
-        """Keep things in `folder`; `may_write` raises where they are another process's by now."""
+        """Keep things in `folder`; `may_write` raises where another process owns the folder by now."""
         self.folder = folder
         self.may_write = may_write
 

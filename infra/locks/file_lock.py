@@ -1,7 +1,7 @@
-"""One command at a time for one kind of work on one pipeline: the others wait, and are told for whom.
+"""A file lock for one kind of work on one pipeline: one command at a time, the others wait and name the holder.
 
-A turn is a file's lock, which the system drops however its process dies; what stands in the file is for people.
-It holds within one home on one machine.
+The system drops the lock however its process ends; the text in the file is for people. The lock holds within one home
+on one machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def hold_file_lock(settings: Settings, pipeline: str, work: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Do `work` (ingest, train, score, ...) on `pipeline` in the block, alone.
 
-    Where another process is at it, `waiting` is told who, once, and the block begins when that one has ended.
+    Where another process holds the lock, `waiting` is called once with a sentence that names it, and the block begins
+    when that process has ended.
     Raises UsageError where the home cannot be written.
     """
     path = settings.state / "locks" / f"{pipeline}.{work}"
@@ -32,7 +33,7 @@ def hold_file_lock(settings: Settings, pipeline: str, work: str, waiting: Callab
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as error:
-        raise UsageError(f"{path.parent}: no right to write here", "mend the folder's rights") from error
+        raise UsageError(f"{path.parent}: no right to write here", "make the folder writable") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""`hold(...)`: one process at a time does a kind of work, on whatever machine, and one that was stopped is passed by.
+"""`hold_lease(...)`: one process at a time does a kind of work, on any machine; a suspended holder loses its lease.
 
-A holder gives signs of life in the ledger. Who waits takes over at once from a process of this machine that is dead,
-else where no sign came for `EXPIRED_SECONDS` seconds of its own clock: the clocks of two machines are never compared.
+A holder sends heartbeats to the ledger. A waiting process takes over at once from a dead process of its own machine,
+else where no heartbeat came for `EXPIRED_SECONDS` of its own clock: the clocks of two machines are never compared.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 5.0
 EXPIRED_SECONDS = 60.0
-LOOK_SECONDS = 0.3
+POLL_SECONDS = 0.3
 
 
 @contextmanager
 def hold_lease(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Callable[[str], None]) -> Iterator[int]:
     """Do `work` on `pipeline` in the block, alone; yields the token that writes have to show.
 
-    Where another is at it, `waiting` is told who, once. An error in the block that comes of having been passed by
-    is raised as Fenced.
+    Where another process holds the lease, `waiting` is called once with a sentence that names it. An error in the
+    block is raised as Fenced where the lease was lost meanwhile.
     """
     mine = _taken(ledger, pipeline, work, who, waiting)
     over = threading.Event()
@@ -43,44 +43,44 @@ def hold_lease(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Call
     except Exception as error:
         if not isinstance(error, Fenced):
             with suppress(ServiceError):
-                ledger.sign(pipeline, work, mine.token)
+                ledger.renew_lease(pipeline, work, mine.token)
         raise
     finally:
         over.set()
         beating.join()
-        with suppress(Fenced, ServiceError):  # then the next one waits a little
-            ledger.sign(pipeline, work, mine.token, last=True)
+        with suppress(Fenced, ServiceError):  # then the next process waits until the lease expires
+            ledger.renew_lease(pipeline, work, mine.token, last=True)
 
 
 def _taken(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Callable[[str], None]) -> Lease:
     holder = f"{who}, process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC"
-    seen, since, told = ledger.lease(pipeline, work), time.monotonic(), False
+    held, since, notified = ledger.lease(pipeline, work), time.monotonic(), False
     while True:
-        if seen is None or _gone(seen.process) or time.monotonic() - since > EXPIRED_SECONDS:
-            mine = Lease(pipeline, work, seen.token + 1 if seen else 1, 0, holder, _process(os.getpid()))
-            if ledger.take(mine, seen):
+        if held is None or _is_dead(held.process) or time.monotonic() - since > EXPIRED_SECONDS:
+            mine = Lease(pipeline, work, held.token + 1 if held else 1, 0, holder, _process(os.getpid()))
+            if ledger.take_lease(mine, held):
                 return mine
-        elif not told:
-            waiting(f"waiting for {seen.holder}, which is at `{work}` of {pipeline}")
-            told = True
-        time.sleep(LOOK_SECONDS)
+        elif not notified:
+            waiting(f"waiting for {held.holder}, which is at `{work}` of {pipeline}")
+            notified = True
+        time.sleep(POLL_SECONDS)
         now = ledger.lease(pipeline, work)
-        if now != seen:
-            seen, since = now, time.monotonic()
+        if now != held:
+            held, since = now, time.monotonic()
 
 
 def _beat(ledger: Ledger, mine: Lease, over: threading.Event) -> None:
     while not over.wait(BEAT_SECONDS):
         try:
-            ledger.sign(mine.pipeline, mine.work, mine.token)
+            ledger.renew_lease(mine.pipeline, mine.work, mine.token)
         except ServiceError:
             continue  # the database may come back
         except Fenced:
             return  # the next write says so
 
 
-def _gone(process: str) -> bool:
-    """Whether a holder is known to be dead, or gave its lease back; of another machine nothing is known."""
+def _is_dead(process: str) -> bool:
+    """Whether a holder's process has ended or released its lease; False for every process of another machine."""
     if not process:
         return True
     machine, _, identity = process.rpartition(" ")
@@ -89,9 +89,9 @@ def _gone(process: str) -> bool:
 
 
 def _process(pid: int) -> str:
-    """A process's name for ever: machine, boot, name space, number and when it began; no machine where /proc is not.
+    """A name that no other process ever gets: boot, name space, process id and start time; no boot without /proc.
 
-    One that has died and was not buried yet has no name.
+    A zombie process has no start time.
     """
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

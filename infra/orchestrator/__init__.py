@@ -3,9 +3,9 @@
     with flow_context(settings):
         train(...)
 
-`flow_context` is all that a command needs; `state`, `ui_url` and `down` are for people. `server` finds,
-starts and ends a home's server, `serve` is the process that it runs in, `client` is what Prefect is told in
-our process, and `killed` closes the runs of commands that were killed.
+`flow_context` is all that a command needs; `server_state`, `ui_url` and `stop_servers` are for people. `server` finds,
+starts and ends a home's server, `serve` is the process that it runs in, `client` sets up Prefect in our process, and
+`killed_commands` closes the runs of commands that were killed.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from treadle.infra.settings import LOOPBACK, without_secrets
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
-KNOCK_SECONDS = 3.0
+REQUEST_SECONDS = 3.0
 
 
 def prefect_trouble(api: str) -> str:
-    """What is wrong with the API in a few words; empty when it says that it is well."""
+    """What is wrong with the API in a few words; empty where it reports that it is healthy."""
     try:
         return "" if _ask(api, "/health").strip() == b"true" else "what answers there is not a Prefect API"
     except urllib.error.HTTPError as error:
@@ -46,27 +46,27 @@ def ask(api: str, path: str, question: object = None) -> bytes:
 
 
 def _ask(api: str, path: str, question: object = None) -> bytes:
-    # a proxy of the environment knows nothing of a server on this machine
+    # a proxy of the environment cannot reach a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in api or "localhost" in api else []
     body = None if question is None else json.dumps(question).encode()
     headers = {"Content-Type": "application/json", **_login(api)}
     request = urllib.request.Request(f"{without_secrets(api).rstrip('/')}{path}", body, headers)  # noqa: S310 - an http address of ours or of PREFECT_API_URL
-    with urllib.request.build_opener(*handlers).open(request, timeout=KNOCK_SECONDS) as answer:
+    with urllib.request.build_opener(*handlers).open(request, timeout=REQUEST_SECONDS) as answer:
         return bytes(answer.read())
 
 
 def with_login(settings: Settings, api: str) -> str:
     """The address of the API that flows of this home use with the login in it, which `ask` gives; never to be shown."""
-    return _holding(api, settings.api_login)
+    return _address_with_login(api, settings.api_login)
 
 
-def lets_in(address: str, login: str) -> bool:
-    """Whether what answers there wants this login and takes it; without one, whether it asks for none."""
-    return refuses(address) is bool(login) and not refuses(_holding(address, login))
+def requires_login(address: str, login: str) -> bool:
+    """Whether the server at the address requires this login and accepts it; without one, whether it requires none."""
+    return is_unauthorized(address) is bool(login) and not is_unauthorized(_address_with_login(address, login))
 
 
-def refuses(address: str) -> bool:
-    """Whether the answer is that nobody may come in so."""
+def is_unauthorized(address: str) -> bool:
+    """Whether the server answers 401 to the login in the address, or to none."""
     try:
         _ask(address, "")
     except urllib.error.HTTPError as error:
@@ -76,10 +76,10 @@ def refuses(address: str) -> bool:
     return False
 
 
-def _holding(address: str, login: str) -> str:
+def _address_with_login(address: str, login: str) -> str:
     scheme, _, rest = address.partition("://")
-    known = not login or "@" in urlsplit(address).netloc
-    return address if known else f"{scheme}://{quote(login, safe=':')}@{rest}"
+    complete = not login or "@" in urlsplit(address).netloc
+    return address if complete else f"{scheme}://{quote(login, safe=':')}@{rest}"
 
 
 def _login(api: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What Prefect is told in our own process while flows run."""
+"""Prefect's settings, logs and connection in our own process while flows run."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ ENGINE = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def prepare_client(settings: Settings) -> None:
-    """Settle what libraries read from the environment when they are imported; for before `import prefect`.
+    """Set the variables that libraries read when they are imported; to be called before `import prefect`.
 
-    Nobody is told that we are at work: on a terminal, Prefect tells its makers as soon as it is imported. A
-    person's own `~/.prefect` is neither read nor made, nor matplotlib's folders, and no proxy comes between us
-    and our own server.
+    Telemetry is off: on a terminal, Prefect reports to its makers as soon as it is imported. A person's own
+    `~/.prefect` is neither read nor made, nor matplotlib's folders, and our own server is reached without a proxy.
     """
     values = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     place = server.server_folder(settings)
@@ -64,14 +63,14 @@ def flow_context(settings: Settings) -> Iterator[str]:
                 with present_command(settings):
                     yield url
             except Exception as error:
-                _let_go(error)
+                _clear_frames(error)
                 raise
             finally:
                 _flush()
     except httpx.HTTPStatusError as error:
         raise ServiceError(
             f"the Prefect server at {without_secrets(url)} refuses us: HTTP {error.response.status_code}",
-            _how_to_come_in(settings)
+            _login_hint(settings)
             if error.response.status_code in (401, 403)
             else "see that its version is ours: treadle doctor",
         ) from error
@@ -84,7 +83,7 @@ def flow_context(settings: Settings) -> Iterator[str]:
         ) from error
 
 
-def _how_to_come_in(settings: Settings) -> str:
+def _login_hint(settings: Settings) -> str:
     if settings.prefect_api_url:
         return "give the key or password that it wants: PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
     return "set TREADLE_LOGIN as it was when the server was started, or start it anew: treadle down"
@@ -95,11 +94,11 @@ def present_command(settings: Settings) -> AbstractContextManager[None]:
     return killed_commands.register_command(server.server_folder(settings))
 
 
-def _let_go(error: BaseException | None) -> None:
+def _clear_frames(error: BaseException | None) -> None:
     """Free what the frames of a failed flow hold, tables and connections: Prefect keeps its error for good."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
@@ -109,18 +108,18 @@ def _prefect_settings(settings: Settings, url: str) -> Iterator[None]:
     from prefect import settings as prefect
 
     place = server.server_folder(settings)
-    told = {
+    overrides = {
         prefect.PREFECT_API_URL: url,
         prefect.PREFECT_HOME: place,
         prefect.PREFECT_LOCAL_STORAGE_PATH: place / "storage",
         prefect.PREFECT_RESULTS_DEFAULT_SERIALIZER: "json",
         prefect.PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
-        # its thread costs up to a second a flow; a command has its person, and `killed` closes what died
+        # its thread costs up to a second a flow; `killed_commands` closes the runs of killed commands
         prefect.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
     }
     if not settings.prefect_api_url:  # a person's key for another server is not for ours
-        told |= {prefect.PREFECT_API_KEY: None, prefect.PREFECT_API_AUTH_STRING: settings.login or None}
-    with prefect.temporary_settings(told):
+        overrides |= {prefect.PREFECT_API_KEY: None, prefect.PREFECT_API_AUTH_STRING: settings.login or None}
+    with prefect.temporary_settings(overrides):
         yield
 
 
@@ -165,7 +164,7 @@ def _flush() -> None:
 
 @contextmanager
 def connected() -> Iterator[SyncPrefectClient]:
-    """A client of the server that Prefect was told of; for within `flow_context`."""
+    """A client of the server in Prefect's settings; for within `flow_context`."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -173,7 +172,7 @@ def connected() -> Iterator[SyncPrefectClient]:
 
 
 def run_environment(home: Path, heartbeat_seconds: int) -> dict[str, str]:
-    """What a process is told that a worker starts for a run: as `flow_context` does for a command.
+    """The environment of a process that a worker starts for a run: as `flow_context` does for a command.
 
     Our log lines go to the run's page, and a process that dies is known by its missing heartbeats.
     """

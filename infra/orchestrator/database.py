@@ -1,4 +1,4 @@
-"""The Prefect server's database: a SQLite file, born whole, mended by being made anew, and patient; or PostgreSQL."""
+"""The Prefect server's database: PostgreSQL, or SQLite: created atomically, recreated if damaged, waits for locks."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("treadle.orchestrator")
 
 
-class PatientSqlite(AioSqliteConfiguration):
+class LockingSqlite(AioSqliteConfiguration):
     """Prefect's SQLite, with the write lock taken as a transaction begins.
 
-    Prefect begins most transactions without it. One that reads, and then writes after somebody else wrote, is told
-    `database is locked` at once, however long it would have waited; the client tries again two seconds later.
+    Prefect begins most transactions without it. One that reads, and then writes after another one wrote, fails
+    with `database is locked` at once, whatever its timeout; the client tries again two seconds later.
     """
 
     @asynccontextmanager
@@ -74,14 +74,14 @@ def database_ready(path: Path) -> Iterator[None]:
 
 def using(path: Path) -> AbstractContextManager[object]:
     """Prefect's server code uses the database at `path` inside the block."""
-    return temporary_database_config(PatientSqlite(connection_url=f"sqlite+aiosqlite:///{path}"))
+    return temporary_database_config(LockingSqlite(connection_url=f"sqlite+aiosqlite:///{path}"))
 
 
 def prepare_database(path: Path) -> None:
     """Make the database, or bring it up to this Prefect's version.
 
-    A new one is made aside and renamed, because a kill in the middle leaves one that no migration mends. One that
-    cannot be used is kept beside and made anew: it is a record for people, and nothing depends on it.
+    A new one is built under another name and renamed, because a kill in the middle leaves one that no migration
+    repairs. One that cannot be used is renamed and recreated: it is a record for people, and nothing depends on it.
     """
     if path.exists():
         try:
@@ -93,7 +93,7 @@ def prepare_database(path: Path) -> None:
     aside = path.with_name(f"new-{path.name}")
     for left in (*path.parent.glob(f"{path.name}-*"), *path.parent.glob(f"{aside.name}*")):
         left.unlink()
-    # it says which blocks the last database knew
+    # it lists the blocks of the last database
     (path.parent / "memo_store.toml").unlink(missing_ok=True)
     with failpoint.around("server.database"):
         _migrate(aside)

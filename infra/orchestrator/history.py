@@ -23,7 +23,7 @@ def ended(
 ) -> list[UUID]:
     """Runs of `flows` that ended before that moment: of this home's deployments, tagged `tag`, and of its commands.
 
-    On the home's own server its own are also those of commands from before it was moved.
+    On the home's own server, runs of commands from before the home was relocated are included.
     """
     own = not settings.prefect_api_url
     deployments = set(_deployments(client, settings, pipeline, tag))
@@ -31,8 +31,8 @@ def ended(
     def ours(run: FlowRun) -> bool:
         if run.deployment_id is not None:
             return run.deployment_id in deployments
-        told = run.parameters
-        return told.get("pipeline") == pipeline and (own or told.get("home") == str(settings.home))
+        parameters = run.parameters
+        return parameters.get("pipeline") == pipeline and (own or parameters.get("home") == str(settings.home))
 
     return [run.id for run in _over(client, flows, before) if ours(run)]
 

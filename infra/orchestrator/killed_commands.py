@@ -1,7 +1,7 @@
-"""Runs of commands that were killed: nobody is left to say so, and Prefect would show them running for ever.
+"""Runs of commands that were killed: no process reports their end, and Prefect would show them running for ever.
 
-Every command that runs flows holds the lock of a file of its own, and tags its runs with that file's name.
-A file that nobody holds belongs to a process that had no time to take it away; the next command closes its runs.
+Every command that runs flows locks a file of its own, and tags its runs with that file's name. An unlocked file belongs
+to a process that was killed; the next command closes its runs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NEWBORN_SECONDS = 60.0
+UNLOCKED_SECONDS = 60.0
+"""A command's file may be unlocked for so long after its creation."""
+
 log = logging.getLogger("treadle.orchestrator")
 
 
 @contextmanager
 def register_command(folder: Path) -> Iterator[None]:
-    """Close the runs of dead commands, then be known as alive: by a lock, and a tag on the block's runs."""
+    """Close the runs of dead commands, then mark this one as alive by a lock, and tag the block's runs."""
     from prefect import tags
 
     place = folder / "commands"
     place.mkdir(parents=True, exist_ok=True)
     for path in place.glob("process-*"):
-        _bury(path)
-    for path in place.glob(".process-*"):  # of a process that was killed before it was seen
+        _close_if_dead(path)
+    for path in place.glob(".process-*"):  # of a process that was killed before the rename
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > NEWBORN_SECONDS:
+            if time.time() - path.stat().st_mtime > UNLOCKED_SECONDS:
                 path.unlink()
     path = place / f"process-{os.getpid()}-{time.time_ns():x}"
-    aside = path.with_name(f".{path.name}")  # never seen unlocked
+    aside = path.with_name(f".{path.name}")  # other commands never find it unlocked
     with aside.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         aside.rename(path)
@@ -46,9 +48,9 @@ def register_command(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _bury(path: Path) -> None:
+def _close_if_dead(path: Path) -> None:
     """Close the runs of the command that held `path`, unless it still does."""
-    with suppress(OSError), path.open("r+") as file:  # gone meanwhile, or held: somebody's living command
+    with suppress(OSError), path.open("r+") as file:  # deleted meanwhile, or locked by a living command
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _close_runs(path.name)
         path.unlink()

@@ -1,7 +1,7 @@
-"""Runs whose process has gone while nobody watched it: the server would show them at work, and wait for them.
+"""Runs whose process ended without a report: the server would show them as running, and wait for them.
 
-A worker tells of a process that dies under it. Where the worker was killed as well, or between taking a run and
-starting its process, nobody does; the server's own automation sees missing heartbeats, but only of runs that had one.
+A worker reports a process that dies. Where the worker was killed as well, or between taking a run and starting its
+process, there is no report; the server's own automation sees missing heartbeats, but only of runs that sent one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("treadle.up")
 
 START_SECONDS = 60.0
-"""From a worker's taking a run to its process; what an earlier worker took, nobody will start."""
+"""From a worker's taking a run to its process; no worker starts a run that an earlier worker took."""
 
 
 class _State(BaseModel):
@@ -36,8 +36,8 @@ class _Run(BaseModel):
     state: _State
 
 
-class Lost:
-    """Finds them on the home's own server: a run is lost that had no process at two looks, one after the other.
+class LostRuns:
+    """Closes lost runs on the home's own server: those that had no process at two consecutive checks.
 
     `worker` is the lock of the home's worker.
     """
@@ -47,7 +47,7 @@ class Lost:
         self._missed: set[str] = set()
 
     def close(self, api: str) -> None:
-        """Say of lost runs of deployments with the tag that they crashed; raises OSError where nobody answers."""
+        """Set lost runs of deployments with the tag to crashed; raises OSError where the server does not answer."""
         if not process.PROCESSES.is_dir():  # no Linux: we cannot see processes, the server's automation must do
             return
         question = {
@@ -59,13 +59,13 @@ class Lost:
         missed = {run.id: run for run in found if run.id not in alive and not self._starting(run)}
         for name, run in missed.items():
             if name in self._missed:
-                told = {"type": "CRASHED", "name": "Crashed", "message": "Its process was killed."}
-                ask(api, f"/flow_runs/{name}/set_state", {"state": told, "force": True})
+                state = {"type": "CRASHED", "name": "Crashed", "message": "Its process was killed."}
+                ask(api, f"/flow_runs/{name}/set_state", {"state": state, "force": True})
                 log.warning("the run %s was killed; it is closed as crashed", run.name)
         self._missed = set(missed) - self._missed
 
     def _starting(self, run: _Run) -> bool:
-        """Whether today's worker, whose lock tells its age, has just taken it."""
+        """Whether the current worker, as old as its lock, has just taken the run."""
         taken = run.state.timestamp.timestamp()
         today = self._worker.exists() and taken > self._worker.stat().st_mtime
         return run.state_type == "PENDING" and today and time.time() - taken < START_SECONDS

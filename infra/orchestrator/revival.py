@@ -1,8 +1,8 @@
-"""See to it that a server which dies while flows run does not take them along.
+"""Let flows go on when their server dies.
 
-The home's own is started again at once, and on the same port. Until it serves, its socket is open already and takes
-what comes: requests wait for their answers instead of failing. Somebody else's server can only be waited for, which
-Prefect's client does for about two minutes; the person is told so within seconds.
+The home's own server is started again at once, on the same port. Its socket is open before it serves: requests wait for
+their answers instead of failing. A server in `PREFECT_API_URL` can only be waited for, which Prefect's client does for
+about two minutes; a warning says so within seconds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle.orchestrator")
 
-LOOK_SECONDS = 0.1
-KNOCK_SECONDS = 2.0
+POLL_SECONDS = 0.1
+HEALTH_CHECK_SECONDS = 2.0
 RESTARTS = 5
 BACKLOG = 128
 BIND_SECONDS = 10.0
@@ -48,7 +48,7 @@ def server_kept_alive(settings: Settings, url: str) -> Iterator[None]:
 
 def _restart(settings: Settings, url: str, over: threading.Event) -> None:
     restarts = 0
-    while not over.wait(LOOK_SECONDS) and restarts < RESTARTS:
+    while not over.wait(POLL_SECONDS) and restarts < RESTARTS:
         if server.alive(settings):
             continue
         restarts += 1
@@ -67,7 +67,7 @@ def revive(settings: Settings, url: str, over: threading.Event | None = None) ->
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The server's socket, open; where it is still being closed by the dead one's kernel, a moment later."""
+    """The server's socket, open; retried while the system still closes that of the dead server."""
     deadline = time.monotonic() + BIND_SECONDS
     while True:
         try:
@@ -75,7 +75,7 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         else:
             listener.listen(BACKLOG)
             return listener
@@ -83,7 +83,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _wait_for(_settings: Settings, url: str, over: threading.Event) -> None:
     away = False
-    while not over.wait(KNOCK_SECONDS):
+    while not over.wait(HEALTH_CHECK_SECONDS):
         trouble = prefect_trouble(url)
         if trouble and not away and not over.is_set():
             log.warning(

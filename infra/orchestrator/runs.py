@@ -23,7 +23,7 @@ SLOT_LOST = "Deployment concurrency slot lost"
 
 @dataclass(frozen=True, slots=True)
 class WorkRun:
-    """One run of `work` on a pipeline: how it stands (COMPLETED, FAILED, ...), in the server's words, and `since` when.
+    """One run of `work` on a pipeline: its `state` (COMPLETED, FAILED, ...) in the server's words, and `since` when.
 
     `at` is when it began, or is to begin.
     """
@@ -50,7 +50,7 @@ class Crashed:
 def settled(state: str, message: str | None) -> bool:
     """Whether a run has ended so that its work needs no other one: well, or because a person has cancelled it.
 
-    Prefect itself cancels one that lost its turn while it was being started; its work is still to be done.
+    Prefect itself cancels one that lost its concurrency slot before it started; its work is still to be done.
     """
     return state == "COMPLETED" or (state == "CANCELLED" and not (message or "").startswith(SLOT_LOST))
 
@@ -73,7 +73,7 @@ class _FlowRun(BaseModel):
     expected_start_time: datetime | None
 
 
-class _Known(BaseModel):
+class _RunId(BaseModel):
     id: str
 
 
@@ -101,7 +101,7 @@ class Runs:
         self._page = f"{without_secrets(api).removesuffix('/').removesuffix('/api')}/runs/flow-run"
 
     def last(self, works: Sequence[str]) -> dict[tuple[str, str], WorkRun]:
-        """By pipeline and work the newest run, at work or over; what is further back than 200 of a work is not seen."""
+        """By pipeline and work the newest run, at work or over; only the newest 200 of a work are searched."""
         states = {"any_": ["RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", "PAUSED"]}
         asked = {"parent_task_run_id": {"is_null_": True}, "state": {"type": states}}
         return self._first(works, asked, "START_TIME_DESC")
@@ -117,12 +117,12 @@ class Runs:
         return {pipeline for pipeline, _ in self._first(works, asked, "NEXT_SCHEDULED_START_TIME_ASC")}
 
     def pages(self, runs: Iterable[str]) -> dict[str, str]:
-        """Where a browser finds these runs, by id; those that the server does not know are left out."""
+        """Where a browser finds these runs, by id; those that the server does not have are left out."""
         found: dict[str, str] = {}
         for some in _by(PAGE, sorted(set(runs))):
             question = {"flow_runs": {"id": {"any_": some}}, "limit": PAGE}
-            known = TypeAdapter(list[_Known]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
-            found |= {one.id: f"{self._page}/{one.id}" for one in known}
+            existing = TypeAdapter(list[_RunId]).validate_json(api_.ask(self.api, "/flow_runs/filter", question))
+            found |= {one.id: f"{self._page}/{one.id}" for one in existing}
         return found
 
     def crashed(self, since: datetime) -> list[Crashed]:

@@ -4,10 +4,10 @@ FOLDER HOME HOST PORT [SOCKET]:
 
 FOLDER (`<home>/.treadle/prefect`) holds everything: database, log, pages (Prefect would put them beside its code, which
 need not be ours to write), and the two files by which others find it.
-`server.lock` is locked as long as this process lives, whatever ends it, and holds its id; `server.json` is a
-hint that says where to knock. A second process on the same folder ends at once: two commands start one server.
+`server.lock` is locked while this process lives, whatever ends it, and holds its id; `server.json` is a hint with its
+address. A second process on the same folder ends at once: two commands start one server.
 SOCKET is the descriptor of a listening socket that a command keeps open for a server that died under it. Beyond
-loopback the server asks for the login in PREFECT_SERVER_API_AUTH_STRING; whoever starts it sees to that.
+loopback the server asks for the login in PREFECT_SERVER_API_AUTH_STRING; the caller ensures that.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ SERVED = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
     # how long a run waits before it asks again whether its deployment's other run has ended
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
-    # in memory, as it would be, a server that is killed forgets whose turn it is
+    # in memory, the default, a server that is killed forgets which run holds a slot
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_UI_API_URL": "/api",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # the second version asks an outside host when it opens, whatever the analytics setting says
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
 }
-"""What a server is told that serves us, whoever starts it."""
+"""The settings of every server that serves us."""
 
 CLOSED = ("/docs", "/redoc", "/openapi.json", "/api/docs", "/api/redoc")
-"""The API's own pages, whose scripts come from outside, and what describes it to whoever asks."""
+"""The API's own pages, whose scripts come from outside, and its public description."""
 
 
 def serve_main(folder: Path, home: Path, host: str, port: int, descriptor: int | None = None) -> int:
-    """Serve in a process of its own until told to end, or until the folder is moved or deleted.
+    """Serve in a process of its own until it is ended, or until the folder is moved or deleted.
 
     Returns at once: BUSY where the folder has its server already.
     """
@@ -65,12 +65,12 @@ def serve_main(folder: Path, home: Path, host: str, port: int, descriptor: int |
     if lock is None:
         return BUSY
     set_environment(SERVED | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "pages")})
-    if os.fork():  # who started us need not wait for us, nor collect us: the lock goes to the child
+    if os.fork():  # the caller need not wait for the server, nor reap it: the lock goes to the child
         return 0
     lock.write(str(os.getpid()))
     lock.flush()
-    with suppress(OSError):  # a terminal, where somebody starts us by hand
-        os.ftruncate(1, 0)  # the log tells of this start, not of older ones
+    with suppress(OSError):  # a terminal, where a person starts this by hand
+        os.ftruncate(1, 0)  # the log is of this start only
     with lock, ExitStack() as stack:
         sockets = [stack.enter_context(one) for one in listeners(host, port, descriptor)]
         port = sockets[0].getsockname()[1]
@@ -93,10 +93,10 @@ def take_lock(path: Path) -> IO[str] | None:
 
 
 def write_hint(path: Path, home: Path, host: str, port: int) -> None:
-    """Say where to knock; in place at once, so that nobody reads half of it."""
+    """Write the server's address and version, atomically."""
     aside = path.with_suffix(".part")
-    said = {"home": str(home), "host": host, "port": port, "pid": os.getpid(), "prefect": prefect_version()}
-    aside.write_text(json.dumps(said))
+    hint = {"home": str(home), "host": host, "port": port, "pid": os.getpid(), "prefect": prefect_version()}
+    aside.write_text(json.dumps(hint))
     aside.replace(path)
 
 
@@ -107,8 +107,8 @@ def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) 
 
     from treadle.infra.orchestrator import database
 
-    told = {settings.PREFECT_SERVER_API_PORT: port}
-    with settings.temporary_settings(told), database.database_ready(folder / DATABASE):
+    overrides = {settings.PREFECT_SERVER_API_PORT: port}
+    with settings.temporary_settings(overrides), database.database_ready(folder / DATABASE):
         config = uvicorn.Config(application(), log_level="warning", timeout_graceful_shutdown=CLOSE_SECONDS)
         server = uvicorn.Server(config)
         threading.Thread(target=watch, args=(server, lock, folder / LOCK), daemon=True).start()
@@ -116,7 +116,7 @@ def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) 
 
 
 def application(names: Sequence[str] = HERE) -> ASGIApp:
-    """API, UI and services, for whoever calls them by one of `names`, or has the login where Prefect asks for one."""
+    """API, UI and services, for requests to one of `names`, or with the login where Prefect asks for one."""
     import prefect
     from prefect import settings
     from prefect.server.api.server import create_app
@@ -131,9 +131,9 @@ def application(names: Sequence[str] = HERE) -> ASGIApp:
 
 
 def hosted() -> ASGIApp:
-    """The same for somebody else to start and keep: `uvicorn --factory treadle.infra.orchestrator.serve:hosted`.
+    """The same application for another process manager: `uvicorn --factory treadle.infra.orchestrator.serve:hosted`.
 
-    From which database, and all else that it may be told, Prefect's own variables say. `prefect` is its name in
+    Its database and all other settings are those of Prefect's own variables. `prefect` is its name in
     infra/deploy/compose.yaml.
     """
     set_environment(SERVED, keep=True)
@@ -141,7 +141,7 @@ def hosted() -> ASGIApp:
 
 
 def watch(server: uvicorn.Server, lock: IO[str], path: Path) -> None:
-    """End the server when its folder was moved or deleted: it would serve a database that nobody finds."""
+    """End the server when its folder was moved or deleted: it would serve a database that no command finds."""
     ours = os.fstat(lock.fileno()).st_ino
     pause = threading.Event()
     while not pause.wait(WATCH_SECONDS):

@@ -1,8 +1,8 @@
 """Find, start and end a home's own Prefect server.
 
 A server is believed when its lock is held (so it lives, whatever the hint says), its hint was written by the
-process that holds the lock and names this home, and its API says that it is well. A copied home has the hint
-but no lock; a moved one has the lock but not the name.
+process that holds the lock and names this home, and its API reports that it is healthy. A copied home has the hint
+but no lock; a relocated one has the lock but not the name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from treadle.infra.orchestrator.api import lets_in, prefect_trouble, with_login
+from treadle.infra.orchestrator.api import prefect_trouble, requires_login, with_login
 from treadle.infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, without_secrets
 from treadle.tasks.errors import HomeError, ServiceError
 
@@ -50,7 +50,7 @@ STARTS = 2
 
 
 class ServerPhase(StrEnum):
-    """How the server that a home's flows would use stands."""
+    """The state of the server that a home's flows would use."""
 
     RUNNING = "running"
     STARTING = "starting"
@@ -73,7 +73,7 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What the server wrote about itself; belief is another matter. `host` is where others may knock."""
+    """What the server wrote about itself, unverified. `host` is its address for other machines."""
 
     home: str
     port: int
@@ -93,7 +93,7 @@ def server_folder(settings: Settings) -> Path:
 
 
 def server_state(settings: Settings) -> ServerState:
-    """How the server stands that flows of this home would use; starts nothing."""
+    """The state of the server that flows of this home would use; starts nothing."""
     if settings.prefect_api_url:
         reached = ServerPhase.UNREACHABLE if prefect_trouble(settings.prefect_api_url) else ServerPhase.RUNNING
         return ServerState(reached, with_login(settings, settings.prefect_api_url), None, own=False)
@@ -112,7 +112,7 @@ def server_conforms(settings: Settings) -> bool:
     hint = _hint(server_folder(settings) / HINT)
     if settings.prefect_api_url or hint is None or not alive(settings) or prefect_trouble(hint.url):
         return True
-    return hint.host == settings.host and lets_in(f"{hint.url}/admin/version", settings.login)
+    return hint.host == settings.host and requires_login(f"{hint.url}/admin/version", settings.login)
 
 
 def ui_url(settings: Settings) -> str:
@@ -140,7 +140,7 @@ def api_url(settings: Settings) -> str:
 
 
 def _own(settings: Settings) -> str:
-    """Wait for the home's own server, starting it where nobody else did; its API.
+    """Wait for the home's own server, starting it where no other process does; returns its API.
 
     One that was killed while it started is started once more. One of another Prefect version is ended first: its
     answers may not be what our client understands.
@@ -155,10 +155,10 @@ def _own(settings: Settings) -> str:
                 why = _last_line(place / LOG)
                 raise ServiceError(
                     f"the Prefect server of {settings.home} did not start: {why}",
-                    f"the whole story is in {place / LOG}",
+                    f"the whole log is {place / LOG}",
                 )
             started += _start(settings)
-        # another home's name: it was moved with its server at work, which is about to notice and end
+        # another home's name: it was relocated with its server running, which is about to notice and end
         elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not prefect_trouble(hint.url):
             if hint.version == prefect_version():
                 return hint.url
@@ -221,7 +221,7 @@ def starting(settings: Settings) -> Iterator[None]:
 
 
 def _start(settings: Settings) -> bool:
-    """Start the server on its remembered port; False where somebody else did meanwhile.
+    """Start the server on its remembered port; False where another process did meanwhile.
 
     Raises UsageError for one that would be open to other machines without a login.
     """
@@ -264,7 +264,7 @@ def prefect_version() -> str:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The server's environment: nothing of the person's own Prefect, and nobody outside is told."""
+    """The server's environment, without the person's own Prefect settings."""
     place = server_folder(settings)
     return child_environment(
         {
@@ -284,9 +284,9 @@ def _embedded(place: Path) -> str:
 
 
 def _end(pid: int, lock: Path) -> None:
-    """Ask the server to end, and make it end where it does not listen."""
+    """Ask the server to end, and kill it where it does not."""
     deadline = time.monotonic() + STOP_SECONDS
-    while not pid and time.monotonic() < deadline:  # just born, and without a name yet
+    while not pid and time.monotonic() < deadline:  # just started, its process id not written yet
         time.sleep(POLL_SECONDS)
         pid = _holder(lock) or 0
     if not pid:  # gone; as an address of a signal 0 would be our own process group
@@ -297,7 +297,9 @@ def _end(pid: int, lock: Path) -> None:
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise ServiceError(f"the Prefect server (process {pid}) belongs to somebody else", "ask them") from error
+            raise ServiceError(
+                f"the Prefect server (process {pid}) belongs to another user", "ask its owner"
+            ) from error
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline:
             if _holder(lock) != pid:
@@ -306,7 +308,7 @@ def _end(pid: int, lock: Path) -> None:
 
 
 def _holder(lock: Path) -> int | None:
-    """The process that holds the lock, 0 until it has written who it is; None where nobody does."""
+    """The id of the process that holds the lock, 0 until it is written; None where the lock is free."""
     try:
         with lock.open("r") as file:
             try:
@@ -330,4 +332,4 @@ def _hint(path: Path) -> Hint | None:
 
 def _last_line(path: Path) -> str:
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"

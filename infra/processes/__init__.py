@@ -1,1 +1,1 @@
-"""A process that is known by the lock of a file, and who may connect to our servers."""
+"""Processes that are found by a file lock, and the access control of our servers."""

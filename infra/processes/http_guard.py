@@ -1,4 +1,4 @@
-"""How the home's servers are reached: the sockets that they listen on, and who is let in to the app behind."""
+"""How the home's servers are reached: the sockets that they listen on, and the requests that are allowed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TRIES = 5
 HERE = (LOOPBACK, "localhost")
-"""What a server is called that only this machine reaches."""
+"""The host names of a server that only this machine reaches."""
 
 
 def listeners(host: str, port: int, descriptor: int | None = None) -> list[socket.socket]:
@@ -63,11 +63,12 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 class Guard:
-    """An ASGI app to which only those come who may.
+    """An ASGI app that passes only allowed requests to `app`.
 
-    No page of another site may ask it anything, for a browser that knows the password would give it. It must be called
-    by one of `names`, if there are any: another name may lead here by the will of who keeps its name server. With a
-    `login` (`name:password`) all but `open_paths` want it. What begins with `closed` nobody may have.
+    Requests from pages of other sites are refused (403), because a browser adds a password that it remembers. The host
+    must be one of `names`, if there are any (403), so that another site's name cannot be pointed at this server. With a
+    `login` (`name:password`) all paths but `open_paths` require it (401). Paths that begin with one of `closed` are
+    refused (404).
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Guard:
         self._open, self._closed = frozenset(open_paths), tuple(closed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer in the app's place, or let it answer."""
+        """Refuse the request, or let the app answer it."""
         refusal = None if scope["type"] == "lifespan" else self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, send)
@@ -97,7 +98,7 @@ class Guard:
             await PlainTextResponse(why, status, headers)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and the words with which it is refused."""
+        """The status and the text with which a request is refused; None where it is allowed."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._names and urlsplit(f"//{host}").hostname not in self._names:
@@ -106,12 +107,12 @@ class Guard:
             return 403, "pages of other sites may not ask this server"
         if scope["path"] in self._open:
             return None
-        if self._login and not self._knows(headers.get("authorization", "")):
-            return 401, "who are you?"
+        if self._login and not self._is_authorized(headers.get("authorization", "")):
+            return 401, "authentication required"
         return (404, "switched off") if scope["path"].startswith(self._closed) else None
 
-    def _knows(self, authorization: str) -> bool:
-        scheme, _, told = authorization.partition(" ")
+    def _is_authorized(self, authorization: str) -> bool:
+        scheme, _, credentials = authorization.partition(" ")
         with suppress(ValueError):
-            return scheme.lower() == "basic" and hmac.compare_digest(b64decode(told), self._login.encode())
+            return scheme.lower() == "basic" and hmac.compare_digest(b64decode(credentials), self._login.encode())
         return False

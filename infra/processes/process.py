@@ -1,7 +1,7 @@
-"""A process that is known by a lock: it holds a file's lock as long as it lives, and writes there who it is.
+"""Processes that are found by a file lock: each holds the lock while it lives, and writes its record into the file.
 
-So it is found by whoever comes later, a number that the system has given to another process is never taken for it,
-and of two that are started one stays.
+So later commands find it, a process id that the system has reused is never taken for it, and of two that are started
+one stays.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
 STOP_SECONDS = 10.0
-LOOK_SECONDS = 0.1
-GLANCE_SECONDS = 0.2
+POLL_SECONDS = 0.1
+READER_SECONDS = 0.2
+"""A process that only reads a record holds its lock for less than this."""
+
 PROCESSES = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """What a process wrote of itself. `home` is empty unless it is at work; `port` is where it listens, or did.
+    """What a process wrote about itself. `home` is empty unless it runs; `port` is where it listens, or did.
 
     `host` is where others than this machine reach it.
     """
@@ -53,25 +55,25 @@ def take_process_lock(path: Path) -> IO[str] | None:
     """The lock file, locked, with our number in it and the port that was there; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
-    deadline = time.monotonic() + GLANCE_SECONDS
+    deadline = time.monotonic() + READER_SECONDS
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # perhaps by somebody who only looks who holds it
+        except BlockingIOError:  # perhaps by a process that only reads the record
             if time.monotonic() > deadline:
                 file.close()
                 return None
-            time.sleep(GLANCE_SECONDS / 10)
+            time.sleep(READER_SECONDS / 10)
         else:
             write_record(file, ProcessRecord(os.getpid(), port=last_record(path).port))
             return file
 
 
-def write_record(file: IO[str], known: ProcessRecord) -> None:
-    """Say in a lock file that we hold who we are."""
+def write_record(file: IO[str], record: ProcessRecord) -> None:
+    """Write our record into a lock file that we hold."""
     file.seek(0)
     file.truncate()
-    file.write(json.dumps(asdict(known)))
+    file.write(json.dumps(asdict(record)))
     file.flush()
 
 
@@ -84,7 +86,7 @@ def last_record(path: Path) -> ProcessRecord:
 
 
 def holder(path: Path) -> ProcessRecord | None:
-    """Who holds the lock; None where nobody does."""
+    """The record of the process that holds the lock; None where the lock is free."""
     try:
         with path.open("r") as file:
             return last_record(path) if _is_held(file) else None
@@ -118,42 +120,42 @@ def hold_process_lock(path: Path, home: Path, *, for_life: bool = False) -> Iter
                 os.dup(file.fileno())  # the system drops the lock with the process, and not before
 
 
-def end_holder_of(path: Path, patience: float = STOP_SECONDS) -> bool:
-    """End the process that holds the lock: asked first, made to after `patience` seconds; whether there was one."""
-    known = holder(path)
-    if known is None:
+def end_holder_of(path: Path, grace_seconds: float = STOP_SECONDS) -> bool:
+    """End the process that holds the lock, by force after `grace_seconds`; returns whether there was one."""
+    record = holder(path)
+    if record is None:
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + patience
-        if known.pid:
+        deadline = time.monotonic() + grace_seconds
+        if record.pid:
             try:
-                os.kill(known.pid, number)
+                os.kill(record.pid, number)
             except ProcessLookupError:
                 return True
             except PermissionError as error:
-                raise ServiceError(f"process {known.pid} belongs to somebody else", "ask them") from error
+                raise ServiceError(f"process {record.pid} belongs to another user", "ask its owner") from error
         while time.monotonic() < deadline:
             now = holder(path)
-            if now is None or (known.pid and now.pid != known.pid):
+            if now is None or (record.pid and now.pid != record.pid):
                 return True
-            known = now
-            time.sleep(LOOK_SECONDS)
+            record = now
+            time.sleep(POLL_SECONDS)
     return True
 
 
-def end_holder(file: IO[str], patience: float = STOP_SECONDS) -> None:
+def end_holder(file: IO[str], grace_seconds: float = STOP_SECONDS) -> None:
     """End the process that holds the lock of an open file, wherever that file is by now."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not _is_held(file):
             return
         file.seek(0)
         with suppress(ValueError, TypeError, ProcessLookupError, PermissionError):
-            known = ProcessRecord(**json.loads(file.read()))
-            if known.pid:  # 0 would be our own group
-                os.kill(known.pid, number)
-        deadline = time.monotonic() + patience
+            record = ProcessRecord(**json.loads(file.read()))
+            if record.pid:  # 0 would be our own group
+                os.kill(record.pid, number)
+        deadline = time.monotonic() + grace_seconds
         while _is_held(file) and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def ask_to_end(pid: int) -> None:
@@ -165,7 +167,7 @@ def ask_to_end(pid: int) -> None:
 def run_processes(home: Path) -> dict[str, int]:
     """The living processes that a worker of this home started for flow runs: run id -> process id.
 
-    Known by their environment, which only Linux lets us read; elsewhere none is found.
+    Found by their environment, which only Linux lets us read; elsewhere none is found.
     """
     found = {}
     mine = f"TREADLE_HOME={home}".encode()
@@ -178,12 +180,12 @@ def run_processes(home: Path) -> dict[str, int]:
     return found
 
 
-def end_runs(home: Path, patience: float = STOP_SECONDS) -> None:
-    """End the flow runs of a worker of this home; they tell the server that they crashed, as far as they can."""
+def end_runs(home: Path, grace_seconds: float = STOP_SECONDS) -> None:
+    """End the flow runs of a worker of this home; they report to the server that they crashed, as far as they can."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + grace_seconds
         for pid in run_processes(home).values():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         while run_processes(home) and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)

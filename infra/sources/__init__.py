@@ -1,4 +1,4 @@
-"""Where rows and labels come from: what waits in a source, known by its content, and opened as a DuckDB relation."""
+"""Where rows and labels come from: the files of a source, their fingerprints, and their DuckDB relations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that people bring: which ones wait, what they are known by, and how DuckDB reads them.
+"""Files that people bring: which ones a source has, their fingerprints, and how DuckDB reads them.
 
 CSV and TSV (also gzipped) are read as text, in UTF-8 with `"` around cells that need it; what a cell means is decided
 later, by the contract. Parquet keeps its own types. Nothing is guessed by sampling, so that 500 rows of a file are
@@ -40,19 +40,19 @@ LONGEST_HEADER = 1 << 20
 MOST_UNPACKED, MOST_RATIO = 64 << 20, 250
 """A gzip file that is larger than both unpacked, in bytes and in times its size, is no table but a bomb."""
 NO_NULL = "\x1f\x1f\x1f"
-"""What a CSV would have to say for DuckDB to read NULL: nothing that anybody writes; an empty cell stays empty text."""
+"""The text that DuckDB reads as NULL: one that no CSV holds, so that an empty cell stays empty text."""
 NESTED = ("STRUCT", "MAP", "UNION", "BLOB", "VARIANT")
 
 
 def find_files(
-    home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = (), *, told: bool = True
+    home: Path, source: str | tuple[str, ...], paths: Sequence[Path] = (), *, warn: bool = True
 ) -> list[Path]:
     """The files of `source` (files, folders or globs, relative to `home`), or of `paths` where some are named.
 
     A folder stands for the readable files in and under it. Hidden files, `*.part` and `*.sha256` are left out; so are
     files that come twice, and, in a source, symbolic links that lead out of both the home and the source's folder:
-    whoever may drop files there must not choose what we read (with `told` we say so). Sorted within each entry, so that
-    months arrive in order.
+    a person who may drop files there must not choose what is read (with `warn` the log names the first). Sorted within
+    each entry, so that months arrive in order.
 
     Raises UsageError for one of `paths` that does not exist; a source that finds nothing is an empty list.
     """
@@ -66,23 +66,23 @@ def find_files(
             whole = home / Path(entry).expanduser()
             matches = [whole] if whole.exists() else [Path(match) for match in glob.glob(str(whole), recursive=True)]
             for match in sorted(matches):
-                found += _inside(_files(match, named=False), home, whole, told)
+                found += _inside(_files(match, named=False), home, whole, warn)
     once: dict[Path, Path] = {}
     for path in found:
         once.setdefault(path.resolve(), path)
     return list(once.values())
 
 
-def _inside(files: list[Path], home: Path, source: Path, told: bool) -> list[Path]:
-    """Those of a source's files to which no link leads out of the home and the source; the others are `told`.
+def _inside(files: list[Path], home: Path, source: Path, warn: bool) -> list[Path]:
+    """Those of a source's files to which no link leads out of the home and the source.
 
-    The source itself, up to its first wildcard, may be a link.
+    The source itself, up to its first wildcard, may be a link. With `warn` the log names the first of the others.
     """
     parts = source.parts
     fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     places = (home.resolve(), Path(*parts[:fixed]).resolve())
     kept = [file for file in files if any(file.resolve().is_relative_to(place) for place in places)]
-    if told and len(kept) < len(files):
+    if warn and len(kept) < len(files):
         first = next(file for file in files if file not in kept)
         log.warning(
             "%s: a link leads out of the project; %d file(s) left alone, name one to ingest it",
@@ -133,7 +133,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, path: Path, batch_id: str) -> RawTa
     except (duckdb_.IOException, duckdb_.OutOfMemoryException):
         raise  # the disk's fault, not the file's
     except duckdb_.Error as error:
-        raise DataError(f"{path.name}: {_explain(str(error))}", "mend the file and send it again") from error
+        raise DataError(f"{path.name}: {_explain(str(error))}", "repair the file and send it again") from error
     described = con.execute(f"DESCRIBE {quote(view)}").fetchall()
     columns = tuple((str(row[0]), str(row[1])) for row in described if row[0] != "_ordinal")
     _check_types(path, columns)
@@ -165,7 +165,7 @@ def _ending(path: Path, strict: bool = True) -> str:
 
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    """A file for reading, with what the system has against it said in one line."""
+    """A file for reading; raises DataError with the system's error in one line."""
     try:
         with path.open("rb") as file:
             yield file
@@ -179,7 +179,7 @@ def _size(path: Path) -> int:
 
 
 def _check_sidecar(path: Path) -> None:
-    """Compare with `<file>.sha256` where somebody put one."""
+    """Compare with `<file>.sha256` where there is one."""
     sidecar = path.with_name(path.name + ".sha256")
     if len(sidecar.name.encode(errors="replace")) <= LONGEST_NAME and sidecar.is_file():
         wanted = sidecar.read_text(encoding="ascii", errors="replace").split()[:1]

@@ -1,7 +1,7 @@
-"""The processes that `treadle up` keeps alive, and how they are found again whoever started them.
+"""The processes that `treadle up` keeps alive, and how any command finds them again.
 
 `child` is what the worker and MLflow's pages run in; `keep_alive` starts them, and starts them again; `worker_files`
-is where a worker keeps what it needs for a while.
+is the folder of a worker's temporary files.
 """
 
 from __future__ import annotations

@@ -41,8 +41,10 @@ def serve_mlflow(settings: Settings, lock: IO[str]) -> None:
         for one in sockets:
             stack.enter_context(one)
         port = sockets[0].getsockname()[1]
-        known = process.ProcessRecord(os.getpid(), str(settings.home), f"http://{LOOPBACK}:{port}", port, settings.host)
-        process.write_record(lock, known)
+        record = process.ProcessRecord(
+            os.getpid(), str(settings.home), f"http://{LOOPBACK}:{port}", port, settings.host
+        )
+        process.write_record(lock, record)
         with runs.quiet():
             relocation.relocate(settings)
             runs.client(settings)  # makes the database where there is none
@@ -52,7 +54,7 @@ def serve_mlflow(settings: Settings, lock: IO[str]) -> None:
 
 
 def child_main(name: str, home: Path, path: Path) -> int:
-    """Run one of the two until it is told to end."""
+    """Run one of the two until it is ended."""
     lock = process.take_process_lock(path)
     if lock is None:
         return 0

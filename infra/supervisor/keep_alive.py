@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from treadle.infra import orchestrator
 from treadle.infra.orchestrator import revival, server
-from treadle.infra.orchestrator.api import lets_in, with_login
+from treadle.infra.orchestrator.api import requires_login, with_login
 from treadle.infra.processes import process
 from treadle.infra.processes.process import locks_folder
 from treadle.infra.settings import child_environment, without_secrets
@@ -31,7 +31,7 @@ log = logging.getLogger("treadle.up")
 LONGEST_PAUSE = 60.0
 STEADY_SECONDS = 2 * LONGEST_PAUSE
 START_SECONDS = 60.0
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 DOWN_SECONDS = 45.0  # it ends its own children first
 LOG_BYTES = 5_000_000
 
@@ -42,89 +42,89 @@ def logs_folder(settings: Settings) -> Path:
 
 
 def is_holder(settings: Settings) -> bool:
-    """Whether this process keeps the home that is where `settings` say: neither moved nor deleted."""
-    known = process.holder(locks_folder(settings) / "up.lock")
-    return known is not None and known.pid == os.getpid()
+    """Whether this process keeps the home that is where `settings` say: neither relocated nor deleted."""
+    record = process.holder(locks_folder(settings) / "up.lock")
+    return record is not None and record.pid == os.getpid()
 
 
 def exited_unexpectedly(settings: Settings) -> bool:
-    """Whether an `up` of this home has ended, and nobody told it to."""
+    """Whether an `up` of this home exited unexpectedly."""
     lock = locks_folder(settings) / "up.lock"
     return process.last_record(lock).home == str(settings.home) and process.holder(lock) is None
 
 
 def mark_ready(settings: Settings, url: str) -> None:
-    """Say in our lock that the home is up; `url` is Prefect's page."""
+    """Write into our lock that the home is up; `url` is Prefect's page."""
     with (locks_folder(settings) / "up.lock").open("r+") as file:
         process.write_record(file, process.ProcessRecord(os.getpid(), str(settings.home), url))
 
 
 def services_conform(settings: Settings) -> bool:
     """Whether the servers that are at work listen where the settings say, and ask for their login."""
-    known = process.holder(locks_folder(settings) / "mlflow.lock")
-    if known is not None and known.url:
-        asks_so = known.host == settings.host and lets_in(f"{known.url}/version", settings.login)
-        if not asks_so:
+    record = process.holder(locks_folder(settings) / "mlflow.lock")
+    if record is not None and record.url:
+        conforms = record.host == settings.host and requires_login(f"{record.url}/version", settings.login)
+        if not conforms:
             return False
     return server.server_conforms(settings)
 
 
 def mark_leaving(settings: Settings) -> None:
-    """Say in our lock that we are about to end."""
+    """Write into our lock that this process is about to end."""
     if is_holder(settings):
         with (locks_folder(settings) / "up.lock").open("r+") as file:
             process.write_record(file, process.ProcessRecord(os.getpid()))
 
 
-class Pace:
-    """When to start again what has ended: at once, then after 2, 4, ... 60 s, until it has lived for two minutes."""
+class RestartBackoff:
+    """When to restart a process: at once, then after 2, 4, ... 60 s; reset once it has run for two minutes."""
 
     def __init__(self) -> None:
-        self._falls = 0
+        self._restarts = 0
         self._begun = self._next = float("-inf")
 
     def due(self) -> bool:
-        """Whether it may be started now; if so, it is taken to be."""
+        """Whether the process may be started now; if so, the start is counted."""
         now = time.monotonic()
         if now < self._next:
             return False
-        self._falls = 0 if now - self._begun > STEADY_SECONDS else self._falls + 1
-        self._begun, self._next = now, now + min(LONGEST_PAUSE, 2.0**self._falls)
+        self._restarts = 0 if now - self._begun > STEADY_SECONDS else self._restarts + 1
+        self._begun, self._next = now, now + min(LONGEST_PAUSE, 2.0**self._restarts)
         return True
 
 
 class Service:
-    """One process of `child.py`: found by its lock, started where nobody holds it."""
+    """One process of `child.py`: found by its lock, started where the lock is free."""
 
     def __init__(self, settings: Settings, name: str, title: str) -> None:
         self.name, self.title = name, title
         self.lock = locks_folder(settings) / f"{name}.lock"
         self._settings = settings
-        self._pace = Pace()
+        self._backoff = RestartBackoff()
         self._lived = False
         self._child: subprocess.Popen[bytes] | None = None
         self._adopted: IO[str] | None = None
 
     def keep(self, api: str) -> None:
-        """See that it lives, for this home and, where it says which it uses, for this API."""
+        """Start the process unless it runs, for this home and, for the worker, this API; replace one of another."""
         if self._child is not None and self._child.poll() is None:
             starting = process.holder(self.lock) is None
         else:
             self._child, starting = None, False
-        known = process.holder(self.lock)
-        if known is not None and known.home and not self._fits(known, api):
+        record = process.holder(self.lock)
+        if record is not None and record.home and not self._fits(record, api):
             process.end_holder_of(self.lock)
-            known = None
-        self._lived |= known is not None
-        self._remember(known is not None)
-        if known is not None or starting or not self._pace.due():
+            record = None
+        self._lived |= record is not None
+        self._remember(record is not None)
+        if record is not None or starting or not self._backoff.due():
             return
         if self._lived:
             log.warning("%s has ended; it is started again (its log: %s)", self.title, self.log)
         self._start(api)
 
     def _remember(self, lives: bool) -> None:
-        """Keep the lock of one that an earlier `up` started at hand: it is still its lock where the home is moved."""
+        """Hold the lock file of a process of an earlier `up` open: a relocation of the home does not change it."""
         adopted = lives and self._child is None
         if self._adopted is not None and not adopted:
             self._adopted.close()
@@ -133,12 +133,12 @@ class Service:
             with suppress(OSError):
                 self._adopted = self.lock.open()
 
-    def _fits(self, known: process.ProcessRecord, api: str) -> bool:
-        return known.home == str(self._settings.home) and (self.name != "worker" or known.url == without_secrets(api))
+    def _fits(self, record: process.ProcessRecord, api: str) -> bool:
+        return record.home == str(self._settings.home) and (self.name != "worker" or record.url == without_secrets(api))
 
     def _start(self, api: str) -> None:
         settings = self._settings
-        own = not settings.prefect_api_url  # a person's own Prefect says nothing to our server's worker
+        own = not settings.prefect_api_url  # settings of a person's own Prefect are not for our server's worker
         environment = child_environment(
             {
                 "DO_NOT_TRACK": "1",
@@ -173,7 +173,7 @@ class Service:
             )
 
     def abandon(self) -> None:
-        """End it where its lock is no longer where it was: the home was moved."""
+        """End the process although the home was relocated, and its lock file with it."""
         if self._adopted is not None:
             process.end_holder(self._adopted)
         if self._child is not None and self._child.poll() is None:
@@ -194,29 +194,29 @@ class Keeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._server = Pace()
+        self._server_backoff = RestartBackoff()
         self.worker = Service(settings, "worker", "the worker")
         self.mlflow = None if is_elsewhere(settings) else Service(settings, "mlflow", "MLflow's server")
         logs_folder(settings).mkdir(parents=True, exist_ok=True)
         locks_folder(settings).mkdir(parents=True, exist_ok=True)
 
-    def look(self, api: str) -> None:
-        """See that all of them live; quick, so that it may be done every second."""
-        if not self._settings.prefect_api_url and not server.alive(self._settings) and self._server.due():
+    def keep_all_alive(self, api: str) -> None:
+        """Restart the processes that have ended, and trim their logs; quick enough for every second."""
+        if not self._settings.prefect_api_url and not server.alive(self._settings) and self._server_backoff.due():
             revival.revive(self._settings, api)
-        self.look_at_pages()
+        self.keep_pages_alive()
         if api:
             self.worker.keep(api)
         for path in logs_folder(self._settings).glob("*.log"):
             _trim(path)
 
-    def look_at_pages(self) -> None:
-        """See that MLflow's server lives, which needs none of the others."""
+    def keep_pages_alive(self) -> None:
+        """Restart MLflow's server if it has ended; it needs none of the others."""
         if self.mlflow is not None:
             self.mlflow.keep("")
 
     def api(self) -> str:
-        """The API that the worker is to use, which moves where the server found its port taken; empty: none yet.
+        """The API that the worker is to use; it changes where the server found its port taken; empty: none yet.
 
         For `ask`: it holds the login, where there is one.
         """
@@ -228,8 +228,8 @@ class Keeper:
         """Where MLflow's pages are; empty until they are known, or where there are none."""
         if self.mlflow is None:
             return without_secrets(self._settings.tracking)
-        known = process.holder(self.mlflow.lock)
-        return known.url if known else ""
+        record = process.holder(self.mlflow.lock)
+        return record.url if record else ""
 
     def wait_for_pages(self) -> None:
         """Wait until MLflow's pages answer; raises ServiceError where they do not."""
@@ -240,8 +240,8 @@ class Keeper:
                     f"MLflow's server does not answer after {START_SECONDS:.0f} s",
                     f"its log is {logs_folder(self._settings) / 'mlflow.log'}",
                 )
-            self.look_at_pages()
-            time.sleep(LOOK_SECONDS)
+            self.keep_pages_alive()
+            time.sleep(POLL_SECONDS)
 
     def wait_for_worker(self, api: str) -> None:
         """Wait until there is a worker; raises ServiceError where none stays."""
@@ -250,7 +250,7 @@ class Keeper:
             if time.monotonic() > deadline:
                 raise ServiceError(f"no worker after {START_SECONDS:.0f} s", f"its log is {self.worker.log}")
             self.worker.keep(api)
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
         """End the worker with its runs, and MLflow's server; Prefect's server stays for commands."""
@@ -261,13 +261,13 @@ class Keeper:
 
 
 def stop_services(settings: Settings) -> tuple[str, ...]:
-    """End the home's worker with its runs, and MLflow's server, whoever started them; what was ended."""
+    """End the home's worker with its runs, and MLflow's server, of any `up`; returns what was ended."""
     ended = []
     for name, title in (("worker", "worker"), ("mlflow", "MLflow server")):
-        known = process.holder(locks_folder(settings) / f"{name}.lock")
+        record = process.holder(locks_folder(settings) / f"{name}.lock")
         if name == "worker":
-            if known is not None and known.pid:
-                process.ask_to_end(known.pid)  # it takes no new run, and waits for those that it has
+            if record is not None and record.pid:
+                process.ask_to_end(record.pid)  # it takes no new run, and waits for those that it has
             process.end_runs(settings.home)
         if process.end_holder_of(locks_folder(settings) / f"{name}.lock"):
             ended.append(title)
@@ -288,12 +288,12 @@ def stop_up(settings: Settings) -> bool:
 
 
 def is_elsewhere(settings: Settings) -> bool:
-    """Whether MLflow has a server already, which somebody else keeps."""
+    """Whether MLflow has a server already, which is not ours to keep."""
     return settings.tracking.startswith(("http://", "https://"))
 
 
 def answers(url: str) -> bool:
-    """Whether MLflow's server at that address says that it is well."""
+    """Whether MLflow's server at that address answers without an error."""
     return bool(url) and not mlflow_trouble(url)
 
 

@@ -1,6 +1,6 @@
-"""Where a home's worker and its runs keep what they need for a while, and what becomes of it.
+"""The folder of temporary files of a home's worker and its runs.
 
-Not in the home, which people copy: Prefect writes there what a run's process is told, a login among it.
+It is not in the home, which people copy: Prefect writes the environment of every run there, with a login.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def place(settings: Settings) -> Path:
     """The folder, whether or not it is there."""
-    known = hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"treadle-{os.getuid()}-{known}"
+    digest = hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"treadle-{os.getuid()}-{digest}"
 
 
 def made(settings: Settings) -> Path:
-    """The folder, made for us alone; where somebody else has its name, another one."""
+    """The folder, created for this user alone; another one where another user has taken its name."""
     clear(settings)
     found = place(settings)
     with suppress(FileExistsError):
@@ -43,9 +43,9 @@ def clear(settings: Settings) -> None:
 
 
 def _is_ours(found: Path) -> bool:
-    """Whether it is a folder of ours that nobody else may look into: a name in a shared place may be anybody's."""
+    """Whether it is our folder and closed to other users: in a shared place, another user may take its name."""
     try:
-        seen = found.lstat()
+        status = found.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid() and not seen.st_mode & 0o077
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077

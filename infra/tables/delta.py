@@ -33,14 +33,14 @@ WHEN = ("_ingested_at", "quarantined_at", "_scored_at", "_run_id")
 class Delta:
     """A table that exists from its first write on; `folder` may be missing until then."""
 
-    def __init__(self, folder: Path, scratch: Path, known: pa.Schema, partition_by: Sequence[str]) -> None:
+    def __init__(self, folder: Path, scratch: Path, empty_schema: pa.Schema, partition_by: Sequence[str]) -> None:
         """`scratch` may be thrown away; `partition_by` are the columns by whose values rows are overwritten.
 
-        `known` are the columns that an empty answer has while there is no table.
+        `empty_schema` has the columns of an empty answer while there is no table.
         """
         self.folder = folder
         self.scratch = scratch
-        self.known = known
+        self.empty_schema = empty_schema
         self.partition_by = list(partition_by)
 
     def version(self) -> int:
@@ -63,7 +63,7 @@ class Delta:
 
         self._check_rights()
         predicate = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in where.items())
-        with self._told(), Spool(source, storable(source.schema), self.scratch) as spool:
+        with self._translated_errors(), Spool(source, storable(source.schema), self.scratch) as spool:
             if self._replayed(where, spool):
                 return spool.rows
             self._clear(where)
@@ -90,9 +90,9 @@ class Delta:
         raise Conflict(f"table {self.folder}: other writers kept committing first", "run the command again")
 
     def columns(self, version: int | None = None) -> pa.Schema:
-        """The columns of a version (newest unless given); `known` while there is no table."""
+        """The columns of a version (newest unless given); `empty_schema` while there is no table."""
         table = self._open(version)
-        return self.known if table is None else _arrow(table)
+        return self.empty_schema if table is None else _arrow(table)
 
     def relation(self, version: int | None = None, where: Mapping[str, Sequence[str]] | None = None) -> str:
         """A SQL expression to stand after FROM: the rows of a version (newest unless given), all its columns.
@@ -101,7 +101,7 @@ class Delta:
         have are null. Without a table or files: no rows, but the columns.
         """
         table = self._open(version)
-        schema = self.known if table is None else _arrow(table)
+        schema = self.empty_schema if table is None else _arrow(table)
         partitions = [] if table is None else table.metadata().partition_columns
         empty = ", ".join(f"CAST(NULL AS {duckdb_type(field.type)}) AS {quote(field.name)}" for field in schema)
         parts = [f"SELECT {empty} WHERE false"]
@@ -129,7 +129,7 @@ class Delta:
         table = self._open()
         if table is None:
             return Spare((), ())
-        with self._told():
+        with self._translated_errors():
             return upkeep.spare(table, self.folder, keep, days)
 
     def compact(self, *, dry_run: bool) -> int:
@@ -143,7 +143,7 @@ class Delta:
         table = self._open()
         if table is None:
             return 0
-        with self._told():
+        with self._translated_errors():
             fewer = upkeep.fewer(table)
             if fewer and not dry_run:
                 try:
@@ -180,10 +180,10 @@ class Delta:
         if len(where) < len(self.partition_by) or not folder.is_dir():
             return
         log = self.folder / "_delta_log"
-        known = set() if (table := self._open()) is None else {path.name for path in self._files(table, {})}
-        told = "".join(path.read_text(encoding="utf-8") for path in log.glob("*.json"))
+        current = set() if (table := self._open()) is None else {path.name for path in self._files(table, {})}
+        logged = "".join(path.read_text(encoding="utf-8") for path in log.glob("*.json"))
         for path in folder.glob("*.parquet*"):
-            if path.name not in known and path.name not in told:
+            if path.name not in current and path.name not in logged:
                 path.unlink(missing_ok=True)
 
     def _widen(self, table: DeltaTable, columns: Sequence[str]) -> None:
@@ -221,7 +221,7 @@ class Delta:
         if not (self.folder / "_delta_log").is_dir():
             return None
         try:
-            with self._told():
+            with self._translated_errors():
                 table = DeltaTable(str(self.folder), version=version)
         except TableNotFoundError:
             return None
@@ -235,7 +235,7 @@ class Delta:
         folders = [self.folder, *self.folder.parents]
         there = next(folder for folder in folders if folder.exists())
         if not all(os.access(folder, os.W_OK) for folder in (there, self.folder / "_delta_log") if folder.exists()):
-            raise UsageError(f"{self.folder}: no right to write here", "mend the folder's rights")
+            raise UsageError(f"{self.folder}: no right to write here", "make the folder writable")
 
     def _open_or_create(self, schema: pa.Schema) -> DeltaTable:
         from deltalake import DeltaTable
@@ -256,13 +256,13 @@ class Delta:
                 raise_if_key_not_exists=False,  # the key is ours, none of Delta's
             )
         except DeltaError:
-            table = self._open()  # somebody else made it first
+            table = self._open()  # another process created it first
             if table is None:
                 raise
             return table
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         """Turn delta-rs' and the system's errors into ours."""
         from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -271,11 +271,11 @@ class Delta:
         except (TreadleError, CommitFailedError, TableNotFoundError):
             raise
         except PermissionError as error:
-            raise UsageError(f"{self.folder}: no right to write here", "mend the folder's rights") from error
+            raise UsageError(f"{self.folder}: no right to write here", "make the folder writable") from error
         except (DeltaError, OSError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             if "ermission denied" in str(error):
-                raise UsageError(f"{self.folder}: no right to write here", "mend the folder's rights") from error
+                raise UsageError(f"{self.folder}: no right to write here", "make the folder writable") from error
             raise ServiceError(
                 f"table {self.folder}: {first}",
                 "look at the folder's rights and at the free space on its disk",

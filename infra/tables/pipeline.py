@@ -51,7 +51,7 @@ class Tables:
 
     def columns(self, name: str, version: int | None = None) -> pa.Schema:
         """The columns of a version of the table `name` (newest unless given); only ours while there is none (-1)."""
-        return _known(name) if version == -1 else self._delta(name).columns(version)
+        return _own_columns(name) if version == -1 else self._delta(name).columns(version)
 
     def overwrite_batch(self, name: str, batch_id: str, reader: pa.RecordBatchReader) -> int:
         """Put a batch's rows in the place of what the table has of that batch; return their number.
@@ -105,7 +105,7 @@ class Tables:
         return {part["_batch_id"] for part in self._delta(name).partitions()}
 
     def spare(self, name: str, keep: Iterable[int], days: int) -> Spare:
-        """Files of the table `name` that nobody needs: see `Delta.spare`."""
+        """Files of the table `name` that no needed version has: see `Delta.spare`."""
         return self._delta(name).spare(keep, days)
 
     def compact(self, name: str, *, dry_run: bool) -> int:
@@ -124,7 +124,7 @@ class Tables:
 
         Versions are the newest unless given; -1 stands for a table that was not there yet. See `truth.py`.
         """
-        return truth_.newest_labels(*self._told(target, rows_version, labels_version), target, key)
+        return truth_.newest_labels(*self._label_sources(target, rows_version, labels_version), target, key)
 
     def without_label(self, target: str, key: Sequence[str], batches: Sequence[str] | None = None) -> str:
         """SQL to stand after FROM: the rows without a `target` of their own for which no late label came either."""
@@ -168,15 +168,15 @@ class Tables:
         """How many labels of a batch are new, revised, repeated, outdated or for rows that have not come (orphan).
 
         `fresh` selects them in `con`; see `truth.effect`. What the table has of the batch itself, from
-        before a kill, counts as not known.
+        before a kill, is left out.
         """
-        rows, labels = self._told(target, None, None)
+        rows, labels = self._label_sources(target, None, None)
         others = f"(SELECT * FROM {labels} WHERE _batch_id <> {literal(batch_id)})" if labels else ""
-        known = truth_.all_labels(rows, others, target, key) if rows or labels else ""
+        existing = truth_.all_labels(rows, others, target, key) if rows or labels else ""
         moment = f"CAST({literal(arrived.isoformat())} AS TIMESTAMPTZ)"
         names = set(self._delta("rows").columns().names)
         came = self.relation("rows") if names.issuperset(key) else f"(SELECT * FROM ({fresh}) WHERE false)"
-        query = truth_.effect(fresh, known, came, target, key, batch_id, moment)
+        query = truth_.effect(fresh, existing, came, target, key, batch_id, moment)
         return {str(effect): int(count) for effect, count in con.sql(query).fetchall()}
 
     def scored(self, digest: str | None) -> set[str]:
@@ -197,7 +197,7 @@ class Tables:
         every labelled row counts. `labels_version`: the newest, unless given; -1 for none.
         """
         columns = self.columns("rows", rows_version)
-        rows, labels = self._told(target, rows_version, labels_version)
+        rows, labels = self._label_sources(target, rows_version, labels_version)
         if not (rows or (labels and key)) or not set(columns.names).issuperset(key):
             return columns.empty_table()
         relation = self.relation("rows", version=rows_version)
@@ -208,8 +208,8 @@ class Tables:
             found = con.sql(query).to_arrow_table()
         return found.select([*columns.names, *([] if target in columns.names else [target])])
 
-    def _told(self, target: str, rows_version: int | None, labels_version: int | None) -> tuple[str, str]:
-        """Where labels stand: what to read of `rows` and of `labels`, empty where there is none."""
+    def _label_sources(self, target: str, rows_version: int | None, labels_version: int | None) -> tuple[str, str]:
+        """SQL to read labels from, of `rows` and of `labels`; each empty where the table has no labels."""
         rows = target in self.columns("rows", rows_version).names
         labels = target in self.columns("labels", labels_version).names
         return (
@@ -218,10 +218,10 @@ class Tables:
         )
 
     def _delta(self, name: str) -> Delta:
-        return Delta(self.root / name, self.scratch, _known(name), PARTITIONS.get(name, ("_batch_id",)))
+        return Delta(self.root / name, self.scratch, _own_columns(name), PARTITIONS.get(name, ("_batch_id",)))
 
 
-def _known(name: str) -> pa.Schema:
+def _own_columns(name: str) -> pa.Schema:
     """The columns that we give a table ourselves, whatever the pipeline."""
     import pyarrow as pa
 

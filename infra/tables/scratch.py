@@ -59,13 +59,13 @@ def _own_folder(folder: Path) -> Iterator[Path]:
     """A new folder under `folder`, held by a lock that the system drops however its process dies."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):  # nobody sweeps between the making of a folder and the taking of its lock
+        with FileLock(folder / ".lock"):  # no sweep between the creation of a folder and its lock
             _sweep(folder)
             own = Path(tempfile.mkdtemp(dir=folder))
             held = FileLock(own / ".held", thread_local=False)  # a stream may end in another thread
             held.acquire()
     except PermissionError as error:
-        raise UsageError(f"{folder}: no right to write here", "mend the folder's rights") from error
+        raise UsageError(f"{folder}: no right to write here", "make the folder writable") from error
     try:
         yield own
     finally:

@@ -29,8 +29,8 @@ def newest_labels(rows: str, labels: str, target: str, key: Sequence[str]) -> st
         return f"(SELECT {', '.join(f'NULL::VARCHAR AS {quote(name)}' for name in (*key, target))} WHERE false)"
     if not key:
         return f"(SELECT _batch_id, _ordinal, {label} FROM {rows} WHERE {label} IS NOT NULL)"
-    names, told = ", ".join(quote(name) for name in key), all_labels(rows, labels, target, key)
-    return f"(SELECT {names}, arg_max({label}, rank) AS {label} FROM {told} GROUP BY {names})"
+    names, every = ", ".join(quote(name) for name in key), all_labels(rows, labels, target, key)
+    return f"(SELECT {names}, arg_max({label}, rank) AS {label} FROM {every} GROUP BY {names})"
 
 
 def labelled_rows(came: str, rows: str, labels: str, columns: Sequence[str], target: str, key: Sequence[str]) -> str:
@@ -54,7 +54,7 @@ def labelled_rows(came: str, rows: str, labels: str, columns: Sequence[str], tar
 
 
 def all_labels(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
-    """SQL for everything that was ever said about a key: its columns, `target`, `own` (in a row), and `rank`.
+    """SQL for every label of every key: the key's columns, `target`, `own` (in a row), and `rank`.
 
     The newest has the highest `rank`.
     """
@@ -64,33 +64,33 @@ def all_labels(rows: str, labels: str, target: str, key: Sequence[str]) -> str:
     return f"({' UNION ALL BY NAME '.join([own] * bool(rows) + [late] * bool(labels))})"
 
 
-def effect(fresh: str, known: str, rows: str, target: str, key: Sequence[str], batch_id: str, arrived: str) -> str:
-    """SQL that tells what a file of labels does, line by line, to what was known before: `effect` and `labels`.
+def effect(fresh: str, existing: str, rows: str, target: str, key: Sequence[str], batch_id: str, arrived: str) -> str:
+    """SQL that counts the labels of a file by their effect on the existing ones: columns `effect` and `labels`.
 
-    `fresh` selects the key's columns, `target`, `observed_at` and `_ordinal`; `known` is `said` without this file,
-    empty where nothing was said; `arrived` an SQL timestamp. Effects: `orphan` (no such row yet), `new`, `revised`,
-    `repeated` (the label is what it was), `outdated` (another one, older than what is known).
+    `fresh` selects the key's columns, `target`, `observed_at` and `_ordinal`; `existing` is `all_labels` without this
+    file, empty where there are none; `arrived` an SQL timestamp. Effects: `orphan` (no such row yet), `new`, `revised`,
+    `repeated` (the label is what it was), `outdated` (another one, older than the newest).
     """
     names, label = ", ".join(quote(name) for name in key), quote(target)
     same = " AND ".join(f"fresh.{quote(name)} = other.{quote(name)}" for name in key)
     rank = f"(coalesce(observed_at, {arrived}), {arrived}, {literal(batch_id)}, _ordinal)"
     before = f"PARTITION BY {names} ORDER BY _ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     old = (
-        f"SELECT {names}, max(rank) AS rank, arg_max({label}, rank) AS {label} FROM {known} "
+        f"SELECT {names}, max(rank) AS rank, arg_max({label}, rank) AS {label} FROM {existing} "
         f"SEMI JOIN fresh USING ({names}) GROUP BY {names}"
-        if known
+        if existing
         else f"SELECT {names}, rank, {label} FROM fresh WHERE false"
     )
     return (
         f"WITH fresh AS (SELECT *, {rank} AS rank FROM ({fresh})), old AS ({old}), "
-        f"seen AS (SELECT DISTINCT {names} FROM {rows} SEMI JOIN fresh USING ({names})), "
-        f"stepped AS (SELECT *, max(rank) OVER ({before}) AS earlier, arg_max({label}, rank) OVER ({before}) AS said "
-        "FROM fresh), "
-        f"stood AS (SELECT fresh.*, other.rank IS NOT NULL AND (earlier IS NULL OR other.rank > earlier) AS outside, "
-        f"CASE WHEN outside THEN other.rank ELSE earlier END AS stand, CASE WHEN outside THEN other.{label} ELSE said "
-        f"END AS standing FROM stepped AS fresh LEFT JOIN old AS other ON {same}) "
-        "SELECT CASE WHEN other.there IS NULL THEN 'orphan' WHEN stand IS NULL THEN 'new' "
-        f"WHEN fresh.{label} = standing THEN 'repeated' WHEN rank < stand THEN 'outdated' ELSE 'revised' END "
-        "AS effect, count(*) AS labels FROM stood AS fresh "
-        f"LEFT JOIN (SELECT *, true AS there FROM seen) AS other ON {same} GROUP BY effect"
+        f"arrived AS (SELECT DISTINCT {names} FROM {rows} SEMI JOIN fresh USING ({names})), "
+        f"stepped AS (SELECT *, max(rank) OVER ({before}) AS earlier, arg_max({label}, rank) OVER ({before}) "
+        "AS earlier_label FROM fresh), "
+        f"latest AS (SELECT fresh.*, other.rank IS NOT NULL AND (earlier IS NULL OR other.rank > earlier) AS outside, "
+        f"CASE WHEN outside THEN other.rank ELSE earlier END AS latest_rank, CASE WHEN outside THEN other.{label} ELSE "
+        f"earlier_label END AS latest_label FROM stepped AS fresh LEFT JOIN old AS other ON {same}) "
+        "SELECT CASE WHEN other.there IS NULL THEN 'orphan' WHEN latest_rank IS NULL THEN 'new' "
+        f"WHEN fresh.{label} = latest_label THEN 'repeated' WHEN rank < latest_rank THEN 'outdated' ELSE 'revised' END "
+        "AS effect, count(*) AS labels FROM latest AS fresh "
+        f"LEFT JOIN (SELECT *, true AS there FROM arrived) AS other ON {same} GROUP BY effect"
     )

@@ -67,19 +67,19 @@ def duckdb_type(kind: pa.DataType) -> str:
 
 
 def merge_types(table: str, stored: pa.Schema, new: pa.Schema) -> tuple[str, ...]:
-    """See that `new` rows fit into what is `stored`, and return the stored columns that must become DOUBLE first.
+    """Check that `new` rows fit into what is `stored`, and return the stored columns that must become DOUBLE first.
 
     More columns or fewer are fine, integers fit into numbers, and a column of integers may become one of numbers.
-    Delta itself would cast without a word: 1.5 into an integer column became 1 (measured). Raises DataError naming
+    Delta itself would cast silently: 1.5 into an integer column became 1 (measured). Raises DataError naming
     the first column whose type changed otherwise.
     """
     widened = []
     spelt = {name.casefold(): name for name in stored.names}
     for field in new:
-        known = spelt.get(field.name.casefold(), field.name)
-        if known != field.name:
+        stored_name = spelt.get(field.name.casefold(), field.name)
+        if stored_name != field.name:
             raise DataError(
-                f"column {field.name!r} of the new rows is called {known!r} in table {table}",
+                f"column {field.name!r} of the new rows is called {stored_name!r} in table {table}",
                 "SQL takes upper and lower case for the same: spell the column as before",
             )
         if field.name not in stored.names:

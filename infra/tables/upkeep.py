@@ -1,4 +1,4 @@
-"""A Delta table after months: which files nobody reads any more, and many small ones made few.
+"""Maintenance of a Delta table: which files no needed version reads, and how many fewer files it could have.
 
 Delta's own vacuum commits twice, which would give the table a new version and every pipeline a new data version, so
 it is only asked what it would take; that is taken file by file, which may be broken off anywhere.
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SMALL_BYTES = 64 << 20
 MANY = 100
-"""Files by so many fewer are worth a new version of the table, which is a new data version to training."""
+"""Saving so many files is worth a new version of the table, which is a new data version to training."""
 
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 
 
 class Spare(NamedTuple):
-    """What nobody needs: files of rows, and checkpoints, which only spare a reader time."""
+    """Files that no needed version reads: files of rows, and checkpoints, which only spare a reader time."""
 
     files: tuple[Path, ...]
     checkpoints: tuple[Path, ...]
@@ -34,7 +34,7 @@ class Spare(NamedTuple):
 def spare(table: DeltaTable, folder: Path, keep: Iterable[int], days: int) -> Spare:
     """Files that neither the newest version, nor one of `keep`, nor any of the last `days` days is made of.
 
-    Versions in `keep` that the log does not know any more are passed over.
+    Versions in `keep` that the log does not have any more are ignored.
     """
     log = folder / "_delta_log"
     wanted = sorted({int(table.version())} | {one for one in keep if (log / f"{one:020}.json").exists()})

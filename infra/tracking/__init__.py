@@ -1,1 +1,1 @@
-"""MLflow: runs, the registry, cleanup, relocation of a moved project, its web pages, and the scorer of every bundle."""
+"""MLflow: runs, the registry, cleanup, relocation of a project, its web pages, and the scorer of every bundle."""

@@ -1,7 +1,7 @@
-"""What MLflow keeps of a pipeline's runs, and what is taken from it for good.
+"""List a pipeline's runs in MLflow, and delete some for good.
 
-`mlflow gc` takes whatever is marked as deleted, with a process of its own; here goes what is named, artifacts first, so
-that a kill leaves runs that are found again. A tracking server marks runs as deleted, and does no more for a client.
+`mlflow gc` deletes whatever is marked as deleted, in a process of its own; here one run is deleted, artifacts first, so
+that a kill leaves runs that are found again. A tracking server only lets a client mark runs as deleted.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Cleanup:
         files = (path for folder in folders for path in (folder, *folder.rglob("*")) if path.is_file())
         return sum(path.stat().st_size for path in files)
 
-    def take(self, run: RunWithTrials) -> None:
-        """Take a run away with its trials, its models and their versions; what is gone already is passed over."""
+    def delete_run(self, run: RunWithTrials) -> None:
+        """Delete a run with its trials, its models and their versions; what is deleted already is ignored."""
         with quiet():
             for copy in self._copies(run):
                 shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
@@ -119,7 +119,7 @@ class Cleanup:
                     self._forget_run(name)
 
     def _empty(self, uri: str) -> None:
-        """Take away what is at an artifact address, and a folder above it that was made for it alone."""
+        """Delete what is at an artifact address, and the folder above it if that is empty then."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         with failpoint.around("maintain.artifacts"):
@@ -132,7 +132,7 @@ class Cleanup:
                 folder.parent.rmdir()
 
     def _is_ours(self, folder: Path) -> bool:
-        """Whether it is the home's: one that was copied and could not be mended has addresses in the original."""
+        """Whether the folder is the home's: a copy that could not be relocated has addresses in the original."""
         root = self.settings.mlruns / "artifacts"
         return bool(self.settings.tracking_uri) or folder.resolve().is_relative_to(root.resolve())
 
@@ -161,7 +161,7 @@ class Cleanup:
 
         if self._experiment is None:
             return []
-        # what a server has marked as deleted is as gone as it can be
+        # a server cannot delete more than it has marked
         view = ViewType.ALL if hasattr(self._store, "_hard_delete_run") else ViewType.ACTIVE_ONLY
         found: list[MlflowRun] = []
         token: str | None = None

@@ -1,4 +1,4 @@
-"""Whether MLflow's server answers at an address, in seconds: MLflow's own client waits for it without a word."""
+"""Whether MLflow's server answers at an address, in seconds: MLflow's own client waits for it silently."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SERVER_ERROR = 500
 
 
 def mlflow_trouble(address: str) -> str:
-    """What is wrong there in a few words; empty where it answers, be it that it wants a password."""
-    # a proxy of the environment knows nothing of a server on this machine
+    """What is wrong there in a few words; empty where it answers, also where it requires a password."""
+    # a proxy of the environment cannot reach a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if LOOPBACK in address or "localhost" in address else []
     try:
         urllib.request.build_opener(*handlers).open(

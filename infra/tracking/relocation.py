@@ -1,4 +1,4 @@
-"""A home that was moved or copied: MLflow keeps absolute addresses, everything else is relative to the home."""
+"""A home that was relocated or copied: MLflow keeps absolute addresses, everything else is relative to the home."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def relocate(settings: Settings) -> None:
     """Let the addresses in the embedded MLflow database name the home where it is now, in one transaction.
 
     What is under some `mlruns/artifacts/` was ours; anything else (a person's own experiment) stays. Costs a
-    millisecond where all is well. A database that cannot be read or written is left to whoever uses it to complain
-    about.
+    millisecond where nothing changes. A database that cannot be read or written is ignored here: its next user
+    reports the error.
     """
     file = settings.mlruns / "mlflow.db"
     if settings.tracking_uri or not file.is_file():

@@ -72,13 +72,13 @@ def quiet() -> Iterator[None]:
         except TreadleError:
             raise
         except PermissionError as error:
-            raise UsageError(f"{error.filename}: no right to write here", "mend the folder's rights") from error
+            raise UsageError(f"{error.filename}: no right to write here", "make the folder writable") from error
         except (MlflowException, RequestException, DBAPIError, OSError) as error:
             raise unreachable(error) from error
 
 
 def unreachable(error: Exception) -> ServiceError:
-    """What a person is told where MLflow's server, its database or disk does not do what it is asked."""
+    """The error for a request that MLflow's server, its database or disk did not serve."""
     return ServiceError(
         f"MLflow: {_in_one_line(error)}",
         "look at TREADLE_TRACKING_URI and its server, or at the folder mlruns/ and its disk",
@@ -86,7 +86,7 @@ def unreachable(error: Exception) -> ServiceError:
 
 
 def _in_one_line(error: Exception) -> str:
-    """What an error says; of a long story the end, where MLflow comes to the point."""
+    """An error's text; the end of a long one, where MLflow names the cause."""
     line = without_secrets(" ".join(str(error).split())) or type(error).__name__
     return line if len(line) <= LONGEST_ERROR else f"... {line[-LONGEST_ERROR:]}"
 
@@ -183,8 +183,8 @@ class Tracking:
         from mlflow.entities import Param
 
         with quiet():
-            known = self._client.get_run(run_id).data.params
-            new = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items() if key not in known]
+            logged = self._client.get_run(run_id).data.params
+            new = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in params.items() if key not in logged]
             for start in range(0, len(new), MOST_PARAMS):
                 self._client.log_batch(run_id, params=new[start : start + MOST_PARAMS])
 
@@ -196,7 +196,7 @@ class Tracking:
     def log_curves(self, run_id: str, curves: Mapping[str, Sequence[float]]) -> None:
         """Log a value per step from 0, at the run's beginning plus a millisecond a step.
 
-        So a repetition adds nothing: MLflow knows a point by its value, step and time.
+        So a repetition adds nothing: MLflow identifies a point by its value, step and time.
         """
         from mlflow.entities import Metric
 
@@ -273,16 +273,16 @@ class Tracking:
 
     def run_url(self, run_id: str) -> str:
         """Where MLflow's UI shows the run: by `up` now or at last; else where docs/operation.md starts its pages."""
-        known = process.last_record(process.locks_folder(self.settings) / "mlflow.lock")
-        kept = known.url or f"http://{LOOPBACK}:{MLFLOW_PORT}"
+        record = process.last_record(process.locks_folder(self.settings) / "mlflow.lock")
+        kept = record.url or f"http://{LOOPBACK}:{MLFLOW_PORT}"
         base = self.settings.tracking if self.settings.tracking.startswith("http") else kept
         with quiet():
             return f"{without_secrets(base).rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     @cached_property
     def experiment_id(self) -> str:
-        """The experiment of the pipeline, made or, where somebody deleted it in the UI, restored."""
-        served = self.settings.tracking.startswith("http")  # then MLflow's server says where they are
+        """The experiment of the pipeline, created or, where a person deleted it in the UI, restored."""
+        served = self.settings.tracking.startswith("http")  # then MLflow's server decides where they are
         artifacts = None if served else (self.settings.mlruns / "artifacts" / self.pipeline).as_uri()
         with quiet(), self._alone():
             experiment = self._client.get_experiment_by_name(self.pipeline)

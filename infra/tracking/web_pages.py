@@ -18,7 +18,7 @@ APP = "mlflow.server.fastapi_app:app"
 START = "server/js/build/index.html"
 
 ASSISTANT = "/ajax-api/3.0/mlflow/assistant"
-"""It runs commands on this machine for who asks from it, as a proxy's visitors may seem to do."""
+"""It runs commands on this machine for local requests, and requests through a proxy look local."""
 
 AT_FIRST = {
     "mlflow.workflowType_v1": "machine_learning",
@@ -27,7 +27,7 @@ AT_FIRST = {
     "mlflow.telemetry.info.alert.dismissed_v1": True,
     "_mlflow_model_registry_promo_modal_dismissed_v1": True,
 }
-"""What the memory of a browser holds that was never here; what a person chooses then stays."""
+"""What a browser's local storage gets on its first visit; what a person chooses later stays."""
 
 
 def mlflow_app(settings: Settings) -> ASGIApp:
@@ -49,7 +49,7 @@ def mlflow_app(settings: Settings) -> ASGIApp:
             "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
             "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
             "_MLFLOW_SGI_NAME": "uvicorn",
-            # the guard is stricter, and knows by which name a browser came
+            # the guard is stricter, and checks the host name itself
             "MLFLOW_SERVER_ALLOWED_HOSTS": "*",
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*",
         }

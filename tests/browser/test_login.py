@@ -53,7 +53,7 @@ def test_prefects_pages_ask_for_the_login_once(locked: Home, browser: Browser) -
 
 def test_mlflows_pages_ask_for_the_login(locked: Home, browser: Browser) -> None:
     stranger = browser(locked.mlflow, http_credentials={"username": NAME, "password": "wrong"})
-    assert "who are you?" in stranger.page.content()
+    assert "authentication required" in stranger.page.content()
     known = browser(locked.mlflow, http_credentials={"username": NAME, "password": PASSWORD})
     known.page.get_by_text("Model registry").first.wait_for()
     known.page.goto(f"{locked.mlflow}/#/models")

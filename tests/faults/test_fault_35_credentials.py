@@ -25,7 +25,7 @@ from treadle.flows.project.status import servers
 from treadle.infra import orchestrator, supervisor
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected
-from treadle.infra.orchestrator.api import lets_in
+from treadle.infra.orchestrator.api import requires_login
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> It
         settings = settings_.at(home)
         keeper = supervisor.Keeper(settings)
         try:
-            keeper.look_at_pages()
+            keeper.keep_pages_alive()
             with orchestrator.flow_context(settings):
                 pass
             keeper.wait_for_pages()
@@ -172,7 +172,7 @@ def test_other_machines_reach_both_and_with_another_login_up_begins_anew(place: 
         assert not supervisor.services_conform(place.settings.model_copy(update=changed))
     for server, page in place.pages.items():
         for address in other_addresses():
-            assert lets_in(page.replace("127.0.0.1", address) + PROBE[server], LOGIN)
+            assert requires_login(page.replace("127.0.0.1", address) + PROBE[server], LOGIN)
 
 
 def test_commands_without_the_login_say_what_is_missing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

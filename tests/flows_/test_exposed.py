@@ -17,7 +17,7 @@ from tests.flows_.test_up import SCORED_SECONDS, kept, processes, treadle, until
 from tests.projects import inbox, prefect_database, tumours
 from treadle.infra import orchestrator
 from treadle.infra import settings as settings_
-from treadle.infra.orchestrator.api import lets_in
+from treadle.infra.orchestrator.api import requires_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ def test_beyond_loopback_up_needs_a_login_and_works_with_it(place: Settings, mon
     until(lambda: scored(place.home, 30), SCORED_SECONDS)
     for page, path in ((result["prefect"], "/api/admin/version"), (result["mlflow"], "/version")):
         for address in ("127.0.0.1", *other_addresses()):
-            assert lets_in(page.replace("127.0.0.1", address) + path, LOGIN)
+            assert requires_login(page.replace("127.0.0.1", address) + path, LOGIN)
 
     password = LOGIN.partition(":")[2]
     assert [command for command in processes(place.home).values() if password in command] == []

@@ -49,7 +49,7 @@ def test_what_is_wrong_is_said_once_until_it_is_well_and_up_goes_on() -> None:
 
 
 def test_of_a_server_that_does_not_answer_in_time_it_is_said_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "KNOCK_SECONDS", 0.2)
+    monkeypatch.setattr(api, "REQUEST_SECONDS", 0.2)
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as silent, events.listening(lambda event: said.append(event.message)):
         url = f"http://someone:secret@127.0.0.1:{silent.getsockname()[1]}/api"

@@ -117,7 +117,7 @@ def test_an_error_of_one_that_was_passed_by_is_told_as_that(ledger: Ledger) -> N
         with lease.hold_lease(ledger, "shop", "train", "me", print):
             seen = ledger.lease("shop", "train")
             assert seen is not None
-            assert ledger.take(lease.Lease("shop", "train", 2, 0, "another", ""), seen)
+            assert ledger.take_lease(lease.Lease("shop", "train", 2, 0, "another", ""), seen)
             raise FileNotFoundError("the other one cleared it up")
 
     with pytest.raises(Fenced, match="another took over"):

@@ -111,10 +111,10 @@ def promote(ledger: Ledger, expected: int | None, to: int, pipeline: str = "shop
 
 def test_one_content_may_be_rows_and_labels(ledger: Ledger) -> None:
     ledger.record_batch(LABELS)
-    assert ledger.seen("shop", "a" * 64) is None
+    assert ledger.find_batch("shop", "a" * 64) is None
     ledger.record_batch(BATCH)
     ledger.record_batch(replace(LABELS, new=2))
-    assert ledger.seen_labels("shop", "a" * 64) == replace(LABELS, new=2)
+    assert ledger.find_label_batch("shop", "a" * 64) == replace(LABELS, new=2)
     assert (ledger.batches("shop"), ledger.label_batches("shop")) == ((BATCH,), (replace(LABELS, new=2),))
 
 
@@ -160,7 +160,7 @@ def test_what_a_receiver_was_told_is_noted_until_it_is_over(ledger: Ledger) -> N
 
 
 def test_an_empty_ledger_answers(ledger: Ledger) -> None:
-    assert ledger.seen("shop", "a" * 64) is None
+    assert ledger.find_batch("shop", "a" * 64) is None
     assert ledger.batches("shop") == ledger.versions("shop") == ledger.history("shop") == ledger.pending("shop") == ()
     assert ledger.version("shop", 1) is ledger.by_run("shop", "k1") is ledger.champion("shop") is None
 
@@ -169,7 +169,7 @@ def test_batches_come_back_as_they_were_noted_and_are_replaced_by_their_content(
     ledger.record_batch(BATCH)
     ledger.record_batch(replace(BATCH, status="refused", reason="too many bad rows"))
     ledger.record_batch(replace(BATCH, sha256="b" * 64, at=NOON - timedelta(days=1)))
-    assert ledger.seen("shop", "a" * 64) == replace(BATCH, status="refused", reason="too many bad rows")
+    assert ledger.find_batch("shop", "a" * 64) == replace(BATCH, status="refused", reason="too many bad rows")
     assert [batch.sha256[0] for batch in ledger.batches("shop")] == ["b", "a"]
 
 
@@ -177,7 +177,7 @@ def test_pipelines_do_not_see_each_other(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
     ledger.add_version(VERSION)
     promote(ledger, None, 1)
-    assert ledger.seen("other", BATCH.sha256) is ledger.version("other", 1) is ledger.champion("other") is None
+    assert ledger.find_batch("other", BATCH.sha256) is ledger.version("other", 1) is ledger.champion("other") is None
     assert promote(ledger, None, 1, "other").seq == 1
 
 
@@ -309,7 +309,7 @@ def test_a_reader_is_not_held_up_by_a_writer(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
     with engines.make_engine(ledger.url).connect() as writer:
         writer.exec_driver_sql("UPDATE batches SET status = 'refused'")
-        assert ledger.seen("shop", BATCH.sha256) == BATCH
+        assert ledger.find_batch("shop", BATCH.sha256) == BATCH
         writer.rollback()
 
 

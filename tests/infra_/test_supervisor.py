@@ -84,7 +84,7 @@ def test_a_holder_is_ended_also_where_it_does_not_listen(
     lock: Path, another: Callable[..., subprocess.Popen[bytes]], how: str, by: signal.Signals
 ) -> None:
     one = another(how)
-    assert process.end_holder_of(lock, patience=1.0)
+    assert process.end_holder_of(lock, grace_seconds=1.0)
     assert one.wait(10) == -by
     assert not process.end_holder_of(lock)
 
@@ -92,7 +92,7 @@ def test_a_holder_is_ended_also_where_it_does_not_listen(
 def test_what_ends_again_and_again_is_started_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(keep_alive.time, "monotonic", lambda: now)
-    pace, starts = keep_alive.Pace(), []
+    pace, starts = keep_alive.RestartBackoff(), []
     for now in (1000.0 + tenth / 10 for tenth in range(3000)):
         if pace.due():
             starts.append(now)

@@ -51,11 +51,11 @@ class LastWork(BaseModel):
 def server_status(settings: Settings) -> tuple[Server, ...]:
     """Prefect's server, MLflow's pages, and the worker."""
     from treadle.infra import orchestrator, supervisor
-    from treadle.infra.orchestrator.api import refuses
+    from treadle.infra.orchestrator.api import is_unauthorized
     from treadle.infra.settings import without_secrets
 
     prefect = orchestrator.server_state(settings)
-    locked = prefect.state is orchestrator.ServerPhase.RUNNING and refuses(f"{prefect.url}/admin/version")
+    locked = prefect.state is orchestrator.ServerPhase.RUNNING and is_unauthorized(f"{prefect.url}/admin/version")
     state = "locked" if locked else str(prefect.state)
     found = [Server(name="Prefect", state=state, address=orchestrator.ui_url(settings))]
     for name, title in (("mlflow", "MLflow"), ("worker", "worker")):

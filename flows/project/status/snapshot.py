@@ -206,7 +206,7 @@ def waiting_files(place: Workplace) -> tuple[str, ...]:
     found = [path for path in sources.find_files(home, config.data.source) if path not in late]
 
     def unsettled() -> Iterator[str]:
-        for paths, known, seen in ((found, rows, ledger.seen), (late, labels, ledger.seen_labels)):
+        for paths, known, seen in ((found, rows, ledger.find_batch), (late, labels, ledger.find_label_batch)):
             for path in paths:
                 at = known.get(path.name)
                 old = at is not None and path.stat().st_mtime < at.timestamp()

@@ -1,5 +1,4 @@
-"""The ledger: batches seen and decided about, versions, who is champion since when, who read
-which holdout, and who is at work.
+"""The ledger: batches and decisions about them, model versions, promotions, reads of holdouts, and leases.
 
 Every write is one transaction and may be repeated; promotions are compare-and-swap. One database for all
 pipelines of a home: SQLite (`mlruns/treadle.db`), or PostgreSQL by its URL.

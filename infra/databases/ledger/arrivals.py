@@ -17,7 +17,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def arrivals_token(con: sa.Connection, pipeline: str) -> str:
-    """How many batches were accepted, and when the newest, and how often rows were released; empty for none."""
+    """An opaque token that changes whenever data is accepted or released; empty before the first batch."""
     found = list(_found(con, pipeline, "accepted"))
     decisions = records.decisions.c
     wanted = (decisions.pipeline == pipeline, decisions.action == "release", decisions.rows > 0, ~decisions.pending)
@@ -29,7 +29,7 @@ def arrivals_token(con: sa.Connection, pipeline: str) -> str:
 
 
 def newest_arrival(con: sa.Connection, pipeline: str) -> datetime:
-    """When the newest batch was settled, whatever became of it; long ago where there was none."""
+    """When the newest batch was accepted or refused; `LONG_AGO` before the first."""
     return max(newest or LONG_AGO for _, newest in _found(con, pipeline))
 
 

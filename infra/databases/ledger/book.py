@@ -45,15 +45,15 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def seen(self, pipeline: str, sha256: str) -> BatchRecord | None:
-        """What became of the batch with this content; None for one never settled."""
+    def find_batch(self, pipeline: str, sha256: str) -> BatchRecord | None:
+        """The record of the batch with this content; None where there is none."""
         return next(
             iter(self._select(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)),
             None,
         )
 
-    def seen_labels(self, pipeline: str, sha256: str) -> LabelRecord | None:
-        """What became of the late labels with this content; None for those never settled."""
+    def find_label_batch(self, pipeline: str, sha256: str) -> LabelRecord | None:
+        """The record of the late labels with this content; None where there is none."""
         return next(
             iter(self._select(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)),
             None,
@@ -81,19 +81,19 @@ class Ledger:
     def decide(self, decision: QuarantineDecision) -> QuarantineDecision:
         """Note a decision under the next free `seq`, whatever its own; returns what is noted.
 
-        Raises Conflict where somebody else decided at the same moment.
+        Raises Conflict where another process decided at the same moment.
         """
         noted = replace(decision, seq=len(self.decisions(decision.pipeline)) + 1)
         try:
             with self._write() as con:
                 con.execute(sa.insert(records.decisions).values(asdict(noted)))
         except IntegrityError:
-            raise Conflict("somebody else decided about the quarantine just now", "treadle quarantine list") from None
+            raise Conflict("another decision about the quarantine came first", "treadle quarantine list") from None
         return noted
 
     @failpoint.around("ledger.decided")
     def decided(self, decision: QuarantineDecision) -> None:
-        """Note that all of a pending decision is written; of two that say so the first counts."""
+        """Mark a pending decision as completely written; a second call changes nothing."""
         table = records.decisions
         with self._write() as con:
             con.execute(
@@ -108,35 +108,35 @@ class Ledger:
             BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
         )
 
-    def taken_in(self, pipeline: str) -> str:
-        """What was accepted so far, in a word: another one as soon as there is more; empty before the first batch."""
+    def arrivals_token(self, pipeline: str) -> str:
+        """An opaque token that changes whenever data is accepted or released; empty before the first batch."""
         with self._read() as con:
             return arrivals.arrivals_token(con, pipeline)
 
     def moment(self, pipeline: str) -> datetime:
-        """Now; where the clock was set back, just after the newest batch: what comes later must be newer."""
+        """The time to note for a new batch: now, or just after the newest batch where the clock was set back."""
         with self._read() as con:
             return max(datetime.now(UTC), arrivals.newest_arrival(con, pipeline) + timedelta(microseconds=1))
 
     @failpoint.around("ledger.version")
     def add_version(self, record: VersionRecord, run: str = "") -> VersionRecord:
-        """Note a version, judged in `run`, and return what is noted; a run key that is known changes nothing."""
+        """Note a version, judged in `run`, and return what is noted; a known run key changes nothing."""
         try:
             with self._write() as con:
                 con.execute(sa.insert(records.versions).values(asdict(record)))
                 origins.write_origin(con, record.pipeline, f"version {record.version}", run)
         except IntegrityError:
-            known = self.by_run(record.pipeline, record.run_key)
-            if known is None:
+            existing = self.by_run(record.pipeline, record.run_key)
+            if existing is None:
                 raise Conflict(
                     f"version {record.version} of {record.pipeline} is in the ledger already, of another run",
                     "see: treadle models",
                 ) from None
-            return known
+            return existing
         return record
 
     def origins(self, pipeline: str) -> dict[str, str]:
-        """Ids of Prefect's runs, by the batch (its id) or version (`version 3`) that came of each."""
+        """Ids of Prefect's runs, by the batch id or version (`version 3`) that each produced."""
         with self._read() as con:
             return origins.read_origins(con, pipeline)
 
@@ -159,7 +159,7 @@ class Ledger:
         )
 
     def decline(self, record: Declined) -> None:
-        """Note that a version stays out of the chair; the first word on it counts."""
+        """Note that a person rejected a pending version; a second call changes nothing."""
         with suppress(IntegrityError), self._write() as con:
             con.execute(sa.insert(records.declined).values(asdict(record)))
 
@@ -189,10 +189,10 @@ class Ledger:
         digest: str,
         token: int | None = None,
     ) -> Promotion:
-        """Make `to` the champion if today's is still `expected` (None: nobody): compare and swap.
+        """Make `to` the champion if today's is still `expected` (None: no champion): compare and swap.
 
-        The move is pending until `complete`. Raises Conflict where somebody else moved first or `to` was cleared away,
-        Fenced where `token` is given and no longer the one of who trains this pipeline.
+        The move is pending until `complete`. Raises Conflict where another promotion came first or `to` was deleted,
+        Fenced where `token` is given and another process holds the lease for training this pipeline.
         """
         last = self.champion(pipeline)
         now = last.version_to if last else None
@@ -211,10 +211,9 @@ class Ledger:
         )
         if now == expected:
             try:
-                with self._write() as con:  # of two that counted to the same seq the primary key lets one in
-                    engines.exclusive_transaction(
-                        con
-                    )  # whoever retires it writes what we check, and checks what we write
+                with self._write() as con:  # the primary key admits one of two with the same seq
+                    # `retire` writes what is checked here, and checks what is written here
+                    engines.exclusive_transaction(con)
                     if token is not None:
                         leases.renew_lease(con, pipeline, "train", token)
                     con.execute(sa.insert(records.promotions).values(asdict(move)))
@@ -277,26 +276,26 @@ class Ledger:
             return len({key for name, key in con.execute(every) if alike(holdout, name)})
 
     def lease(self, pipeline: str, work: str) -> Lease | None:
-        """Who is at `work`, or was last; None before the first."""
+        """The lease for `work` as it is; None before its first holder."""
         with self._read() as con:
             return leases.read_lease(con, pipeline, work)
 
     @failpoint.around("ledger.lease")
-    def take(self, mine: Lease, seen: Lease | None) -> bool:
-        """Make `mine` the lease if it is still as it was `seen`; whether it was."""
+    def take_lease(self, mine: Lease, expected: Lease | None) -> bool:
+        """Make `mine` the lease if it still equals `expected` (None: there is none); whether it did."""
         try:
             with self._write() as con:
-                return leases.take_lease(con, mine, seen)
+                return leases.take_lease(con, mine, expected)
         except IntegrityError:
             return False
 
-    def sign(self, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
-        """Say that the holder with this token lives, or with `last` that it is done; raises Fenced for an old one."""
+    def renew_lease(self, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
+        """Renew the lease of the holder with this token, or release it with `last`; raises Fenced for an old token."""
         with self._write() as con:
             leases.renew_lease(con, pipeline, work, token, last=last)
 
     def notified(self, pipeline: str, receiver: str) -> AbstractSet[Case]:
-        """Of what needs a person, what the receiver was notified of and is not known to be over."""
+        """The cases of which the receiver was notified and that are not known to be over."""
         with self._read() as con:
             return notified.read_notified(con, pipeline, receiver)
 
@@ -337,4 +336,4 @@ class Ledger:
 
 
 def _named(version: int | None) -> str:
-    return "nobody" if version is None else f"version {version}"
+    return "none" if version is None else f"version {version}"

@@ -1,7 +1,7 @@
 """Leases in the ledger's database: who may do one kind of work on a pipeline, each holder with a higher token.
 
-For what a file's lock cannot tell: that its holder was stopped, and may wake up after another took over. Whoever
-writes in the holder's name shows the token in the same transaction (`renew_lease`), which an outdated one rolls back.
+A file lock cannot show that its holder was suspended and may continue after another process took over. The holder's
+writes therefore present its token in the same transaction (`renew_lease`); an outdated token rolls it back.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ def read_lease(con: sa.Connection, pipeline: str, work: str) -> Lease | None:
     return Lease(*row) if row else None
 
 
-def take_lease(con: sa.Connection, mine: Lease, seen: Lease | None) -> bool:
-    """Be the next holder, if the lease is still as it was `seen`: one sign of life since, and it is not taken.
+def take_lease(con: sa.Connection, mine: Lease, expected: Lease | None) -> bool:
+    """Become the next holder if the lease still equals `expected`: fails if the holder has sent a heartbeat since.
 
-    Raises IntegrityError where it was nobody's, and is somebody's by now.
+    Returns whether the lease was taken. Raises IntegrityError where `expected` is None and a lease exists by now.
     """
     values = {"token": mine.token, "beats": mine.beats, "holder": mine.holder, "process": mine.process}
-    if seen is None:
+    if expected is None:
         con.execute(sa.insert(records.leases).values(pipeline=mine.pipeline, work=mine.work, **values))
         return True
-    same = (TABLE.token == seen.token, TABLE.beats == seen.beats, TABLE.process == seen.process)
+    same = (TABLE.token == expected.token, TABLE.beats == expected.beats, TABLE.process == expected.process)
     taken = con.execute(
         sa.update(records.leases).where(TABLE.pipeline == mine.pipeline, TABLE.work == mine.work, *same).values(values)
     )
@@ -38,13 +38,13 @@ def take_lease(con: sa.Connection, mine: Lease, seen: Lease | None) -> bool:
 
 
 def renew_lease(con: sa.Connection, pipeline: str, work: str, token: int, *, last: bool = False) -> None:
-    """Give a sign of life; with `last` the lease is free afterwards. Raises Fenced where another holds it by now."""
+    """Send a heartbeat; with `last` release the lease. Raises Fenced where another process holds it by now."""
     values = {"beats": TABLE.beats + 1, **({"process": ""} if last else {})}
     mine = (TABLE.pipeline == pipeline, TABLE.work == work, TABLE.token == token)
     if con.execute(sa.update(records.leases).where(*mine).values(values)).rowcount == 0:
         now = read_lease(con, pipeline, work)
         raise Fenced(
-            f"this process stood still and {now.holder if now else 'another'} took over `{work}` of {pipeline}: "
+            f"this process was suspended and {now.holder if now else 'another'} took over `{work}` of {pipeline}: "
             + ("nothing was promoted here" if work == "train" else "it did no more here"),
-            "see what came of it: treadle models" if work == "train" else "the other goes on with it",
+            "see the result: treadle models" if work == "train" else "the other goes on with it",
         )

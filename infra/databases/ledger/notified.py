@@ -1,4 +1,4 @@
-"""What receivers of alerts were told and is not over yet, in the ledger's database."""
+"""The cases of which receivers of alerts were notified and that are not over, in the ledger's database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_notified(con: sa.Connection, pipeline: str, receiver: str) -> AbstractSet[Case]:
-    """What the receiver was told of a pipeline."""
+    """The cases of a pipeline of which the receiver was notified."""
     asked = sa.select(notified.c.kind, notified.c.about).where(
         notified.c.pipeline == pipeline, notified.c.receiver == receiver
     )
@@ -23,7 +23,7 @@ def read_notified(con: sa.Connection, pipeline: str, receiver: str) -> AbstractS
 
 
 def write_notified(con: sa.Connection, pipeline: str, receiver: str, news: News) -> None:
-    """Note what was told and what is over; the same twice does nothing."""
+    """Note which cases the receiver was notified of and which are over; a second call changes nothing."""
     at = datetime.now(UTC)
     for case in news.over | news.new:
         mine = {"pipeline": pipeline, "receiver": receiver, "kind": case.kind, "about": case.id}

@@ -32,7 +32,7 @@ def ledger_engine(url: str) -> sa.Engine:
 
 @contextmanager
 def ledger_errors(url: str) -> Iterator[None]:
-    """What the database behind the ledger's URL says, in our errors; IntegrityError is for the writer to judge."""
+    """Translate errors of the ledger's database into ours; IntegrityError passes through for the caller."""
     try:
         yield
     except IntegrityError:
@@ -46,7 +46,7 @@ def ledger_errors(url: str) -> Iterator[None]:
         shown = engines.masked_url(url)
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         if "readonly" in cause:
-            raise UsageError(f"the ledger at {shown}: no right to write it", "mend the file's rights") from error
+            raise UsageError(f"the ledger at {shown}: no right to write it", "make the file writable") from error
         raise ServiceError(
             f"the ledger at {shown} does not answer: {cause}",
             "look at TREADLE_LEDGER_URL and the server, or at the file's rights and disk",

@@ -8,7 +8,7 @@ from treadle.infra.databases.ledger.records import origins
 
 
 def read_origins(con: sa.Connection, pipeline: str) -> dict[str, str]:
-    """The runs' ids, by what came of them."""
+    """Ids of runs, by the batch id or version (`version 3`) that each produced."""
     asked = sa.select(origins.c.about, origins.c.run).where(origins.c.pipeline == pipeline)
     return {str(about): str(run) for about, run in con.execute(asked)}
 

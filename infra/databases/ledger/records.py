@@ -60,7 +60,7 @@ class LabelRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineDecision:
-    """What a person made of a batch in quarantine; `seq` counts a pipeline's decisions from 1.
+    """A person's decision about a batch in quarantine; `seq` counts a pipeline's decisions from 1.
 
     `action`: release or drop. `rows`: how many were taken in, or given up; `left`: how many stay. `into` is the batch
     that released rows form. `pending` until all of it is written.
@@ -81,7 +81,7 @@ class QuarantineDecision:
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A registered model version and what the gate said of it.
+    """A registered model version and the gate's verdict.
 
     `bundle` is the bundle's folder relative to the home (or its MLflow URI in a remote store), `digest` that of its
     manifest. `value` and `champion_value` are in units of `metric`, None where it is not defined on the holdout;
@@ -126,7 +126,7 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """A person's word that a version which waited stays out of the chair."""
+    """A person's rejection of a pending version."""
 
     pipeline: str
     version: int
@@ -137,9 +137,9 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who may do one kind of work on a pipeline; `token` counts its holders from 1, `beats` a holder's signs of life.
+    """Who may do one kind of work on a pipeline; `token` counts its holders from 1, `beats` a holder's heartbeats.
 
-    `holder` is for people, `process` tells whether it is still there: empty once the lease was given back.
+    `holder` is for people; `process` identifies the holder's process, and is empty once the lease is released.
     """
 
     pipeline: str
