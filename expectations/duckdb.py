@@ -106,7 +106,7 @@ class Cursor:
 
 
 class Session:
-    """A DB-API connection: a DuckDB cursor of its own on a database that somebody else opened and will close."""
+    """A DB-API connection: a DuckDB cursor of its own on a database that the caller opens and closes."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con

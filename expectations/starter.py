@@ -1,6 +1,6 @@
-"""A first suite from a table's profile: what its rows must look like so that a model may believe them.
+"""A first suite from a table's profile: the rules that its rows must meet.
 
-Two rules keep it from crying wolf and from sleeping. `critical` (refuses rows) is only what cannot be otherwise in
+The severities balance false and missed alarms. `critical` (refuses rows) is only what cannot be otherwise in
 good rows: a type, a missing key, a negative amount, a word outside a closed set. What could merely surprise us is a
 `warning`: it reports, with margins that other months and smaller files of the same table stay within.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Document = dict[str, JsonValue]
 
 ENOUGH_ROWS = 2_000
-"""Never missing in so many rows: missing is an error (the true share is below 0.15% with 95% confidence)."""
+"""Where none of so many rows misses a value, a miss is an error (the true share is below 0.15% with 95% confidence)."""
 SMALL_BATCH = 500
 """A batch of so many rows must pass, so shares get the margin of its chance (four standard errors)."""
 CLOSED_LEVELS = 8
@@ -110,7 +110,7 @@ def _type(facts: ColumnFacts, proposal: Proposal) -> JsonValue:
         "type": "expect_column_values_to_be_of_type",
         "kwargs": {"column": column.name, "type_": column.duckdb_type},
         "severity": "critical",
-        "notes": facts.told.why + whole,
+        "notes": facts.inferred.why + whole,
     }
     if column.format:
         expectation["meta"] = {"format": column.format}
@@ -140,9 +140,9 @@ def _presence(facts: ColumnFacts, proposal: Proposal) -> Iterator[JsonValue]:
 
 
 def _levels(facts: ColumnFacts) -> Iterator[JsonValue]:
-    """The set of values: closed where nature closes it, watched where it may grow, silent where it is long."""
+    """The set of values: critical where it is closed, a warning where it may grow, none where it is long."""
     levels: list[JsonValue] = sorted((level for level, _, _ in facts.levels), key=str)
-    if facts.told.column.kind == "number":
+    if facts.inferred.column.kind == "number":
         levels = [int(level) for level in levels if isinstance(level, float)]
     note = _closed(facts)
     kind = "column_values_to_be_in_set"
@@ -156,7 +156,7 @@ def _levels(facts: ColumnFacts) -> Iterator[JsonValue]:
 
 
 def _closed(facts: ColumnFacts) -> str:
-    """Why no new value is to come; empty where one may: few values, all of them often and early, no open name."""
+    """Why no new value is expected, empty where one is: few values, all frequent and early, no open name."""
     if not facts.levels or len(facts.levels) > CLOSED_LEVELS or facts.rows < CLOSED_ROWS or names.is_open(facts.name):
         return ""
     least = min(count for _, count, _ in facts.levels)
@@ -188,10 +188,10 @@ def _amounts(facts: ColumnFacts, code: bool) -> Iterator[JsonValue]:
     if code or names.is_year(facts.name):
         return
     top = _round(high + span, up=True)
-    seen = f"from {low:,.6g} to {high:,.6g} so far; where 1% are far beyond, a unit or a sensor may have changed"
+    note = f"from {low:,.6g} to {high:,.6g} so far; where 1% are far beyond, a unit or a sensor may have changed"
     floor = _round(low - span, up=False)
     least: Document = {} if low >= 0 >= floor and not signed else {"min_value": floor}
-    yield _expect(kind, "warning", seen, column=facts.name, **least, max_value=top, mostly=WITHIN)
+    yield _expect(kind, "warning", note, column=facts.name, **least, max_value=top, mostly=WITHIN)
     if facts.mean is not None and facts.spread and facts.values >= CLOSED_ROWS:
         ends = (_round(facts.mean - 2 * facts.spread, up=False), _round(facts.mean + 2 * facts.spread, up=True))
         note = f"the mean was {facts.mean:,.4g}; two standard deviations away it is another quantity"

@@ -27,7 +27,7 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class ExpectationResult:
-    """What GX says of one expectation.
+    """GX's result for one expectation.
 
     `by_rows` is whether rows can be held responsible. `evaluated` counts the values (or rows) that were looked at,
     nulls left out where the expectation leaves them out; `broken` those that fail, None where there is nothing to
@@ -206,7 +206,7 @@ def _cannot(expectation: Expectation, where: str, reason: str) -> ConfigError:
     line = " ".join(reason.split())[:200]
     return ConfigError(
         f"suite {where!r}: {expectation.type}{about} cannot be evaluated: {line}",
-        "mend this expectation in the suite file, or take it out",
+        "correct this expectation in the suite file, or remove it",
     )
 
 

@@ -110,12 +110,12 @@ def validate_labels(
         return LabelValidation(labels_in, empty, columns, quarantined=labels_in, refused=reason, warnings=warnings)
     staged = staging.stage_batch(con, raw, schema, missing, timezone)
     void = _void(staged, target)
-    known, broken = _check(staged, suite, key, target, observed_at, void)
-    quarantined = staging.settle_rows(staged, known)
+    recorded, sentences = _check(staged, suite, key, target, observed_at, void)
+    quarantined = staging.settle_rows(staged, recorded)
     empty_rows = staged.count(f"SELECT count(*) FROM ({void})")
     con.execute(f"UPDATE {quote(staged.typed)} SET {FATE} = {Fate.DUPLICATE} WHERE _ordinal IN ({void})")
     accepted = labels_in - quarantined - empty_rows
-    refused = "" if accepted else "; ".join(("no label in it can be used", *(broken or ("all are missing",))))
+    refused = "" if accepted else "; ".join(("no label in it can be used", *(sentences or ("all are missing",))))
     names = ", ".join(quote(name) for name in columns)
     return LabelValidation(
         labels_in=labels_in,
@@ -125,8 +125,8 @@ def validate_labels(
         quarantined=quarantined if accepted else labels_in,
         empty=empty_rows if accepted else 0,
         refused=refused,
-        warnings=(*broken, *warnings),
-        rules=tuple(known),
+        warnings=(*sentences, *warnings),
+        rules=tuple(recorded),
         fresh=f"SELECT {names}, {_moment(schema, observed_at, timezone)} AS {OBSERVED}, _ordinal "
         f"FROM {quote(staged.typed)} WHERE {FATE} = {Fate.ACCEPTED}",
     )
@@ -136,8 +136,8 @@ def _schema(suite: Suite, columns: Sequence[str], observed_at: str) -> Schema:
     """What is read of the file: the key, the target and the time, typed as the suite has them."""
     typed = [suite.schema.column(name) for name in columns]
     if observed_at and observed_at not in columns:
-        known = observed_at in suite.schema.names
-        typed.append(suite.schema.column(observed_at) if known else Column(name=observed_at, kind="timestamp"))
+        in_suite = observed_at in suite.schema.names
+        typed.append(suite.schema.column(observed_at) if in_suite else Column(name=observed_at, kind="timestamp"))
     schema = Schema(columns=tuple(typed))
     if observed_at and schema.column(observed_at).kind not in MOMENTS:
         raise DataError(
@@ -166,15 +166,15 @@ def _void(staged: StagedBatch, target: str) -> str:
 def _check(
     staged: StagedBatch, suite: Suite, key: Sequence[str], target: str, observed_at: str, void: str
 ) -> tuple[list[Rule], tuple[str, ...]]:
-    """Write down which rows break which rule, `void` ones none; the rules, and a sentence for each that was broken."""
-    known: list[Rule] = []
+    """Record which rows break which rule, except `void` rows; returns the rules, and a sentence for each broken one."""
+    recorded: list[Rule] = []
     sentences: list[str] = []
 
-    def blame(rule: Rule, query: str, said: str) -> None:
-        known.append(rule)
-        broken = staging.record(staged, len(known) - 1, rule, f"{query} EXCEPT ({void})")
+    def blame(rule: Rule, query: str, finding: str) -> None:
+        recorded.append(rule)
+        broken = staging.record(staged, len(recorded) - 1, rule, f"{query} EXCEPT ({void})")
         if broken:
-            sentences.append(f"{broken:,} of {rows:,} labels {said}")
+            sentences.append(f"{broken:,} of {rows:,} labels {finding}")
 
     rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
     blame(Rule(KEY, tuple(key), True, "never missing in a key"), staging.keyless(staged, key), "lack a key value")
@@ -193,14 +193,14 @@ def _check(
             query = _broken(staged, suite, item, target)
             if query:
                 blame(rule, query, f"are no {target!r} of the contract ({rule.contract})")
-    return known, tuple(sentences)
+    return recorded, tuple(sentences)
 
 
 def _broken(staged: StagedBatch, suite: Suite, item: Expectation, target: str) -> str:
     """SQL for the rows whose label breaks `item`; empty where it says nothing about a single label."""
     arguments = item.arguments
     if item.type in (TYPE, NOT_NULL, UNIQUE) or arguments.get("row_condition"):
-        return ""  # seen to already, or about rows that carry more than a label
+        return ""  # checked already, or about rows that have more than a label
     wrong = _wrong(item, quote(target), suite.schema.column(target).kind)
     if wrong:
         return f"SELECT _ordinal FROM {quote(staged.typed)} WHERE {quote(target)} IS NOT NULL AND {wrong}"

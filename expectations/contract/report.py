@@ -1,4 +1,4 @@
-"""What came of taking a batch through its contract, as numbers and sentences."""
+"""The result of a batch's validation, as numbers and sentences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RuleOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """What became of a batch: rows_in = accepted + quarantined + duplicates.
+    """The result of a batch: rows_in = accepted + quarantined + duplicates.
 
     `refused` is why the whole batch was refused, empty where it was not; then all its rows count as quarantined.
     `equal_rows` counts, where there is no key, accepted rows that say what an earlier one says. `labelled` counts
@@ -47,7 +47,7 @@ class ValidationReport:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Those of the sentences that tell of rules which sent rows to quarantine."""
+        """The sentences of the rules that sent rows to quarantine."""
         return tuple(one.sentence for one in self.outcomes if not one.passed and one.severity == "critical")
 
     def document(self) -> dict[str, JsonValue]:

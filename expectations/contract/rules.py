@@ -1,4 +1,4 @@
-"""What an expectation says, in words for people: the contract's side of it and the batch's side."""
+"""Sentences for people: what an expectation requires, and how a batch breaks it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = {
     "timestamp": "a time",
 }
 
-SAID = {
+PHRASES = {
     NOT_NULL: "missing",
     UNIQUE: "that come more than once",
     UNIQUE_TOGETHER: "that share them with another row",
@@ -82,12 +82,12 @@ def batch_sentence(expectation: Expectation, schema: Schema, verdict: Expectatio
     observed = verdict.result.get("observed_value")
     examples = verdict.result.get("partial_unexpected_list")
     if observed is None and isinstance(examples, list) and examples:
-        seen = f"has {', '.join(_shown(value) for value in examples)}"
+        finding = f"has {', '.join(_shown(value) for value in examples)}"
     elif observed is None:
-        seen = f"{_name(expectation)}: has nothing to evaluate"
+        finding = f"{_name(expectation)}: has nothing to evaluate"
     else:
-        seen = f"{_name(expectation)} is {_shown(observed)}"
-    return f"{about(expectation.columns)}: {seen} (contract: {contract(expectation, schema)})"
+        finding = f"{_name(expectation)} is {_shown(observed)}"
+    return f"{about(expectation.columns)}: {finding} (contract: {contract(expectation, schema)})"
 
 
 def _broken(expectation: Expectation, schema: Schema) -> str:
@@ -95,8 +95,8 @@ def _broken(expectation: Expectation, schema: Schema) -> str:
     arguments = expectation.arguments
     if expectation.type == TYPE:
         return f"that are not {KINDS[schema.column(expectation.columns[0]).kind]}"
-    if expectation.type in SAID:
-        return SAID[expectation.type]
+    if expectation.type in PHRASES:
+        return PHRASES[expectation.type]
     if expectation.type in ("expect_column_values_to_be_between", "expect_column_value_lengths_to_be_between"):
         of = "with a length " if "length" in expectation.type else ""
         low, high = arguments.get("min_value"), arguments.get("max_value")
@@ -127,8 +127,8 @@ def _set(values: JsonValue) -> str:
 
 def _other(expectation: Expectation) -> str:
     hidden = {"column", "column_A", "column_B", "column_list", "mostly", "condition_parser"}
-    said = [f"{key} = {_shown(value)}" for key, value in expectation.arguments.items() if key not in hidden]
-    return ", ".join(said)[:200] or _name(expectation)
+    parts = [f"{key} = {_shown(value)}" for key, value in expectation.arguments.items() if key not in hidden]
+    return ", ".join(parts)[:200] or _name(expectation)
 
 
 def _name(expectation: Expectation) -> str:

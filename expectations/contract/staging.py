@@ -1,4 +1,4 @@
-"""A batch in DuckDB on its way through the contract: its rows typed, its broken rules, its fate row by row.
+"""A batch in DuckDB while it is validated: its typed rows, its broken rules, and the result for each row.
 
 Three things stand beside the raw view: a table of the typed rows, a table of which row broke which rule by which
 value, and in the first a column that says what becomes of the row. All of it is SQL on a database that lies on disk;
@@ -106,7 +106,7 @@ def stage_batch(
         if column.name in types:
             expression = cast(column, types[column.name], missing, timezone)
             value, gone = expression.value, expression.gone
-        # What is bad is told from the value one step later, so that the value is worked out once.
+        # What is bad is derived from the value one step later, so that the value is computed once.
         read += [f"CAST({value} AS {column.duckdb_type}) AS {name}", f"{gone} AS {mark}"]
         kept += [name, f"(NOT {mark} AND {name} IS NULL) AS {mark}"]
         text = f"CAST({name} AS VARCHAR)"
@@ -184,7 +184,7 @@ def identify(staged: StagedBatch, key: Sequence[str]) -> tuple[int, str]:
 
 
 def record(staged: StagedBatch, number: int, rule: Rule, query: str) -> int:
-    """Write down that the rows of `query` break rule `number`, with the raw values, and count them."""
+    """Record that the rows of `query` break rule `number`, with the raw values, and count them."""
     names = [name for name in rule.columns if name in staged.raw.names]
     if len(rule.columns) == 1 and names:
         value = f"CAST(raw.{quote(names[0])} AS VARCHAR)"
@@ -207,10 +207,10 @@ def settle_rows(staged: StagedBatch, rules: Sequence[Rule]) -> int:
     critical = [str(number) for number, rule in enumerate(rules) if rule.critical]
     if not critical:
         return 0
-    guilty = f"SELECT DISTINCT _ordinal FROM {quote(staged.broken)} WHERE rule IN ({', '.join(critical)})"
-    count = staged.count(f"SELECT count(*) FROM ({guilty})")
+    broken = f"SELECT DISTINCT _ordinal FROM {quote(staged.broken)} WHERE rule IN ({', '.join(critical)})"
+    count = staged.count(f"SELECT count(*) FROM ({broken})")
     if count:
-        staged.con.execute(f"UPDATE {quote(staged.typed)} SET {FATE} = {Fate.QUARANTINED} WHERE _ordinal IN ({guilty})")
+        staged.con.execute(f"UPDATE {quote(staged.typed)} SET {FATE} = {Fate.QUARANTINED} WHERE _ordinal IN ({broken})")
     return count
 
 
@@ -269,12 +269,12 @@ def quarantined(
 def reopen(con: duckdb.DuckDBPyConnection, kept: str, batch_id: str) -> RawTable:
     """The rows of one batch that quarantine keeps, as they came: their columns, types and ordinals.
 
-    `kept` is SQL to stand after FROM, with the columns of `quarantine_schema()`; `batch_id` is what the rows are to be
-    known by. Without rows there are no columns either.
+    `kept` is SQL to stand after FROM, with the columns of `quarantine_schema()`; `batch_id` is the rows' new batch.
+    Without rows there are no columns either.
     """
     view = "kept_" + re.sub(r"\W", "_", batch_id)
-    told = con.sql(f"SELECT types FROM {kept} WHERE types IS NOT NULL LIMIT 1").fetchall()
-    types: dict[str, str] = json.loads(told[0][0]) if told else {}
+    found = con.sql(f"SELECT types FROM {kept} WHERE types IS NOT NULL LIMIT 1").fetchall()
+    types: dict[str, str] = json.loads(found[0][0]) if found else {}
     texts = literal(json.dumps(dict.fromkeys(types, "VARCHAR"), ensure_ascii=False))
     cells = "".join(f", CAST(cells[{literal(name)}] AS {kind}) AS {quote(name)}" for name, kind in types.items())
     con.execute(
@@ -311,17 +311,17 @@ def _own(staged: StagedBatch, rules: dict[int, Rule]) -> str:
     )
     short = f"CASE WHEN length(value) > {LONGEST_VALUE} THEN value[:{LONGEST_VALUE}] || '...' ELSE value END"
     shown = f"coalesce(nullif(trim({short}), ''), 'missing')"
-    said = f"said.columns || ' is ' || {shown} || ' (contract: ' || said.contract || ')'"
+    reason = f"named.columns || ' is ' || {shown} || ' (contract: ' || named.contract || ')'"
     return (
-        "SELECT _ordinal, list(said.name ORDER BY rule) AS rules, list(said.columns ORDER BY rule) AS columns, "
-        f"list({short} ORDER BY rule) AS values, string_agg({said}, '; ' ORDER BY rule) AS reason "
-        f"FROM {quote(staged.broken)} JOIN (VALUES {listed}) AS said (rule, name, columns, contract) USING (rule) "
+        "SELECT _ordinal, list(named.name ORDER BY rule) AS rules, list(named.columns ORDER BY rule) AS columns, "
+        f"list({short} ORDER BY rule) AS values, string_agg({reason}, '; ' ORDER BY rule) AS reason "
+        f"FROM {quote(staged.broken)} JOIN (VALUES {listed}) AS named (rule, name, columns, contract) USING (rule) "
         "GROUP BY _ordinal"
     )
 
 
 def _json(name: str, kind: str) -> str:
-    """A raw cell for a JSON object; JSON has no word for infinity and NaN, so they are text."""
+    """A raw cell for a JSON object; JSON has no infinity and NaN, so they are text."""
     cell = f"raw.{quote(name)}"
     if kind in ("FLOAT", "DOUBLE"):
         return f"CASE WHEN isfinite({cell}) OR {cell} IS NULL THEN to_json({cell}) ELSE to_json({cell}::VARCHAR) END"

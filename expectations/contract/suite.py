@@ -1,4 +1,4 @@
-"""The suite file: GX's own JSON, read without GX, so that a look at a contract costs nothing.
+"""The suite file: GX's own JSON, read without GX, which takes seconds to import.
 
     {"name": "flights", "expectations": [{"type": ..., "kwargs": {...}, "severity": ..., "notes": ..., "meta": ...}]}
 
@@ -102,7 +102,7 @@ def load_suite(path: Path) -> Suite:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}: not JSON ({error.msg})", "mend the line") from error
+        raise ConfigError(f"{path}:{error.lineno}: not JSON ({error.msg})", "correct the line") from error
     return parse(document, str(path))
 
 
@@ -137,7 +137,7 @@ def _expectation(item: JsonValue, where: str) -> Expectation:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {place or 'it'}: {first['msg']}", "mend it in the suite file") from error
+        raise ConfigError(f"{where}: {place or 'it'}: {first['msg']}", "correct it in the suite file") from error
 
 
 def _schema(expectations: tuple[Expectation, ...], where: str) -> Schema:

@@ -66,7 +66,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What checking a batch brought to light, before it is weighed."""
+    """The outcomes of all checks of a batch, before it is accepted or refused."""
 
     outcomes: tuple[RuleOutcome, ...]
     rules: tuple[Rule, ...]
@@ -146,14 +146,14 @@ def rows_with_warnings(
         raise DataError(reason, "send a file with all the columns that the model needs")
     staged = staging.stage_batch(con, raw, suite.schema, missing, timezone)
     asked = [item for item in _applicable(staged, suite, ()) if target not in item.columns]
-    known: list[Rule] = []
-    _untyped(staged, suite, known)
+    recorded: list[Rule] = []
+    _untyped(staged, suite, recorded)
     if staged.count(f"SELECT count(*) FROM {quote(raw.view)}"):
         verdicts = engine.evaluate_suite(con, staged.checked, asked, suite.name)
         for item, verdict in zip(asked, verdicts, strict=True):
             if verdict.query:
-                _blame(staged, suite, known, item, verdict)
-    return staging.answered(staged, known)
+                _blame(staged, suite, recorded, item, verdict)
+    return staging.answered(staged, recorded)
 
 
 def _extra(raw: RawTable, suite: Suite) -> tuple[str, ...]:
@@ -161,35 +161,35 @@ def _extra(raw: RawTable, suite: Suite) -> tuple[str, ...]:
     return tuple(f"column {name!r} is not in the contract and was left out" for name in unknown)
 
 
-def absent(raw: RawTable, needed: Sequence[str], known: Sequence[str]) -> str:
+def absent(raw: RawTable, needed: Sequence[str], expected: Sequence[str]) -> str:
     """Why a file without some of the columns it needs is refused; empty where all are there.
 
-    A column that nobody `known` has may be one of them under another name.
+    A column that is not `expected` may be one of them under another name.
     """
-    strangers = [name for name in raw.names if name not in known]
-    said = []
+    others = [name for name in raw.names if name not in expected]
+    sentences = []
     for name in needed:
         if name not in raw.names:
-            close = nearest(name, strangers)
-            said.append(f"column {name!r} is missing" + (f" (it has {close!r}: renamed?)" if close else ""))
-    return "; ".join(said)
+            close = nearest(name, others)
+            sentences.append(f"column {name!r} is missing" + (f" (it has {close!r}: renamed?)" if close else ""))
+    return "; ".join(sentences)
 
 
 def _check(staged: StagedBatch, suite: Suite, key: Sequence[str], target: str) -> tuple[int, Findings]:
-    """Duplicates first, as if they had not come; then types, key, and what GX says."""
-    known: list[Rule] = []
+    """Mark duplicates, which no other check sees; then check types and key, and evaluate the suite with GX."""
+    recorded: list[Rule] = []
     outcomes: list[RuleOutcome] = []
     duplicates = 0
     if key:
         duplicates, conflicts = staging.identify(staged, key)
-        outcomes += _key_outcomes(staged, tuple(key), conflicts, known)
-    outcomes += _untyped(staged, suite, known)
+        outcomes += _key_outcomes(staged, tuple(key), conflicts, recorded)
+    outcomes += _untyped(staged, suite, recorded)
     asked = _applicable(staged, suite, key)
     if target in suite.schema.names and not staging.count_present(staged)[target]:
         asked = [item for item in asked if target not in item.columns]
     for item, verdict in zip(asked, engine.evaluate_suite(staged.con, staged.checked, asked, suite.name), strict=True):
         if verdict.query:
-            outcomes.append(_blame(staged, suite, known, item, verdict))
+            outcomes.append(_blame(staged, suite, recorded, item, verdict))
             continue
         outcomes.append(
             RuleOutcome(
@@ -204,7 +204,7 @@ def _check(staged: StagedBatch, suite: Suite, key: Sequence[str], target: str) -
                 result=verdict.result,
             )
         )
-    return duplicates, Findings(tuple(outcomes), tuple(known))
+    return duplicates, Findings(tuple(outcomes), tuple(recorded))
 
 
 def _applicable(staged: StagedBatch, suite: Suite, key: Sequence[str]) -> list[Expectation]:
@@ -218,7 +218,7 @@ def _applicable(staged: StagedBatch, suite: Suite, key: Sequence[str]) -> list[E
     return asked
 
 
-def _untyped(staged: StagedBatch, suite: Suite, known: list[Rule]) -> list[RuleOutcome]:
+def _untyped(staged: StagedBatch, suite: Suite, recorded: list[Rule]) -> list[RuleOutcome]:
     """The types: one outcome for each column of the file; with `mostly` below 1 it is about the batch."""
     outcomes = []
     held, bad = staging.count_present(staged), staging.untypable(staged)
@@ -230,8 +230,8 @@ def _untyped(staged: StagedBatch, suite: Suite, known: list[Rule]) -> list[RuleO
         evaluated = held[item.columns[0]] + broken
         if broken:
             critical = by_rows and item.severity == "critical"
-            known.append(Rule(TYPE, item.columns, critical, rules.contract(item, suite.schema)))
-            staging.record(staged, len(known) - 1, known[-1], staging.untyped(staged, item.columns[0]))
+            recorded.append(Rule(TYPE, item.columns, critical, rules.contract(item, suite.schema)))
+            staging.record(staged, len(recorded) - 1, recorded[-1], staging.untyped(staged, item.columns[0]))
         outcomes.append(
             RuleOutcome(
                 rule=TYPE,
@@ -248,7 +248,7 @@ def _untyped(staged: StagedBatch, suite: Suite, known: list[Rule]) -> list[RuleO
     return outcomes
 
 
-def _key_outcomes(staged: StagedBatch, key: tuple[str, ...], conflicts: str, known: list[Rule]) -> list[RuleOutcome]:
+def _key_outcomes(staged: StagedBatch, key: tuple[str, ...], conflicts: str, recorded: list[Rule]) -> list[RuleOutcome]:
     """Rows without a key, and rows that share one and differ otherwise."""
     outcomes = []
     rows = staged.count(f"SELECT count(*) FROM {quote(staged.typed)}")
@@ -257,28 +257,28 @@ def _key_outcomes(staged: StagedBatch, key: tuple[str, ...], conflicts: str, kno
         (conflicts, "unique, one row for each key", "share their key with another row that differs"),
     ):
         rule = Rule(KEY, key, True, contract)
-        known.append(rule)
-        broken = staging.record(staged, len(known) - 1, rule, query)
+        recorded.append(rule)
+        broken = staging.record(staged, len(recorded) - 1, rule, query)
         sentence = f"key {', '.join(key)}: {broken:,} of {rows:,} rows {what}" if broken else ""
         outcomes.append(RuleOutcome(KEY, key, "critical", "row", not broken, rows, broken, sentence, {}))
     return outcomes
 
 
 def _blame(
-    staged: StagedBatch, suite: Suite, known: list[Rule], item: Expectation, verdict: ExpectationResult
+    staged: StagedBatch, suite: Suite, recorded: list[Rule], item: Expectation, verdict: ExpectationResult
 ) -> RuleOutcome:
-    """Write down the rows that break `item`, and see to it that they are as many as GX counted.
+    """Record the rows that break `item`; raises DataError where they are not as many as GX counted.
 
     A value that cannot be typed is NULL to GX, yet it is there: its row broke the type, not the not-null rule.
     """
     rule = Rule(item.type, item.columns, item.severity == "critical", rules.contract(item, suite.schema))
-    known.append(rule)
+    recorded.append(rule)
     query, counted = verdict.query, verdict.broken or 0
     if item.type == NOT_NULL:
         untyped = staging.untyped(staged, item.columns[0])
         counted -= staged.count(f"SELECT count(*) FROM ({query} INTERSECT {untyped})")
         query = f"{query} EXCEPT {untyped}"
-    broken = staging.record(staged, len(known) - 1, rule, query)
+    broken = staging.record(staged, len(recorded) - 1, rule, query)
     if broken != counted:
         raise DataError(
             f"suite {suite.name!r}: {item.type} about {', '.join(item.columns)}: Great Expectations counts "
