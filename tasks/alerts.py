@@ -1,4 +1,4 @@
-"""Who is told when something needs a person, of what, and which of it is news."""
+"""Alerts: the receivers, the cases that they are notified of, and which cases are new."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class AlertsSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     to: tuple[str, ...] = Field(
-        default=(), description="who is told: env:NAME, where the environment's NAME is an address as Apprise has it"
+        default=(),
+        description="receivers of alerts: env:NAME, where the environment's NAME is an address as Apprise has it",
     )
-    about: tuple[AlertKind, ...] = Field(default=KINDS, description="what is told")
+    about: tuple[AlertKind, ...] = Field(default=KINDS, description="kinds of alerts that are sent")
     stale_after_hours: float | None = Field(
         None, gt=0, description="data is stale when no file with rows came for so many hours"
     )
@@ -36,12 +37,12 @@ class AlertsSpec(BaseModel):
         """Refuse anything else without repeating it: it may be an address with its password."""
         if isinstance(to, list | tuple) and all(isinstance(one, str) and NAME.fullmatch(one) for one in to):
             return tuple(to)
-        told = {
+        details = {
             "key": "alerts.to",
             "message": "holds something else than names of variables; an address may hold a password and stays outside",
             "allowed": 'a list such as ["env:ALERTS_MAIL"], with the address in the environment variable ALERTS_MAIL',
         }
-        raise PydanticCustomError("clash", "{message}", told)
+        raise PydanticCustomError("clash", "{message}", details)
 
     @property
     def receivers(self) -> tuple[str, ...]:
@@ -50,22 +51,22 @@ class AlertsSpec(BaseModel):
 
 
 class Case(NamedTuple):
-    """One thing that needs a person: the same as long as it lasts, and another where it comes again."""
+    """One thing that needs a person: the same `id` while it lasts, another where it recurs."""
 
     kind: str
     id: str
 
 
 class News(NamedTuple):
-    """What a receiver does not know yet, and what it was told that is over."""
+    """Cases of which a receiver is to be notified, and cases of which it was notified that are over."""
 
     new: frozenset[Case]
     over: frozenset[Case]
 
 
-def news(now: Collection[Case], told: Collection[Case], unsure: Collection[Case] = ()) -> News:
-    """Of what is so `now` whatever was not told before.
+def news(now: Collection[Case], notified: Collection[Case], unsure: Collection[Case] = ()) -> News:
+    """The cases of `now` of which the receiver was not `notified`, and the notified ones that are over.
 
-    What was told and is over may be told again when it returns; of what is `unsure` nobody knows whether it is over.
+    A case that is over is sent again when it recurs; an `unsure` case, of unknown state, is not over.
     """
-    return News(frozenset(now) - frozenset(told), frozenset(told) - frozenset(now) - frozenset(unsure))
+    return News(frozenset(now) - frozenset(notified), frozenset(notified) - frozenset(now) - frozenset(unsure))

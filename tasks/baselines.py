@@ -1,4 +1,4 @@
-"""What a model must be worth its while against: a guess that looks at no feature, and a straight line."""
+"""What a model is compared with: a dummy that uses no feature, and a linear model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """XGBoost: device, matrix, fit, predict.
 
 `names` are the features of a `FeatureSpec`, in the order of the columns of `X`. XGBoost does not check the order
-of an array's columns: who calls encodes by that same spec.
+of an array's columns: the caller encodes by that same spec.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def choose_device(wanted: str) -> tuple[str, str]:
         return "cpu", "cpu as configured"
     missing = _why_no_gpu()
     if not missing:
-        return "cuda", "cuda as configured" if wanted == "cuda" else "auto found a GPU"
+        return "cuda", "cuda as configured" if wanted == "cuda" else "using the GPU"
     if wanted == "cuda":
-        raise ConfigError(f"'cuda' cannot be had: {missing}", "set it to 'auto' or 'cpu'", key="model.device")
-    return "cpu", f"auto took the cpu: {missing}"
+        raise ConfigError(f"'cuda' cannot be used: {missing}", "set it to 'auto' or 'cpu'", key="model.device")
+    return "cpu", f"using the CPU: {missing}"
 
 
 def _why_no_gpu() -> str:
@@ -100,14 +100,14 @@ def _why_no_gpu() -> str:
         return "this XGBoost is built without CUDA"
     probe = np.arange(8, dtype=np.float32).reshape(-1, 1)
     with warnings.catch_warnings():
-        # without a GPU XGBoost warns and goes on with the CPU: the configuration afterwards tells
+        # without a GPU XGBoost warns and goes on with the CPU: the configuration afterwards shows it
         warnings.simplefilter("ignore")
         try:
             trained = xgboost.train({"device": "cuda"}, xgboost.DMatrix(probe, probe[:, 0]), num_boost_round=1)
         except xgboost.core.XGBoostError as error:
             return f"XGBoost cannot use the GPU ({str(error).strip().splitlines()[-1]})"
-    took = json.loads(trained.save_config())["learner"]["generic_param"]["device"]
-    return "" if took.startswith("cuda") else "XGBoost sees no GPU"
+    used = json.loads(trained.save_config())["learner"]["generic_param"]["device"]
+    return "" if used.startswith("cuda") else "no GPU found"
 
 
 def complete_parameters(
@@ -173,7 +173,7 @@ def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, 
     import xgboost
 
     complete = {"nthread": threads(len(part.y)), **params}
-    return _at_home(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
+    return _on_cpu(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
 
 
 def fit_with_curve(
@@ -192,7 +192,7 @@ def fit_with_curve(
     import xgboost
 
     fitted = quantile_matrix(train.X, train.y, names)
-    seen: dict[str, dict[str, list[float]]] = {}
+    evaluated: dict[str, dict[str, list[float]]] = {}
     task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
     name = watched(task, metric)
     booster = xgboost.train(
@@ -200,15 +200,15 @@ def fit_with_curve(
         fitted,
         num_boost_round=rounds,
         evals=[(fitted, "train"), (quantile_matrix(validation.X, validation.y, names, fitted), "validation")],
-        evals_result=seen,
+        evals_result=evaluated,
         verbose_eval=False,
     )
-    curve = Curve(OUR_NAMES[name], tuple(seen["train"][name]), tuple(seen["validation"][name]))
-    return _at_home(booster), curve
+    curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
+    return _on_cpu(booster), curve
 
 
-def _at_home(booster: Booster) -> Booster:
-    """A model does not depend on where it was trained: it predicts on the CPU."""
+def _on_cpu(booster: Booster) -> Booster:
+    """The booster, set to predict on the CPU wherever it was trained."""
     booster.set_param({"device": "cpu", "nthread": 0})
     return booster
 
@@ -225,7 +225,7 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
-    """Each feature's share of the total gain of all splits; 0 for a feature that no tree asks; sums to 1."""
+    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1."""
     gains = booster.get_score(importance_type="total_gain")
     total = sum(gains.values()) or 1.0
     return {name: float(gains.get(name, 0.0)) / total for name in names}

@@ -9,11 +9,11 @@ TreadleError                 1  something failed
 │   └── NothingPromoted         no champion yet
 ├── DataError                1  a table that cannot be read or does not fit
 ├── BundleError              1  a model artifact is damaged, incomplete or not ours
-├── Conflict                 1  somebody else moved the champion first
-├── Fenced                   1  this process stood still, and another took its work over
+├── Conflict                 1  another process changed the champion first
+├── Fenced                   1  this process was suspended, and another took over its work
 └── ServiceError             1  a server or database that we need does not answer
 
-A refused batch (3) and a verdict that promotes nobody (4) are results, which know their own exit code.
+A refused batch (3) and a verdict that promotes no model (4) are results, which know their own exit code.
 
 Every error states what is wrong and, as `way_out`, what to do about it.
 """
@@ -58,11 +58,11 @@ class HomeError(UsageError):
 
 
 class NewerFormat(UsageError):
-    """`what` has a format of which this version knows nothing; it is left as it is."""
+    """`what` has a newer format than this version supports; it is left as it is."""
 
-    def __init__(self, what: str, found: int, known: int) -> None:
+    def __init__(self, what: str, found: int, supported: int) -> None:
         super().__init__(
-            f"{what} is of format {found}, made by a newer treadle; this one knows format {known}",
+            f"{what} is of format {found}, made by a newer treadle; this one knows format {supported}",
             "update treadle, or go on with the version that made it",
         )
 

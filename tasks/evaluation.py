@@ -1,4 +1,4 @@
-"""What a model is worth: everyone's scores on the same holdout rows, and the story that a report tells of them."""
+"""Evaluation: the scores of all models on the same holdout rows, and the content of the report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMES = 5
 
 @dataclass(frozen=True, slots=True)
 class ComparedChampion:
-    """Who sits in the chair: a registered model, by its version.
+    """The champion that a challenger is compared with, by its version.
 
     `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
     """
@@ -46,7 +46,7 @@ class Evidence:
 
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
     challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made;
-    `holdout` is a sketch of the rows, by which it is seen how often (nearly) the same were read.
+    `holdout` is a sketch of the rows, by which reads of (nearly) the same rows are counted.
     """
 
     judged: Judged
@@ -73,7 +73,7 @@ class Scores:
     upper: float | None = None
 
     def of(self, who: str, metric: str) -> float | None:
-        """One value, or None where nobody of that name was scored."""
+        """One value, or None where `who` was not scored."""
         return self.holdout.get(who, {}).get(metric)
 
     def flat(self) -> dict[str, float]:
@@ -98,25 +98,25 @@ def evaluate_models(
     """Score challenger, champion, linear model and dummy on the same rows: the one reading of the holdout.
 
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
-    models, the whole holdout tells what the challenger is worth, and the champion, who knows it, has no score.
+    models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
     """
     from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
 
-    in_chair, broken = _champion_predictions(problem, champion, holdout)
+    champion_p, broken = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
     if champion is not None and not broken:
         new = training.encoded_part(problem, model.features, champion.new)
         unseen = None if gate.enough(problem.task, new.y) else len(new.y)
         if unseen is None:
             rows = champion.new
-            in_chair, broken = _champion_predictions(problem, champion, rows)
+            champion_p, broken = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
     linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
-    fair = in_chair if unseen is None else None
-    everyone = {"challenger": predictions.p, "champion": fair, "linear": linear, "dummy": chance}
+    comparable = champion_p if unseen is None else None
+    everyone = {"challenger": predictions.p, "champion": comparable, "linear": linear, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
     return Evidence(
         judged=gate.Judged(
@@ -124,11 +124,11 @@ def evaluate_models(
             metric=problem.metric,
             y=judge_on.y,
             challenger=predictions.p,
-            champion=chance if in_chair is None else in_chair,
-            champion_name=f"version {champion.version}" if champion and in_chair is not None else "dummy",
+            champion=chance if champion_p is None else champion_p,
+            champion_name=f"version {champion.version}" if champion and champion_p is not None else "dummy",
             slices={name: features.as_text(rows[name]) for name in slices if name in rows.column_names},
             unseen=unseen,
-            why_seen=tuple(str(one) for one in champion.left_out) if champion else (),
+            why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
         ),
         leaks=leakage.find_leaks(
             problem.task,
@@ -197,7 +197,7 @@ def _sample(part: MatrixRows, rows: int, seed: int) -> MatrixRows:
 def _champion_predictions(
     problem: Problem, champion: ComparedChampion | None, holdout: pa.Table
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """The champion's calibrated predictions in the problem's class order, or why they cannot be had."""
+    """The champion's calibrated predictions in the problem's class order, or why there are none."""
     from treadle.tasks import features, postprocess
 
     if champion is None:
@@ -225,7 +225,7 @@ def story(
     facts: Mapping[str, str],
     reads: int,
 ) -> Story:
-    """Gather what the report tells."""
+    """The content of the report."""
     from treadle.tasks.report import Story
 
     table = evidence.predictions.columns
@@ -252,7 +252,7 @@ def story(
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
         groups=evidence.judged.slices,
-        rival=evidence.judged.champion,
+        comparison=evidence.judged.champion,
     )
 
 

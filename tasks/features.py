@@ -27,7 +27,7 @@ DATE_PARTS: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "dayofyea
 CLOCK_PARTS: tuple[DatePart, ...] = ("hour", "minute")
 
 OTHER = -1.0
-"""The code of a category that training did not know, or knew too rarely."""
+"""The code of a category that was not in the training rows, or too rarely."""
 
 MAX_LEVELS = 10_000
 """Levels kept per column, the most frequent; the rest are `OTHER`."""
@@ -170,7 +170,7 @@ def to_float32(values: np.ndarray) -> np.ndarray:
 
 
 def _candidates(column: Column, values: pa.ChunkedArray, is_category: bool, *, with_days: bool) -> Iterator[Feature]:
-    """What `column` could become, before anyone has looked whether it varies."""
+    """What `column` could become, whether or not it varies."""
     name = column.name
     if column.kind == "text" or (column.kind == "integer" and is_category):
         yield Feature(name=name, source=name, kind="code", levels=_levels(values))
@@ -187,12 +187,12 @@ def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
     import pyarrow as pa
 
     counted = [(pair["values"], pair["counts"]) for pair in values.value_counts().to_pylist()]
-    known = [(value, count) for value, count in counted if value is not None and value not in READ_AS_MISSING]
-    if len(known) > RARE_FROM:
-        known = [(value, count) for value, count in known if count > 1]
-    known = sorted(known, key=lambda pair: (-pair[1], pair[0]))[:MAX_LEVELS]
+    kept = [(value, count) for value, count in counted if value is not None and value not in READ_AS_MISSING]
+    if len(kept) > RARE_FROM:
+        kept = [(value, count) for value, count in kept if count > 1]
+    kept = sorted(kept, key=lambda pair: (-pair[1], pair[0]))[:MAX_LEVELS]
     assert pa.types.is_integer(values.type) or pa.types.is_string(values.type)
-    return tuple(str(value) for value in sorted(value for value, _ in known))
+    return tuple(str(value) for value in sorted(value for value, _ in kept))
 
 
 def _column(rows: pa.Table | pa.RecordBatch, name: str) -> pa.ChunkedArray:
@@ -224,11 +224,11 @@ def _codes(feature: Feature, column: pa.ChunkedArray, read_as_missing: Sequence[
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = pa.array(feature.levels, pa.string())
+    levels = pa.array(feature.levels, pa.string())
     if pa.types.is_integer(column.type):
-        value_set = known.cast(column.type)
+        value_set = levels.cast(column.type)
     else:
-        value_set = pa.concat_arrays([known, pa.array(read_as_missing, pa.string())])
+        value_set = pa.concat_arrays([levels, pa.array(read_as_missing, pa.string())])
     found = pc.fill_null(pc.index_in(column, value_set=value_set), OTHER).to_numpy().astype(np.float64)
     absent = pc.is_null(column).to_numpy() | (found >= len(feature.levels))
     return np.where(absent, np.nan, found)

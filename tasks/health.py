@@ -1,4 +1,4 @@
-"""How later batches look beside the rows that a model was fitted on: values that are missing, categories it never saw.
+"""How later batches look beside the rows that a model was fitted on: missing values, unseen categories.
 
 Shares and nothing else: whether a difference is more than chance, and worth an alarm, is for drift statistics to say,
 which compare the same batches with the same reference.
@@ -27,7 +27,7 @@ class Freshness(BaseModel):
 
     `newest_row` is the newest value of the time column (empty without one), `newest_batch` when a batch was accepted
     last, `newest_label` when a label arrived last (in a row, or late). `champion_made` is when the champion was
-    registered, `champion_since` when it took the chair; `trained_until` the last time value that it has learned from,
+    registered, `champion_since` when it was promoted; `trained_until` the last time value that it has learned from,
     `days_unseen` how many days of data came after it.
     """
 
@@ -66,7 +66,7 @@ class BatchShares(BaseModel):
 
 
 class ShareChange(BaseModel):
-    """How far a column's share moved from the reference in the newest batch; `what` is `missing` or `unseen`."""
+    """How far a column's share changed from the reference in the newest batch; `what` is `missing` or `unseen`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,8 +91,8 @@ def shares(spec: FeatureSpec, rows: Iterable[pa.Table | pa.RecordBatch]) -> tupl
         there = [name for name in sources if name in part.schema.names]
         for name in sources:
             missing[name] += part[name].null_count if name in there else part.num_rows
-        known = [feature for feature in spec.features if feature.source in there]
-        unseen.update(features.unseen(spec.model_copy(update={"features": tuple(known)}), part))
+        present = [feature for feature in spec.features if feature.source in there]
+        unseen.update(features.unseen(spec.model_copy(update={"features": tuple(present)}), part))
     over = total or 1
     return total, tuple(
         ColumnShares(column=name, missing=missing[name] / over, unseen=unseen[name] / over if name in coded else None)

@@ -1,4 +1,4 @@
-"""Columns that know the answer: one alone, or two together, from which the target can be read off."""
+"""Columns that give the target away: one alone, or two together, from which it can be computed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def find_leaks(
     them uses most. Multiclass scores are the mean AUC of each class against the rest.
 
     `achieved` is the AUC or R² of the model itself on rows that it was not fitted on, and `used` are the columns that
-    it used, most of all first: a tuned model on all rows may know what the quick one here cannot find on half of them.
+    it used, most of all first: a tuned model on all rows may find what the quick one here cannot find on half of them.
     """
     X, y = _sample(train, seed)
     halves = _halves(len(y), seed)
@@ -59,8 +59,8 @@ def find_leaks(
         candidates = list(dict.fromkeys([*candidates, *used[:CANDIDATES]]))
         found += _read_off(task, X, y, columns, candidates, halves, metric)
     if task == "regression":
-        known = {name for leak in found for name in leak.columns}
-        found += [leak for leak in _sums(X, y, columns) if not known & set(leak.columns)]
+        leaking = {name for leak in found for name in leak.columns}
+        found += [leak for leak in _sums(X, y, columns) if not leaking & set(leak.columns)]
     return tuple(sorted(found, key=lambda leak: -leak.score))
 
 

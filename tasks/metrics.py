@@ -119,10 +119,10 @@ def interval(
         y, p = y[some], p[some]
     measure = _measure(task, metric, y, p)
     drawn = np.concatenate([measure(weights) for weights in _draws(len(y), resamples, seed)])
-    known = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or len(known) < 0.95 * len(drawn):
+    defined = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or len(defined) < 0.95 * len(drawn):
         return float("nan"), float("nan")
-    off = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) - metric_value(task, metric, y, p)
+    off = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) - metric_value(task, metric, y, p)
     lower, upper = value + off * np.sqrt(len(y) / rows)
     return float(lower), float(upper)
 
@@ -182,9 +182,9 @@ def slices(
         here = np.flatnonzero(codes == code)
         label, challenger, champion = y[here], p_challenger[here], p_champion[here]
         used = metric if np.isfinite(metric_value(task, metric, label, challenger)) else FALLBACK[task]
-        seen = gain(used, metric_value(task, used, label, challenger), metric_value(task, used, label, champion))
+        value = gain(used, metric_value(task, used, label, challenger), metric_value(task, used, label, champion))
         drawn = bootstrap_gain(used, task, label, challenger, champion, resamples=resamples, seed=seed)
-        found.append(SliceGain(column, str(levels[code]), len(here), used, float(seen), float(np.nanstd(drawn))))
+        found.append(SliceGain(column, str(levels[code]), len(here), used, float(value), float(np.nanstd(drawn))))
     return tuple(found)
 
 

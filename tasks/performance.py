@@ -1,4 +1,4 @@
-"""Realised performance: what predictions were worth, once the labels have come.
+"""Realised performance: metrics of predictions whose labels have arrived.
 
 Predictions are grouped, by the batch that was scored or by a window of time, for each model version by itself. A
 group's label coverage says how many of its predictions have a label by now; its metrics are of those, by the same
@@ -117,9 +117,9 @@ def realised(
 
     `classes` are the model's, in code order (regression: none).
     """
-    known = _known(labels, task, classes)
-    y = _y(task, classes, labels.filter(known))
-    p = _p(task, classes, predictions.filter(known))
+    usable = _predictable(labels, task, classes)
+    y = _y(task, classes, labels.filter(usable))
+    p = _p(task, classes, predictions.filter(usable))
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
         scores = metrics.scores(task, y, p)
@@ -151,8 +151,8 @@ def window(day: date, days: int) -> tuple[date, date]:
     return first, first + timedelta(days=days - 1)
 
 
-def _known(labels: pa.ChunkedArray, task: str, classes: Sequence[ClassLabel]) -> pa.ChunkedArray:
-    """Which labels the model can be right about; where there is none yet, nobody knows their type either."""
+def _predictable(labels: pa.ChunkedArray, task: str, classes: Sequence[ClassLabel]) -> pa.ChunkedArray:
+    """Mask of the labels that the model can predict; an empty column of labels may have no type yet."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

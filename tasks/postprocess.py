@@ -23,7 +23,7 @@ COVERAGE = 0.9
 FOLDS = 5
 
 POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
-"""Which of two labels is the positive one where nobody says: these, else the greater."""
+"""Which of two labels is the positive one where the config names none: these, else the greater."""
 
 
 class Post(BaseModel):

@@ -1,7 +1,6 @@
-"""What a pipeline has piled up, and what of it nobody needs any more: pure decisions, each with its reason.
+"""Which runs, models and files of a pipeline are deleted: pure decisions, each with its reason.
 
-Nothing is dropped that somebody may still come back to: models that were or may become champion with all that they
-refer to, and what is young.
+Kept are models that were or may become champion, with all that they refer to, and everything young.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 EVERY_PAGE = timedelta(days=2)
-"""So long every page of `treadle monitor` is kept, then the last of each day."""
+"""Every page of `treadle monitor` is kept until this age, then the last of each day."""
 
 
 class RetentionSpec(BaseModel):
-    """How long what nobody refers to is kept."""
+    """How long unreferenced runs, models and files are kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -39,7 +38,7 @@ class RetentionSpec(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TrackedRun:
-    """A run in MLflow that is ours: what training and `monitor` left, `work` its key there, `began` when.
+    """A run of training or `monitor` in MLflow; `work` is its key there, `began` its start.
 
     `version` is the model that the ledger has of it; None of a training that did not come so far, or, where it has
     `finished`, of one that another ledger knows.
@@ -55,7 +54,7 @@ class TrackedRun:
 
 @dataclass(frozen=True, slots=True)
 class VersionSnapshot:
-    """Who may not be touched: every version, newest first; those that were champion, or wait for the chair.
+    """Versions that may not be deleted: all, newest first; those that were champion, or wait for promotion.
 
     `named` are runs that an alias or another registered model refers to, `retired` versions of which some may be gone.
     """
@@ -78,9 +77,9 @@ class RetentionDecision:
 
 
 def decide_runs(
-    spec: RetentionSpec, found: Sequence[TrackedRun], standing: VersionSnapshot, now: datetime
+    spec: RetentionSpec, found: Sequence[TrackedRun], snapshot: VersionSnapshot, now: datetime
 ) -> tuple[RetentionDecision, ...]:
-    """What becomes of each run."""
+    """The decision about each run."""
     pages = [run for run in found if run.monitor]
     last: dict[date, TrackedRun] = {}
     for run in sorted(pages, key=lambda run: run.began):
@@ -88,7 +87,7 @@ def decide_runs(
     newest = max(pages, key=lambda run: run.began, default=None)
     kept = {run.id for run in last.values()}
     return tuple(
-        _page(spec, run, now, newest is run, run.id in kept) if run.monitor else _training(spec, run, standing, now)
+        _page(spec, run, now, newest is run, run.id in kept) if run.monitor else _training(spec, run, snapshot, now)
         for run in found
     )
 
@@ -104,11 +103,11 @@ def _page(spec: RetentionSpec, run: TrackedRun, now: datetime, newest: bool, las
     return RetentionDecision(kind, run.id, False, "young")
 
 
-def _training(spec: RetentionSpec, run: TrackedRun, standing: VersionSnapshot, now: datetime) -> RetentionDecision:
+def _training(spec: RetentionSpec, run: TrackedRun, snapshot: VersionSnapshot, now: datetime) -> RetentionDecision:
     kind = "models" if run.version is not None else "unfinished runs"
-    if run.version in standing.retired:
+    if run.version in snapshot.retired:
         return RetentionDecision(kind, run.id, True, "it was cleared away before, and not wholly")
-    why = _needed(spec, run, standing)
+    why = _needed(spec, run, snapshot)
     if why:
         return RetentionDecision(kind, run.id, False, why)
     days, what = (spec.spare_days, "") if run.version is None else (spec.days, "never champion, and ")
@@ -116,16 +115,16 @@ def _training(spec: RetentionSpec, run: TrackedRun, standing: VersionSnapshot, n
     return RetentionDecision(kind, run.id, old, f"{what}older than {days} days" if old else "young")
 
 
-def _needed(spec: RetentionSpec, run: TrackedRun, standing: VersionSnapshot) -> str:
-    if run.version in standing.champions:
+def _needed(spec: RetentionSpec, run: TrackedRun, snapshot: VersionSnapshot) -> str:
+    if run.version in snapshot.champions:
         return "it is, or was, champion"
-    if run.id in standing.named:
+    if run.id in snapshot.named:
         return "an alias or another registered model names it"
     if run.version is None and run.finished:
         return "it has finished, and this ledger does not know it"
-    if run.version in standing.waiting:
+    if run.version in snapshot.waiting:
         return "its verdict waits for a person"
-    if run.version in standing.versions[: spec.versions]:
+    if run.version in snapshot.versions[: spec.versions]:
         return f"one of the newest {spec.versions}"
     return ""
 
@@ -133,7 +132,7 @@ def _needed(spec: RetentionSpec, run: TrackedRun, standing: VersionSnapshot) -> 
 def unfinished(
     spec: RetentionSpec, kind: str, touched: Mapping[str, datetime], needed: Iterable[str], now: datetime
 ) -> tuple[RetentionDecision, ...]:
-    """What becomes of things that a training leaves on its way, by name and when they were touched last."""
+    """Decisions about what an unfinished training left, by its name and the time of its last change."""
     kept, days = set(needed), spec.spare_days
 
     def decided(name: str, at: datetime) -> RetentionDecision:

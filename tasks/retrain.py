@@ -1,4 +1,4 @@
-"""Is it time to train again? A pure decision, from what is known of data, champion and its realised performance."""
+"""Whether to train again: a pure decision from data, champion and its realised performance."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RetrainState:
 
     @property
     def new_rows(self) -> int:
-        """Labelled rows that nobody was trained on yet."""
+        """Labelled rows that no model was trained on yet."""
         return max(0, self.labelled - self.labelled_then)
 
 
@@ -90,10 +90,10 @@ class Reason(BaseModel):
 
 def due(state: RetrainState) -> Reason | None:
     """Why to train again now, or None."""
-    ringing = [one for one in findings(state) if one.due]
-    if not ringing:
+    due_rules = [one for one in findings(state) if one.due]
+    if not due_rules:
         return None
-    return Reason(causes=tuple(one.cause for one in ringing), sentences=tuple(one.sentence for one in ringing))
+    return Reason(causes=tuple(one.cause for one in due_rules), sentences=tuple(one.sentence for one in due_rules))
 
 
 def findings(state: RetrainState) -> tuple[RetrainFinding, ...]:
@@ -145,7 +145,7 @@ def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
     """Realised performance against the holdout.
 
     Below means: outside the holdout's interval on the wrong side, and by more than the noise of the realised rows
-    themselves, whose own interval must leave out the holdout's value; else a handful of labels would ring.
+    themselves, whose own interval must leave out the holdout's value; else a few labels would suffice.
     """
     if not state.spec.on_performance:
         return
@@ -156,7 +156,7 @@ def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
         return
     got = realised.metric if realised else None
     if realised is None or got is None or got.value is None or got.lower is None or got.upper is None:
-        yield RetrainFinding(cause="performance", due=False, sentence="no realised performance can be told yet")
+        yield RetrainFinding(cause="performance", due=False, sentence="no realised performance is known yet")
         return
     up = greater_is_better(state.metric)
     outside = got.value < expected.lower if up else got.value > expected.upper

@@ -35,7 +35,7 @@ def check_cron(text: str) -> str:
             f"{text!r} has {len(fields)} fields: minute, hour, day of month, month and day of week are wanted, "
             "as in '0 6 * * *' for every day at six"
         )
-    values = [_values(field, *known) for field, known in zip(fields, FIELDS, strict=True)]
+    values = [_values(field, *bounds) for field, bounds in zip(fields, FIELDS, strict=True)]
     days, months = values[2], values[3]
     if fields[4] == "*" and min(days) > max(LONGEST[month - 1] for month in months):
         raise _refusal(f"{text!r} names a day that no such month has")

@@ -101,7 +101,7 @@ def run_init(
         if facts.rows == 0:
             raise DataError(f"{_shown(files)} has a header but no rows", "bring a table with rows")
         proposal = infer(con, facts, target, Wanted(task=task or "", key=tuple(key), time=time))
-    if not proposal.tellers:
+    if not proposal.informative_columns:
         said = "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
         raise TargetError(f"no column can tell {target!r} ({said})", "bring a table with more columns")
     text = draft(place.name, _shown(files), place.sources(data), facts, proposal, f"{INBOX}/{place.labels.name}/*")
@@ -236,7 +236,7 @@ def _result(place: Place, facts: Profile, proposal: Proposal, expectations: int)
         suite=str(place.suite),
         inbox=str(place.inbox),
         rows=facts.rows,
-        telling=proposal.tellers,
+        telling=proposal.informative_columns,
         columns=len(facts.columns),
         expectations=expectations,
         target=goal.target,

@@ -37,20 +37,20 @@ TOLERANCE = 1e-6
 def write_bundle(folder: Path, model: Model, *, golden: pa.Table, reference: pa.Table, facts: BundleFacts) -> str:
     """Write the bundle to `folder`, in the place of an earlier one, and return its digest.
 
-    `golden` are typed rows (at least one) to choose golden rows from, `reference` typed training rows. Nobody ever
-    sees half a bundle.
+    `golden` are typed rows (at least one) to choose golden rows from, `reference` typed training rows. Readers
+    never see half a bundle.
     """
     ubj = bytes(model.booster.save_raw("ubj"))
     # expectations come from the booster as it will be loaded, on the CPU, wherever it was trained
     as_loaded = dataclasses.replace(model, booster=_booster(ubj))
-    known = [name for name in model.schema.names if name in reference.column_names]
+    columns = [name for name in model.schema.names if name in reference.column_names]
     contents = {
         "model.ubj": ubj,
         "spec.json": canonical_json(model.spec()),
         "schema.json": _schema_json(model),
         "golden.parquet": _parquet(_golden_rows(as_loaded, golden)),
         "reference.parquet": _parquet(
-            reference.select(known).take(evenly_spaced(range(reference.num_rows), REFERENCE_ROWS))
+            reference.select(columns).take(evenly_spaced(range(reference.num_rows), REFERENCE_ROWS))
         ),
     }
     return publish_bundle(folder, contents, facts)

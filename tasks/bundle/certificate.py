@@ -1,7 +1,7 @@
 """The parity certificate: the batch path and the model as MLflow loads it answered the golden rows alike.
 
 It is a file of the bundle, `parity.json`, and so under the manifest like any other. It names the sha256 of every file
-that was compared, so that it vouches for these bytes and no others, and of the scorer that answered.
+that was compared, so that it is valid for these bytes only, and of the scorer that answered.
 """
 
 from __future__ import annotations

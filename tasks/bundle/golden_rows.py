@@ -1,7 +1,7 @@
-"""Golden rows: the few rows by which a model is known again, wherever it has been and whatever loads it.
+"""Golden rows: a few rows whose predictions every loader of the model must reproduce.
 
-They are training rows, and such rows changed where paths that should agree fall apart: no value, a category that
-nobody knows, a value exactly at a split of a tree or next to it.
+They are training rows, and training rows changed to where two paths may disagree: no value, an unknown category, a
+value exactly at a split of a tree or next to it.
 """
 
 from __future__ import annotations

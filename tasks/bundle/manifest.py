@@ -35,7 +35,7 @@ class BundleFacts(BaseModel):
     """Where a model comes from; nothing says when it was trained, so that the same run gives the same digest.
 
     `trained_until` is the last value of the time column among the rows that it was fitted on; None without one.
-    `split` parted the rows of `data_version`, so that anyone can tell again which of them it was fitted on; a bundle
+    `split` parted the rows of `data_version`, so that the rows it was fitted on can be found again; a bundle
     that does not say it was fitted on all. `judged_from` is where the holdout of a time split begins.
     """
 
@@ -74,7 +74,7 @@ class BundleManifest(BaseModel):
 def publish_bundle(folder: Path, contents: Mapping[str, bytes], facts: BundleFacts) -> str:
     """Write `contents` (name -> bytes) and their manifest to `folder`, in the place of an earlier one.
 
-    Returns the digest. The folder is written aside and renamed: nobody sees half a bundle.
+    Returns the digest. The folder is written aside and renamed: readers never see half a bundle.
     """
     files = {name: FileEntry(sha256=sha256(data), size=len(data)) for name, data in sorted(contents.items())}
     manifest = canonical_json(BundleManifest(files=files, facts=facts, libraries=libraries()))

@@ -77,7 +77,7 @@ class Model:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The inputs without which there is no prediction, or nobody could tell whose it is."""
+        """The inputs without which there is no prediction, or no key to match it to its row."""
         wanted = {*self.key, *self.features.sources}
         return tuple(name for name in self.inputs if name in wanted)
 

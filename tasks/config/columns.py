@@ -1,4 +1,4 @@
-"""Can the columns that a config names play their parts? What neither config nor schema can see alone."""
+"""Whether the columns that a config names fit its schema: what neither config nor schema can check alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Misfit(NamedTuple):
 
 
 def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
-    """Every column that the config names must be in the schema, of a kind that can play its part."""
+    """Every column that the config names must be in the schema, of a kind that fits its role."""
     data = config.data
     roles = [("data.target", data.target), ("data.time", data.time), ("split.group", config.split.group)]
     roles += [("data.key", name) for name in data.key]

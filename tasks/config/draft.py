@@ -1,4 +1,4 @@
-"""A pipeline's file as `init` writes it: every choice with its reason beside it, so that a person can sign it."""
+"""A pipeline's file as `init` writes it: every choice with its reason beside it, for a person to check."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draft(name: str, table: str, sources: Sequence[str], profile: Profile, propo
         "#:schema ./pipeline.schema.json",
         _note(f"Written by `treadle init` from {table}: {rows}."),
         f"# {_kinds(proposal)}: types and rules are in expectations/{name}.json.",
-        "# Read both, mend them, keep them in git.",
+        "# Read both, correct them, keep them in git.",
         f"name = {value(name)}",
         "",
         "[data]",
@@ -61,7 +61,7 @@ def _labels(source: str, proposal: Proposal) -> Iterable[str]:
     named = {name.casefold() for name in (*proposal.key, proposal.aim.target)}
     if source and proposal.key and "observed_at" not in named:
         yield "[labels]"
-        yield from _said("source", source, "labels that come later: files with key and target")
+        yield from _setting("source", source, "labels that come later: files with key and target")
         yield ""
 
 
@@ -82,30 +82,32 @@ def _data(sources: Sequence[str], profile: Profile, proposal: Proposal) -> Itera
     if len(sources) > 1:
         yield from _listed("source", {sources[0]: "the table itself", sources[1]: "where new files arrive"})
     else:
-        yield from _said("source", list(sources), "where files arrive")
-    yield from _said("target", goal.target, goal.why_target)
-    yield from _said("task", goal.task, goal.why_task)
+        yield from _setting("source", list(sources), "where files arrive")
+    yield from _setting("target", goal.target, goal.why_target)
+    yield from _setting("task", goal.task, goal.why_task)
     if goal.positive is not None:
-        yield from _said("positive", goal.positive, f"whose probability is predicted: {goal.why_positive}")
-    yield from _said("key", list(proposal.key), why.get("data.key", ""))
+        yield from _setting("positive", goal.positive, f"whose probability is predicted: {goal.why_positive}")
+    yield from _setting("key", list(proposal.key), why.get("data.key", ""))
     if proposal.time:
-        yield from _said("time", proposal.time, why["data.time"])
+        yield from _setting("time", proposal.time, why["data.time"])
     if proposal.naive:
-        yield from _said("timezone", "UTC", 'times name no zone; if they are local, say e.g. "Europe/Berlin"')
+        yield from _setting("timezone", "UTC", 'times name no zone; if they are local, say e.g. "Europe/Berlin"')
     if proposal.categories:
         yield from _listed("categories", proposal.categories)
-    yield from _listed("drop", proposal.drop) if proposal.drop else _said("drop", [], "nothing: every column may help")
+    yield from (
+        _listed("drop", proposal.drop) if proposal.drop else _setting("drop", [], "nothing: every column may help")
+    )
     marks = {mark: [facts.name for facts in profile.columns if mark in _marks(facts)] for mark in proposal.missing}
-    seen = {mark: columns for mark, columns in marks.items() if columns}
-    told = "; ".join(f"{value(mark)} in {_some(columns)}" for mark, columns in seen.items())
+    present = {mark: columns for mark, columns in marks.items() if columns}
+    occurrences = "; ".join(f"{value(mark)} in {_some(columns)}" for mark, columns in present.items())
     if proposal.missing != MISSING:
-        yield from _said("missing", list(proposal.missing), f"texts that mean no value: {told}")
-    elif told:
-        yield _note(f"missing is left as it is: blanks, {told}")
+        yield from _setting("missing", list(proposal.missing), f"texts that mean no value: {occurrences}")
+    elif occurrences:
+        yield _note(f"missing is left as it is: blanks, {occurrences}")
 
 
 def _marks(facts: ColumnFacts) -> tuple[str, ...]:
-    return (*facts.told.marks, *facts.told.strays)
+    return (*facts.inferred.marks, *facts.inferred.strays)
 
 
 def _kinds(proposal: Proposal) -> str:
@@ -117,21 +119,21 @@ def _kinds(proposal: Proposal) -> str:
 
 def _split(proposal: Proposal) -> Iterable[str]:
     why = proposal.why.get("split.strategy", "no column dates the rows or names who comes back")
-    yield from _said("strategy", proposal.strategy, why)
+    yield from _setting("strategy", proposal.strategy, why)
     if proposal.group:
-        yield from _said("group", proposal.group, proposal.why["split.group"])
-    yield from _said("holdout", 0.2, f"share of rows that only the gate reads: {SPLITS[proposal.strategy]}")
-    yield from _said("validation", 0.2, "share of the others that the search compares on")
+        yield from _setting("group", proposal.group, proposal.why["split.group"])
+    yield from _setting("holdout", 0.2, f"share of rows that only the gate reads: {SPLITS[proposal.strategy]}")
+    yield from _setting("validation", 0.2, "share of the others that the search compares on")
 
 
 def _tune(proposal: Proposal) -> Iterable[str]:
     metric, why = METRICS[proposal.aim.task]
-    yield from _said("metric", metric, why)
-    yield from _said("trials", 40, "at most")
-    yield from _said("budget_seconds", 300, "and not longer; --budget overrides it")
+    yield from _setting("metric", metric, why)
+    yield from _setting("trials", 40, "at most")
+    yield from _setting("budget_seconds", 300, "and not longer; --budget overrides it")
 
 
-def _said(key: str, item: object, why: str) -> Iterable[str]:
+def _setting(key: str, item: object, why: str) -> Iterable[str]:
     """`key = item`, and the reason beside it, or above it where the line would be too long."""
     yield from _beside(f"{key} = {value(item)}", why)
 

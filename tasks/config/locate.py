@@ -64,7 +64,7 @@ class ConfigFile:
         return cls(path, text, document)
 
     def as_json(self) -> str:
-        """The document as JSON; raises ConfigError for what JSON has no word for (dates, inf, nan)."""
+        """The document as JSON; raises ConfigError for what JSON cannot hold (dates, inf, nan)."""
         for keys, value in _leaves(self.document):
             if isinstance(value, date | datetime | time):
                 raise self.refuse(".".join(keys), str(value), "text in quotes; nothing here is a date")
@@ -98,13 +98,13 @@ class ConfigFile:
         """The first thing that pydantic found wrong, in the file's words; other keys are named in the way out."""
         found = _by_cause(error.errors(include_url=False))
         first = _key(found[0])
-        # a union reports every branch that it tried: one mistake, told once
-        message, way_out = self._tell(first, [one for one in found if _key(one) == first])
+        # a union reports every branch that it tried: one mistake, reported once
+        message, way_out = self._message_and_fix(first, [one for one in found if _key(one) == first])
         if more := sorted({".".join(_key(one)) for one in found} - {".".join(first)}):
             way_out = f"{way_out}; also wrong: {', '.join(more)}"
         return self.error(first, message, way_out)
 
-    def _tell(self, keys: tuple[str, ...], found: list[ErrorDetails]) -> tuple[str, str]:
+    def _message_and_fix(self, keys: tuple[str, ...], found: list[ErrorDetails]) -> tuple[str, str]:
         """What is wrong with a key, and the way out."""
         kind, context = found[0]["type"], found[0].get("ctx", {})
         if kind == "clash":
@@ -116,7 +116,7 @@ class ConfigFile:
                 f"write it under [{section}]" if section else "write it at the top of the file",
             )
         if kind == "extra_forbidden":
-            return f"unknown key '{keys[-1]}'", _known(keys)
+            return f"unknown key '{keys[-1]}'", _suggestion(keys)
         allowed = " or ".join(dict.fromkeys(_allowed(one) for one in found))
         return f"{_shown_value(found[0]['input'])} is not allowed", f"allowed: {allowed}"
 
@@ -162,14 +162,14 @@ def _sections() -> dict[str, tuple[str, ...]]:
 
     from treadle.tasks.config.spec import PipelineConfig
 
-    known: dict[str, tuple[str, ...]] = {"": tuple(PipelineConfig.model_fields)}
+    sections: dict[str, tuple[str, ...]] = {"": tuple(PipelineConfig.model_fields)}
     for name, field in PipelineConfig.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            known[name] = tuple(field.annotation.model_fields)
-    return known
+            sections[name] = tuple(field.annotation.model_fields)
+    return sections
 
 
-def _known(keys: tuple[str, ...]) -> str:
+def _suggestion(keys: tuple[str, ...]) -> str:
     """What to write instead of an unknown key: the nearest of its section, or the section that knows it."""
     sections, name = _sections(), keys[-1]
     section = keys[0] if len(keys) > 1 else ""
@@ -198,7 +198,7 @@ def _syntax(path: Path, error: tomllib.TOMLDecodeError) -> ConfigError:
     where = re.search(r"\(at line (\d+), column (\d+)\)", message)
     text = message[: where.start()].strip() if where else message.replace("(at end of document)", "").strip()
     line = where[1] if where else len(path.read_bytes().splitlines()) or 1
-    return ConfigError(f"is not TOML: {text}", "mend the line", where=f"{_shown(path)}:{line}")
+    return ConfigError(f"is not TOML: {text}", "correct the line", where=f"{_shown(path)}:{line}")
 
 
 def _parts(dotted: str) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ class PipelineConfig(BaseModel):
 
 
 class Clash(NamedTuple):
-    """Two settings that cannot both hold: the dotted key to mend, what is wrong and what is allowed."""
+    """Two settings that cannot both hold: the dotted key to correct, what is wrong and what is allowed."""
 
     key: str
     message: str

@@ -1,6 +1,6 @@
-"""Columns that already know the target: what only the fact itself can have written there.
+"""Columns that give the target away: their values exist only once the target is known.
 
-A sample finds suspects, all rows convict them. What is looked for is certain and cheap: a column whose every value
+Suspects are found on a sample and confirmed on all rows. The checks are certain and cheap: a column whose every value
 goes with one class, a number that parts two classes at one threshold, a number that rises or falls with the target
 without exception, two numbers whose sum or difference is the target. The gate looks for more, with models.
 """
@@ -32,7 +32,7 @@ ROWS = "{rows}"
 
 
 @dataclass(frozen=True, slots=True)
-class Tells:
+class TargetProof:
     """Columns that together give the target, and how; `proof` is SQL with one boolean, over a relation ROWS."""
 
     columns: tuple[str, ...]
@@ -42,7 +42,7 @@ class Tells:
 
 def columns_giving_target(
     con: duckdb.DuckDBPyConnection, profile: Profile, columns: Sequence[ColumnFacts], target: ColumnFacts, task: str
-) -> tuple[Tells, ...]:
+) -> tuple[TargetProof, ...]:
     """Those of `columns` that give the target in every row that has one."""
     if target.values < FEWEST_ROWS:
         return ()
@@ -55,7 +55,7 @@ def columns_giving_target(
     suspects = [one for one in _suspects(columns, target, task) if _holds(con, one, "suspects")]
     if task == "regression":
         suspects += _sums(con, columns, target)
-    found: list[Tells] = []
+    found: list[TargetProof] = []
     for one in suspects:
         named = {name for other in found for name in other.columns}
         if named.isdisjoint(one.columns) and _holds(con, one, _typed(profile, (*one.columns, target.name))):
@@ -76,19 +76,21 @@ def _typed(profile: Profile, names: Sequence[str]) -> str:
     return f"(SELECT * FROM ({typed}) WHERE {quote(names[-1])} IS NOT NULL)"
 
 
-def _holds(con: duckdb.DuckDBPyConnection, tells: Tells, rows: str) -> bool:
-    return bool(con.execute(tells.proof.replace(ROWS, rows)).fetchone() == (True,))
+def _holds(con: duckdb.DuckDBPyConnection, suspect: TargetProof, rows: str) -> bool:
+    return bool(con.execute(suspect.proof.replace(ROWS, rows)).fetchone() == (True,))
 
 
-def _suspects(columns: Sequence[ColumnFacts], target: ColumnFacts, task: str) -> Iterator[Tells]:
+def _suspects(columns: Sequence[ColumnFacts], target: ColumnFacts, task: str) -> Iterator[TargetProof]:
     for facts in columns:
         if task == "regression" and facts.numeric and facts.distinct > target.distinct / 2 > 10:
             for order, how in (("ASC", "rises"), ("DESC", "falls")):
-                yield Tells((facts.name,), f"{how} with it in every row", _monotone(facts, target, order))
+                yield TargetProof((facts.name,), f"{how} with it in every row", _monotone(facts, target, order))
         if task != "regression" and 2 <= facts.distinct <= facts.rows / 10:
-            yield Tells((facts.name,), "each of its values goes with one class only", _decides(facts, target))
+            yield TargetProof((facts.name,), "each of its values goes with one class only", _decides(facts, target))
         if task == "binary" and facts.numeric and facts.values >= max(FEWEST_TO_PART, facts.rows / 2):
-            yield Tells((facts.name,), "one threshold on it parts the classes in every row", _parts(facts, target))
+            yield TargetProof(
+                (facts.name,), "one threshold on it parts the classes in every row", _parts(facts, target)
+            )
 
 
 def _decides(facts: ColumnFacts, target: ColumnFacts) -> str:
@@ -112,13 +114,13 @@ def _monotone(facts: ColumnFacts, target: ColumnFacts, order: str) -> str:
     return f"SELECT bool_and(coalesce(y >= before, true)) FROM (SELECT {y} AS y, {ordered})"
 
 
-def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[ColumnFacts], target: ColumnFacts) -> list[Tells]:
+def _sums(con: duckdb.DuckDBPyConnection, columns: Sequence[ColumnFacts], target: ColumnFacts) -> list[TargetProof]:
     """Pairs of numbers whose sum or difference is the target, tried all at once on few rows."""
     names = [facts.name for facts in columns if facts.numeric and facts.distinct > 10][:PAIRED]
     if target.distinct <= 10 or len(names) < 2:
         return []
     tries = [
-        Tells(
+        TargetProof(
             (a, b),
             f"{left} {sign} {right} = {target.name} in every row",
             _adds_up(f"{quote(left)} {sign} {quote(right)}", target),

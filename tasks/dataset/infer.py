@@ -1,7 +1,7 @@
 """From a table's profile to what a pipeline's config should say, each choice with its reason.
 
-Values decide; names are heard where the values allow it (`names`). What is not certain is left out: no key rather
-than a wrong one, a number rather than a category. A person's own word (`wanted`) always stands, if it can.
+Values decide; names count where the values allow it (`names`). What is not certain is left out: no key rather than a
+wrong one, a number rather than a category. A person's own choice (`wanted`) always holds, if the values allow it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROWS_PER_ENTITY = 200
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person said on the command line; empty means: look."""
+    """A person's choices on the command line; empty ones are inferred."""
 
     task: str = ""
     key: tuple[str, ...] = ()
@@ -66,8 +66,8 @@ class Proposal:
     remarks: list[str] = field(default_factory=list)
 
     @property
-    def tellers(self) -> tuple[str, ...]:
-        """The columns that may tell the target: what is dropped may not, nor what only names rows."""
+    def informative_columns(self) -> tuple[str, ...]:
+        """The columns that may predict the target: all but dropped ones and those that only name rows."""
         named = self.key if len(self.key) == 1 and self.key != (self.time,) else ()
         out = {self.aim.target, self.group, *self.drop, *named}
         return tuple(name for name in self.schema.names if name not in out)
@@ -87,14 +87,14 @@ def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted:
     _choose_group(proposal, others)
     _set_ids_aside(proposal, others)
     _choose_categories(proposal, others)
-    _look_back(con, profile, proposal, others)
+    _drop_leaks(con, profile, proposal, others)
     _settle_kinds(proposal, profile)
     _remark(proposal, profile)
     return proposal
 
 
 def _set_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
-    """Columns that say nothing whatever the rest is: empty, constant, counting rows, written by hand."""
+    """Drop columns that are empty or constant, count rows, or hold free text."""
     for facts in others:
         if facts.values == 0:
             proposal.drop[facts.name] = "never holds a value"
@@ -116,7 +116,7 @@ def _counts_rows(facts: ColumnFacts) -> bool:
 def _choose_key(
     con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[ColumnFacts], wanted: Wanted
 ) -> None:
-    """What a person said, or what the values show."""
+    """Set the key to the person's choice, or to what the values show."""
     if wanted.key:
         _check_columns(profile, wanted.key, "--key", proposal.aim.target)
         proposal.key = tuple(dict.fromkeys(wanted.key))
@@ -143,7 +143,7 @@ def _choose_time(
         chosen = profile[wanted.time]
         if chosen.kind not in ("date", "timestamp", "integer", "number"):
             raise UsageError(
-                f"--time {wanted.time!r} holds {chosen.kind}, which has no order in time ({chosen.told.why})",
+                f"--time {wanted.time!r} holds {chosen.kind}, which has no order in time ({chosen.inferred.why})",
                 "name a column of dates or timestamps",
             )
         proposal.drop.pop(wanted.time, None)
@@ -160,7 +160,7 @@ def _choose_time(
             return
         chosen = max(fitting, key=lambda facts: names.event_time(facts.name))
     proposal.time = chosen.name
-    proposal.naive = chosen.kind == "timestamp" and "TIME ZONE" not in chosen.told.raw_type
+    proposal.naive = chosen.kind == "timestamp" and "TIME ZONE" not in chosen.inferred.raw_type
     span = f"{str(chosen.low)[:10]} to {str(chosen.high)[:10]}"
     read = f", written {chosen.column.format}" if chosen.column.format else ""
     proposal.why["data.time"] = f"when the row came to be: {span}{read}"
@@ -191,7 +191,7 @@ def _lacks(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal)
 
 
 def _choose_group(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
-    """The id of someone who comes back: all rows of one stay in one part, or the model would know the judge's rows."""
+    """Choose the id of entities with several rows: all rows of one stay in one part, so that none is in two."""
     fitting = [
         facts
         for facts in others
@@ -220,7 +220,7 @@ def _choose_group(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
 
 
 def _set_ids_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
-    """Names of rows and of things with few rows each: a tree would learn them by heart."""
+    """Drop ids of rows, and of things with few rows each: a tree would memorise them."""
     settled = {*proposal.drop, *(proposal.key if len(proposal.key) == 1 else ()), proposal.group, proposal.time}
     for facts in others:
         if facts.name in settled or facts.kind not in ("integer", "text"):
@@ -246,17 +246,17 @@ def _choose_categories(proposal: Proposal, others: Sequence[ColumnFacts]) -> Non
             proposal.categories[facts.name] = f"{facts.distinct} codes, not amounts"
 
 
-def _look_back(
+def _drop_leaks(
     con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[ColumnFacts]
 ) -> None:
     """Drop what is known only after the fact."""
     taken = {*proposal.drop, *proposal.key, proposal.group, proposal.time}
     open_ = [facts for facts in others if facts.name not in taken]
     goal = profile[proposal.aim.target]
-    for tells in hindsight.columns_giving_target(con, profile, open_, goal, proposal.aim.task):
-        for name in tells.columns:
+    for proof in hindsight.columns_giving_target(con, profile, open_, goal, proposal.aim.task):
+        for name in proof.columns:
             proposal.categories.pop(name, None)
-            proposal.drop[name] = f"known only with the target: {tells.how}"
+            proposal.drop[name] = f"known only with the target: {proof.how}"
 
 
 def _settle_kinds(proposal: Proposal, profile: Profile) -> None:
@@ -282,14 +282,14 @@ def _settle_kinds(proposal: Proposal, profile: Profile) -> None:
 
 
 def _remark(proposal: Proposal, profile: Profile) -> None:
-    """What changes nothing but should be looked at."""
+    """Add remarks on what a person should look at."""
     for facts in profile.columns:
         if facts.bad:
-            seen = ", ".join(repr(text) for text in facts.told.examples) or "infinity"
+            examples = ", ".join(repr(text) for text in facts.inferred.examples) or "infinity"
             many = "1 value is" if facts.bad == 1 else f"{facts.bad:,} values are"
-            proposal.remarks.append(f"{facts.name}: {many} no {facts.kind} ({seen}); such rows go to quarantine")
-        if "say which" in facts.told.why:
-            proposal.remarks.append(f"{facts.name}: {facts.told.why} (meta.format in the suite)")
+            proposal.remarks.append(f"{facts.name}: {many} no {facts.kind} ({examples}); such rows go to quarantine")
+        if "say which" in facts.inferred.why:
+            proposal.remarks.append(f"{facts.name}: {facts.inferred.why} (meta.format in the suite)")
         if facts.values == 0:
             continue
         if facts.gaps > 0.5 * facts.rows and facts.name not in proposal.drop and facts.name != proposal.aim.target:

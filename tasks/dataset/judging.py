@@ -28,7 +28,7 @@ FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class FittedRows:
-    """The rows that a model was fitted and tuned on, and how it told rows, groups and times apart."""
+    """The rows that a model was fitted and tuned on, and how it distinguished rows, groups and times."""
 
     rows: pa.Table
     split: SplitSpec
@@ -50,7 +50,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What stands between the challenger's holdout and the rows that judge it and the champion."""
+    """The rows of the challenger's holdout that judge neither it nor the champion."""
 
     left_out: tuple[LeftOut, ...]
 
@@ -58,8 +58,7 @@ class Comparison:
 def judging(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[pa.Table, tuple[LeftOut, ...]]:
     """The rows of `holdout` that are new to both models, in their order, and what was left out.
 
-    A column that a model's rows do not have cannot tell them apart; where neither key is there, the columns that are
-    in common decide.
+    A column that a model's rows do not have is not compared; where neither key is there, the common columns decide.
     """
     import numpy as np
 
@@ -96,10 +95,10 @@ def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> 
     groups = list(dict.fromkeys(one.split.group for one in both.values() if one.split.strategy == "group"))
     inputs = _inputs(holdout, challenger, champion)
     for who, fitted in both.items():
-        known = [key for key in keys if set(key) <= set(fitted.rows.column_names) & set(holdout.column_names)]
-        for key in known:
+        shared_keys = [key for key in keys if set(key) <= set(fitted.rows.column_names) & set(holdout.column_names)]
+        for key in shared_keys:
             yield f"{who} was fitted on a row of the same {_and(key)}", _among(holdout, fitted.rows, key)
-        if not known:
+        if not shared_keys:
             yield f"{who} was fitted on a row of the same content", _among(holdout, fitted.rows, inputs)
         for group in groups:
             yield f"{who} was fitted on rows of the same {group!r}", _among(holdout, fitted.rows, (group,))
@@ -109,7 +108,7 @@ def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> 
 
 
 def _inputs(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[str, ...]:
-    """The columns that everyone has, less ours and the targets."""
+    """The columns that all three tables have, less ours and the targets."""
     names = (set(holdout.column_names) & set(challenger.rows.column_names)) & set(champion.rows.column_names)
     out = {challenger.target, champion.target}
     return tuple(sorted(name for name in names - out if not name.startswith("_")))
@@ -136,8 +135,8 @@ def _among(holdout: pa.Table, rows: pa.Table, columns: Sequence[str]) -> np.ndar
 def _whole(holdout: pa.Table, rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
     import numpy as np
 
-    known = set(_digests(rows, columns))
-    return np.array([digest in known for digest in _digests(holdout, columns)], dtype=bool)
+    digests = set(_digests(rows, columns))
+    return np.array([digest in digests for digest in _digests(holdout, columns)], dtype=bool)
 
 
 def _digests(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
@@ -154,14 +153,14 @@ def _not_after(holdout: pa.Table, rows: pa.Table, time: str) -> np.ndarray:
 
     if time not in holdout.column_names:
         return np.ones(len(holdout), dtype=bool)
-    when, known = moments(_in_microseconds(holdout, time), time)
+    when, has_time = moments(_in_microseconds(holdout, time), time)
     if time not in rows.column_names:
-        return ~known
+        return ~has_time
     first, second = (pa.types.is_temporal(table.schema.field(time).type) for table in (holdout, rows))
     if first != second or pa.types.is_string(rows.schema.field(time).type):
         return np.ones(len(holdout), dtype=bool)
     fitted, there = moments(_in_microseconds(rows, time), time)
-    return ~known | (when <= fitted[there].max()) if there.any() else ~known
+    return ~has_time | (when <= fitted[there].max()) if there.any() else ~has_time
 
 
 def _in_microseconds(rows: pa.Table, time: str) -> pa.Table:

@@ -57,10 +57,10 @@ ALWAYS_MISSING = ("n/a", "#N/A", "<NA>", "\\N", "NaT", "Null", "NAN", "#NULL!", 
 
 @dataclass(frozen=True, slots=True)
 class InferredColumn:
-    """A column's kind and what tells it, in one phrase.
+    """A column's kind and the reason for it, in one phrase.
 
     `examples` are values that do not read as the kind; `marks` the texts taken as missing that occur; `strays`
-    marks that only this column gives away as missing (`-` among numbers).
+    marks that mean missing in this column only (`-` among numbers).
     """
 
     column: Column
@@ -86,8 +86,8 @@ class Tally:
     TABLE = "column_tally"
 
     @classmethod
-    def take(cls, con: duckdb.DuckDBPyConnection, raw: RawTable, name: str, missing: Sequence[str]) -> Tally:
-        """Count the column's values; the tally taken before is gone."""
+    def of_column(cls, con: duckdb.DuckDBPyConnection, raw: RawTable, name: str, missing: Sequence[str]) -> Tally:
+        """Count the column's values; replaces the tally of the column before."""
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {cls.TABLE} AS SELECT {quote(name)}, count(*) AS _tally, "
             f"min(_ordinal) AS _ordinal FROM {quote(raw.view)} GROUP BY 1"
@@ -125,7 +125,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How many rows of a text column read as what; the least, the greatest and the first text bear witness."""
+    """How many rows of a text column read as what; `witnesses` are the least, the greatest and the first text."""
 
     rows: int
     whole: int
@@ -223,8 +223,8 @@ def _dated(tally: Tally, shape: _Shape) -> tuple[ColumnKind, str, str] | None:
             # a timestamp reads as a date as well: a date is what never says more than the day
             longer = "false" if kind == "timestamp" else f"length({tally.text}) > 10"
             bad = cast(Column(name=tally.name, kind=kind), "VARCHAR", tally.missing, "").bad
-            seen = f"{quote(tally.name)} IS NOT NULL AND {tally.text} NOT IN {tally.marks}"
-            if not tally.row(f"SELECT bool_or({bad} OR ({seen} AND {longer})) FROM {tally.TABLE}")[0]:
+            present = f"{quote(tally.name)} IS NOT NULL AND {tally.text} NOT IN {tally.marks}"
+            if not tally.row(f"SELECT bool_or({bad} OR ({present} AND {longer})) FROM {tally.TABLE}")[0]:
                 return kind, "", f"every value is a {kind}, year first"
     formats = [form for form in (*DATES, *TIMESTAMPS) if all(_reads(text, form) for text in shape.witnesses)]
     if shape.whole != shape.rows:

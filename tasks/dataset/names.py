@@ -1,4 +1,4 @@
-"""What a column's name says about it. A name decides nothing alone: it is heard where the values allow it.
+"""What a column's name says about it. A name decides nothing alone: it counts where the values allow it.
 
 Words are found in `snake_case`, `camelCase`, `With Spaces` and `customerid` alike, whatever their case.
 """
@@ -91,7 +91,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def is_id(name: str) -> bool:
-    """Whether the name says that its values are somebody's or something's name."""
+    """Whether the name says that its values identify a person or thing."""
     found = words(name)
     return bool(found) and (
         found[-1] in ID
@@ -112,8 +112,8 @@ def is_entity(name: str) -> bool:
 
 def comes_back(name: str) -> bool:
     """Whether the column names someone or something that may come back in other rows."""
-    said = set(words(name))
-    return is_entity(name) or (bool(said) and said <= PEOPLE)
+    found = set(words(name))
+    return is_entity(name) or (bool(found) and found <= PEOPLE)
 
 
 def is_code(name: str) -> bool:

@@ -37,7 +37,7 @@ class ColumnFacts:
     `rises`: whole values that go up by one from row to row.
     """
 
-    told: InferredColumn
+    inferred: InferredColumn
     rows: int
     values: int
     bad: int
@@ -55,17 +55,17 @@ class ColumnFacts:
     @property
     def column(self) -> Column:
         """Name, kind and format."""
-        return self.told.column
+        return self.inferred.column
 
     @property
     def name(self) -> str:
         """The column's name."""
-        return self.told.column.name
+        return self.inferred.column.name
 
     @property
     def kind(self) -> ColumnKind:
         """The column's kind."""
-        return self.told.column.kind
+        return self.inferred.column.kind
 
     @property
     def gaps(self) -> int:
@@ -102,36 +102,36 @@ class Profile:
 
     @property
     def schema(self) -> Schema:
-        """The columns with the kinds that were told."""
+        """The columns with their inferred kinds."""
         return Schema(columns=tuple(facts.column for facts in self.columns))
 
 
 def profile(con: duckdb.DuckDBPyConnection, raw: RawTable, missing: Sequence[str]) -> Profile:
-    """Look at all rows of `raw`; `missing` grows by the marks that the table itself gives away."""
+    """Look at all rows of `raw`; `missing` grows by the marks that are found in the table."""
     tokens = (*missing, *(mark for mark in ALWAYS_MISSING if mark not in missing))
     rows = int(con.execute(f"SELECT count(*) FROM {quote(raw.view)}").fetchone()[0])
     columns = _columns(con, raw, tokens, rows)
-    if strays := {stray for facts in columns for stray in facts.told.strays}:
-        # what is missing in one column is missing in all: the config knows one list
+    if strays := {stray for facts in columns for stray in facts.inferred.strays}:
+        # what is missing in one column is missing in all: the config has one list
         tokens = (*tokens, *sorted(strays))
         columns = _columns(con, raw, tokens, rows)
-    seen = strays | {mark for facts in columns for mark in facts.told.marks}
-    return Profile(rows, columns, (*missing, *sorted(seen - set(missing))), raw)
+    found = strays | {mark for facts in columns for mark in facts.inferred.marks}
+    return Profile(rows, columns, (*missing, *sorted(found - set(missing))), raw)
 
 
 def _columns(
     con: duckdb.DuckDBPyConnection, raw: RawTable, missing: tuple[str, ...], rows: int
 ) -> tuple[ColumnFacts, ...]:
-    return tuple(_facts(Tally.take(con, raw, name, missing), rows) for name in raw.names)
+    return tuple(_facts(Tally.of_column(con, raw, name, missing), rows) for name in raw.names)
 
 
 def _facts(tally: Tally, rows: int) -> ColumnFacts:
-    """Tell the column's kind, then count its typed values."""
-    told = infer_kind(tally)
-    read = cast(told.column, told.raw_type, tally.missing, "")
+    """Infer the column's kind, then count its typed values."""
+    inferred = infer_kind(tally)
+    read = cast(inferred.column, inferred.raw_type, tally.missing, "")
     # typed once and kept: a cast of text costs more than all that is counted here
     tally.con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {TYPED} AS SELECT CAST({read.value} AS {told.column.duckdb_type}) AS x, "
+        f"CREATE OR REPLACE TEMP TABLE {TYPED} AS SELECT CAST({read.value} AS {inferred.column.duckdb_type}) AS x, "
         f"{read.bad} AS bad, _tally, _ordinal FROM {tally.TABLE}"
     )
     values, bad, distinct, low, high = tally.row(
@@ -145,13 +145,13 @@ def _facts(tally: Tally, rows: int) -> ColumnFacts:
             "GROUP BY x ORDER BY n DESC, x"
         )
     facts = ColumnFacts(
-        told=told, rows=rows, values=int(values), bad=int(bad), distinct=int(distinct), levels=tuple(levels)
+        inferred=inferred, rows=rows, values=int(values), bad=int(bad), distinct=int(distinct), levels=tuple(levels)
     )
     if facts.numeric and values:
         return _numbers(tally, replace(facts, low=low, high=high))
-    if told.column.kind in ("date", "timestamp") and values:
+    if inferred.column.kind in ("date", "timestamp") and values:
         return replace(facts, low=str(low), high=str(high))
-    if told.column.kind == "text" and values:
+    if inferred.column.kind == "text" and values:
         longest, length = tally.row(
             f"SELECT max(length(x)), sum(length(x) * _tally) / sum(_tally) FROM {TYPED} WHERE x IS NOT NULL"
         )

@@ -115,7 +115,7 @@ class RawTable:
 def quarantine_schema() -> pa.Schema:
     """The quarantine table.
 
-    `scope`: `row` (refused on its own account), `batch` (taken along by its batch) or `file` (cannot be read; one row
+    `scope`: `row` (refused on its own account), `batch` (refused with its batch) or `file` (cannot be read; one row
     for all of it). `rules`, `columns` and `values` run in parallel: what was broken, where, by which value as text.
     `row` is a JSON object with the row as it came, `types` one with its columns' DuckDB types, so that it can be read
     again as it was; both null for a file.
@@ -151,11 +151,11 @@ def literal(text: str) -> str:
 
 def repeated(names: Iterable[str]) -> str:
     """The first name that comes twice, upper and lower case being the same; empty where none does."""
-    seen: set[str] = set()
+    folded: set[str] = set()
     for name in names:
-        if name.casefold() in seen:
+        if name.casefold() in folded:
             return name
-        seen.add(name.casefold())
+        folded.add(name.casefold())
     return ""
 
 

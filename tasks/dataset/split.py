@@ -118,7 +118,7 @@ def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[n
 
 
 def canonical_rows(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
-    """One text per row that says its values in `columns` unambiguously; the module's head tells how."""
+    """One text per row that holds its values in `columns` unambiguously, as the module's docstring defines."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -126,8 +126,8 @@ def canonical_rows(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
     for name in sorted(columns):
         text = _as_text(rows[name].combine_chunks())
         length = pc.binary_length(text.cast(pa.binary())).cast(pa.string())
-        said = pc.binary_join_element_wise(length, text, ":")
-        parts.append(pc.fill_null(said, "~"))
+        value_text = pc.binary_join_element_wise(length, text, ":")
+        parts.append(pc.fill_null(value_text, "~"))
     joined = pc.binary_join_element_wise(*parts, "")
     return [str(text).encode("utf-8") for text in joined.to_pylist()]
 
@@ -176,11 +176,11 @@ def _by_time(rows: pa.Table, spec: SplitSpec, time: str) -> tuple[np.ndarray, np
     """Masks of holdout and validation rows, cut at time values."""
     import numpy as np
 
-    when, known = moments(rows, time)
-    if not known.any():
+    when, has_time = moments(rows, time)
+    if not has_time.any():
         raise DataError(f"no row has a time in {time!r}", "set split.strategy to 'random'")
-    holdout = known & (when >= _cut(when[known], spec.holdout))
-    rest = known & ~holdout
+    holdout = has_time & (when >= _cut(when[has_time], spec.holdout))
+    rest = has_time & ~holdout
     if not rest.any():
         return holdout, np.zeros(len(rows), dtype=bool)
     return holdout, rest & (when >= _cut(when[rest], spec.validation))
@@ -215,11 +215,11 @@ def moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
             f"column {time!r} holds {kind}, which has no order in time",
             "give it a date or timestamp type in the suite, or set split.strategy to 'random'",
         )
-    known = column.is_valid().to_numpy(zero_copy_only=False)
+    has_time = column.is_valid().to_numpy(zero_copy_only=False)
     values = column.fill_null(0).to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
-        known = known & np.isfinite(values)
-    return values, known
+        has_time = has_time & np.isfinite(values)
+    return values, has_time
 
 
 def _check(name: str, codes: np.ndarray, target: str, spec: SplitSpec) -> None:

@@ -1,4 +1,4 @@
-"""From a column as it came to a typed value, or to the verdict that it is none, in DuckDB's SQL.
+"""DuckDB's SQL that types the values of a raw column, and marks those that cannot be typed.
 
 Whatever the file's own type, the same rules hold, so a CSV, a Parquet file and a frame written by pandas that say the
 same thing become the same rows:
@@ -83,8 +83,8 @@ def typed_relation(raw: RawTable, schema: Schema, missing: Sequence[str], timezo
     types = dict(raw.columns)
     columns = ["_ordinal"]
     for column in schema.columns:
-        known = column.name in types
-        value = cast(column, types[column.name], missing, timezone).value if known else "NULL"
+        present = column.name in types
+        value = cast(column, types[column.name], missing, timezone).value if present else "NULL"
         columns.append(f"CAST({value} AS {column.duckdb_type}) AS {quote(column.name)}")
     return f"SELECT {', '.join(columns)} FROM {quote(raw.view)}"
 
@@ -94,7 +94,7 @@ def _source(raw_type: str) -> str:
     name = raw_type.upper().split("(")[0]
     if name in _WHOLE:
         return "whole"
-    known = {
+    sources = {
         "VARCHAR": "text",
         "BOOLEAN": "boolean",
         "DECIMAL": "decimal",
@@ -107,7 +107,7 @@ def _source(raw_type: str) -> str:
         "TIMESTAMP_NS": "naive",
         "TIMESTAMP WITH TIME ZONE": "aware",
     }
-    return known.get(name, "other")
+    return sources.get(name, "other")
 
 
 def _missing(raw: str, source: str, missing: Sequence[str], column: Column) -> str:
@@ -214,7 +214,7 @@ def _timestamp(raw: str, source: str, form: str, zone: str) -> str:
 
 
 def _written(raw: str, source: str) -> str:
-    """A date as somebody wrote it: trimmed text, or a whole number's digits."""
+    """A date as text: trimmed, or a whole number's digits."""
     return _trim(raw) if source == "text" else f"CAST({_whole(raw)} AS VARCHAR)"
 
 

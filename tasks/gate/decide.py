@@ -19,13 +19,13 @@ UNDEFINED = 0.05
 """Above this share of draws on which the metric is not defined there is no bound."""
 
 LUCK = 1e-4
-"""A challenger that shuffled labels would match more often than this has shown nothing, whoever is in the chair.
+"""A challenger is not promoted where labels shuffled at random would match its score more often than this.
 
-The chair's own error level would let every twentieth model of noise past a dummy.
+Alpha alone would let every twentieth model of noise past a dummy.
 """
 
 FEWEST_ROWS, FEWEST_OF_A_CLASS = 50, 5
-"""On fewer new rows a champion is not compared at all: the bootstrap says too much about too few."""
+"""On fewer new rows a champion is not compared at all: the bootstrap is too sure on so few."""
 
 
 def decide_verdict(
@@ -37,7 +37,7 @@ def decide_verdict(
     `detect`, and labels shuffled at random would hardly ever be matched as well. A challenger that surely gains less
     is kept out however few the rows. Where too few rows are new to both models nothing is compared, and those rows
     only say how many it would take. `broken` are sentences on checks that failed or could not be made: each refuses.
-    Slices are judged only against a real champion: nobody loses anything to a dummy's.
+    Slices are judged only against a real champion, not against the dummy.
     """
     bounds = measure_gain(spec, judged, seed)
     compared = judged.unseen is None
@@ -90,7 +90,7 @@ def enough(task: str, y: np.ndarray) -> bool:
 
 
 def _uncompared(bounds: GainBounds) -> GainBounds:
-    """What may be said where the champion knows the rows: the challenger's own value, and how many rows it takes."""
+    """Bounds where the champion was trained on the rows: only the challenger's value and the rows needed."""
     nan = float("nan")
     needed = max(bounds.rows_needed or 0, FEWEST_ROWS)
     return replace(bounds, champion_value=nan, gain=nan, lower=nan, upper=nan, power=0.0, rows_needed=needed)
@@ -139,7 +139,7 @@ def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
 
 
 def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: Sequence[str]) -> str:
-    rival = "the dummy predictor" if judged.first else judged.champion_name
+    opponent = "the dummy predictor" if judged.first else judged.champion_name
     numbers = f"{judged.metric} {_figure(bounds.value)} against {_figure(bounds.champion_value)}"
     rows = f"{len(judged.y):,} holdout rows"
     stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
@@ -148,22 +148,22 @@ def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: 
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         return f"{refusals[0]}{more}"
     if judged.unseen is not None:
-        new = f"only {judged.unseen:,} of {rows} are new to both the challenger and {rival}"
+        new = f"only {judged.unseen:,} of {rows} are new to both the challenger and {opponent}"
         return f"{new}, which is too few to compare them; about {bounds.rows_needed:,} would do, and {stays}"
     if decision == "PROMOTE":
-        return f"better than {rival}: {numbers} on {rows}"
+        return f"better than {opponent}: {numbers} on {rows}"
     if bounds.lower > bounds.margin and bounds.gain >= bounds.least:
         return f"no better than guessing may be by luck: {numbers} on {rows}; {stays}"
     if decision == "KEEP":
-        return f"not better than {rival}: {numbers} on {rows}; {stays}"
-    return f"{rows} cannot tell whether it is better than {rival} ({numbers}); {needed}, and {stays}"
+        return f"not better than {opponent}: {numbers} on {rows}; {stays}"
+    return f"{rows} cannot tell whether it is better than {opponent} ({numbers}); {needed}, and {stays}"
 
 
 def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) -> Iterator[str]:
-    rival = "the dummy" if judged.first else judged.champion_name
+    opponent = "the dummy" if judged.first else judged.champion_name
     sure = f"{1 - spec.alpha:.0%}"
     yield (
-        f"gain over {rival}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
+        f"gain over {opponent}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
         f"{_signed(bounds.lower)} and at most {_signed(bounds.upper)} (needed: at least {_figure(bounds.least)}, and "
         f"with that confidence more than {_figure(bounds.margin)}); paired bootstrap, {RESAMPLES:,} draws"
     )
@@ -179,11 +179,11 @@ def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) 
             f"on labels shuffled at random it would score as well with probability {chance:.2g} "
             f"(needed: less than {LUCK:g})"
         )
-    yield from judged.why_seen
+    yield from judged.why_left_out
 
 
 def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:
-    yield from judged.why_seen
+    yield from judged.why_left_out
     yield (
         f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
         f"{POWER:.0%}, as far as the {len(judged.y):,} tell that are not; label newer rows, or let a person decide"

@@ -23,7 +23,7 @@ class Cost:
 
 
 def over_limits(spec: GateSpec, cost: Cost) -> Iterator[str]:
-    """A sentence for each limit of `spec` that the model is beyond; one that is not named is none."""
+    """A sentence for each limit of `spec` that the model exceeds; an unset limit is none."""
     if spec.max_model_mb is not None and cost.model_mb > spec.max_model_mb:
         yield f"the model takes {cost.model_mb:.4g} MB (gate.max_model_mb: {spec.max_model_mb:g})"
     if spec.max_ms_per_1000_rows is not None and cost.ms_per_1000_rows > spec.max_ms_per_1000_rows:

@@ -41,13 +41,13 @@ def measure_gain(spec: GateSpec, judged: Judged, seed: int) -> GainBounds:
     value = metrics.metric_value(task, metric, y, judged.challenger)
     champion_value = metrics.metric_value(task, metric, y, judged.champion)
     drawn = metrics.bootstrap_gain(metric, task, y, judged.challenger, judged.champion, resamples=RESAMPLES, seed=seed)
-    known = drawn[np.isfinite(drawn)]
+    defined = drawn[np.isfinite(drawn)]
     detect = spec.detect if metrics.greater_is_better(metric) else spec.detect * abs(champion_value)
     margin, least = max(spec.min_gain, SURE * detect), max(spec.min_gain, WORTH * detect)
-    if not len(known):
+    if not len(defined):
         nan = float("nan")
         return GainBounds(value, champion_value, nan, nan, nan, 0.0, detect, margin, least, None, 1.0)
-    error, z = float(np.std(known)), NormalDist().inv_cdf(1 - spec.alpha)
+    error, z = float(np.std(defined)), NormalDist().inv_cdf(1 - spec.alpha)
     shown, enough = spec.min_gain + detect, NormalDist().inv_cdf(POWER)
     power = NormalDist().cdf(min((shown - margin) / error - z, (shown - least) / error)) if error else 0.0
     times = error * max((z + enough) / (shown - margin), enough / (shown - least)) if detect else 0.0
@@ -56,14 +56,14 @@ def measure_gain(spec: GateSpec, judged: Judged, seed: int) -> GainBounds:
         value=value,
         champion_value=champion_value,
         gain=metrics.gain(metric, value, champion_value),
-        lower=float(np.quantile(known, spec.alpha)),
-        upper=float(np.quantile(known, 1 - spec.alpha)),
+        lower=float(np.quantile(defined, spec.alpha)),
+        upper=float(np.quantile(defined, 1 - spec.alpha)),
         power=power,
         detect=detect,
         margin=margin,
         least=least,
         rows_needed=needed if power < POWER or judged.unseen is not None else None,
-        undefined=1 - len(known) / len(drawn),
+        undefined=1 - len(defined) / len(drawn),
     )
 
 

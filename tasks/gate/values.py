@@ -1,4 +1,4 @@
-"""What the gate is told and what it answers, as frozen values."""
+"""The gate's input and output, as frozen values."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Judged:
 
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
     [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
-    `unseen` is how many of the n rows are new to both models, None where all are. `why_seen` says what became of
-    the others.
+    `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
+    the others are not.
     """
 
     task: str
@@ -56,11 +56,11 @@ class Judged:
     champion_name: str
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: int | None = None
-    why_seen: tuple[str, ...] = ()
+    why_left_out: tuple[str, ...] = ()
 
     @property
     def first(self) -> bool:
-        """Whether the dummy sits in the chair."""
+        """Whether there is no champion yet: the challenger is compared with the dummy."""
         return self.champion_name == "dummy"
 
 
@@ -79,7 +79,7 @@ class SliceVerdict(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What the gate says, in a word, a sentence, reasons and numbers.
+    """The gate's decision, with a sentence, reasons and numbers.
 
     `gain` is positive where the challenger is better, whichever way the metric runs; `lower` and `upper` are its
     one-sided bounds at alpha; `lower` must exceed `margin`, and

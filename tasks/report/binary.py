@@ -83,7 +83,7 @@ def precision_recall(story: Story) -> Plot:
     def paint(figure: Figure) -> None:
         axes = square(figure, f"recall: share of {name} found", "precision: share of flagged rows that are right")
         axes.axhline(base, color=MUTED, lw=1, ls=(0, (4, 3)))
-        axes.text(0.02, base + 0.015, f"flagging everybody: {percent(base)}", color=MUTED, va="bottom", gid=HALO)
+        axes.text(0.02, base + 0.015, f"flagging every row: {percent(base)}", color=MUTED, va="bottom", gid=HALO)
         axes.plot(*thin(recall, precision), color=BLUE)
         if story.threshold is not None:
             mark(axes, float(recall[at]), float(precision[at]), f"threshold {number(story.threshold, 2)}")
@@ -99,11 +99,11 @@ def precision_recall(story: Story) -> Plot:
 
 
 def confusion_figure(story: Story) -> Plot:
-    """What was said against what was true, at the threshold."""
+    """Predicted classes against true classes, at the threshold."""
     import numpy as np
 
-    y, said = story.y > 0.5, story.p >= (story.threshold or 0.0)
-    table = np.array([[(~y & ~said).sum(), (~y & said).sum()], [(y & ~said).sum(), (y & said).sum()]])
+    y, called = story.y > 0.5, story.p >= (story.threshold or 0.0)
+    table = np.array([[(~y & ~called).sum(), (~y & called).sum()], [(y & ~called).sum(), (y & called).sum()]])
     right = float(np.trace(table) / table.sum())
     labels = [shorten(label(one), 14) for one in story.classes]
     caption = (
@@ -202,23 +202,23 @@ def bins(p: np.ndarray, most: int = BINS) -> np.ndarray:
 
 
 def calibration(hit: np.ndarray, p: np.ndarray, name: str, what: str) -> Plot:
-    """What was said against what happened, with 95% intervals; below it, how many rows were said what."""
+    """Predicted probability against observed frequency, with 95% intervals; below it, rows by probability."""
     import numpy as np
 
     which = bins(p)
     rows = np.bincount(which)
-    said, happened = np.bincount(which, p) / rows, np.bincount(which, hit) / rows
-    lower, upper = wilson(happened * rows, rows)
-    error = float(np.average(np.abs(said - happened), weights=rows))
-    top = min(1.0, 1.08 * float(max(said.max(), upper.max())))
+    predicted, observed = np.bincount(which, p) / rows, np.bincount(which, hit) / rows
+    lower, upper = wilson(observed * rows, rows)
+    error = float(np.average(np.abs(predicted - observed), weights=rows))
+    top = min(1.0, 1.08 * float(max(predicted.max(), upper.max())))
 
     def paint(figure: Figure) -> None:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         axes.plot([0, top], [0, top], color=MUTED, lw=1, ls=(0, (4, 3)))
-        axes.text(0.62 * top, 0.57 * top, "honest", color=MUTED, ha="left", va="top", gid=HALO)
-        axes.vlines(said, lower, upper, color=BLUE, alpha=0.45, lw=3)
-        axes.plot(said, happened, "o-", color=BLUE, lw=1, ms=5)
-        axes.set(xlim=(0, top), ylim=(0, top), ylabel="what happened")
+        axes.text(0.57 * top, 0.52 * top, "perfectly calibrated", color=MUTED, ha="left", va="top", gid=HALO)
+        axes.vlines(predicted, lower, upper, color=BLUE, alpha=0.45, lw=3)
+        axes.plot(predicted, observed, "o-", color=BLUE, lw=1, ms=5)
+        axes.set(xlim=(0, top), ylim=(0, top), ylabel="observed frequency")
         heights, edges = np.histogram(p, bins=24, range=(0, top))
         below.bar(edges[:-1], heights, width=0.86 * top / 24, align="edge", color=BLUE, alpha=0.55, lw=0)
         below.set(xlabel=what, ylabel="rows")
@@ -229,7 +229,7 @@ def calibration(hit: np.ndarray, p: np.ndarray, name: str, what: str) -> Plot:
             spine.set_edgecolor(INK if spine.spine_type == "bottom" else GRID)
 
     caption = (
-        "Dots on the broken line are honest: of the rows that are given 30%, 30% come true; here they are "
-        f"off by {number(100 * error, 2)} percentage points on average (bars: 95% intervals, below: rows)."
+        "Dots on the broken line are perfectly calibrated: of the rows that are given 30%, 30% come true; here they "
+        f"are off by {number(100 * error, 2)} percentage points on average (bars: 95% intervals, below: rows)."
     )
     return Plot(name, "Calibration", caption, draw(name, paint, height=300))

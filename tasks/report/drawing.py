@@ -118,7 +118,7 @@ def tidy_tag(tag: str) -> str:
 
 
 def themed(svg: str, label: str) -> str:
-    """The picture for the page: colours by name, as wide as its place, told in words to who cannot see it."""
+    """The picture for the page: colours by name, as wide as its place, described by `label` for screen readers."""
     from markupsafe import escape
 
     for colour, name in THEME.items():
@@ -144,13 +144,13 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = 300) -> tuple[np.ndarray, np.
 def spread_heights(places: list[float], gap: float) -> list[float]:
     """Move label heights apart until neighbours are at least `gap` from each other; order is kept."""
     order = sorted(range(len(places)), key=lambda index: places[index])
-    moved = list(places)
+    shifted = list(places)
     for before, after in pairwise(order):
-        short = gap - (moved[after] - moved[before])
+        short = gap - (shifted[after] - shifted[before])
         if short > 0:
-            moved[after] += short / 2
-            moved[before] -= short / 2
-    return moved
+            shifted[after] += short / 2
+            shifted[before] -= short / 2
+    return shifted
 
 
 def end_labels(axes: Axes, lines: list[tuple[float, str, str]], x: float) -> None:

@@ -1,4 +1,4 @@
-"""The page of `treadle monitor`: whether to train again, and small multiples over time of what happened since."""
+"""The page of `treadle monitor`: whether to train again, and small multiples of metrics over time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EARLIER = (ORANGE, GREEN, MUTED)
 
 @dataclass(frozen=True, slots=True)
 class MonitorStory:
-    """What the page tells, in values.
+    """The page's content, as values.
 
     `versions` are those that scored, `expected` is the champion's holdout value with its interval (None where it is
     not known), `batches` the shares of the newest batches beside those of the champion's `reference`. `facts` are
@@ -59,7 +59,7 @@ class MonitorStory:
 def render_monitor(watch: MonitorStory) -> str:
     """The whole page, offline, without a script; the same values give the same bytes."""
     changes = health.changes(watch.reference, watch.batches)
-    moved = [one for one in changes if one.reference or any(health.course(watch.batches, one.column, one.what))]
+    changed = [one for one in changes if one.reference or any(health.course(watch.batches, one.column, one.what))]
     judged = any(one.realised.metric.value is not None for one in _windows(watch))
     return (
         environment()
@@ -69,9 +69,9 @@ def render_monitor(watch: MonitorStory) -> str:
             tone="not-comparable" if watch.reason else "promote",
             first=pictures([timeline(watch)]) if judged else [],
             others=pictures(multiples(watch)) if _windows(watch) else [],
-            columns=pictures([column(watch, one) for one in moved[:COLUMNS]]),
-            moved=len(moved),
-            unmoved=len(changes) - len(moved),
+            columns=pictures([column(watch, one) for one in changed[:COLUMNS]]),
+            changed=len(changed),
+            unchanged=len(changes) - len(changed),
             most_lines=LINES,
         )
     )
@@ -91,9 +91,9 @@ def timeline(watch: MonitorStory) -> Plot:
                 0.005, expected.value, "holdout", color=BLUE, va="bottom", fontsize=8.5, transform=place, gid=HALO
             )
         for version, colour in _coloured(watch):
-            known = [one for one in version.windows if one.realised.metric.value is not None]
-            at = [_at(one) for one in known]
-            bounds = [one.realised.metric for one in known]
+            measured = [one for one in version.windows if one.realised.metric.value is not None]
+            at = [_at(one) for one in measured]
+            bounds = [one.realised.metric for one in measured]
             for x, one in zip(at, bounds, strict=True):
                 if one.lower is not None and one.upper is not None:
                     axes.vlines([x], one.lower, one.upper, color=colour, alpha=0.4, lw=4)
@@ -147,9 +147,9 @@ def _score(watch: MonitorStory, metric: str) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for version, colour in _coloured(watch):
-            known = [one for one in version.windows if metric in one.realised.scores]
-            at = [_at(one) for one in known]
-            axes.plot(at, [one.realised.scores[metric] for one in known], "o-", color=colour, lw=1.4, ms=3.5)
+            measured = [one for one in version.windows if metric in one.realised.scores]
+            at = [_at(one) for one in measured]
+            axes.plot(at, [one.realised.scores[metric] for one in measured], "o-", color=colour, lw=1.4, ms=3.5)
         _calendar(axes, watch)
         axes.yaxis.set_major_locator(_few(4))
 
@@ -190,11 +190,11 @@ def _means(watch: MonitorStory) -> Plot:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for version, colour in _coloured(watch):
-            known = [one for one in version.windows if one.realised.actual is not None]
-            at = [_at(one) for one in known]
-            axes.plot(at, [one.realised.predicted or 0.0 for one in known], "o-", color=colour, lw=1.4, ms=3.5)
+            labelled = [one for one in version.windows if one.realised.actual is not None]
+            at = [_at(one) for one in labelled]
+            axes.plot(at, [one.realised.predicted or 0.0 for one in labelled], "o-", color=colour, lw=1.4, ms=3.5)
             axes.plot(
-                at, [one.realised.actual or 0.0 for one in known], "o--", color=colour, lw=1.2, ms=3.5, mfc="none"
+                at, [one.realised.actual or 0.0 for one in labelled], "o--", color=colour, lw=1.2, ms=3.5, mfc="none"
             )
         _calendar(axes, watch)
         axes.yaxis.set_major_locator(_few(4))
@@ -202,7 +202,7 @@ def _means(watch: MonitorStory) -> Plot:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
     what = "probability" if watch.task == "binary" else "prediction"
-    caption = f"Mean {what} (line) and what happened (broken): where they part, the level is off."
+    caption = f"Mean {what} (line) and mean label (broken): where they differ, the level is off."
     return Plot("means", "Predicted and actual", caption, draw("means", paint, height=HEIGHT, width=WIDTH))
 
 
@@ -217,9 +217,11 @@ def _name_versions(axes: Axes, watch: MonitorStory) -> None:
     """Name each version's line at its last point, where there are several."""
     ends = []
     for version, colour in _coloured(watch):
-        known = [one for one in version.windows if one.realised.metric.value is not None]
-        if known:
-            ends.append((_at(known[-1]), float(known[-1].realised.metric.value or 0), f"v{version.version}", colour))
+        measured = [one for one in version.windows if one.realised.metric.value is not None]
+        if measured:
+            ends.append(
+                (_at(measured[-1]), float(measured[-1].realised.metric.value or 0), f"v{version.version}", colour)
+            )
     low, high = axes.get_ylim()
     places = spread_heights([y for _, y, _, _ in ends], 0.1 * (high - low)) if len(watch.versions) > 1 else []
     for (at, _, text, colour), place in zip(ends, places, strict=False):
@@ -248,11 +250,11 @@ def _calendar(axes: Axes, watch: MonitorStory) -> None:
 
 def _batch_names(axes: Axes, names: Sequence[str]) -> None:
     """The first batch and the last by name, less the files' endings: what lies between has no room."""
-    known = [name.rsplit(".", 1)[0] or name for name in names]
-    if len(known) == 1:
-        axes.set_xticks([0], [shorten(known[0], 30)])
+    stems = [name.rsplit(".", 1)[0] or name for name in names]
+    if len(stems) == 1:
+        axes.set_xticks([0], [shorten(stems[0], 30)])
         return
-    axes.set_xticks([0, len(known) - 1], [shorten(known[0], 18), shorten(known[-1], 18)])
+    axes.set_xticks([0, len(stems) - 1], [shorten(stems[0], 18), shorten(stems[-1], 18)])
     first, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")

@@ -33,13 +33,13 @@ def multiclass_figures(story: Story) -> list[Plot]:
     """The pictures of a multiclass model."""
     if not len(story.y):
         return []
-    said = story.p.argmax(axis=1)
-    hit = said == story.y.astype(int)
+    chosen = story.p.argmax(axis=1)
+    hit = chosen == story.y.astype(int)
     what = "probability of the class that it names"
-    return [class_confusion_figure(story, said), calibration(hit, story.p.max(axis=1), "calibration", what)]
+    return [class_confusion_figure(story, chosen), calibration(hit, story.p.max(axis=1), "calibration", what)]
 
 
-def class_confusion_figure(story: Story, said: np.ndarray) -> Plot:
+def class_confusion_figure(story: Story, chosen: np.ndarray) -> Plot:
     """Truth by prediction for the most frequent classes; the others are drawn as one."""
     import numpy as np
 
@@ -51,12 +51,12 @@ def class_confusion_figure(story: Story, said: np.ndarray) -> Plot:
     if size > SHOWN:
         labels.append(f"{size - SHOWN} others")
     table = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(table, (place[y], place[said]), 1)
+    np.add.at(table, (place[y], place[chosen]), 1)
 
     off = np.zeros((size, size), dtype=int)
-    np.add.at(off, (y, said), y != said)
+    np.add.at(off, (y, chosen), y != chosen)
     true, wrong = np.unravel_index(off.argmax(), off.shape)
-    right = percent(float((said == y).mean()))
+    right = percent(float((chosen == y).mean()))
     caption = f"Each line is a true class, its cells what it was called: {right} of {len(y):,} are right"
     if off.max():
         truth, taken = (shorten(label(story.classes[code])) for code in (true, wrong))
@@ -76,9 +76,9 @@ def class_lines(story: Story) -> list[ClassLine]:
     """Every class in numbers, the most frequent first."""
     import numpy as np
 
-    y, said, size = story.y.astype(int), story.p.argmax(axis=1), len(story.classes)
-    rows, predicted = np.bincount(y, minlength=size), np.bincount(said, minlength=size)
-    right = np.bincount(y[y == said], minlength=size)
+    y, chosen, size = story.y.astype(int), story.p.argmax(axis=1), len(story.classes)
+    rows, predicted = np.bincount(y, minlength=size), np.bincount(chosen, minlength=size)
+    right = np.bincount(y[y == chosen], minlength=size)
     lines = []
     for code in np.argsort(-rows, kind="stable"):
         both = int(rows[code] + predicted[code])

@@ -120,7 +120,7 @@ def linear_is_as_good(story: Story) -> str:
 
 
 def scoreboard(story: Story) -> tuple[list[str], list[ScoreLine]]:
-    """The key numbers: who stands in the head, and one line for each metric, the chosen one first."""
+    """The key numbers: the models in the head, and one line for each metric, the chosen one first."""
     who = [name for name in WHO if name in story.scores]
     mine = story.scores.get("challenger", {})
     metrics = sorted(mine, key=lambda metric: metric != story.metric)
@@ -128,8 +128,8 @@ def scoreboard(story: Story) -> tuple[list[str], list[ScoreLine]]:
     for metric in metrics:
         up = greater_is_better(metric)
         values = [story.scores[name].get(metric, math.nan) for name in who]
-        known = [value for value in values if not math.isnan(value)]
-        best = (max(known) if up else min(known)) if known else math.nan
+        defined = [value for value in values if not math.isnan(value)]
+        best = (max(defined) if up else min(defined)) if defined else math.nan
         train = story.train_scores.get(metric, math.nan)
         lines.append(
             ScoreLine(

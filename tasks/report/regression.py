@@ -1,4 +1,4 @@
-"""A number to predict: predicted against actual, residuals, and whether the intervals keep their word."""
+"""A number to predict: predicted against actual, residuals, and how many values the intervals hold."""
 
 from __future__ import annotations
 

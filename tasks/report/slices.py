@@ -1,4 +1,4 @@
-"""Groups of rows: how good the model is in each, and whether anybody lost by it."""
+"""Groups of rows: how good the model is in each, and whether it is worse there than the champion."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def judged_slices(story: Story, groups: Mapping[str, np.ndarray], by_slice: Sequ
 
 
 def measured(story: Story, groups: Mapping[str, np.ndarray]) -> list[SliceLine]:
-    """The slices of the story's groups, against who sits in the chair."""
-    if story.rival is None:
+    """The slices of the story's groups, against the champion or the dummy."""
+    if story.comparison is None:
         return []
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     return [
@@ -82,7 +82,14 @@ def measured(story: Story, groups: Mapping[str, np.ndarray]) -> list[SliceLine]:
         )
         for column, values in groups.items()
         for one in metrics.slices(
-            story.metric, story.task, story.y, story.p, story.rival, column=column, values=values, smallest=SMALLEST
+            story.metric,
+            story.task,
+            story.y,
+            story.p,
+            story.comparison,
+            column=column,
+            values=values,
+            smallest=SMALLEST,
         )
     ]
 

@@ -1,4 +1,4 @@
-"""What a report tells: everything that one training run found out, in values."""
+"""A report's content: the results of one training run, as values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One run, ready to be told; `y`, `p`, `lower` and `upper` are of the same n holdout rows, in order.
+    """One run, ready to be reported; `y`, `p`, `lower` and `upper` are of the same n holdout rows, in order.
 
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy'; any but the first may be absent) to metric
     values on the holdout, `train_scores` are the challenger's on its training rows; NaN is shown as "n/a".
@@ -27,7 +27,7 @@ class Story:
     each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
     `facts` are shown as they are, in order. `groups` maps columns to their values as text [n], whose slices are
-    shown; `rival` are the predictions of who sits in the champion's chair, shaped as `p`.
+    shown; `comparison` are the predictions of the champion, or of the dummy before the first, shaped as `p`.
     """
 
     pipeline: str
@@ -51,4 +51,4 @@ class Story:
     upper: np.ndarray | None = None
     leaks: Sequence[Leak] = ()
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
-    rival: np.ndarray | None = None
+    comparison: np.ndarray | None = None

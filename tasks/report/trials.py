@@ -1,4 +1,4 @@
-"""What the search tried: the value of every trial, and of every parameter that moved."""
+"""What the search tried: the value of every trial, and of every parameter that varied."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trial_figures(story: Story) -> list[Plot]:
     done = trials_with_value(story.trials)
     if len(done) < 2:
         return []
-    shown = telling(done)
+    shown = informative_parameters(done)
     return [history_figure(story, done), *([parameter_figures(story, done, shown)] if shown else [])]
 
 
@@ -126,8 +126,8 @@ def near(axes: Axes, everything: np.ndarray, values: np.ndarray, up: bool) -> No
         axes.set_ylim((good - reach, good + edge) if up else (good - edge, good + reach))
 
 
-def telling(done: list[Trial]) -> list[str]:
-    """The parameters that moved, first those whose rank goes with the value's (Spearman's rho)."""
+def informative_parameters(done: list[Trial]) -> list[str]:
+    """The parameters that varied, first those whose rank goes with the value's (Spearman's rho)."""
     import numpy as np
 
     values = worth(done)
@@ -159,7 +159,7 @@ def numbers_of(done: list[Trial], name: str) -> np.ndarray:
 
 
 def parameter_figures(story: Story, done: list[Trial], shown: list[str]) -> Plot:
-    """The value against each telling parameter."""
+    """The value against each informative parameter."""
     import numpy as np
 
     lines, up = math.ceil(len(shown) / 2), greater_is_better(story.metric)

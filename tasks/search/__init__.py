@@ -2,7 +2,7 @@
 
 A study is a row of slots. The first ones hold the portfolio (`space`), a strong default before all; the others are
 TPE's. The sampler is seeded anew from (seed, slot), so that a study which was killed and goes on makes the same
-trials as one that was not. What the measurement cannot tell apart is settled for the default: `Search.choose`.
+trials as one that was not. Where the measurement shows no difference, the default is chosen: `Search.choose`.
 
 The first model comes early whatever the table: a few rounds are timed first, and where they are slow for the
 budget, the learning rates of the whole study are raised. No trial takes more than `SHARE` of the budget.
@@ -116,7 +116,7 @@ def run_search(
 ) -> Found:
     """Search parameters within the trials and seconds of `spec`; those of an earlier, interrupted run count.
 
-    `on_trial` is told of each trial that ended: the trial, how many are done, how many there may be, the seconds
+    `on_trial` is called with each trial that ended: the trial, how many are done, how many there may be, the seconds
     left. `exchangeable` says that a random split parted the rows: few of them are then cross-validated. The first
     trial is cut short by the budget's end, never thrown away, so there is always a model; the budget is overrun by
     one round at most. Ctrl-C passes through: the trial that it hit is marked as failed and made again next time.
@@ -215,7 +215,7 @@ class Search:
         return max(self.deadline - time.monotonic(), 0.0)
 
     def attempt(self, slot: int) -> None:
-        """Make the trial of `slot` and tell the study how it ended; its seconds count from `lap`."""
+        """Make the trial of `slot` and report its result to the study; its seconds count from `lap`."""
         from optuna.trial import TrialState
 
         trial = self._ask(slot)
@@ -287,14 +287,14 @@ class Search:
     def _train(self, models: Sequence[Booster], trial: optuna.Trial) -> tuple[int, bool]:
         """Add rounds until they gain no more or the time is up; the best number of rounds, and whether pruned."""
         rate = float(trial.params["learning_rate"])
-        patience = min(max(math.ceil(4 / rate), 20), 150)
+        early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
         until = min(self.deadline, time.monotonic() + SHARE * self.spec.budget_seconds)
         best, best_rounds, reported = -math.inf, 1, 0
         for iteration in range(MAX_ROUNDS):
             watched = self.course.grow(models, iteration)
             if watched > best:
                 best, best_rounds = watched, iteration + 1
-            if iteration + 1 - best_rounds >= patience or time.monotonic() >= until:
+            if iteration + 1 - best_rounds >= early_stopping_rounds or time.monotonic() >= until:
                 break
             if len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
                 reported += 1

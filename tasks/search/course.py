@@ -1,4 +1,4 @@
-"""The track that all trials of a study run on: rows binned once, models grown round by round, how they are measured."""
+"""How all trials of a study are fitted and measured: rows binned once, models grown round by round."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Course:
         total = 0.0
         for model, lane in zip(models, self.lanes, strict=True):
             model.update(lane.fitted, iteration)
-            said = model.eval_set([(lane.measured, "measured")], iteration)
-            total += float(said.rsplit(":", 1)[1])
+            evaluation = model.eval_set([(lane.measured, "measured")], iteration)
+            total += float(evaluation.rsplit(":", 1)[1])
         better = 1.0 if self.fixed["eval_metric"] in ("auc", "aucpr") else -1.0
         return better * total / len(self.lanes)
 
@@ -106,8 +106,8 @@ def lay_out(
     """Bin the rows once for all trials.
 
     Few rows that are `exchangeable` (a random split made them) are cross-validated: training and validation rows
-    are dealt out to folds, and each row is measured by a model of the other folds. That tells trials and numbers of
-    rounds apart far better than a few validation rows can.
+    are dealt out to folds, and each row is measured by a model of the other folds. That distinguishes trials and
+    numbers of rounds far better than a few validation rows can.
     """
     import numpy as np
 

@@ -148,7 +148,7 @@ def test_days_name_the_rows_of_a_daily_table(when: pd.Index, key: tuple[str, ...
     found = propose(labels(np.arange(len(when)) * 1.5 % 31, when=list(when)), "y")
     assert (found.key, found.time) == (key, "when")
     assert why in found.why["data.key"]
-    assert "when" in found.tellers, "its season may tell"
+    assert "when" in found.informative_columns, "its season may tell"
 
 
 @pytest.mark.parametrize(("shops", "key"), [(6, ("day", "Store")), (60, ())], ids=["each day each", "now and then"])

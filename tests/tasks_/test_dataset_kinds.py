@@ -72,7 +72,7 @@ def test_native_types_stand(values: list[object], dtype: object, kind: str) -> N
 def test_days_that_could_be_months_are_pointed_out() -> None:
     found = facts(["01/02/2011", "03/04/2011"])
     assert found.column.format == "%m/%d/%Y"
-    assert "%d/%m/%Y too" in found.told.why
+    assert "%d/%m/%Y too" in found.inferred.why
 
 
 def test_words_for_missing_among_numbers_become_marks() -> None:
@@ -86,7 +86,7 @@ def test_words_for_missing_among_numbers_become_marks() -> None:
 
 def test_a_few_slips_do_not_make_a_number_text() -> None:
     found = facts([*map(str, range(1_000)), "12a"])
-    assert (found.kind, found.bad, found.told.examples) == ("integer", 1, ("12a",))
+    assert (found.kind, found.bad, found.inferred.examples) == ("integer", 1, ("12a",))
     assert facts(["1", "2", "12a"]).kind == "text"
 
 

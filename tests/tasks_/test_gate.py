@@ -63,7 +63,9 @@ def test_a_gain_that_is_sure_but_small_is_no_reason_for_another_champion() -> No
 
 def test_rows_that_the_champion_knows_only_say_how_many_new_ones_it_takes() -> None:
     y, odds = world(1_000, 4)
-    of = judged(y, model(odds, 0.1, 1), model(odds, 2, 2), unseen=12, why_seen=("988 holdout rows do not judge: ...",))
+    of = judged(
+        y, model(odds, 0.1, 1), model(odds, 2, 2), unseen=12, why_left_out=("988 holdout rows do not judge: ...",)
+    )
     verdict = gate.decide_verdict(GateSpec(slices=("shop",)), of)
     assert verdict.decision == "NOT_COMPARABLE"
     assert verdict.headline.startswith("only 12 of 1,000 holdout rows are new to both the challenger and version 1")

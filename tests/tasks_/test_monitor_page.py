@@ -87,7 +87,7 @@ def test_a_page_stands_alone_and_says_first_whether_to_train(task: str) -> None:
     assert not {"script", "link", "iframe", "img"} & set(parsed.tags)
     assert "url(http" not in html
     assert parsed.text.index("RETRAINING IS DUE") < parsed.text.index("treadle train --if-due")
-    assert parsed.text.index("treadle train --if-due") < parsed.text.index("Predictions and what happened")
+    assert parsed.text.index("treadle train --if-due") < parsed.text.index("Predictions and observed labels")
     assert parsed.text.count(SENTENCE) == 1, "the headline is not said again"
     assert len(html) < 500_000
     assert html == monitor.render_monitor(watch(task))

@@ -224,7 +224,7 @@ def test_slices_show_the_score_and_the_verdicts_own_bounds() -> None:
 def test_before_the_first_champion_slices_are_measured_against_the_dummy(task: str) -> None:
     shop = np.array(["north"] * 300 + [None] * 200 + ["tiny"] * 20, dtype=object)
     told = story(task, 520, groups={"shop": shop})
-    lines = slices.slice_lines(replace(told, rival=np.broadcast_to(told.p.mean(axis=0), told.p.shape)))
+    lines = slices.slice_lines(replace(told, comparison=np.broadcast_to(told.p.mean(axis=0), told.p.shape)))
     assert [(line.value, line.rows) for line in lines] == [("north", 300), ("(missing)", 200)]
     assert all(0 < line.lower < line.gain < line.upper for line in lines)
     assert slices.slice_lines(told) == []
@@ -263,7 +263,7 @@ def test_a_thinned_line_keeps_its_ends_and_invents_nothing(values: list[float]) 
 
 
 def test_parameters_that_never_moved_are_not_drawn() -> None:
-    assert set(tried.telling(tried.trials_with_value(trials(12)))) == {"learning_rate", "max_depth"}
+    assert set(tried.informative_parameters(tried.trials_with_value(trials(12)))) == {"learning_rate", "max_depth"}
 
 
 @pytest.mark.parametrize(
