@@ -311,6 +311,6 @@ def _check_name(folder: Path) -> None:
     wrong = re.search(r"[\[\]|\\^]|%[0-9A-Fa-f]{2}", str(folder.resolve()))
     if wrong:
         raise UsageError(
-            f"{folder}: a Delta table cannot stand under a folder with {wrong.group()!r} in its name",
+            f"{folder}: a Delta table cannot be under a folder with {wrong.group()!r} in its name",
             "rename the folder, or let TREADLE_STORAGE_URL name another one for the tables",
         )

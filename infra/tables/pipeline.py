@@ -34,7 +34,7 @@ class Tables:
         """
         if "://" in root:
             raise UsageError(
-                f"tables cannot stand in {root.partition('://')[0]}:// yet",
+                f"tables cannot be in {root.partition('://')[0]}:// yet",
                 "let TREADLE_STORAGE_URL name a folder",
             )
         self.root = Path(root)

@@ -9,7 +9,7 @@
     manifest.json      sha256 and size of every other file, and where the model comes from
 
 XGBoost's parser crashes on damaged files, so every hash is checked before anything is parsed. The manifest's own
-sha256 is the model's digest: whoever pins it has pinned every byte.
+sha256 is the model's digest, which identifies every byte.
 """
 
 from __future__ import annotations

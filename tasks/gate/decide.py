@@ -186,7 +186,7 @@ def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:
     yield from judged.why_left_out
     yield (
         f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
-        f"{POWER:.0%}, as far as the {len(judged.y):,} tell that are not; label newer rows, or let a person decide"
+        f"{POWER:.0%}, estimated on the {len(judged.y):,} that are not; label newer rows, or let a person decide"
     )
 
 

@@ -33,7 +33,7 @@ def measure_gain(spec: GateSpec, judged: Judged, seed: int) -> GainBounds:
     With s the bootstrap's standard error, m the margin of the lower bound, w the least gain and z the normal quantile,
     a true gain d is shown with probability Phi(min((d - m) / s - z(1 - alpha), (d - w) / s)); as s² falls with the
     rows, so many times more are needed for power 0.8 as makes both (Chow, Shao & Wang, Sample Size Calculations in
-    Clinical Research, 3.2.2). Two that predict alike have no s, and tell of no power: 0.
+    Clinical Research, 3.2.2). Two that predict alike have no s, and power 0.
     """
     import numpy as np
 

@@ -116,11 +116,11 @@ def test_the_device_is_said_with_its_reason() -> None:
     assert booster.choose_device("cpu") == ("cpu", "cpu as configured")
     device, why = booster.choose_device("auto")
     assert device in {"cpu", "cuda"}
-    assert why.startswith("auto ")
+    assert why.startswith("using the ")
 
 
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     if booster.choose_device("auto")[0] == "cuda":
         pytest.skip("this machine has a GPU")
-    with pytest.raises(ConfigError, match="'cuda' cannot be had"):
+    with pytest.raises(ConfigError, match="'cuda' cannot be used"):
         booster.choose_device("cuda")
