@@ -227,7 +227,7 @@ def test_runs_that_piled_up_are_done_in_one_go(home: Path, gather: Callable[[Set
 
 def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> None:
     settings, config = project(home, tumours(), "Malignant")
-    with pytest.raises(ServiceError, match="nothing is up"):
+    with pytest.raises(ServiceError, match="no Prefect server is running"):
         notify.run_notify(settings, config)
     assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.STOPPED
 
