@@ -304,7 +304,7 @@ def test_the_run_form_of_promote_does_what_the_command_does(
         assert (done.is_completed(), done.message) == (True, "version 1 is the champion: as it was")
         assert refused.is_failed()
         assert refused.message is not None
-        assert refused.message.startswith("version 1 of clinic waits for nobody's word (nobody does)")
+        assert refused.message.startswith("version 1 of clinic is not pending (no version is)")
         champion = ledger.champion(config.name)
         assert champion is not None
         assert (champion.version_to, champion.reason) == (1, "as it was")

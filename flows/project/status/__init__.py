@@ -145,11 +145,11 @@ def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str
 
 
 def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
-    from treadle.flows.champion.history import alias_moved
+    from treadle.flows.champion.history import alias_drift
 
     if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
         return ""
     try:
-        return alias_moved(stores, champion)
+        return alias_drift(stores, champion)
     except ServiceError:  # it is said of the server
         return ""

@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.flows.context import command_names
-from treadle.flows.context.retries import AWAY
+from treadle.flows.context.retries import UNAVAILABLE
 from treadle.tasks.errors import DataError, TreadleError
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
         for pause in (*PAUSES, None):
             try:
                 return Completed(message=work(settings, pipeline))
-            except AWAY as error:
+            except UNAVAILABLE as error:
                 message = command_names.with_pipeline(
                     error.message if isinstance(error, TreadleError) else str(error), pipeline
                 )
