@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from treadle.tasks.config.spec import PipelineConfig
 
 ALIAS_SECONDS = 60.0
-"""After this time a promotion whose alias MLflow does not show yet is reported; before, the next command completes it."""
+"""An interrupted promotion, whose alias MLflow lacks, is reported after this time; the next command completes it."""
 
 
 class Version(BaseModel):

@@ -250,7 +250,7 @@ def test_rows_that_came_again_are_told_and_a_release_does_not_undo_the_correctio
     sent(settings, good.iloc[2:3], "the-rest.csv")
     (one,) = quarantine.run_list(settings, config).batches
     assert one.again == 3
-    assert "seems to have come again" in one.advice
+    assert "a later file seems to have replaced it" in one.advice
     allow(settings, "mean radius", None)
     assert quarantine.run_release(settings, config, batch).released == 3
     opened = stores.open(settings, "clinic")
@@ -271,7 +271,7 @@ def test_a_file_that_could_not_be_read_can_only_be_dropped(clinic: Project) -> N
     measures()[400:410].to_parquet(file)
     ingested(settings, file)
     (one,) = quarantine.run_list(settings, config).batches
-    assert "come again" in one.advice
+    assert "were accepted in a later file" in one.advice
     quarantine.run_drop(settings, config, one.batch_id, "sent again")
     assert quarantine.run_list(settings, config).batches == ()
 
