@@ -93,12 +93,12 @@ def packages(_settings: Settings) -> Check:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
-            found = version(requirement.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
             wrong.append(f"{requirement.name} is missing")
             continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+        if not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{requirement.name} is {installed}, not {requirement.specifier}")
     if wrong:
         return _broken("packages", "; ".join(wrong), "make install")
     return _ok("packages", f"all {len(needed)} that treadle names")
@@ -285,8 +285,8 @@ def fonts(_settings: Settings) -> Check:
     """Is there the font that plots are drawn with?"""
     from importlib.util import find_spec
 
-    found = find_spec("matplotlib")
-    if found is None or found.origin is None or not (Path(found.origin).parent / FONT).exists():
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None or not (Path(spec.origin).parent / FONT).exists():
         return _broken("fonts", "matplotlib's DejaVu Sans is missing", "make install (after: rm -rf .venv)")
     return _ok("fonts", "DejaVu Sans comes with matplotlib")
 

@@ -32,14 +32,14 @@ GRACE_SECONDS = 45.0
 """Grace period for the runs that the event starts; after it they are started directly."""
 
 CHECK_SECONDS = 15.0
-"""Between two checks of a pipeline; a run is started after two checks in a row that find no run at work."""
+"""Between two checks of a pipeline; a run is started after two checks in a row that find the pipeline idle."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
 MAX_TRAININGS = 3
 """Failed trainings on the same data before training is given up; the other kinds of work are retried without limit."""
 
 BUSY_WITHIN = timedelta(seconds=60)
-"""A run that is scheduled within this time counts as at work."""
+"""A run that is scheduled within this time counts as active."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class PendingFollowup:
 
     `data_token` changes whenever data is accepted. `before`: the page of the newest run of each kind of work when the
     data was noticed. `next_check_at` and `retry_at` are seconds of the monotonic clock. `idle`: the last check found no
-    run at work. `attempts` counts also the starts that the server refused, `starts` does not.
+    active run. `attempts` counts also the starts that the server refused, `starts` does not.
     """
 
     data_token: str
@@ -81,7 +81,7 @@ class Followups:
             self._settled = {}
 
     def start_missing(self, runs: Runs) -> None:
-        """Start the first missing run of each pipeline at which no run is at work.
+        """Start the first missing run of each idle pipeline.
 
         Raises ServiceError where the ledger does not answer, OSError or ValueError where the server does not.
         """

@@ -165,7 +165,7 @@ def _keep_up(settings: Settings, stop: threading.Event) -> UpResult:
         events.emit("up", f"MLflow: {result.mlflow}")
         if settings.host != LOOPBACK:
             events.emit("up", f"other machines reach both at {settings.host}, by the same ports and TREADLE_LOGIN")
-        events.emit("up", "ready: files that arrive are taken in; Ctrl-C ends it, and so does treadle down")
+        events.emit("up", "ready: new files are ingested; stop it with Ctrl-C or treadle down")
         supervisor.mark_ready(settings, result.prefect)
         _watch(settings, keeper, stop)
     finally:

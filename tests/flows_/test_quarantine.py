@@ -169,7 +169,7 @@ def test_release_takes_in_what_meets_todays_contract_and_the_rest_stays(clinic: 
     assert left[3] == batch
     made = quarantine.run_list(settings, config).decisions
     assert [(one.action, one.rows, one.left, one.reason) for one in made] == [
-        ("release", 0, 4, "asked today's contract again"),
+        ("release", 0, 4, "validated again against the current contract"),
         ("release", 3, 1, "they measure from the other side"),
     ]
     assert all(one.who == settings.who for one in made)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
-REVALIDATED = "asked today's contract again"
+REVALIDATED = "validated again against the current contract"
 
 
 class ReleaseResult(BaseModel):
