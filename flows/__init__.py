@@ -1,1 +1,1 @@
-"""The verbs: what runs, in which order, and how people start it."""
+"""Flows and commands: what runs, in which order, and how people start it."""

@@ -1,1 +1,1 @@
-"""Who is champion, and every move of it: promoted by the gate or a person, stepped back, pending."""
+"""The champion and its changes: promoted by the gate or a person, rolled back; and pending versions."""

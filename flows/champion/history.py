@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from treadle.tasks.config.spec import PipelineConfig
 
 ALIAS_SECONDS = 60.0
-"""A promotion that was cut off before MLflow's alias followed is completed by the next command; then it is told."""
+"""An interrupted promotion, whose alias MLflow lacks, is reported after this time; the next command completes it."""
 
 
 class Version(BaseModel):
-    """A registered model and what the gate said of it; `declined` by whom and why, or empty.
+    """A registered model and the gate's verdict; `declined` says who declined it and why, else it is empty.
 
-    `passed_over`: it was found better, waited for a person, and another one was promoted, or a newer one waits.
+    `passed_over`: the gate found it better, but another version was promoted, or a newer one is pending.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +43,7 @@ class Version(BaseModel):
 
 
 class Move(BaseModel):
-    """One promotion: from whom to whom, when, by whom and why."""
+    """One change of the champion: from which version to which, when, by whom and why."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,10 +57,10 @@ class Move(BaseModel):
 
 
 class ModelsResult(BaseModel):
-    """What the ledger knows; `alias` says in words where MLflow's alias disagrees, else it is empty.
+    """The versions and moves in the ledger; `alias` says how MLflow's alias differs from it, else it is empty.
 
-    `waiting` is the version that is better than the champion and waits for a person's word; None where there is none.
-    `then` is the move that made the champion of the asked moment `at`; None where nobody asked, or nobody was.
+    `waiting` is the pending version; None where there is none. `then` is the move that made the champion of the
+    requested moment `at`; None where no moment was requested, or there was no champion.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,10 +80,10 @@ class ModelsResult(BaseModel):
 
 
 def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> ModelsResult:
-    """Read versions and moves from the ledger; MLflow is asked for its alias, and only if anything was promoted.
+    """Read versions and moves from the ledger, and MLflow's alias if a version was promoted.
 
-    `at` is a moment in ISO 8601, of this machine's time zone unless it names one: who was champion then? That is the
-    ledger's to say alone. Raises UsageError where it is no moment, or has not come yet.
+    `at` is a moment in ISO 8601, of this machine's time zone unless it names one; the result then says which version
+    was champion, and MLflow is not asked. Raises UsageError where it is no moment, or in the future.
     """
     from treadle.flows.champion.pending import pending_version
     from treadle.infra import stores as stores_
@@ -91,55 +91,58 @@ def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> Mode
     moment = moment_of(at) if at else None
     stores = stores_.open(settings, config.name)
     champion = stores.ledger.champion(config.name)
-    at_top = champion.version_to if champion else None
-    waits, cleared = pending_version(stores.ledger, config.name), stores.ledger.retired(config.name)
+    current = champion.version_to if champion else None
+    pending, cleared = pending_version(stores.ledger, config.name), stores.ledger.retired(config.name)
     declined = {version: f"{one.who}: {one.reason}" for version, one in stores.ledger.declined(config.name).items()}
-    settled = {one.version_to for one in stores.ledger.history(config.name)} | declined.keys()
-    settled |= {waits.version} if waits else set()
+    settled = {move.version_to for move in stores.ledger.history(config.name)} | declined.keys()
+    settled |= {pending.version} if pending else set()
     history = tuple(
         Move(
-            seq=one.seq,
-            at=one.at,
-            from_version=one.version_from,
-            to=one.version_to,
-            verdict=one.verdict,
-            reason=one.reason,
-            who=one.who,
+            seq=move.seq,
+            at=move.at,
+            from_version=move.version_from,
+            to=move.version_to,
+            verdict=move.verdict,
+            reason=move.reason,
+            who=move.who,
         )
-        for one in stores.ledger.history(config.name)
+        for move in stores.ledger.history(config.name)
     )
     return ModelsResult(
         pipeline=config.name,
-        champion=at_top,
+        champion=current,
         versions=tuple(
             Version(
-                version=one.version,
-                champion=one.version == at_top,
-                decision=one.decision,
-                headline=one.headline,
-                metric=one.metric,
-                value=one.value,
-                champion_value=one.champion_value,
-                data_version=one.data_version,
-                run_key=one.run_key,
-                run_id=one.run_id,
-                created_at=one.created_at,
-                cleared_at=cleared.get(one.version),
-                declined=declined.get(one.version, ""),
-                passed_over=one.decision == "PROMOTE" and one.version not in settled,
+                version=record.version,
+                champion=record.version == current,
+                decision=record.decision,
+                headline=record.headline,
+                metric=record.metric,
+                value=record.value,
+                champion_value=record.champion_value,
+                data_version=record.data_version,
+                run_key=record.run_key,
+                run_id=record.run_id,
+                created_at=record.created_at,
+                cleared_at=cleared.get(record.version),
+                declined=declined.get(record.version, ""),
+                passed_over=record.decision == "PROMOTE" and record.version not in settled,
             )
-            for one in stores.ledger.versions(config.name)
+            for record in stores.ledger.versions(config.name)
         ),
         history=history,
-        waiting=waits.version if waits else None,
+        waiting=pending.version if pending else None,
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
-        alias="" if at_top is None or moment is not None else alias_moved(stores, at_top),
+        alias="" if current is None or moment is not None else alias_drift(stores, current),
     )
 
 
 def moment_of(text: str) -> datetime:
-    """`2026-10-12 09:00`, with or without an offset; without one it is read in this machine's time zone."""
+    """Parse `2026-10-12 09:00`, with or without an offset; without one it is in this machine's time zone.
+
+    Raises UsageError where it is no moment, or in the future.
+    """
     try:
         moment = datetime.fromisoformat(text.strip()).astimezone()
     except ValueError:
@@ -151,10 +154,11 @@ def moment_of(text: str) -> datetime:
     return moment
 
 
-def alias_moved(stores: Stores, champion: int) -> str:
-    """What a person must know when somebody moved or removed MLflow's alias by hand; empty when both agree.
+def alias_drift(stores: Stores, champion: int) -> str:
+    """How MLflow's alias differs from the ledger's `champion`, with the commands that settle it; empty when it agrees.
 
-    The alias follows the ledger: while a promotion is on its way they differ for a moment.
+    It differs where the alias was moved or removed by hand. During a promotion they differ for a moment, which is not
+    reported.
     """
     alias = stores.registry.champion_alias()
     if alias == champion:
@@ -162,16 +166,16 @@ def alias_moved(stores: Stores, champion: int) -> str:
     newest = stores.ledger.champion(stores.pipeline)
     if newest is None or newest.version_to != champion or (newest.pending and _since(newest.at) < ALIAS_SECONDS):
         return ""
-    return _drift(stores.pipeline, champion, alias)
+    return _drift_sentence(stores.pipeline, champion, alias)
 
 
 def _since(moment: datetime) -> float:
     return (datetime.now(UTC) - moment).total_seconds()
 
 
-def _drift(pipeline: str, ledger: int, alias: int | None) -> str:
-    found = f"points at version {alias}" if alias is not None else "is gone"
+def _drift_sentence(pipeline: str, ledger: int, alias: int | None) -> str:
+    state = f"points at version {alias}" if alias is not None else "is gone"
     keep = f"treadle promote {ledger} --reason 'the alias was moved by hand' -p {pipeline}"
     take = f"treadle promote {alias} --reason 'moved in MLflow' -p {pipeline}" if alias is not None else ""
     ways = " or ".join(way for way in (keep, take) if way)
-    return f"MLflow's alias 'champion' {found}, the ledger says version {ledger}; settle it with: {ways}"
+    return f"MLflow's alias 'champion' {state}, the ledger says version {ledger}; settle it with: {ways}"

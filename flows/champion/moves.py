@@ -1,6 +1,6 @@
-"""Every move of the champion: the ledger swaps first, MLflow's alias follows.
+"""Every change of the champion: the ledger is changed first, then MLflow's alias.
 
-A move that a kill left half done is completed by the next command.
+A move that was interrupted by a kill is completed by the next command.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 def move_champion(
     stores: Stores, version: int, *, expected: int | None, verdict: str, reason: str, who: str, token: int | None = None
 ) -> Promotion:
-    """Verify the bundle, swap in the ledger, then set the alias: in this order, so that a kill can be settled.
+    """Verify the bundle, change the champion in the ledger, then set the alias; after a kill, the next command goes on.
 
-    Whoever moves the champion comes by here. Raises BundleError for a bundle that is damaged, does not give its golden
-    rows or has no valid certificate of parity, Conflict unless `expected` is the champion at the moment of the swap.
+    The only function that changes the champion. Raises BundleError for a bundle that is damaged, does not reproduce its
+    golden rows or has no valid certificate of parity, UsageError for an unknown version, Conflict unless `expected` is
+    the champion when the ledger is changed.
     """
     from treadle.tasks import bundle
 
     record = stores.ledger.version(stores.pipeline, version)
     if record is None:
-        known = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
-        raise UsageError(f"{stores.pipeline} has no version {version} (there is: {known})", "see: treadle models")
+        versions = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
+        raise UsageError(f"{stores.pipeline} has no version {version} (there is: {versions})", "see: treadle models")
     folder = stores.bundle_folder(version)
     bundle.check_golden(bundle.load_bundle(folder, digest=record.digest), folder)
     stores.check_scorer(version, bundle.certificate(folder).scorer)
@@ -47,9 +48,9 @@ def move_champion(
 
 
 def restore_alias(stores: Stores, champion: Promotion, *, again: bool = False) -> Promotion:
-    """Put a moved alias back onto the champion; raises UsageError when there is nothing to put back.
+    """Set MLflow's alias to the champion again; returns the champion's promotion.
 
-    With `again` that is no error: the very move was made before.
+    Raises UsageError where the alias is right already, unless `again`: the same command was run before.
     """
     if stores.registry.champion_alias() == champion.version_to:
         if again:
@@ -63,9 +64,9 @@ def restore_alias(stores: Stores, champion: Promotion, *, again: bool = False) -
 
 
 def settle_moves(stores: Stores) -> None:
-    """Complete moves whose alias a kill left behind: the ledger says who is champion, MLflow's alias follows.
+    """Complete interrupted moves: set MLflow's alias to the ledger's champion.
 
-    The ledger is read again after the alias was set, because another process may have moved in between.
+    The ledger is read again after the alias was set, because another process may have changed the champion in between.
     """
     pending = stores.ledger.pending(stores.pipeline)
     while pending:

@@ -1,4 +1,4 @@
-"""Versions that wait for a person, and why a pipeline has no champion."""
+"""The version that waits for a person's decision, and why a pipeline has no champion."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ if TYPE_CHECKING:
 
 
 def pending_version(ledger: Ledger, pipeline: str) -> VersionRecord | None:
-    """The newest version that the gate found better than today's champion and that never took the chair; else None.
+    """The newest version that the gate found better than the current champion and that was never champion; else None.
 
-    Another champion settles it: then its verdict is about somebody who has left. So does a person who declines it, and
-    with it those before.
+    It is no longer pending once the champion changed after its verdict, or a person declined it; declining it also
+    settles the older ones.
     """
     moves = ledger.history(pipeline)
-    now, been = (moves[0].version_to if moves else None), {one.version_to for one in moves}
-    gone = been | set(ledger.retired(pipeline))
-    found = next(
+    champion, champions = (moves[0].version_to if moves else None), {move.version_to for move in moves}
+    excluded = champions | set(ledger.retired(pipeline))
+    newest = next(
         (
-            one
-            for one in ledger.versions(pipeline)
-            if one.decision == "PROMOTE" and one.version not in gone and json.loads(one.result)["against"] == now
+            record
+            for record in ledger.versions(pipeline)
+            if record.decision == "PROMOTE"
+            and record.version not in excluded
+            and json.loads(record.result)["against"] == champion
         ),
         None,
     )
-    return None if found is None or found.version in ledger.declined(pipeline) else found
+    return None if newest is None or newest.version in ledger.declined(pipeline) else newest
 
 
 def no_champion_error(ledger: Ledger, pipeline: str) -> NothingPromoted:
-    """Why a pipeline has no champion, and what helps."""
-    versions, declined, waits = ledger.versions(pipeline), ledger.declined(pipeline), pending_version(ledger, pipeline)
-    said = f"{pipeline} has no champion"
+    """The error that says why a pipeline has no champion, with the fix."""
+    versions, declined = ledger.versions(pipeline), ledger.declined(pipeline)
+    pending = pending_version(ledger, pipeline)
+    message = f"{pipeline} has no champion"
     if not versions:
-        return NothingPromoted(f"{said} yet", f"train one: treadle train -p {pipeline}")
-    if waits is not None:
+        return NothingPromoted(f"{message} yet", f"train one: treadle train -p {pipeline}")
+    if pending is not None:
         return NothingPromoted(
-            f"{said}: version {waits.version} waits for a person to promote it",
-            f"promote it, or add --decline: treadle promote {waits.version} --reason '...' -p {pipeline}",
+            f"{message}: version {pending.version} waits for a person to promote it",
+            f"promote it, or add --decline: treadle promote {pending.version} --reason '...' -p {pipeline}",
         )
     if declined:
         return NothingPromoted(
-            f"{said}: {decline_sentence(declined[max(declined)])}",
+            f"{message}: {decline_sentence(declined[max(declined)])}",
             f"train another: treadle train --again -p {pipeline}",
         )
     newest = versions[0]
     return NothingPromoted(
-        f"{said}: its newest version, {newest.version}, is {newest.decision}",
+        f"{message}: its newest version, {newest.version}, is {newest.decision}",
         f"see why: treadle report {newest.version} -p {pipeline}",
     )
 

@@ -1,4 +1,4 @@
-"""`treadle promote V --reason ...`: a person's move, checked and audited; or a better version that is declined."""
+"""`treadle promote V --reason ...`: a person makes a version champion, or declines a pending one; both are recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY_HAND = "BY HAND"
 
 
 class PromoteResult(BaseModel):
-    """One move of the champion; or, `declined`, that there is none: the champion is `from`, and `seq` is 0."""
+    """One change of the champion; or, with `declined`, none: the champion is still `from`, and `seq` is 0."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -34,32 +34,32 @@ class PromoteResult(BaseModel):
     declined: bool = False
 
     def exit_code(self) -> int:
-        """Always 0: what cannot be moved raises."""
+        """Always 0: a version that cannot be promoted raises."""
         return 0
 
 
 def run_promote(
     settings: Settings, config: PipelineConfig, version: int, reason: str, *, decline: bool = False
 ) -> PromoteResult:
-    """Make `version` the champion because a person says so; or `decline` it, where it waits for a person's word.
+    """Make `version` the champion because a person says so; or `decline` it, where it is pending.
 
     The bundle is verified and must reproduce its golden rows first. The same move by the same person with the same
-    reason, as after a kill, is done already. Raises UsageError for an unknown version, an
-    empty reason, the version that is champion already or one to decline that does not wait, BundleError for a damaged
-    bundle, Conflict where somebody else moved first.
+    reason changes nothing: it may be the same command, repeated after a kill. Raises UsageError for an unknown version,
+    an empty reason, the version that is champion already or one to decline that is not pending, BundleError for a
+    damaged bundle, Conflict where the champion was changed at the same time.
     """
     from treadle.infra import stores as stores_
 
     if not reason.strip():
-        raise UsageError("a person's word needs a reason", "say it with --reason '...'")
+        raise UsageError("a decision needs a reason", "give it with --reason '...'")
     stores = stores_.open(settings, config.name)
     settle_moves(stores)
     if decline:
         return _decline(stores, version, reason.strip())
     champion = stores.ledger.champion(config.name)
     if champion is not None and champion.version_to == version:
-        said = (champion.verdict, champion.reason, champion.who) == (BY_HAND, reason.strip(), settings.who)
-        promotion = restore_alias(stores, champion, again=said)
+        repeated = (champion.verdict, champion.reason, champion.who) == (BY_HAND, reason.strip(), settings.who)
+        promotion = restore_alias(stores, champion, again=repeated)
     else:
         expected = champion.version_to if champion else None
         promotion = move_champion(
@@ -80,21 +80,23 @@ def _decline(stores: Stores, version: int, reason: str) -> PromoteResult:
 
     ledger, pipeline = stores.ledger, stores.pipeline
     champion = ledger.champion(pipeline)
-    waits = pending_version(ledger, pipeline)
-    if waits is not None and waits.version == version:
+    pending = pending_version(ledger, pipeline)
+    if pending is not None and pending.version == version:
         ledger.decline(Declined(pipeline, version, datetime.now(UTC), reason, stores.settings.who))
-    said = ledger.declined(pipeline).get(version)
-    if said is None:
-        who = "nobody does" if waits is None else f"version {waits.version} does"
-        raise UsageError(f"version {version} of {pipeline} waits for nobody's word ({who})", "see: treadle models")
-    if said.reason != reason:
-        raise UsageError(f"version {version} was declined already, by {said.who}: {said.reason}", "see: treadle models")
+    declined = ledger.declined(pipeline).get(version)
+    if declined is None:
+        other = "no version is" if pending is None else f"version {pending.version} is"
+        raise UsageError(f"version {version} of {pipeline} is not pending ({other})", "see: treadle models")
+    if declined.reason != reason:
+        raise UsageError(
+            f"version {version} was declined already, by {declined.who}: {declined.reason}", "see: treadle models"
+        )
     return PromoteResult(
         pipeline=pipeline,
         from_version=champion.version_to if champion else None,
         to=version,
         seq=0,
-        reason=said.reason,
-        who=said.who,
+        reason=declined.reason,
+        who=declined.who,
         declined=True,
     )

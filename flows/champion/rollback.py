@@ -1,8 +1,7 @@
-"""`treadle rollback [--to V]`: the champion steps back to an earlier one, which is checked before it takes the chair.
+"""`treadle rollback [--to V]`: make an earlier champion the champion again, after its bundle is verified.
 
-Champions are a pile: whoever is promoted, by the gate or by a person, is laid on top, and a step back takes the top
-away. So a step back after a step back goes further back, never to the one that was just left; that one is named in
-the command that undoes the step.
+Champions form a stack: a promotion, by the gate or by a person, pushes a version, and a rollback pops one. So a second
+rollback goes further back, never to the version that was just left. `undo` in the result goes back to that one.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ VERDICT = "ROLLBACK"
 
 
 class RollbackResult(BaseModel):
-    """One step back: from whom to whom; `golden_rows` came out as they should before; `undo` is one command."""
+    """One rollback: from which version to which; `golden_rows` were reproduced first; `undo` is a command."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -41,12 +40,12 @@ class RollbackResult(BaseModel):
     undo: str
 
     def exit_code(self) -> int:
-        """Always 0: what cannot be stepped back to raises."""
+        """Always 0: a version that cannot be rolled back to raises."""
         return 0
 
 
 class Note(BaseModel):
-    """What a command was asked for, and the newest move before it: whoever finds it was killed before the end."""
+    """A command's arguments and the newest move before it; a note that is left means that the command was killed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,13 +58,12 @@ class Note(BaseModel):
 def run_rollback(
     settings: Settings, config: PipelineConfig, *, to: int | None = None, reason: str = "", resume: bool = False
 ) -> RollbackResult:
-    """Put an earlier champion back into the chair: `to`, or the one before today's.
+    """Make an earlier champion the champion again: `to`, or the one before the current one.
 
-    With `resume` the same call again, until `acknowledge`, is the same step and not another one, as after a kill.
-
-    The bundle is verified, must reproduce its golden rows and hold its certificate of parity first; else BundleError,
-    and the champion stays. Raises NothingPromoted without a champion, UsageError where there is none before it or
-    `to` was never one, Conflict where somebody else moved first.
+    With `resume`, the same call again before `acknowledge` returns the same rollback and makes no other one, so that a
+    killed command can be repeated. The bundle must be intact, reproduce its golden rows and hold its certificate of
+    parity; else raises BundleError, and the champion stays. Raises NothingPromoted without a champion, UsageError where
+    there is none before it or `to` was never champion, Conflict where the champion was changed at the same time.
     """
     from treadle.flows.champion.moves import move_champion, settle_moves
     from treadle.flows.champion.pending import no_champion_error
@@ -79,9 +77,9 @@ def run_rollback(
     if not history:
         raise no_champion_error(stores.ledger, config.name)
     newest = history[-1]
-    now = newest.version_to
+    current = newest.version_to
     note = Note(to=to, reason=reason.strip(), who=settings.who, newest=newest.seq)
-    if resume and newest.verdict == VERDICT and _noted(settings, config.name) == _before_it(note):
+    if resume and newest.verdict == VERDICT and _read(settings, config.name) == _one_move_earlier(note):
         promotion = newest
     else:
         target = _checked(history, to) if to is not None else _before(history)
@@ -90,81 +88,81 @@ def run_rollback(
         promotion = move_champion(
             stores,
             target,
-            expected=now,
+            expected=current,
             verdict=VERDICT,
-            reason=note.reason or f"stepped back from version {now}",
+            reason=note.reason or f"stepped back from version {current}",
             who=note.who,
         )
-    now, target = promotion.version_from or 0, promotion.version_to
+    left, target = promotion.version_from or 0, promotion.version_to
     return RollbackResult(
         pipeline=config.name,
-        from_version=now,
+        from_version=left,
         to=target,
         seq=promotion.seq,
         reason=promotion.reason,
         who=promotion.who,
         golden_rows=bundle.certificate(stores.bundle_folder(target)).rows,
         seconds=round(time.monotonic() - begun, 2),
-        undo=f"treadle rollback --to {now} -p {config.name}",
+        undo=f"treadle rollback --to {left} -p {config.name}",
     )
 
 
 def acknowledge(settings: Settings, config: PipelineConfig) -> None:
-    """The person knows: the next call is another step."""
-    _place(settings, config.name).unlink(missing_ok=True)
+    """Delete the note: the result was shown, so the next call is another rollback."""
+    _note_file(settings, config.name).unlink(missing_ok=True)
 
 
-def _place(settings: Settings, pipeline: str) -> Path:
+def _note_file(settings: Settings, pipeline: str) -> Path:
     return settings.state / "rollback" / f"{pipeline}.json"
 
 
-def _noted(settings: Settings, pipeline: str) -> Note | None:
+def _read(settings: Settings, pipeline: str) -> Note | None:
     try:
-        return Note.model_validate_json(_place(settings, pipeline).read_bytes())
+        return Note.model_validate_json(_note_file(settings, pipeline).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def _before_it(note: Note) -> Note:
-    """The note of the same command, given before the newest move."""
+def _one_move_earlier(note: Note) -> Note:
+    """The note that the same command would have written before the newest move."""
     return note.model_copy(update={"newest": note.newest - 1})
 
 
 def _write(settings: Settings, pipeline: str, note: Note) -> None:
-    path = _place(settings, pipeline)
+    path = _note_file(settings, pipeline)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(note.model_dump_json())  # half a note is none, and the move comes after it
+    path.write_text(note.model_dump_json())  # written before the move; an incomplete note is ignored
 
 
 def champion_stack(history: Sequence[Promotion]) -> list[int]:
-    """The champions from the bottom to today's, by the moves in their order: who is stepped back to next.
+    """The stack of champions after the moves, oldest first; the last is the current one, the one before it is next.
 
-    A step that is undone, by one right after it that goes the other way, leaves the pile as it was before both.
+    A rollback that is undone by a rollback right after it leaves the stack as it was before both.
     """
-    piles: list[list[int]] = [[]]
+    stacks: list[list[int]] = [[]]
     for number, move in enumerate(history):
-        now, last = piles[-1], history[number - 1] if number else None
+        stack, last = stacks[-1], history[number - 1] if number else None
         if move.verdict != VERDICT:
-            piles.append([*now, move.version_to])
+            stacks.append([*stack, move.version_to])
         elif (
             last is not None
             and last.verdict == VERDICT
             and (last.version_from, last.version_to) == (move.version_to, move.version_from)
         ):
-            piles.append(piles[-2])
+            stacks.append(stacks[-2])
         else:
-            below = [place for place, version in enumerate(now[:-1]) if version == move.version_to]
-            piles.append(now[: below[-1] + 1] if below else [*now, move.version_to])
-    return piles[-1]
+            below = [index for index, version in enumerate(stack[:-1]) if version == move.version_to]
+            stacks.append(stack[: below[-1] + 1] if below else [*stack, move.version_to])
+    return stacks[-1]
 
 
 def _before(history: Sequence[Promotion]) -> int:
     champions = champion_stack(history)
     if len(champions) > 1:
         return champions[-2]
-    was = sorted({move.version_to for move in history} - {champions[0]})
-    others = f"name another one that was: --to {was[-1]}" if was else "train and promote a better one first"
-    raise UsageError(f"there is no champion before version {champions[0]}", others)
+    others = sorted({move.version_to for move in history} - {champions[0]})
+    fix = f"name another former champion: --to {others[-1]}" if others else "train and promote a better one first"
+    raise UsageError(f"there is no champion before version {champions[0]}", fix)
 
 
 def _checked(history: Sequence[Promotion], to: int) -> int:
@@ -172,9 +170,9 @@ def _checked(history: Sequence[Promotion], to: int) -> int:
     if history[-1].version_to == to:
         raise UsageError(f"version {to} is the champion already", "see: treadle models")
     if to not in champions:
-        were = ", ".join(str(version) for version in champions)
+        listed = ", ".join(str(version) for version in champions)
         raise UsageError(
-            f"version {to} was never champion (those who were: {were})",
+            f"version {to} was never champion (champions so far: {listed})",
             f"a person may promote it: treadle promote {to} --reason '...'",
         )
     return to

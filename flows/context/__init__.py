@@ -1,1 +1,1 @@
-"""What flows and commands share: an opened pipeline, locks, retries, events, timings, the commands that errors name."""
+"""What flows and commands share: an opened pipeline, locks, retries, events, timings, the commands in messages."""

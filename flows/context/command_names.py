@@ -1,6 +1,6 @@
-"""Commands that we name to people: where a home has several pipelines, each has to say which.
+"""Add `-p PIPELINE` to the commands in messages: with several pipelines in a home, each command has to name one.
 
-Whoever writes an error knows no home; so what an error names is completed where it is shown.
+Code that raises an error does not know the home, so the commands in it are completed where it is shown.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ COMMAND = re.compile(
 
 
 def with_pipeline(text: str, pipeline: str) -> str:
-    """`text` with `-p PIPELINE` in every command of ours that takes it and has it not; without `pipeline` as it is."""
+    """`text` with `-p PIPELINE` added to the treadle commands that take and lack it; unchanged without `pipeline`."""
     if not pipeline:
         return text
-    return COMMAND.sub(lambda found: found[0] if " -p " in found[0] else f"{found[0]} -p {pipeline}", text)
+    return COMMAND.sub(lambda match: match[0] if " -p " in match[0] else f"{match[0]} -p {pipeline}", text)
 
 
 def complete_commands(error: TreadleError, pipeline: str) -> None:
-    """Let an error's own commands name the pipeline that it is about."""
+    """Add `-p PIPELINE` to the commands in an error, in place."""
     error.message, error.way_out = with_pipeline(error.message, pipeline), with_pipeline(error.way_out, pipeline)

@@ -1,4 +1,4 @@
-"""What a running flow tells whoever watches: a progress bar, a line per event, the log in Prefect's UI."""
+"""Events of a running flow, for its listener (a progress bar, a line per event) and the log in Prefect's UI."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LOGGER = "treadle.events"
 class Event:
     """One thing that happened in a flow.
 
-    `kind` names the work (`ingest`, `tune`, `score`, ...), `message` is one line for people. `done` of
-    `total` steps of this kind are behind us, where they can be counted; `seconds_left` is the flow's own
-    estimate, where it has one (a tuning budget).
+    `kind` names the work (`ingest`, `tune`, `score`, ...), `message` is one line for people. `done` of `total` steps of
+    this kind are finished; both None where they cannot be counted. `seconds_left` is the flow's own estimate, None
+    where it has none (it has one for a tuning budget).
     """
 
     kind: str
@@ -40,7 +40,7 @@ def emit(
     total: int | None = None,
     seconds_left: float | None = None,
 ) -> None:
-    """Tell the listener, if any, and the log; costs nothing to a flow that nobody watches."""
+    """Send an event to the log and to the listener, if there is one."""
     event = Event(kind, message, done, total, seconds_left)
     logging.getLogger(LOGGER).info(message)
     listener = _listener.get()
@@ -50,7 +50,7 @@ def emit(
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Hand every event that is emitted inside the block to `listener`."""
+    """Call `listener` with every event that is emitted in the block."""
     token = _listener.set(listener)
     try:
         yield

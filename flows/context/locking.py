@@ -1,4 +1,4 @@
-"""One process at a time does a kind of work on a pipeline: by a file's lock on a machine, else by a lease."""
+"""One process at a time does a kind of work on a pipeline: a file lock on one machine, a lease among several."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ R = TypeVar("R")
 def one_at_a_time(
     work: str,
 ) -> Callable[[Callable[Concatenate[str, str, P], R]], Callable[Concatenate[str, str, P], R]]:
-    """Let one process at a time do `work` on a pipeline; the others wait for it, and say for whom.
+    """Decorator: run the function in one process at a time per pipeline; the others wait and report the holder.
 
-    So of several equal commands the first has the effect, and the others find nothing left to do. On one machine by a
-    file's lock, which nobody is passed by at; among several that share a ledger by its lease. For functions whose first
-    two arguments are the home and the pipeline.
+    Of several equal commands the first does the work, and the others find nothing left to do. A file lock orders the
+    processes of one machine and is never taken over from a live process; a lease orders machines that share a ledger.
+    For functions whose first two arguments are the home and the pipeline.
     """
 
     def decorate(function: Callable[Concatenate[str, str, P], R]) -> Callable[Concatenate[str, str, P], R]:
         @wraps(function)
-        def in_turn(home: str, pipeline: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        def locked(home: str, pipeline: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
             from treadle.infra import settings as settings_
             from treadle.infra.locks import file_lock
 
@@ -44,16 +44,16 @@ def one_at_a_time(
             ):
                 return function(home, pipeline, *args, **kwargs)
 
-        return in_turn
+        return locked
 
     return decorate
 
 
 @contextmanager
 def leased(home: str, pipeline: str, work: str) -> Iterator[int]:
-    """Do `work` in the block under its lease in the ledger; yields the token that has to be shown with every write.
+    """Hold the lease of `work` on the pipeline in the block; yields the token that every write has to present.
 
-    It holds on whatever machine, and a holder that stands still is passed by.
+    The lease in the ledger holds for all machines. It is taken over from a holder that sends no heartbeat.
     """
     from treadle.infra import settings as settings_
     from treadle.infra.databases.ledger import Ledger

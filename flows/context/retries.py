@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 RETRY_DELAYS: list[float] = [1, 5]
 
 
-AWAY = (ServiceError, ConnectionError, TimeoutError)
-"""What says of a server or database that it does not answer; it may come back."""
+UNAVAILABLE = (ServiceError, ConnectionError, TimeoutError)
+"""Errors of a server or database that does not answer; a later attempt may succeed."""
 
 
 def transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed step may succeed on its own: a service that does not answer, a writer that was first.
+    """Whether a failed step may succeed when it is repeated: a service did not answer, or another writer was first.
 
-    Damaged data, a wrong config and our own bugs stay what they are.
+    False for damaged data, an invalid config and bugs.
     """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, (*AWAY, Conflict))
+    return isinstance(error, (*UNAVAILABLE, Conflict))

@@ -1,7 +1,7 @@
-"""Where the seconds of a command go: each moment belongs to the innermost part that is at work in it.
+"""Seconds of a command by part: each moment counts for the innermost part that runs in it.
 
-Nothing is measured, and nothing costs anything, unless `start_timing` was called; `treadle train --timings` calls it
-before it imports anything heavy, so that imports are a part of their own, wherever they happen.
+Nothing is measured unless `start_timing` was called. `treadle train --timings` calls it before any heavy import, so
+that imports are a part of their own, wherever they happen.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Stopwatch:
         self._since = time.perf_counter()
 
     def enter(self, part: str) -> None:
-        """From now on it is `part` that is at work."""
+        """Count the time from now on for `part`."""
         if threading.get_ident() == self._thread:
             self._settle()
             self._stack.append(part)
 
     def leave(self) -> None:
-        """The part that was entered last has ended; the one around it goes on."""
+        """End the part that was entered last; the time counts again for the one around it."""
         if threading.get_ident() == self._thread:
             self._settle()
             self._stack.pop()

@@ -1,4 +1,4 @@
-"""One pipeline of one home, opened: how steps reach settings, config and stores from two words."""
+"""One opened pipeline of a home: its settings, config and stores, from the home's path and the pipeline's name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """One pipeline of one home, opened: what a step needs to load, decide and store."""
+    """One opened pipeline of a home: what a step needs to load, decide and store."""
 
     settings: Settings
     config: PipelineConfig
@@ -41,11 +41,11 @@ class Workplace:
         return suite
 
     def contract(self) -> str:
-        """Digest of all that decides what becomes of a batch: the suite, and how the config reads and weighs it."""
+        """Digest of all settings that decide whether a batch is accepted: the suite, and the config's part in it."""
         data = self.config.data
-        obeyed = [self.suite().digest, data.key, data.target, data.timezone, data.missing, data.max_bad_rows]
-        obeyed.append(self.config.labels.observed_at)
-        return hashlib.sha256(json.dumps(obeyed).encode()).hexdigest()
+        settings = [self.suite().digest, data.key, data.target, data.timezone, data.missing, data.max_bad_rows]
+        settings.append(self.config.labels.observed_at)
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def model(self, version: int, digest: str | None = None) -> Model:
         """A registered model, verified before anything of it is parsed.
@@ -61,7 +61,7 @@ class Workplace:
 
 
 def open_workplace(home: str, pipeline: str) -> Workplace:
-    """Open `pipeline` of the home at `home`; flows and steps are handed these two words, never open stores."""
+    """Open `pipeline` of the home at `home`; flows and steps take these two strings as arguments, never open stores."""
     from treadle.infra import settings as settings_
     from treadle.infra import stores
     from treadle.tasks.config.load import load_config
@@ -72,7 +72,7 @@ def open_workplace(home: str, pipeline: str) -> Workplace:
 
 
 def this_run() -> str:
-    """The id of the flow run that is at work here; empty outside of one."""
+    """The id of the current flow run; empty outside of one."""
     from prefect import runtime
 
     return str(runtime.flow_run.id or "")

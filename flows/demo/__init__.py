@@ -1,7 +1,7 @@
-"""`treadle demo`: the main job on real data, by the commands that a person would run.
+"""`treadle demo`: train and score on real data, by the commands that a person would run.
 
-Everything happens in a home of its own, `.treadle/demo` beside the program, with embedded stores whatever the
-environment says, so that it never meets a person's pipelines. A second run finds what the first one made.
+Everything happens in a home of its own, `.treadle/demo` in the clone, with embedded stores whatever the environment
+says, so that it never changes a person's pipelines. A second run continues with the files of the first one.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Step(BaseModel):
 
 
 class DemoResult(BaseModel):
-    """What was done, what came of it, where to look, and how to begin with one's own table.
+    """The steps, the outcome, where to look, and the commands for a table of one's own.
 
-    `outcome` is null where a command failed before there was any.
+    `outcome` is null where a command failed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,15 +67,15 @@ class DemoResult(BaseModel):
 
 
 def run_demo(stage_to: TextIO, errors: TextIO, *, with_life: bool = False) -> DemoResult:
-    """Play the demo, `with_life` the whole life after it; the commands speak to the two given streams.
+    """Run the demo, with `with_life` also what follows the first month; the commands write to the two given streams.
 
-    A command that fails ends the demo: its own message stands above, its exit code becomes ours. Raises
-    DataError where the program is not a clone with its example pipeline, or its data is not installed.
+    A command that fails ends the demo, after its own message; its exit code becomes ours. Raises DataError where the
+    program is not a clone with its example pipeline, or its data is not installed.
     """
     began = time.monotonic()
     program = Path(__file__).resolve().parents[2]
     play = Play(scene.Scene(program, program / ".treadle" / "demo", stage_to, errors))
-    play.furnish()
+    play.copy_example()
     play.stage(LABELLED_MONTHS, "record")
     play.command("check")
     play.command("ingest")
@@ -92,7 +92,7 @@ def run_demo(stage_to: TextIO, errors: TextIO, *, with_life: bool = False) -> De
 
 
 class Play:
-    """The steps so far; after one that failed the rest does nothing."""
+    """Runs the steps and records them; after one that failed, the later ones do nothing."""
 
     def __init__(self, scene_: scene.Scene) -> None:
         self._scene = scene_
@@ -110,16 +110,16 @@ class Play:
 
     @property
     def stores(self) -> Stores:
-        """What the demo's pipeline keeps."""
+        """The stores of the demo's pipeline."""
         from treadle.infra import stores
 
         return stores.open(self._scene.settings, stage.PIPELINE)
 
-    def furnish(self) -> None:
-        """Copy config and suite into the demo's home, where they are not there yet."""
-        made = scene.furnish(self._scene, stage.PIPELINE)
-        self._scene.say(f"the commands run in the demo's own project, where what they print holds:\n$ cd {self.home}")
-        self._note("config and suite", "" if made else "there already")
+    def copy_example(self) -> None:
+        """Copy config and suite into the demo's home, where they do not exist yet."""
+        copied = scene.copy_example(self._scene, stage.PIPELINE)
+        self._scene.say(f"the commands run in the demo's own project; to repeat one, go there:\n$ cd {self.home}")
+        self._note("config and suite", "" if copied else "there already")
 
     def stage(self, months: range | list[int], kind: stage.FileKind) -> None:
         """Put months into the inbox, as if they had just arrived."""
@@ -130,14 +130,14 @@ class Play:
         if not all(stage.staged_path(inbox, month).exists() for month in months):
             events.emit("stage", "joining the year's tables")
         staged = stage.stage_files(inbox, months, kind)
-        rows = sum(one.rows or 0 for one in staged)
-        new = sum(one.rows is not None for one in staged)
+        rows = sum(file.rows or 0 for file in staged)
+        new = sum(file.rows is not None for file in staged)
         what = f"stage {len(staged)} {'month' if len(staged) == 1 else 'months'} of {stage.YEAR}"
-        told = f"{new} new, {rows:,} rows" if new else ""
-        self._note(f"{what} ({kind})", "" if new else "in the inbox already", told, time.monotonic() - began)
+        counts = f"{new} new, {rows:,} rows" if new else ""
+        self._note(f"{what} ({kind})", "" if new else "in the inbox already", counts, time.monotonic() - began)
 
     def arrive(self, put: Callable[[], Sequence[Path]]) -> None:
-        """Let files arrive in an inbox; `put` writes those that are not there yet and names them all."""
+        """Put files into an inbox; `put` writes those that do not exist yet and returns all of them."""
         if self.failed:
             return
         began = time.monotonic()
@@ -148,7 +148,7 @@ class Play:
         self._steps.append(Step(step=step, seconds=round(time.monotonic() - began, 1), exit_code=0))
 
     def chapter(self, title: str) -> None:
-        """Say what the next commands are about."""
+        """Print what the next commands are about."""
         if not self.failed:
             self._scene.say(f"\n{title}")
 
@@ -174,23 +174,23 @@ class Play:
         return outcome(self._scene.settings, stage.PIPELINE).champion is not None
 
     def result(self, seconds: float) -> DemoResult:
-        """Everything that the person is told at the end."""
-        found = None if self.failed else outcome(self._scene.settings, stage.PIPELINE)
+        """The demo's result, after `seconds`."""
+        outcome_ = None if self.failed else outcome(self._scene.settings, stage.PIPELINE)
         return DemoResult(
             program=str(self._scene.program),
             home=str(self._scene.home),
             pipeline=stage.PIPELINE,
             steps=tuple(self._steps),
             seconds=round(seconds, 1),
-            outcome=found,
+            outcome=outcome_,
             mlflow=scene.mlflow_command(self._scene),
             mlflow_address=scene.MLFLOW_ADDRESS,
             prefect=scene.prefect_address(self._scene),
-            report=found.report if found else "",
+            report=outcome_.report if outcome_ else "",
             tables=scene.tables_command(self._scene, stage.PIPELINE),
             own_table=scene.own_table(self._scene),
         )
 
-    def _note(self, step: str, skipped: str, told: str = "", seconds: float = 0.0) -> None:
+    def _note(self, step: str, skipped: str, done: str = "done", seconds: float = 0.0) -> None:
         self._steps.append(Step(step=step, seconds=round(seconds, 1), exit_code=0, skipped=skipped))
-        self._scene.say(f"{step}: {f'skipped, {skipped}' if skipped else told or 'done'}")
+        self._scene.say(f"{step}: {f'skipped, {skipped}' if skipped else done}")

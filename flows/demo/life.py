@@ -1,4 +1,4 @@
-"""What comes after the first month of work: bad data, late labels, a challenger, a verdict, a step back."""
+"""The demo after its first month: bad data, late labels, a challenger, a verdict, a rollback."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from treadle.infra.stores import Stores
 
 REFUSED, UNDECIDED = 3, 4
-"""Exit codes that are part of the story: a batch was refused whole; the gate said REFUSED or NOT_COMPARABLE."""
+"""Expected exit codes: a batch was refused whole; the gate's decision was REFUSED or NOT_COMPARABLE."""
 
 
 def live(play: Play, stores: Stores) -> None:
-    """Play it by the public commands, from whatever an earlier, unfinished play left behind."""
+    """Run the public commands; continues from any state that an earlier, unfinished demo left."""
     inbox = play.home / "data" / "inbox" / stage.PIPELINE
     _bad_data(play, stores, inbox)
     _late_labels(play, inbox)
@@ -27,7 +27,7 @@ def live(play: Play, stores: Stores) -> None:
 
 
 def _bad_data(play: Play, stores: Stores, inbox: Path) -> None:
-    """Three files of October's first week go wrong; people look, and the corrected file takes their place."""
+    """Three bad files of October's first week are refused and reviewed; the corrected file replaces them."""
     play.chapter("Three bad files arrive: a column renamed, kilometres for miles, half a file")
     play.arrive(lambda: mishaps.bad_files(inbox))
     play.command("ingest", fine=(0, REFUSED))
@@ -39,7 +39,7 @@ def _bad_data(play: Play, stores: Stores, inbox: Path) -> None:
     play.arrive(lambda: (mishaps.corrected_file(inbox),))
     play.command("score", fine=(0, REFUSED))
     for batch in refused:
-        if batch.status == "refused":  # rows that are right after all can be let in; these are not
+        if batch.status == "refused":  # correct rows could be released; these are not, so they stay
             play.command("quarantine", "release", batch.batch_id, fine=(0, REFUSED))
             break
     for batch in refused:
@@ -47,14 +47,14 @@ def _bad_data(play: Play, stores: Stores, inbox: Path) -> None:
 
 
 def _late_labels(play: Play, inbox: Path) -> None:
-    """September is long over; now its labels arrive, and the champion's work can be judged."""
+    """September's labels arrive, and the champion's performance can be measured."""
     play.chapter("September's labels arrive, weeks after its predictions")
     play.arrive(lambda: (mishaps.late_labels(inbox.with_name(f"{stage.PIPELINE}_labels")),))
     play.command("monitor", fine=(0, REFUSED))
 
 
 def _challenger(play: Play, inbox: Path) -> None:
-    """October is over: its record brings rows enough to ask for another model."""
+    """October's record arrives, with enough rows to make retraining due."""
     play.chapter("October arrives, and with it the question whether the champion is still the best")
     play.stage([10], "record")
     play.command("monitor", fine=(0, REFUSED))
@@ -62,7 +62,7 @@ def _challenger(play: Play, inbox: Path) -> None:
 
 
 def _step_back(play: Play, stores: Stores) -> None:
-    """Whoever is champion now, the step to it is taken back and made again."""
+    """Roll the champion back, and undo it."""
     if play.failed:
         return
     play.chapter("A step back, and forth again")
@@ -73,16 +73,16 @@ def _step_back(play: Play, stores: Stores) -> None:
         return
     if champion is not None and champion.version_to != newest:
         play.command("promote", str(newest), "--reason", "the gate kept it out; we want to see it at work")
-    at_work = stores.ledger.champion(stores.pipeline)
+    current = stores.ledger.champion(stores.pipeline)
     play.command("rollback")
-    if at_work is not None:
-        play.command("rollback", "--to", str(at_work.version_to))
+    if current is not None:
+        play.command("rollback", "--to", str(current.version_to))
 
 
 def _refused(play: Play, stores: Stores) -> list[BatchRecord]:
-    """The batches of the bad files that nobody has settled yet, in the order in which they came."""
+    """The batches of the bad files without a decision, in the order in which they came."""
     if play.failed:
         return []
-    settled = {decision.batch_id for decision in stores.ledger.decisions(stores.pipeline)}
+    decided = {decision.batch_id for decision in stores.ledger.decisions(stores.pipeline)}
     batches = stores.ledger.batches(stores.pipeline)
-    return [one for one in batches if one.status != "accepted" and one.batch_id not in settled]
+    return [batch for batch in batches if batch.status != "accepted" and batch.batch_id not in decided]

@@ -1,7 +1,7 @@
-"""What happens to data after the demo's first month of work: bad files, a corrected one, labels that come late.
+"""The files that arrive after the demo's first month: bad files, a corrected one, late labels.
 
-The first week of October is planned. Three files of it go wrong, each in a way of its own, before the right one
-arrives; September's labels follow weeks after its flights; then October is over and its record arrives.
+Three files of October's first week, a plan, are bad, each in another way, before the corrected one arrives. September's
+labels arrive weeks after its flights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def bad_files(inbox: Path) -> tuple[Path, ...]:
 
 
 def corrected_file(inbox: Path) -> Path:
-    """The same week as it should have come."""
+    """The same week without a mistake."""
     return _stage(inbox / _week("corrected"), lambda: _plan("*"))
 
 

@@ -1,4 +1,4 @@
-"""What came of the demo, read from its tables and its ledger."""
+"""The outcome of the demo, read from its tables and its ledger."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Month(BaseModel):
-    """One file: what became of its rows; `scored` of them have a prediction.
+    """One file and its rows by result; `scored` of them have a prediction.
 
-    `predicted` is the share that is predicted to be true, null where nothing was scored.
+    `predicted` is the share of these that is predicted to be true, null where nothing was scored.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,7 +29,7 @@ class Month(BaseModel):
 
 
 class DemoOutcome(BaseModel):
-    """The batches in the order in which they came, and the champion with its score beside the dummy's."""
+    """The batches in order of their names, and the champion with its score beside the one that it was compared with."""
 
     model_config = ConfigDict(frozen=True)
 

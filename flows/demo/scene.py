@@ -1,4 +1,4 @@
-"""Where the demo plays: its home, the commands that run in it, and what one can look at afterwards."""
+"""The demo's home, the commands that run in it, and the commands and addresses to look at its results."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class Scene:
         from treadle.infra.settings import Settings, at
 
         here = at(self.home)
-        named = [name for name in Settings.model_fields if name.endswith(("_url", "_uri"))]
-        return here.model_copy(update=dict.fromkeys(named, ""))
+        addresses = [name for name in Settings.model_fields if name.endswith(("_url", "_uri"))]
+        return here.model_copy(update=dict.fromkeys(addresses, ""))
 
     def say(self, text: str) -> None:
-        """Print one line of the demo's own."""
+        """Print a line to the person's stdout."""
         print(text, file=self.out, flush=True)
 
     def run(self, *words: str) -> int:
-        """Print a command of ours as a person would type it, run it in the home, and return its exit code."""
+        """Print a treadle command as a person would type it, run it in the home, and return its exit code."""
         bold, plain = ("\x1b[1;36m", "\x1b[0m") if self.out.isatty() else ("", "")
         self.say(f"\n{bold}$ treadle {shlex.join(words)}{plain}")
         child = subprocess.Popen(
@@ -67,7 +67,7 @@ class Scene:
             raise
 
     def _environment(self) -> dict[str, str]:
-        """The person's environment less what leads to their home, their stores and their Prefect server."""
+        """The person's environment without the variables of their home, their stores and their Prefect server."""
         from treadle.infra.settings import child_environment
 
         extra = {"TREADLE_HOME": str(self.home)}
@@ -77,21 +77,21 @@ class Scene:
 
 
 def end_child(child: subprocess.Popen[bytes]) -> None:
-    """Let an interrupted command end by itself; the terminal has told it too, and if not, we do."""
-    for told in (None, signal.SIGINT, signal.SIGKILL):
-        if told is not None:
-            child.send_signal(told)
+    """Wait for an interrupted command: the terminal has interrupted it too. Then send SIGINT, and at last SIGKILL."""
+    for number in (None, signal.SIGINT, signal.SIGKILL):
+        if number is not None:
+            child.send_signal(number)
         try:
-            child.wait(timeout=1.0 if told is None else GRACE_SECONDS)
+            child.wait(timeout=1.0 if number is None else GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             continue
         return
 
 
-def furnish(scene: Scene, pipeline: str) -> bool:
-    """Copy the example's config and suite into the demo's home; what is there already stays as it is.
+def copy_example(scene: Scene, pipeline: str) -> bool:
+    """Copy the example's config and suite into the demo's home, where they do not exist yet; whether any was copied.
 
-    Whether anything was copied. Raises DataError where the program's folder has no example.
+    Raises DataError where the program's folder has no example.
     """
     copied = False
     for name in (
@@ -113,7 +113,7 @@ def furnish(scene: Scene, pipeline: str) -> bool:
 
 
 def mlflow_command(scene: Scene) -> str:
-    """The command that shows runs and models: two processes, nothing but what the pages need."""
+    """The command that serves MLflow's pages, with one worker and without job execution."""
     words = [
         _typed(program("mlflow")),
         "ui",
@@ -128,7 +128,7 @@ def mlflow_command(scene: Scene) -> str:
 
 
 def prefect_address(scene: Scene) -> str:
-    """Where the flow runs are shown."""
+    """The URL of Prefect's pages."""
     from treadle.infra.orchestrator import ui_url
 
     return ui_url(scene.settings)
@@ -143,7 +143,7 @@ def tables_command(scene: Scene, pipeline: str) -> str:
 
 
 def own_table(scene: Scene) -> tuple[str, ...]:
-    """The three commands for a person's own table, to be run in a folder of theirs."""
+    """The three commands for a table of one's own, to be run in a folder of one's own."""
     treadle = _typed(program("treadle"), relative=False)
     return (f"{treadle} init mytable.csv --target COLUMN", f"{treadle} train", f"{treadle} score")
 
@@ -154,9 +154,9 @@ def program(name: str) -> Path:
 
 
 def _typed(path: Path, *, relative: bool = True) -> str:
-    """How to type a program here: its name where the shell finds this very one, else its shortest path."""
-    found = shutil.which(path.name)
-    if found and Path(found).absolute() == path.absolute():
+    """How to type a program here: its name where it is the one on PATH, else its shortest path."""
+    on_path = shutil.which(path.name)
+    if on_path and Path(on_path).absolute() == path.absolute():
         return path.name
     shortest = os.path.relpath(path) if relative else str(path)
     return min(shortest, str(path), key=len)

@@ -60,7 +60,7 @@ class StagedFile(BaseModel):
 
 
 def staged_path(inbox: Path, month: int) -> Path:
-    """Where a month's file lies."""
+    """The path of a month's file."""
     return inbox / f"{PIPELINE}-{YEAR}-{month:02d}.parquet"
 
 
@@ -114,20 +114,20 @@ def joined() -> Iterator[DuckDBPyConnection]:
 
 
 def _files(scratch: Path) -> dict[str, Path]:
-    """The package's CSV files, zipped ones unpacked; found without its import, which needs pkg_resources."""
+    """The package's CSV files, zipped ones unpacked; located without importing it, which needs pkg_resources."""
     try:
         listed = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError as error:
         raise DataError(f"the demo's data, package {PACKAGE}, is not installed", "run: make install") from error
-    found = {}
+    paths = {}
     for file in listed:
         name, location = file.name.split(".")[0], Path(str(file.locate()))
         if file.suffix == ".zip":
             with zipfile.ZipFile(location) as archive:
-                found[name] = Path(archive.extract(f"{name}.csv", scratch))
+                paths[name] = Path(archive.extract(f"{name}.csv", scratch))
         elif file.suffix == ".csv":
-            found[name] = location
-    missing = {"flights", "weather", "planes"} - set(found)
+            paths[name] = location
+    missing = {"flights", "weather", "planes"} - set(paths)
     if missing:
         raise DataError(f"package {PACKAGE} has no file for {', '.join(sorted(missing))}", "run: make install")
-    return {name: found[name] for name in ("flights", "weather", "planes")}
+    return {name: paths[name] for name in ("flights", "weather", "planes")}

@@ -1,4 +1,4 @@
-"""`treadle ingest`: source -> validate -> rows | labels | quarantine. Everything enters by this door."""
+"""`treadle ingest`: source -> validate -> rows | labels | quarantine. The only way by which data is accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.ingest.discovery import Growing, Waiting, find_batches
+from treadle.flows.ingest.discovery import Growing, WaitingBatches, find_batches
 from treadle.flows.ingest.labels import LabelBatch, LabelsResult, take_labels
 from treadle.flows.ingest.rows import BatchResult, describe_batch, take_in
 
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 ACCEPTED = "treadle.data.accepted"
-"""The event that tells the server of new rows or labels; its automations score, train where it is due and monitor."""
+"""The event that reports new rows or labels to the server; its automations score, train where due, and monitor."""
 
 
 class IngestResult(BaseModel):
-    """All batches of one run; the totals count this run's batches only, not those seen before."""
+    """All batches of one run; the totals count this run's batches only, not those of earlier runs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,8 +59,8 @@ class IngestResult(BaseModel):
 
     def exit_code(self) -> int:
         """3 when a batch that was named or waited was refused whole, or could not be read yet, else 0."""
-        ends = {batch.status for batch in self.batches} | {batch.status for batch in self.labels.batches}
-        return 3 if self.refused_before or self.closed or self.growing or ends - {"accepted"} else 0
+        statuses = {batch.status for batch in self.batches} | {batch.status for batch in self.labels.batches}
+        return 3 if self.refused_before or self.closed or self.growing or statuses - {"accepted"} else 0
 
 
 def run_ingest(
@@ -80,10 +80,10 @@ def run_ingest(
 @flow(name="ingest", flow_run_name="ingest {pipeline}")
 @one_at_a_time("ingest")
 def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False) -> IngestResult:
-    """Take new batches through the contract into rows, labels and quarantine; the same content twice does nothing."""
+    """Validate new batches and store them as rows, labels and quarantine; skip content that was ingested before."""
     waiting = find_batches(home, pipeline, paths or [], labels)
-    for told in waiting.closed:
-        events.emit("ingest", told)
+    for message in waiting.closed:
+        events.emit("ingest", message)
     rows: list[BatchResult] = []
     late: list[LabelBatch] = []
     growing: list[str] = []
@@ -93,14 +93,14 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
         try:
             if batch.kind == "rows":
                 rows.append(take_in.with_options(task_run_name=name)(home, pipeline, batch))
-                told = describe_batch(rows[-1])
+                message = describe_batch(rows[-1])
             else:
                 late.append(take_labels.with_options(task_run_name=name)(home, pipeline, batch))
-                told = late[-1].sentence()
+                message = late[-1].sentence()
         except Growing as error:
-            told = error.message
-            growing.append(told)
-        events.emit("ingest", told, done=number + 1, total=len(waiting.new))
+            message = error.message
+            growing.append(message)
+        events.emit("ingest", message, done=number + 1, total=len(waiting.new))
     place = open_workplace(home, pipeline)
     show_batches_in_ui(pipeline, rows, late)
     result = ingest_result(pipeline, rows, late, waiting, growing, place.stores.data_version())
@@ -109,18 +109,18 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
 
 
 def ingest_first(home: str, pipeline: str) -> IngestResult:
-    """Take in what waits, as a run within this one, whose steps then do not count the result as their input.
+    """Run `ingest` within this run, and hide its result from Prefect's tracking of step inputs.
 
-    Prefect's pages list no steps of a run if one of them has an input from a run within.
+    Prefect's pages list no steps of a run if one of them has the result of a nested run as input.
     """
     from prefect.client.schemas.objects import RunType
     from prefect.context import FlowRunContext
 
     result = ingest(home, pipeline)
     context = FlowRunContext.get()
-    known = context.run_results if context else {}
-    for key in [key for key, (_, kind, _) in known.items() if kind is RunType.FLOW_RUN]:
-        del known[key]
+    results = context.run_results if context else {}
+    for key in [key for key, (_, kind, _) in results.items() if kind is RunType.FLOW_RUN]:
+        del results[key]
     return result
 
 
@@ -141,7 +141,7 @@ def show_batches_in_ui(pipeline: str, rows: list[BatchResult], late: list[LabelB
 
 
 def announce(result: IngestResult) -> None:
-    """Tell the server what a run brought, if it brought any rows or labels."""
+    """Emit the event `ACCEPTED`, if the run accepted any rows or labels."""
     labels = result.labels.new + result.labels.revised + result.labels.orphan
     if result.accepted or labels:
         payload = {"rows": result.accepted, "labels": labels, "data_version": result.data_version}
@@ -151,7 +151,7 @@ def announce(result: IngestResult) -> None:
 
 
 def pipeline_resource(pipeline: str) -> dict[str, str]:
-    """What the events about a pipeline's data are about."""
+    """The resource of events about a pipeline's data."""
     return {"prefect.resource.id": f"treadle.pipeline.{pipeline}"}
 
 
@@ -159,7 +159,7 @@ def ingest_result(
     pipeline: str,
     rows: list[BatchResult],
     late: list[LabelBatch],
-    waiting: Waiting,
+    waiting: WaitingBatches,
     growing: list[str],
     data_version: str,
 ) -> IngestResult:

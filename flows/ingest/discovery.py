@@ -1,4 +1,4 @@
-"""What waits to be ingested: files of the source, or those that were named, whose content no run has settled."""
+"""Find the files to ingest: those of the sources, or given ones, whose content no earlier run has processed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Growing(DataError):
-    """A file changed while it was read: it is no batch yet."""
+    """A file changed while it was read; it is ingested once it is complete."""
 
 
 class BatchRef(BaseModel):
-    """A file that waits: where it is, what it holds, and its content's sha256, by which the batch is known."""
+    """A file to ingest: its path, what it holds, and the sha256 of its content, which identifies the batch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,10 +37,10 @@ class BatchRef(BaseModel):
         return self.sha256[:16] if self.kind == "rows" else f"labels-{self.sha256[:16]}"
 
 
-class Waiting(BaseModel):
-    """What was found: new batches, how many were seen before, which of those named were refused then.
+class WaitingBatches(BaseModel):
+    """The `new` batches, the number of batches processed before, and those of the given files that were refused then.
 
-    `closed` are files that nobody lets us read, with the system's word: they keep none of the others waiting.
+    `closed`: an error for each file that cannot be opened; the others are ingested all the same.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,21 +51,21 @@ class Waiting(BaseModel):
     closed: tuple[str, ...] = ()
 
 
-@task(name="look for batches", task_run_name="look for batches")
+@task(name="find batches", task_run_name="find batches")
 @timings.timed("ingest")
-def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> Waiting:
-    """Find files of the sources (or `paths`) whose content no earlier run has settled, rows before labels.
+def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> WaitingBatches:
+    """Find files of the sources (or `paths`) whose content no earlier run has processed, rows before labels.
 
-    A batch that was refused is looked at again when the suite, or how the config reads and weighs it, has changed,
-    unless a person has taken it in hand (`treadle quarantine`).
+    A batch that was refused is validated again when the suite, or the part of the config that `Workplace.contract`
+    covers, has changed, unless a person has decided about it (`treadle quarantine`).
     """
     place = open_workplace(home, pipeline)
     ledger, contract = place.stores.ledger, place.contract()
     decided = {decision.batch_id: decision for decision in ledger.decisions(pipeline)}
     new: dict[str, BatchRef] = {}
     skipped, refused = 0, []
-    found, closed = _files(place, [Path(path) for path in paths], as_labels)
-    for ref in found:
+    refs, closed = _files(place, [Path(path) for path in paths], as_labels)
+    for ref in refs:
         record = (ledger.find_batch if ref.kind == "rows" else ledger.find_label_batch)(pipeline, ref.sha256)
         decision = decided.get(ref.batch_id)
         again = record and record.status != "accepted" and record.contract != contract and not decision
@@ -75,41 +75,41 @@ def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = F
             continue
         skipped += 1
         if paths and record.status != "accepted" and (decision is None or decision.action == "drop"):
-            said = f"dropped by {decision.who}: {decision.reason}" if decision else record.reason
-            refused.append(f"{ref.label}: {said}")
+            reason = f"dropped by {decision.who}: {decision.reason}" if decision else record.reason
+            refused.append(f"{ref.label}: {reason}")
     ordered = sorted(new.values(), key=lambda ref: ref.kind == "labels")
-    return Waiting(new=tuple(ordered), skipped=skipped, refused_before=tuple(refused), closed=tuple(closed))
+    return WaitingBatches(new=tuple(ordered), skipped=skipped, refused_before=tuple(refused), closed=tuple(closed))
 
 
 def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[list[BatchRef], list[str]]:
-    """The files that are there, and what is wrong with those that cannot be read; what both sources find is of labels.
+    """The files of the sources, or `paths`, and an error for each that cannot be read.
 
-    Raises UsageError for labels of a pipeline without a key.
+    A file that both sources match holds labels. Raises UsageError for labels of a pipeline without a key.
     """
     from treadle.infra import sources
 
     home, config = place.settings.home, place.config
-    found = sources.find_files(home, config.data.source, paths)
+    files = sources.find_files(home, config.data.source, paths)
     if config.labels.source and not paths:
-        found += [path for path in sources.find_files(home, config.labels.source) if path not in found]
+        files += [path for path in sources.find_files(home, config.labels.source) if path not in files]
     refs, closed = [], []
-    for path in found:
+    for path in files:
         labels = as_labels or (config.labels.source and sources.covers(home, config.labels.source, path))
         try:
-            known = sources.fingerprint(path)
+            sha256 = sources.fingerprint(path)
         except DataError as error:
             closed.append(error.message)
             continue
-        refs.append(BatchRef(path=str(path), label=path.name, sha256=known, kind="labels" if labels else "rows"))
+        refs.append(BatchRef(path=str(path), label=path.name, sha256=sha256, kind="labels" if labels else "rows"))
     if as_labels and not config.data.key:
         raise UsageError("late labels find their rows by data.key, which names no column", "set data.key")
     return refs, closed
 
 
 def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
-    """Copy a file that cannot be read to the refused folder and give it one quarantine row.
+    """Copy a file that cannot be parsed to the refused folder and add one quarantine row for it.
 
-    Raises Growing where it is not whole yet.
+    Raises Growing where the file is still being written.
     """
     from treadle.infra import failpoint
     from treadle.infra.files import outbox
@@ -124,11 +124,11 @@ def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
 
 
 def check_unchanged(batch: BatchRef) -> None:
-    """Raise Growing where the file is not what it was when it was found."""
+    """Raise Growing where the file has changed since `find_batches`."""
     from treadle.infra import sources
 
     if sources.fingerprint(Path(batch.path)) != batch.sha256:
         raise Growing(
             f"{batch.label} was still being written while it was read",
-            "it is taken in the next time; copy files under a name that ends in .part, then rename them",
+            "the next run ingests it; copy files under a name that ends in .part, then rename them",
         )

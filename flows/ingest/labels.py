@@ -1,7 +1,7 @@
 """One file of late labels: validate, then commit its quarantine, its labels and the ledger's record, in this order.
 
-Nothing is ever overwritten by newer labels: all are kept, and the newest counts when they are read
-(`infra/tables/truth.py`). So files may come late, twice, out of order, and before the rows that they are about.
+Labels are never overwritten by newer ones: all are kept, and the newest counts when they are read
+(`infra/tables/truth.py`). So files may come late, twice, out of order, and before the rows that they belong to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LabelCounts(BaseModel):
     """Labels by what they change: labels_in = new + revised + repeated + outdated + orphan + empty + quarantined.
 
     `new`: the row had no label; `revised`: it had another one; `repeated`: it had the same; `outdated`: it has a newer
-    one; `orphan`: the row has not come yet; `empty`: the file's row has no label, and says nothing.
+    one; `orphan`: the row has not come yet; `empty`: the label is null in the file, and the row is ignored.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,7 +49,7 @@ class LabelCounts(BaseModel):
 
 
 class LabelBatch(LabelCounts):
-    """What became of one file of labels."""
+    """The result of one file of labels."""
 
     label: str
     batch_id: str
@@ -62,8 +62,8 @@ class LabelBatch(LabelCounts):
         if self.status != "accepted":
             return f"{self.label}: {self.status}: {self.reason}"
         counts = self.model_dump(include={*EFFECTS, "empty", "quarantined"})
-        told = [f"{number:,} {name}" for name, number in counts.items() if number]
-        return f"{self.label}: {self.labels_in:,} labels: " + ", ".join(told)
+        listed = [f"{number:,} {name}" for name, number in counts.items() if number]
+        return f"{self.label}: {self.labels_in:,} labels: " + ", ".join(listed)
 
 
 class LabelsResult(LabelCounts):
@@ -73,7 +73,7 @@ class LabelsResult(LabelCounts):
 
     @classmethod
     def of(cls, batches: Sequence[LabelBatch]) -> Self:
-        """Add them up."""
+        """The files with the sums of their counts."""
         totals = {name: sum(getattr(batch, name) for batch in batches) for name in LabelCounts.model_fields}
         return cls(**totals, batches=tuple(batches))
 
@@ -108,7 +108,7 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
 
 
 def labels_through_contract(place: Workplace, con: duckdb.DuckDBPyConnection, raw: RawTable) -> LabelValidation:
-    """Take a file of labels, or what was kept of one, through today's contract."""
+    """Validate a file of labels, or a quarantined batch of them, against the current contract."""
     from treadle.expectations.contract import validate_labels
 
     data = place.config.data

@@ -1,6 +1,6 @@
 """One batch of rows: validate, then commit its quarantine, its rows and the ledger's record, in this order.
 
-Each of the three writes may be repeated at will, so a kill between any two is mended by the next run.
+Each of the three writes may be repeated, so the next run completes a batch after a kill between any two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class BatchResult(BaseModel):
-    """What became of one batch; rows_in = accepted + quarantined + duplicates.
+    """The result of one batch; rows_in = accepted + quarantined + duplicates.
 
     `labelled` counts accepted rows that bring a label, `joined` those whose label had come before them.
     """
@@ -86,7 +86,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
 def batch_record(
     pipeline: str, sha256: str, result: BatchResult, contract: str, validation: str, at: datetime
 ) -> BatchRecord:
-    """What the ledger keeps of a batch, so that the same content is never taken in twice."""
+    """The ledger's record of a batch, by which the same content is never ingested twice."""
     from treadle.infra.databases.ledger import BatchRecord
 
     return BatchRecord(
@@ -117,7 +117,7 @@ def commit_rows(place: Workplace, batch: BatchRef, validation: Validation) -> Ba
     with failpoint.around("ingest.quarantine"):
         tables.overwrite_batch("quarantine", batch.batch_id, validation.quarantine_reader(batch.label, arrived))
     with failpoint.around("ingest.rows"):
-        if report.refused:  # by a suite that was changed since a run was killed that had taken rows in
+        if report.refused:  # a killed run may have accepted the rows before the suite was changed
             tables.clear_batch("rows", batch.batch_id)
         else:
             tables.overwrite_batch("rows", batch.batch_id, validation.accepted_reader(arrived))
@@ -134,17 +134,17 @@ def commit_rows(place: Workplace, batch: BatchRef, validation: Validation) -> Ba
         equal_rows=report.equal_rows,
         labelled=report.labelled,
         joined=0 if report.refused else tables.labels_before(batch.batch_id, data.target, data.key),
-        reason=report.refused + _labels_perhaps(place, validation),
+        reason=report.refused + _late_labels_hint(place, validation),
         refusals=broken,
-        warnings=tuple(said for said in report.warnings if said not in broken),
+        warnings=tuple(warning for warning in report.warnings if warning not in broken),
     )
 
 
-def _labels_perhaps(place: Workplace, validation: Validation) -> str:
-    """A word for whoever sends late labels where rows are expected; empty where that cannot be it."""
-    data, there = place.config.data, set(validation.staged.raw.names)
+def _late_labels_hint(place: Workplace, validation: Validation) -> str:
+    """A hint where a refused file has exactly the columns of late labels; else empty."""
+    data, names = place.config.data, set(validation.staged.raw.names)
     labels = {*data.key, data.target}
-    if not validation.refused or not data.key or not labels <= there <= labels | {place.config.labels.observed_at}:
+    if not validation.refused or not data.key or not labels <= names <= labels | {place.config.labels.observed_at}:
         return ""
     by_hand = f"treadle ingest --labels FILE -p {place.config.name}"
     return f"; it looks like late labels: they go to labels.source, or {by_hand}"

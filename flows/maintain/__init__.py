@@ -1,8 +1,8 @@
-"""`treadle maintain`: what nobody refers to any more is taken away; `treadle.tasks.retention` says what that is.
+"""`treadle maintain`: delete what is no longer needed; `treadle.tasks.retention` decides what that is.
 
-Every step decides by what is there when it begins, so that it may be killed anywhere and done again. Meanwhile nobody
-trains, and while the tables are cleared up nobody is at work on them. A dry run decides the same, waits for nobody and
-takes nothing: its steps have no token.
+Every step decides by the state at its beginning, so that it may be killed anywhere and repeated. No training runs
+meanwhile, and no other work uses the tables while they are cleaned up. A dry run makes the same decisions, waits for no
+lock and deletes nothing: its steps have no token.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ __all__ = ["FreedPart", "MaintainResult", "maintain", "run_maintain"]
 
 
 class MaintainResult(BaseModel):
-    """What was taken away, or with `dry_run` what would be, and what was kept of the same kinds, each with its reason.
+    """What was deleted (`cleared`), or with `dry_run` would be, and what was `kept` of the same kinds, with reasons.
 
-    `bytes` are those of files; what is taken from databases makes room in them.
+    `bytes` counts files only: what is deleted from databases frees space within them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,12 +54,12 @@ class MaintainResult(BaseModel):
     seconds: float
 
     def exit_code(self) -> int:
-        """Always 0: what cannot be taken away raises."""
+        """Always 0: what cannot be deleted raises."""
         return 0
 
 
 def run_maintain(settings: Settings, config: PipelineConfig, *, dry_run: bool = False) -> MaintainResult:
-    """Clear up one pipeline. Raises ServiceError where a store does not answer, or its disk fails."""
+    """Clean up one pipeline. Raises ServiceError where a store does not answer, or its disk fails."""
     from treadle.infra.orchestrator import flow_context
 
     with flow_context(settings):
@@ -68,22 +68,22 @@ def run_maintain(settings: Settings, config: PipelineConfig, *, dry_run: bool = 
 
 @flow(name="maintain", flow_run_name="maintain {pipeline}")
 def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
-    """Take away what nobody refers to: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
+    """Delete what is no longer needed: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
     begun = time.monotonic()
     with nullcontext() if dry_run else _alone(home, pipeline) as token:
-        left = clear_models(home, pipeline, token)
-        found = [
-            *left.parts,
-            *clear_studies(home, pipeline, token, left.works),
+        remaining = clear_models(home, pipeline, token)
+        parts = [
+            *remaining.parts,
+            *clear_studies(home, pipeline, token, remaining.works),
             *clear_leftovers(home, pipeline, token),
-            *(clear_tables if dry_run else _tables_alone)(home, pipeline, token, left.data_versions),
+            *(clear_tables if dry_run else _tables_alone)(home, pipeline, token, remaining.data_versions),
         ]
-    found += clear_history(home, pipeline, dry_run)
-    cleared, kept = tuple(one for one in found if one.drop), tuple(one for one in found if not one.drop)
+    parts += clear_history(home, pipeline, dry_run)
+    cleared, kept = tuple(part for part in parts if part.drop), tuple(part for part in parts if not part.drop)
     result = MaintainResult(
         pipeline=pipeline,
         dry_run=dry_run,
-        bytes=sum(one.bytes for one in cleared),
+        bytes=sum(part.bytes for part in cleared),
         cleared=cleared,
         kept=kept,
         seconds=round(time.monotonic() - begun, 2),
@@ -95,7 +95,7 @@ def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
 
 @contextmanager
 def _alone(home: str, pipeline: str) -> Iterator[int]:
-    """Nobody backs up or trains meanwhile; yields the token that has to be shown."""
+    """Keep backups and trainings from running in the block; yields the token that every write has to present."""
 
     def waiting(line: str) -> None:
         events.emit("maintain", line)
@@ -111,7 +111,7 @@ def _alone(home: str, pipeline: str) -> Iterator[int]:
 @one_at_a_time("monitor")
 @one_at_a_time("ingest")
 def _tables_alone(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[FreedPart]:
-    """Nobody reads or writes the tables meanwhile."""
+    """Run `clear_tables` while no other work reads or writes the tables."""
     return clear_tables(home, pipeline, token, data_versions)
 
 
@@ -123,13 +123,13 @@ def freed_sentence(result: MaintainResult) -> str:
 
 
 def show_freed_in_ui(result: MaintainResult) -> None:
-    """Leave what was taken in Prefect's UI."""
+    """Show what was deleted and kept in Prefect's UI."""
     lines = [f"## {freed_sentence(result)}"]
-    for title, parts in (("taken", result.cleared), ("kept", result.kept)):
-        rows = [f"| {one.what} | {one.count:,} | {one.bytes:,} | {one.why} |" for one in parts]
+    for title, parts in (("deleted", result.cleared), ("kept", result.kept)):
+        rows = [f"| {part.what} | {part.count:,} | {part.bytes:,} | {part.why} |" for part in parts]
         lines += ["", f"| {title} | how many | bytes | why |", "|---|--:|--:|---|", *rows] if rows else []
     create_markdown_artifact(
         key=f"maintain-{result.pipeline}".replace("_", "-"),
         markdown="\n".join(lines),
-        description=f"What {result.pipeline} had piled up",
+        description=f"What was cleaned up of {result.pipeline}",
     )

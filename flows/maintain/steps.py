@@ -1,4 +1,4 @@
-"""The steps of `treadle maintain`: each looks at one kind of store, decides, and takes away where it has a token."""
+"""The steps of `treadle maintain`: each reads one kind of store, decides, and deletes where it has a token."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from treadle.tasks.retention import RetentionDecision, VersionSnapshot
 
 GONE = ".gone-"
-"""Begins the name of what is half taken away, and nobody may find any more."""
+"""Prefix of the name of a folder that is being deleted, under which no run looks for it."""
 
 
 class FreedPart(BaseModel):
-    """Things of one kind with one reason to go (`drop`), or to stay; `bytes` of their files, 0 where they have none."""
+    """Things of one kind with one reason to delete (`drop`) or keep them; `bytes` of their files, 0 without files."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,8 +38,8 @@ class FreedPart(BaseModel):
     drop: bool = True
 
 
-class Left(BaseModel):
-    """What became of MLflow's runs; of those that stay the keys, and the data versions that they refer to."""
+class RemainingRuns(BaseModel):
+    """What was deleted and kept of MLflow's runs; `works` and `data_versions` are those of the runs that remain."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,16 +55,16 @@ class Left(BaseModel):
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
-def clear_models(home: str, pipeline: str, token: int | None) -> Left:
-    """Models that never were champion, with their runs; pages of monitor; runs that nobody finished."""
+def clear_models(home: str, pipeline: str, token: int | None) -> RemainingRuns:
+    """Delete models that never were champion, with their runs; old pages of monitor; unfinished runs."""
     from treadle.infra.tracking.cleanup import Cleanup
     from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
-    ledger, attic = place.stores.ledger, Cleanup(place.settings, pipeline)
+    ledger, cleanup = place.stores.ledger, Cleanup(place.settings, pipeline)
     versions = {record.run_id: record for record in ledger.versions(pipeline)}
-    runs = {run.id: run for run in attic.runs()}
-    told = [
+    runs = {run.id: run for run in cleanup.runs()}
+    tracked = [
         retention.TrackedRun(
             run.id,
             run.work,
@@ -75,45 +75,45 @@ def clear_models(home: str, pipeline: str, token: int | None) -> Left:
         )
         for run in runs.values()
     ]
-    standing = _standing(ledger, pipeline, attic.named() if runs else frozenset())
-    decisions = retention.decide_runs(place.config.retention, told, standing, datetime.now(UTC))
+    snapshot = _version_snapshot(ledger, pipeline, cleanup.named() if runs else frozenset())
+    decisions = retention.decide_runs(place.config.retention, tracked, snapshot, datetime.now(UTC))
     sizes, trials = {}, 0
-    for number, one in enumerate(going := [one for one in decisions if one.drop]):
-        run = runs[one.name]
-        sizes[one.name] = attic.size(run)
+    for number, decision in enumerate(to_delete := [decision for decision in decisions if decision.drop]):
+        run = runs[decision.name]
+        sizes[decision.name] = cleanup.size(run)
         trials += len(run.trials)
         if token is not None:
-            ledger.renew_lease(pipeline, "train", token)  # a long way: who stood still meanwhile goes no further
+            ledger.renew_lease(pipeline, "train", token)  # raises Fenced where the lease was taken over
             record = versions.get(run.id)
             if record is not None:
                 ledger.retire(pipeline, record.version)
-            attic.delete_run(run)
-            events.emit("maintain", one.kind, done=number + 1, total=len(going))
-    gone = {one.name for one in going}
-    retired = {*ledger.retired(pipeline), *(versions[name].version for name in gone if name in versions)}
-    stay = [run for run in runs.values() if run.id not in gone]
+            cleanup.delete_run(run)
+            events.emit("maintain", decision.kind, done=number + 1, total=len(to_delete))
+    deleted = {decision.name for decision in to_delete}
+    retired = {*ledger.retired(pipeline), *(versions[name].version for name in deleted if name in versions)}
+    remaining = [run for run in runs.values() if run.id not in deleted]
     needed = {record.data_version for record in versions.values() if record.version not in retired}
-    needed |= {run.data_version for run in stay if run.id not in versions and not run.monitor}
+    needed |= {run.data_version for run in remaining if run.id not in versions and not run.monitor}
     parts = _parts(decisions, sizes)
     if trials:
         parts.append(FreedPart(what="runs of trials", count=trials, bytes=0, why="their training run goes"))
-    works = tuple(run.work for run in stay)
-    return Left(parts=tuple(parts), works=works, data_versions=tuple(sorted(needed - {""})))
+    works = tuple(run.work for run in remaining)
+    return RemainingRuns(parts=tuple(parts), works=works, data_versions=tuple(sorted(needed - {""})))
 
 
-def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> VersionSnapshot:
-    """Who may not be touched; a verdict waits as long as the model sits in the chair that it is about."""
+def _version_snapshot(ledger: Ledger, pipeline: str, named: frozenset[str]) -> VersionSnapshot:
+    """The versions by what protects them; one that was found better is pending until the champion changes."""
     from treadle.tasks.retention import VersionSnapshot
 
     versions, moves = ledger.versions(pipeline), ledger.history(pipeline)
-    now = moves[0].version_to if moves else None
+    champion = moves[0].version_to if moves else None
     declined = ledger.declined(pipeline)
-    better = [one for one in versions if one.decision == "PROMOTE" and one.version not in declined]
+    better = [record for record in versions if record.decision == "PROMOTE" and record.version not in declined]
     return VersionSnapshot(
-        versions=tuple(one.version for one in versions),
+        versions=tuple(record.version for record in versions),
         retired=frozenset(ledger.retired(pipeline)),
         champions=frozenset(move.version_to for move in moves),
-        waiting=frozenset(one.version for one in better if json.loads(one.result)["against"] == now),
+        waiting=frozenset(record.version for record in better if json.loads(record.result)["against"] == champion),
         named=named,
     )
 
@@ -122,7 +122,7 @@ def _standing(ledger: Ledger, pipeline: str, named: frozenset[str]) -> VersionSn
     name="studies", task_run_name="studies", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient
 )
 def clear_studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -> list[FreedPart]:
-    """Studies whose runs are gone."""
+    """Delete studies whose runs are gone."""
     from treadle.infra.databases import sqlite
     from treadle.infra.databases import studies as studies_
     from treadle.tasks import retention
@@ -134,21 +134,21 @@ def clear_studies(home: str, pipeline: str, token: int | None, works: Sequence[s
     with place.stores.studies() as storage:
         touched = studies_.touched(storage, pipeline)
         decisions = retention.unfinished(place.config.retention, "studies", touched, works, datetime.now(UTC))
-        for one in decisions:
-            if one.drop and token is not None:
-                studies_.delete(storage, pipeline, one.name)
+        for decision in decisions:
+            if decision.drop and token is not None:
+                studies_.delete(storage, pipeline, decision.name)
     return _parts(decisions, {})
 
 
 @task(name="tables", task_run_name="tables", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
 def clear_tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[FreedPart]:
-    """Files of versions that nobody refers to; many small files become few."""
+    """Delete files of table versions that are no longer needed, and merge small files."""
     from treadle.infra import failpoint
     from treadle.infra.stores import versions
 
     place = _opened(home, pipeline, token)
     stores, days = place.stores, place.config.retention.spare_days
-    pairs = [versions(one) for one in data_versions]
+    pairs = [versions(data_version) for data_version in data_versions]
     keep = {"rows": [rows for rows, _ in pairs], "labels": [labels for _, labels in pairs]}
     parts = []
     for name in ("rows", "labels", "quarantine", "predictions"):
@@ -158,7 +158,7 @@ def clear_tables(home: str, pipeline: str, token: int | None, data_versions: Seq
             (f"checkpoints of {name}", spare.checkpoints, "no version that is needed is read from them"),
         ):
             if files:
-                parts.append(FreedPart(what=what, count=len(files), bytes=_take(files, token), why=why))
+                parts.append(FreedPart(what=what, count=len(files), bytes=_delete(files, token), why=why))
         with failpoint.around("maintain.compact"):
             fewer = stores.tables.compact(name, dry_run=token is None)
         if fewer:
@@ -166,8 +166,8 @@ def clear_tables(home: str, pipeline: str, token: int | None, data_versions: Seq
     return parts
 
 
-def _take(files: Sequence[Path], token: int | None) -> int:
-    """The bytes of the files, and without them the disk, where there is a token."""
+def _delete(files: Sequence[Path], token: int | None) -> int:
+    """Delete the files where there is a token; returns their size in bytes."""
     from treadle.infra import failpoint
 
     size = 0
@@ -181,30 +181,30 @@ def _take(files: Sequence[Path], token: int | None) -> int:
 
 @task(name="unfinished work", task_run_name="unfinished work")
 def clear_leftovers(home: str, pipeline: str, token: int | None) -> list[FreedPart]:
-    """What trainings kept on their way that were killed, and that nobody went on with."""
+    """Delete the working files of trainings that were killed and not resumed."""
     from treadle.infra import failpoint
     from treadle.tasks import retention
 
     place = _opened(home, pipeline, token)
     folder = place.settings.state / "runs" / pipeline
-    there = sorted(folder.iterdir(), key=lambda path: not path.name.startswith(GONE)) if folder.is_dir() else []
-    found = {path.name: path for path in there}
-    touched = {name: _touched(path) for name, path in found.items()}
+    paths = sorted(folder.iterdir(), key=lambda path: not path.name.startswith(GONE)) if folder.is_dir() else []
+    by_name = {path.name: path for path in paths}
+    touched = {name: _touched(path) for name, path in by_name.items()}
     decisions = retention.unfinished(place.config.retention, "files of unfinished runs", touched, (), datetime.now(UTC))
-    sizes = {one.name: _size(found[one.name]) for one in decisions}
-    for one in decisions:
-        if one.drop and token is not None:
-            path = found[one.name]
-            aside = path.with_name(f"{GONE}{one.name.removeprefix(GONE)}")
+    sizes = {decision.name: _size(by_name[decision.name]) for decision in decisions}
+    for decision in decisions:
+        if decision.drop and token is not None:
+            path = by_name[decision.name]
+            aside = path.with_name(f"{GONE}{decision.name.removeprefix(GONE)}")
             with failpoint.around("maintain.file"):
-                path.rename(aside)  # whoever takes it up again finds all or nothing
+                path.rename(aside)  # first: a run that is resumed finds all of its files or none
             shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
     return _parts(decisions, sizes)
 
 
 @task(name="history", task_run_name="history")
 def clear_history(home: str, pipeline: str, dry_run: bool) -> list[FreedPart]:
-    """Runs on Prefect's pages that ended long ago."""
+    """Delete runs on Prefect's pages that ended more than `history_days` ago."""
     from treadle.flows.project.deployment_plans import TAG, WORKS
     from treadle.infra.orchestrator import connected
     from treadle.infra.orchestrator.history import ended, forget
@@ -221,7 +221,7 @@ def clear_history(home: str, pipeline: str, dry_run: bool) -> list[FreedPart]:
 
 
 def _opened(home: str, pipeline: str, token: int | None) -> Workplace:
-    """The pipeline; raises Fenced where another process has its lease by now."""
+    """The opened pipeline; raises Fenced where another process has taken over its lease."""
     place = open_workplace(home, pipeline)
     if token is not None:
         place.stores.ledger.renew_lease(pipeline, "train", token)
@@ -229,12 +229,12 @@ def _opened(home: str, pipeline: str, token: int | None) -> Workplace:
 
 
 def _parts(decisions: Iterable[RetentionDecision], sizes: dict[str, int]) -> list[FreedPart]:
-    """Decisions added up by what, fate and reason."""
+    """Decisions added up by kind, `drop` and reason; `sizes` is in bytes by name."""
     counts: Counter[tuple[str, bool, str]] = Counter()
     volumes: Counter[tuple[str, bool, str]] = Counter()
-    for one in decisions:
-        counts[one.kind, one.drop, one.why] += 1
-        volumes[one.kind, one.drop, one.why] += sizes.get(one.name, 0)
+    for decision in decisions:
+        counts[decision.kind, decision.drop, decision.why] += 1
+        volumes[decision.kind, decision.drop, decision.why] += sizes.get(decision.name, 0)
     return [
         FreedPart(what=what, count=count, bytes=volumes[what, drop, why], why=why, drop=drop)
         for (what, drop, why), count in counts.items()
@@ -242,10 +242,10 @@ def _parts(decisions: Iterable[RetentionDecision], sizes: dict[str, int]) -> lis
 
 
 def _touched(path: Path) -> datetime:
-    """When something in a folder was changed last."""
-    moments = [one.stat().st_mtime for one in (path, *path.rglob("*"))]
+    """When the file, or anything in the folder, was changed last."""
+    moments = [file.stat().st_mtime for file in (path, *path.rglob("*"))]
     return datetime.fromtimestamp(max(moments), UTC)
 
 
 def _size(path: Path) -> int:
-    return sum(one.stat().st_size for one in (path, *path.rglob("*")) if one.is_file())
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())

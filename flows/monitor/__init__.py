@@ -1,7 +1,6 @@
-"""`treadle monitor`: late labels, realised performance, freshness, what the data looks like; is it time to train?
+"""`treadle monitor`: realised performance, freshness and changes of the data; says whether retraining is due.
 
-What waits is ingested first. Nothing is changed but what the ingest brings: the same data and champion give the same
-MLflow run again.
+New files are ingested first; apart from that nothing is changed. The same data and champion give the same MLflow run.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["MonitorResult", "monitor", "run_monitor"]
 
 
 def run_monitor(settings: Settings, config: PipelineConfig) -> MonitorResult:
-    """See how the champion does.
+    """Measure the champion's performance on new labels, and how the data has changed.
 
     Raises NothingPromoted without a champion, BundleError where its bundle is damaged.
     """
@@ -38,12 +37,12 @@ def run_monitor(settings: Settings, config: PipelineConfig) -> MonitorResult:
 @flow(name="monitor", flow_run_name="monitor {pipeline}")
 @one_at_a_time("monitor")
 def monitor(home: str, pipeline: str) -> MonitorResult:
-    """Ingest what waits, compare predictions with labels and batches with the reference, and weigh retraining."""
+    """Ingest new files, compare predictions with labels and batches with the reference, and decide on retraining."""
     champion = resolve_champion(home, pipeline, "champion")
     arrived = ingest_first(home, pipeline)
     measured = measure_performance(home, pipeline, champion)
-    seen = compare_data(home, pipeline, champion)
-    result = monitor_result(pipeline, champion, measured, seen)
-    told = publish_result(home, pipeline, result, measured.predictions_version)
-    events.emit("monitor", "retraining is due" if told.due else "nothing is due")
-    return told.model_copy(update={"ingest": arrived})
+    compared = compare_data(home, pipeline, champion)
+    result = monitor_result(pipeline, champion, measured, compared)
+    published = publish_result(home, pipeline, result, measured.predictions_version)
+    events.emit("monitor", "retraining is due" if published.due else "nothing is due")
+    return published.model_copy(update={"ingest": arrived})

@@ -1,4 +1,4 @@
-"""What the decision to train again depends on, read from tables, ledger and bundle."""
+"""Read what the decision to retrain depends on from tables, ledger and bundle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY_SECONDS = 86_400
 
 @contextmanager
 def outcomes(place: Workplace) -> Iterator[Outcomes]:
-    """Every prediction of a model that was champion, beside what happened."""
+    """Open every prediction of a version that was champion, joined with its label."""
     from treadle.infra.tables.outcomes import open_outcomes
 
     data = place.config.data
@@ -35,18 +35,18 @@ def outcomes(place: Workplace) -> Iterator[Outcomes]:
         timezone=data.timezone,
         window_days=place.config.monitor.window_days,
     )
-    with opening as found:
-        yield found
+    with opening as opened:
+        yield opened
 
 
 def time_column(place: Workplace) -> str:
-    """The column by which rows are put on the calendar; empty where there is none that holds dates or moments."""
+    """The column `data.time` if it holds dates or timestamps, else empty."""
     time, schema = place.config.data.time, place.suite().schema
     return time if time in schema.names and schema.column(time).kind in ("date", "timestamp") else ""
 
 
-def retrain_state(place: Workplace, found: Outcomes) -> RetrainState:
-    """Everything that `treadle.tasks.retrain.due` wants to know, as of now."""
+def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
+    """The input of `treadle.tasks.retrain.due`, as of now."""
     from treadle.infra.stores import versions
     from treadle.infra.tables.outcomes import count_labelled
     from treadle.tasks import metrics
@@ -72,28 +72,28 @@ def retrain_state(place: Workplace, found: Outcomes) -> RetrainState:
         labelled_then=count(tried.data_version),
         labelled=count(stores.data_version()),
         expected=expected(record),
-        realised=recent(place, found, record.version, place.model(record.version), record.metric),
+        realised=recent(place, outcomes, record.version, place.model(record.version), record.metric),
     )
 
 
 def expected(record: VersionRecord) -> MetricBounds | None:
-    """A version's holdout value with its interval, as its training run told; None where it told no interval."""
+    """A version's holdout value with its interval, as its training run recorded them; None without an interval."""
     from treadle.tasks.performance import MetricBounds
 
-    told = json.loads(record.result or "{}")
-    lower, upper = told.get("value_lower"), told.get("value_upper")
+    result = json.loads(record.result or "{}")
+    lower, upper = result.get("value_lower"), result.get("value_upper")
     if record.value is None or lower is None or upper is None:
         return None
     return MetricBounds(value=record.value, lower=lower, upper=upper)
 
 
-def recent(place: Workplace, found: Outcomes, version: int, model: Model, metric: str) -> Realised | None:
-    """What a version's predictions of the last days before its newest label were worth; None without any label."""
+def recent(place: Workplace, outcomes: Outcomes, version: int, model: Model, metric: str) -> Realised | None:
+    """A version's performance on its predictions of the `recent_days` before its newest label; None without labels."""
     from treadle.tasks import performance
 
     days, classes = place.config.monitor.recent_days, model.post.classes
-    group = found.recent(version, days)
+    group = outcomes.recent(version, days)
     if not group.labelled:
         return None
-    table = found.read(group, performance.columns(model.task, classes), recent_days=days)
+    table = outcomes.read(group, performance.columns(model.task, classes), recent_days=days)
     return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows)

@@ -1,4 +1,4 @@
-"""What `treadle monitor` ends with, and what its steps hand each other."""
+"""The result of `treadle monitor`, and the results of its steps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from treadle.tasks.performance import MetricBounds, Realised, VersionOutcome
 from treadle.tasks.retrain import RetrainFinding
 
 
-class Measured(BaseModel):
-    """What predictions turned out to be worth, and what the rules of [retrain] make of it, at one data version."""
+class MeasuredPerformance(BaseModel):
+    """The realised performance of predictions, and the findings of the rules of [retrain], at one data version."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,8 +26,8 @@ class Measured(BaseModel):
     warnings: tuple[str, ...]
 
 
-class Seen(BaseModel):
-    """How old data and champion are, and the newest batches beside the champion's reference."""
+class ComparedData(BaseModel):
+    """The age of data and champion, and the newest batches beside the champion's reference."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,11 +37,11 @@ class Seen(BaseModel):
 
 
 class MonitorResult(BaseModel):
-    """How the champion does.
+    """The champion's performance, the state of the data, and whether retraining is due.
 
-    `expected` is its holdout value with its interval (null where its training told none), `recent` its predictions of
-    the last days before the newest label, by which it is judged. `reason` says why retraining is due; empty where it
-    is not.
+    `expected` is its holdout value with its interval (null where its training recorded none), `recent` its performance
+    on the predictions of the last days before the newest label. `reason` says why retraining is due; empty where it is
+    not.
     """
 
     model_config = ConfigDict(frozen=True)

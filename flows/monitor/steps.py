@@ -1,4 +1,4 @@
-"""The steps of `treadle monitor`: each loads by `infra`, calls `tasks`, and hands on what it found."""
+"""The steps of `treadle monitor`: each loads by `infra`, calls `tasks`, and returns its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from treadle.flows.context import events
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.monitor import due, summary
-from treadle.flows.monitor.result import Measured, MonitorResult, Seen
+from treadle.flows.monitor.result import ComparedData, MeasuredPerformance, MonitorResult
 from treadle.flows.score.steps import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
 from treadle.tasks.errors import BundleError
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from treadle.tasks.performance import Realised, VersionOutcome
 
 BATCHES = 30
-"""Of so many batches, the newest, the columns are looked at."""
+"""The columns of this many of the newest batches are compared."""
 
 ROWS_AT_ONCE = 50_000
 DAY_SECONDS = 86_400
 
 
 @task(name="measure", task_run_name="measure")
-def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measured:
+def measure_performance(home: str, pipeline: str, champion: ModelRef) -> MeasuredPerformance:
     """Join predictions with labels once, then take each group's realised performance by itself."""
     from treadle.tasks import retrain
 
@@ -42,9 +42,9 @@ def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measure
     data_version, predicted = place.stores.data_version(), tables.version("predictions")
     versions: list[VersionOutcome] = []
     warnings: list[str] = []
-    with due.outcomes(place) as found:
-        known = due.retrain_state(place, found)
-        totals = found.groups("_version")
+    with due.outcomes(place) as outcomes:
+        state = due.retrain_state(place, outcomes)
+        totals = outcomes.groups("_version")
         for number, group in enumerate(totals):
             events.emit("monitor", f"version {group.version}", done=number, total=len(totals))
             try:
@@ -55,49 +55,49 @@ def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measure
             if model.task != place.config.data.task:
                 warnings.append(f"version {group.version} is left out: it was a {model.task} model")
                 continue
-            versions.append(_outcome(place, found, model, group, known.metric, champion.version))
+            versions.append(_outcome(place, outcomes, model, group, state.metric, champion.version))
         events.emit("monitor", "predictions compared with labels", done=len(totals), total=len(totals))
-    reason = retrain.due(known)
-    return Measured(
-        metric=record.metric if record else known.metric,
+    reason = retrain.due(state)
+    return MeasuredPerformance(
+        metric=record.metric if record else state.metric,
         data_version=data_version,
         predictions_version=predicted,
-        expected=known.expected,
-        recent=known.realised,
+        expected=state.expected,
+        recent=state.realised,
         versions=tuple(versions),
-        findings=retrain.findings(known),
+        findings=retrain.findings(state),
         reason=reason.text if reason else "",
         warnings=tuple(warnings),
     )
 
 
 def _outcome(
-    place: Workplace, found: Outcomes, model: Model, total: Group, metric: str, champion: int
+    place: Workplace, outcomes: Outcomes, model: Model, total: Group, metric: str, champion: int
 ) -> VersionOutcome:
     """One version's groups, each read and scored by itself."""
     from treadle.tasks import performance
 
     wanted, classes = performance.columns(model.task, model.post.classes), model.post.classes
-    labels = {one.batch_id: one.label for one in place.stores.ledger.batches(place.config.name)}
+    labels = {batch.batch_id: batch.label for batch in place.stores.ledger.batches(place.config.name)}
 
-    def one(group: Group) -> Realised:
-        table = found.read(group, wanted)
+    def realised(group: Group) -> Realised:
+        table = outcomes.read(group, wanted)
         return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows)
 
     def groups(by: By) -> Iterator[Group]:
-        return (group for group in found.groups(by) if group.version == total.version)
+        return (group for group in outcomes.groups(by) if group.version == total.version)
 
     windows = []
     for group in groups("_window"):
         first, last = performance.window(group.window or date.min, place.config.monitor.window_days)
-        windows.append(performance.WindowOutcome(first=first, last=last, realised=one(group)))
+        windows.append(performance.WindowOutcome(first=first, last=last, realised=realised(group)))
     return performance.VersionOutcome(
         version=total.version,
         champion=total.version == champion,
-        total=one(total),
+        total=realised(total),
         batches=tuple(
             performance.BatchOutcome(
-                batch_id=group.batch_id or "", label=labels.get(group.batch_id or "", ""), realised=one(group)
+                batch_id=group.batch_id or "", label=labels.get(group.batch_id or "", ""), realised=realised(group)
             )
             for group in groups("_batch")
         ),
@@ -105,9 +105,9 @@ def _outcome(
     )
 
 
-@task(name="look at the data", task_run_name="look at the data")
-def compare_data(home: str, pipeline: str, champion: ModelRef) -> Seen:
-    """The newest batches, a slice at a time, beside the reference in the champion's bundle; and how old all is."""
+@task(name="compare the data", task_run_name="compare the data")
+def compare_data(home: str, pipeline: str, champion: ModelRef) -> ComparedData:
+    """Read the newest batches, a slice at a time, beside the reference in the champion's bundle; and their age."""
     from treadle.infra.tables import connect
     from treadle.tasks import bundle, health
     from treadle.tasks.dataset import quote
@@ -116,7 +116,7 @@ def compare_data(home: str, pipeline: str, champion: ModelRef) -> Seen:
     folder = place.stores.bundle_folder(champion.version)
     model, tables = place.model(champion.version, champion.digest), place.stores.tables
     spec = model.features
-    labels = {one.batch_id: one.label for one in place.stores.ledger.batches(pipeline)}
+    labels = {batch.batch_id: batch.label for batch in place.stores.ledger.batches(pipeline)}
     stored = tables.columns("rows").names
     listed = ", ".join(quote(name) for name in dict.fromkeys(spec.sources) if name in stored)
     batches = []
@@ -130,8 +130,8 @@ def compare_data(home: str, pipeline: str, champion: ModelRef) -> Seen:
             rows, shares = health.shares(spec, relation.to_arrow_reader(ROWS_AT_ONCE))
             label = labels.get(batch_id, batch_id)
             batches.append(health.BatchShares(batch_id=batch_id, label=label, rows=rows, columns=shares))
-    events.emit("monitor", f"{len(batches)} batches compared with the rows that version {champion.version} knows")
-    return Seen(
+    events.emit("monitor", f"{len(batches)} batches compared with the training rows of version {champion.version}")
+    return ComparedData(
         freshness=_freshness(place, champion, bundle.read_facts(folder)),
         reference=health.shares(spec, [bundle.reference(folder)])[1],
         batches=tuple(batches),
@@ -153,18 +153,18 @@ def _freshness(place: Workplace, champion: ModelRef, facts: BundleFacts) -> Fres
     with connect(tables.scratch) as con:
         ((row, batch, label),) = con.sql(f"SELECT {newest}, max(_ingested_at), {own} FROM {rows}").fetchall()
         ((late,),) = con.sql(f"SELECT max(_ingested_at) FROM {tables.relation('labels')}").fetchall()
-    known = [one for one in (label, late) if one is not None]
+    label_times = [moment for moment in (label, late) if moment is not None]
     record = stores.ledger.version(stores.pipeline, champion.version)
-    chair = stores.ledger.champion(stores.pipeline)
+    promotion = stores.ledger.champion(stores.pipeline)
     assert record is not None
-    assert chair is not None
+    assert promotion is not None
     return Freshness(
         newest_row="" if row is None else str(row),
         newest_batch=batch,
         batch_age_days=None if batch is None else (now - batch).total_seconds() / DAY_SECONDS,
-        newest_label=max(known) if known else None,
+        newest_label=max(label_times) if label_times else None,
         champion_made=record.created_at,
-        champion_since=chair.at,
+        champion_since=promotion.at,
         champion_age_days=(now - record.created_at).total_seconds() / DAY_SECONDS,
         trained_until="" if facts.trained_until is None else str(facts.trained_until),
         days_unseen=_days_between(facts.trained_until, row),
@@ -172,36 +172,42 @@ def _freshness(place: Workplace, champion: ModelRef, facts: BundleFacts) -> Fres
 
 
 def _days_between(before: object, after: object) -> float | None:
-    """Days from one date or moment to a later one; None where they are not both the same kind of time."""
+    """Days from one date or moment to a later one, at least 0; None where they are not both dates or both moments."""
     if isinstance(before, datetime) and isinstance(after, datetime):
-        before, after = (one if one.tzinfo else one.replace(tzinfo=UTC) for one in (before, after))
+        before, after = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in (before, after))
         return max(0.0, (after - before).total_seconds() / DAY_SECONDS)
     both_dates = type(before) is date and type(after) is date
     return max(0.0, float((after - before).days)) if both_dates else None  # type: ignore[operator]
 
 
-def monitor_result(pipeline: str, champion: ModelRef, measured: Measured, seen: Seen) -> MonitorResult:
-    """Everything that was found, before it is told anywhere."""
+def monitor_result(
+    pipeline: str, champion: ModelRef, measured: MeasuredPerformance, compared: ComparedData
+) -> MonitorResult:
+    """The results of both steps together, before they are published."""
     return MonitorResult(
         pipeline=pipeline,
         champion=champion.version,
         due=bool(measured.reason),
         page="",
         run_id="",
-        **{name: getattr(measured, name) for name in MonitorResult.model_fields if name in Measured.model_fields},
-        **{name: getattr(seen, name) for name in Seen.model_fields},
+        **{
+            name: getattr(measured, name)
+            for name in MonitorResult.model_fields
+            if name in MeasuredPerformance.model_fields
+        },
+        **{name: getattr(compared, name) for name in ComparedData.model_fields},
     )
 
 
 @task(
-    name="tell",
-    task_run_name="tell",
+    name="publish",
+    task_run_name="publish",
     retries=2,
     retry_delay_seconds=RETRY_DELAYS,
     retry_condition_fn=transient,
 )
 def publish_result(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
-    """Write the page, log metrics and page to MLflow, and leave the summary in Prefect's UI."""
+    """Write the page, log metrics and page to MLflow, and show the summary in Prefect's UI."""
     from treadle.infra.files.workbench import Workbench
 
     place = open_workplace(home, pipeline)
@@ -219,8 +225,8 @@ def publish_result(home: str, pipeline: str, result: MonitorResult, predictions_
     create_markdown_artifact(
         key=f"monitor-{pipeline}".replace("_", "-"),
         markdown=summary.summary(result),
-        description=f"How {pipeline} does",
+        description=f"Monitoring of {pipeline}",
     )
-    told = result.model_copy(update={"page": str(page), "run_id": run_id})
-    Workbench(place.settings.state / "monitor").put(f"{pipeline}.json", told, MonitorResult)
-    return told
+    published = result.model_copy(update={"page": str(page), "run_id": run_id})
+    Workbench(place.settings.state / "monitor").put(f"{pipeline}.json", published, MonitorResult)
+    return published

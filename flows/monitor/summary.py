@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from treadle.tasks.performance import VersionOutcome
 
 NOTHING = "no rule of [retrain] calls for another model"
-UNNAMEABLE = re.compile(r"[^\w\-. ]", re.ASCII)
-"""What MLflow takes in no metric's name."""
+NOT_IN_NAMES = re.compile(r"[^\w\-. ]", re.ASCII)
+"""Characters that MLflow refuses in a metric's name."""
 
 
 def headline(result: MonitorResult) -> str:
@@ -27,14 +27,16 @@ def headline(result: MonitorResult) -> str:
 
 
 def next_command(result: MonitorResult) -> tuple[str, ...]:
-    """What a person does now, less `treadle`: a word each."""
+    """The words of the recommended command after `treadle`."""
     return ("train", "--if-due") if result.due else ("score",)
 
 
 def page(config: PipelineConfig, result: MonitorResult) -> str:
     """The HTML page."""
-    ringing = [one for one in result.findings if one.due]
-    reason = Reason(causes=tuple(one.cause for one in ringing), sentences=tuple(one.sentence for one in ringing))
+    due = [finding for finding in result.findings if finding.due]
+    reason = Reason(
+        causes=tuple(finding.cause for finding in due), sentences=tuple(finding.sentence for finding in due)
+    )
     return monitor.render_monitor(
         monitor.MonitorStory(
             pipeline=config.name,
@@ -43,7 +45,7 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
             metric=result.metric,
             champion=result.champion,
             expected=result.expected,
-            reason=reason if ringing else None,
+            reason=reason if due else None,
             findings=result.findings,
             versions=result.versions,
             reference=result.reference,
@@ -57,8 +59,8 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
 
 
 def freshness_facts(fresh: Freshness) -> dict[str, str]:
-    """How old everything is, in words and in order; what is not known is left out."""
-    known = {
+    """The age of data and champion for the report, in order; unknown moments are left out."""
+    facts = {
         "newest row": fresh.newest_row,
         "newest batch": f"{fresh.newest_batch:%Y-%m-%d %H:%M} UTC" if fresh.newest_batch else "",
         "newest label": f"{fresh.newest_label:%Y-%m-%d %H:%M} UTC" if fresh.newest_label else "",
@@ -67,11 +69,11 @@ def freshness_facts(fresh: Freshness) -> dict[str, str]:
         "learned until": fresh.trained_until,
         "newer than that": f"{fresh.days_unseen:,.1f} days of data" if fresh.days_unseen is not None else "",
     }
-    return {name: value for name, value in known.items() if value}
+    return {name: value for name, value in facts.items() if value}
 
 
 def metrics(result: MonitorResult) -> dict[str, float]:
-    """Single values for MLflow; nothing in them depends on the hour, so that the same state logs the same."""
+    """Single values for MLflow; they do not depend on the current time, so that the same state logs the same values."""
     values: dict[str, float | None] = {}
     champion = champion_of(result)
     if champion is not None:
@@ -81,23 +83,23 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
     for change in health.changes(result.reference, result.batches):
-        # no slash: of what stands before one MLflow makes a group of charts before all others
-        values[UNNAMEABLE.sub("_", f"share_{change.what} {change.column}")] = change.newest
+        # no slash: MLflow would make a group of charts of the part before it, and show it first
+        values[NOT_IN_NAMES.sub("_", f"share_{change.what} {change.column}")] = change.newest
     return {name: value for name, value in values.items() if value is not None}
 
 
 def curves(result: MonitorResult) -> dict[str, list[float]]:
-    """The champion's course for MLflow, a step for each window that has a value."""
+    """The champion's performance over time for MLflow, a step for each window that has a value."""
     champion = champion_of(result)
     if champion is None:
         return {}
-    scored = [one.realised.metric.value for one in champion.windows if one.realised.metric.value is not None]
-    covered = [one.realised.coverage for one in champion.windows]
+    scored = [window.realised.metric.value for window in champion.windows if window.realised.metric.value is not None]
+    covered = [window.realised.coverage for window in champion.windows]
     return {f"window_{result.metric}": scored, "window_coverage": covered}
 
 
 def champion_of(result: MonitorResult) -> VersionOutcome | None:
-    """What the champion's predictions were worth; None while it has made none."""
+    """The champion's outcomes; None while it has made no predictions."""
     return next((one for one in result.versions if one.champion), None)
 
 
@@ -109,5 +111,5 @@ def summary(result: MonitorResult) -> str:
         for one in result.versions
     ]
     table = [f"| version | predictions | coverage | {metric_name(result.metric)} |", "|---|---|---|---|", *rows]
-    said = [f"- {one.sentence}" for one in result.findings]
-    return "\n".join([f"## {head}", "", *said, "", *(table if rows else [])])
+    sentences = [f"- {finding.sentence}" for finding in result.findings]
+    return "\n".join([f"## {head}", "", *sentences, "", *(table if rows else [])])

@@ -1,1 +1,1 @@
-"""A person's commands around a project: begin one, check it, look at it, keep a copy of it."""
+"""Commands for a project: create one, check it, show its state, back it up."""

@@ -29,14 +29,14 @@ class BackupResult(BaseModel):
     seconds: float
 
     def exit_code(self) -> int:
-        """Always 0: a backup that is not whole raises."""
+        """Always 0: an incomplete backup raises."""
         return 0
 
 
 def run_backup(settings: Settings, folder: Path) -> BackupResult:
-    """Back up the home to `folder`, which must be empty or not exist; everything may run meanwhile but `maintain`.
+    """Back up the home to `folder`, which must be empty or not exist; any work may run meanwhile except `maintain`.
 
-    That one takes away in several steps what belongs together.
+    `maintain` deletes in several steps what belongs together, so it is locked out.
     """
     from treadle.flows.context import events
     from treadle.infra.files import archive
@@ -54,7 +54,7 @@ def run_backup(settings: Settings, folder: Path) -> BackupResult:
 
 
 def run_restore(folder: Path, into: Path) -> BackupResult:
-    """Make a home of the backup in `folder`, in the empty folder `into`."""
+    """Restore the backup in `folder` as a home in the empty folder `into`."""
     from treadle.infra.files import archive
 
     begun = time.monotonic()

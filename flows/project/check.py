@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CheckFinding(BaseModel):
-    """Something that does not fit (`problem`), or that may surprise (`warning`), and the way out."""
+    """Something that does not fit (`problem`) or may be unintended (`warning`), and the fix."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,7 +31,7 @@ class CheckFinding(BaseModel):
 
 
 class CheckResult(BaseModel):
-    """What was compared, and what was found; no problem means that `ingest` and `train` may start."""
+    """What was compared, and the findings; without a problem `ingest` and `train` can start."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -117,29 +117,29 @@ def _suite_and_data(
     from treadle.tasks.dataset import nearest
 
     if newest is None:
-        told = config.data.source if isinstance(config.data.source, str) else ", ".join(config.data.source)
+        source = config.data.source if isinstance(config.data.source, str) else ", ".join(config.data.source)
         yield CheckFinding(
-            level="warning", where="data.source", message=f"no file waits in {told}", way_out="put a table there"
+            level="warning", where="data.source", message=f"no file waits in {source}", way_out="put a table there"
         )
         return
     try:
         columns = _columns(settings, newest)
     except DataError as error:
-        said = error.message.removeprefix(f"{newest.name}: ")
-        yield _problem(newest.name, said, with_pipeline(error.way_out, config.name))
+        message = error.message.removeprefix(f"{newest.name}: ")
+        yield _problem(newest.name, message, with_pipeline(error.way_out, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:
             close = nearest(name, [column for column in columns if column not in schema.names])
-            way_out = f"rename {close!r} there?" if close else "take it out of the suite, or send it"
+            way_out = f"rename {close!r} there?" if close else "remove it from the suite, or add it to the file"
             yield _problem(newest.name, f"has no column {name!r}", way_out)
     extra = [column for column in columns if column not in schema.names]
     if extra:
         yield CheckFinding(
             level="warning",
             where=newest.name,
-            message=f"columns that the suite does not know are left out: {', '.join(extra)}",
-            way_out="give them a type in the suite, if they matter",
+            message=f"columns that are not in the suite are left out: {', '.join(extra)}",
+            way_out="give them a type in the suite to include them",
         )
 
 

@@ -1,4 +1,4 @@
-"""The deployments that the files in `pipelines/` ask for, and where the server's were made otherwise before."""
+"""The deployments that the files in `pipelines/` define, and how those applied last differ from them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from treadle.tasks.config.spec import PipelineConfig
 
 TAG = "treadle"
-"""Every deployment of ours bears it, and the runs that it makes."""
+"""Tag of all our deployments and of their runs."""
 
 HEARTBEAT_SECONDS = 30
 
 ENTRYPOINTS = Path(__file__).parents[1] / "service" / "deployments" / "entrypoints.py"
 
 FILE = "file/"
-"""Begins the name under which a pipeline's file is remembered beside its deployments."""
+"""Prefix of a pipeline's file in `deployments.json`, beside the names of its deployments."""
 
 WorkKind = Literal["ingest", "train", "score", "monitor", "promote", "maintain"]
 WORKS: tuple[WorkKind, ...] = get_args(WorkKind)
@@ -32,15 +32,15 @@ ABOUT: dict[WorkKind, str] = {
     "ingest": "Takes new files of `{0}` through the contract into rows, labels and quarantine.",
     "train": "Trains a challenger for `{0}`, judges it, and promotes it if it is better.",
     "score": "Predicts the rows of `{0}` that have neither label nor prediction.",
-    "monitor": "What the predictions of `{0}` turned out to be worth, and whether it is time to train again.",
-    "promote": "A person's word on a version of `{0}`: it becomes champion, or it is declined.",
-    "maintain": "Takes away what nobody refers to any more of `{0}`: old runs, models, files of tables, history.",
+    "monitor": "Compares the predictions of `{0}` with labels, and says whether retraining is due.",
+    "promote": "Makes a version of `{0}` the champion, or declines it, as a person decides.",
+    "maintain": "Deletes what `{0}` no longer needs: old runs, models, files of tables, history.",
 }
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One deployment as it should be. `schedule` is cron's five fields, read in `timezone`; empty: none."""
+    """One deployment as defined by the files. `schedule` is cron's five fields, read in `timezone`; empty: none."""
 
     home: Path
     pipeline: str
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def scheduled(self) -> dict[str, Any]:
-        """What a run by schedule is told: train only when it is due."""
+        """Parameters of a run that the schedule starts: train only when it is due."""
         return {"options": {"if_due": True}} if self.work == "train" else {}
 
     @property
@@ -70,28 +70,36 @@ class Plan:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a run's process finds beside the worker's own environment."""
+        """Variables of a run's process in addition to the worker's own environment."""
         from treadle.infra.orchestrator import run_environment
 
         return run_environment(self.home, HEARTBEAT_SECONDS)
 
     @cached_property
     def digest(self) -> str:
-        """The same for the same deployment; stands as its version."""
-        told = [self.name, self.schedule, self.timezone, self.about, self.scheduled, self.entrypoint, self.environment]
-        form = ENTRYPOINTS.read_bytes()  # to import it would cost a second
-        return hashlib.sha256(form + json.dumps(told).encode()).hexdigest()[:12]
+        """Changes whenever the deployment does; used as its version on the server."""
+        fields = [
+            self.name,
+            self.schedule,
+            self.timezone,
+            self.about,
+            self.scheduled,
+            self.entrypoint,
+            self.environment,
+        ]
+        form = ENTRYPOINTS.read_bytes()  # importing it would take a second
+        return hashlib.sha256(form + json.dumps(fields).encode()).hexdigest()[:12]
 
 
 class Plans(NamedTuple):
-    """The deployments that the files ask for, and the pipelines whose file we do not obey."""
+    """The deployments that the files define, and the errors of invalid files by pipeline."""
 
     wanted: tuple[Plan, ...]
     refused: dict[str, ConfigError]
 
 
 def plans(settings: Settings) -> Plans:
-    """Read every file in `pipelines/`; one that is wrong is in nobody's way."""
+    """Read every file in `pipelines/`; an invalid one is in `refused` and does not affect the others."""
     from treadle.tasks.config.load import load_config
 
     wanted: list[Plan] = []
@@ -117,37 +125,38 @@ def _plan(settings: Settings, config: PipelineConfig, work: WorkKind) -> Plan:
 
 
 def differs(settings: Settings) -> tuple[str, ...]:
-    """What `apply` would change, a sentence each, by what it remembers; empty where it never ran."""
+    """What `apply_deployments` would change, a sentence each, compared with `remember`; empty where it never ran."""
     try:
-        known: dict[str, str] = json.loads(_memory(settings).read_text())
+        applied: dict[str, str] = json.loads(_applied_file(settings).read_text())
     except (OSError, ValueError):
         return ()
-    found = plans(settings)
-    names = {plan.name: plan.digest for plan in found.wanted}
-    changed = [f"{name} is not yet what its file says" for name in names if known.get(name) != names[name]]
-    said = {name.partition("/")[2] for name in names if known.get(name) != names[name]}
-    for name, digest in _files(settings, found).items():
-        if known.get(name, digest) != digest and name.removeprefix(FILE) not in said:
+    planned = plans(settings)
+    digests = {plan.name: plan.digest for plan in planned.wanted}
+    outdated = [name for name in digests if applied.get(name) != digests[name]]
+    changed = [f"{name} is not yet what its file says" for name in outdated]
+    pipelines = {name.partition("/")[2] for name in outdated}
+    for name, digest in _files(settings, planned).items():
+        if applied.get(name, digest) != digest and name.removeprefix(FILE) not in pipelines:
             changed.append(f"pipelines/{name.removeprefix(FILE)}.toml has changed since the last treadle up")
-    deployed = [name for name in known if not name.startswith(FILE)]
-    gone = [name for name in deployed if name not in names and name.partition("/")[2] not in found.refused]
+    deployed = [name for name in applied if not name.startswith(FILE)]
+    gone = [name for name in deployed if name not in digests and name.partition("/")[2] not in planned.refused]
     changed += [f"{name} is of a pipeline whose file is gone" for name in gone]
-    return (*changed, *(f"{name} cannot be deployed: {error.message}" for name, error in found.refused.items()))
+    return (*changed, *(f"{name} cannot be deployed: {error.message}" for name, error in planned.refused.items()))
 
 
-def remember(settings: Settings, found: Plans) -> None:
-    """Keep what was applied, where `differs` finds it."""
-    path = _memory(settings)
+def remember(settings: Settings, applied: Plans) -> None:
+    """Store the digests of the applied plans, which `differs` compares with the files."""
+    path = _applied_file(settings)
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({plan.name: plan.digest for plan in found.wanted} | _files(settings, found)))
+    aside.write_text(json.dumps({plan.name: plan.digest for plan in applied.wanted} | _files(settings, applied)))
     aside.replace(path)
 
 
-def _files(settings: Settings, found: Plans) -> dict[str, str]:
-    """The pipelines' files as they are: what is not a schedule is in no deployment, runs read it when they begin."""
-    files = {plan.pipeline: settings.home / "pipelines" / f"{plan.pipeline}.toml" for plan in found.wanted}
+def _files(settings: Settings, planned: Plans) -> dict[str, str]:
+    """Digests of the pipelines' files: most of a file is in no deployment, because runs read it when they begin."""
+    files = {plan.pipeline: settings.home / "pipelines" / f"{plan.pipeline}.toml" for plan in planned.wanted}
     return {f"{FILE}{name}": hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in files.items()}
 
 
-def _memory(settings: Settings) -> Path:
+def _applied_file(settings: Settings) -> Path:
     return settings.state / "deployments.json"

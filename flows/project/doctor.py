@@ -1,6 +1,6 @@
-"""`treadle doctor`: what on this machine, or in this home, would get in the way, and how to mend it.
+"""`treadle doctor`: problems of this machine or this home, and how to fix them.
 
-Quick, because heavy libraries are asked for by name and never imported, except XGBoost where there is a GPU to find.
+Quick, because heavy libraries are looked up by name and not imported, except XGBoost where there may be a GPU.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DATABASES = {"mlflow.db": "MLflow's database", "treadle.db": "the ledger", "optu
 
 
 class Check(BaseModel):
-    """One look: `ok`, `warning` (works, but slowly or not for long) or `broken`, what was found, and the remedy."""
+    """One check: `ok`, `warning` (works, but slowly or not for long) or `broken`, what was found, and the remedy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,7 @@ class Check(BaseModel):
 
 
 class DoctorResult(BaseModel):
-    """All checks, in the order in which they are worth mending."""
+    """All checks, in the order in which to fix them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,12 +56,12 @@ class DoctorResult(BaseModel):
     checks: tuple[Check, ...]
 
     def exit_code(self) -> int:
-        """1 when something must be mended; warnings are 0."""
+        """1 when a check is broken; warnings are 0."""
         return 1 if any(check.status == "broken" for check in self.checks) else 0
 
 
 def run_doctor(settings: Settings) -> DoctorResult:
-    """Look at everything; one check that fails to run is broken itself and stops no other."""
+    """Run all checks; one that raises an error counts as broken and stops no other."""
     return DoctorResult(
         home=str(settings.home), checks=tuple(_attempt(name, check, settings) for name, check in CHECKS.items())
     )
@@ -93,19 +93,19 @@ def packages(_settings: Settings) -> Check:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
-            found = version(requirement.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
             wrong.append(f"{requirement.name} is missing")
             continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} is {found}, not {requirement.specifier}")
+        if not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{requirement.name} is {installed}, not {requirement.specifier}")
     if wrong:
         return _broken("packages", "; ".join(wrong), "make install")
     return _ok("packages", f"all {len(needed)} that treadle names")
 
 
 def openmp(_settings: Settings) -> Check:
-    """Does XGBoost find OpenMP? Its wheels carry it on Linux, and want Homebrew's on macOS."""
+    """Does XGBoost find OpenMP? Its wheels include it on Linux, and need Homebrew's on macOS."""
     if platform.system() != "Darwin":
         return _ok("OpenMP", "comes with XGBoost")
     places = [Path(prefix) / "opt/libomp/lib/libomp.dylib" for prefix in ("/opt/homebrew", "/usr/local")]
@@ -129,10 +129,10 @@ def project(settings: Settings) -> Check:
 
 def writable(settings: Settings) -> Check:
     """May we write in the home, and in the folders that it has already?"""
-    folders = [_standing(settings.home), settings.state, settings.mlruns]
+    folders = [_nearest_folder(settings.home), settings.state, settings.mlruns]
     if "://" not in settings.tables_root:
         folders.append(Path(settings.tables_root))
-    for folder in (one for one in folders if one.exists()):
+    for folder in (path for path in folders if path.exists()):
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
@@ -144,7 +144,7 @@ def writable(settings: Settings) -> Check:
 
 def disk(settings: Settings) -> Check:
     """Is there room for tables, models and MLflow's artifacts?"""
-    free = shutil.disk_usage(_standing(settings.home)).free
+    free = shutil.disk_usage(_nearest_folder(settings.home)).free
     found, remedy = f"{free / GB:.1f} GB free", "make room, or set TREADLE_STORAGE_URL to a larger place"
     if free < DISK_NEEDED:
         return _broken("disk", found, remedy)
@@ -174,13 +174,13 @@ def cores(_settings: Settings) -> Check:
     """How many cores may we use?"""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if usable < 2:
-        remedy = "nothing to mend: give [tune].budget_seconds more time"
+        remedy = "nothing to fix: give [tune].budget_seconds more time"
         return Check(name="cores", status="warning", found="1: tuning will find less in its time", remedy=remedy)
     return _ok("cores", str(usable))
 
 
 def gpu(_settings: Settings) -> Check:
-    """Does XGBoost find a GPU? Asked only where there is a driver, for the import takes two seconds."""
+    """Does XGBoost find a GPU? Checked only where there is a driver, because the import takes two seconds."""
     if not NVIDIA.exists() and shutil.which("nvidia-smi") is None:
         return _ok("GPU", "none: training uses the CPU")
     from treadle.tasks.booster import choose_device
@@ -204,7 +204,7 @@ def ports(_settings: Settings) -> Check:
 
 
 def prefect(settings: Settings) -> Check:
-    """How does the Prefect server stand that flows would use?"""
+    """Does the Prefect server that flows would use answer?"""
     from treadle.infra.orchestrator import ServerPhase, server_state
     from treadle.infra.settings import without_secrets
 
@@ -212,7 +212,7 @@ def prefect(settings: Settings) -> Check:
     if server.state is ServerPhase.RUNNING:
         return _ok("Prefect server", without_secrets(server.url).removesuffix("/api"))
     if server.state is ServerPhase.STOPPED:
-        return _ok("Prefect server", "none at work: the next command that needs one starts it")
+        return _ok("Prefect server", "not running: the next command that needs one starts it")
     if server.state is ServerPhase.STARTING:
         found = f"process {server.pid} is there but does not answer (yet)"
         return Check(name="Prefect server", status="warning", found=found, remedy="wait a little, else: treadle down")
@@ -221,7 +221,7 @@ def prefect(settings: Settings) -> Check:
 
 
 def check_mlflow(settings: Settings) -> Check:
-    """Does the MLflow server answer, where one elsewhere is named?"""
+    """Does the MLflow server answer, where TREADLE_TRACKING_URI names one?"""
     from treadle.infra import supervisor
     from treadle.infra.settings import without_secrets
 
@@ -234,13 +234,13 @@ def check_mlflow(settings: Settings) -> Check:
 
 
 def databases(settings: Settings) -> Check:
-    """Are the embedded databases whole, and do those elsewhere answer?"""
+    """Are the embedded databases intact, and do those elsewhere answer?"""
     from treadle.infra.databases import engines
 
     elsewhere = {variable: url for variable, url in _addresses(settings).items() if url}
     for variable, url in elsewhere.items():
         if trouble := engines.trouble(url):
-            return _broken("databases", f"{variable}: {trouble}", f"mend {variable}, or start that server")
+            return _broken("databases", f"{variable}: {trouble}", f"fix {variable}, or start that server")
     present = [path for path in (settings.mlruns / name for name in DATABASES) if path.exists()]
     for path in present:
         trouble = _trouble(path)
@@ -255,15 +255,15 @@ def databases(settings: Settings) -> Check:
 
 
 def _addresses(settings: Settings) -> dict[str, str]:
-    """By variable the databases that are not under the home."""
-    told = {"TREADLE_LEDGER_URL": settings.ledger_url, "TREADLE_TUNING_URL": settings.tuning_url}
+    """Database URLs by the variable that sets them; empty where the database is under the home."""
+    urls = {"TREADLE_LEDGER_URL": settings.ledger_url, "TREADLE_TUNING_URL": settings.tuning_url}
     if not settings.prefect_api_url:
-        told["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = settings.prefect_database_url
+        urls["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = settings.prefect_database_url
     stores = {"TREADLE_TRACKING_URI": settings.tracking_uri, "TREADLE_REGISTRY_URI": settings.registry_uri}
-    return told | {name: uri for name, uri in stores.items() if not uri.startswith("http")}
+    return urls | {name: uri for name, uri in stores.items() if not uri.startswith("http")}
 
 
-def moved(settings: Settings) -> Check:
+def artifact_paths(settings: Settings) -> Check:
     """Do MLflow's artifacts lie where its database says? It keeps absolute paths."""
     path = settings.mlruns / "mlflow.db"
     if not path.exists():
@@ -285,8 +285,8 @@ def fonts(_settings: Settings) -> Check:
     """Is there the font that plots are drawn with?"""
     from importlib.util import find_spec
 
-    found = find_spec("matplotlib")
-    if found is None or found.origin is None or not (Path(found.origin).parent / FONT).exists():
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None or not (Path(spec.origin).parent / FONT).exists():
         return _broken("fonts", "matplotlib's DejaVu Sans is missing", "make install (after: rm -rf .venv)")
     return _ok("fonts", "DejaVu Sans comes with matplotlib")
 
@@ -305,13 +305,13 @@ CHECKS: dict[str, Callable[[Settings], Check]] = {
     "Prefect server": prefect,
     "MLflow server": check_mlflow,
     "databases": databases,
-    "MLflow artifacts": moved,
+    "MLflow artifacts": artifact_paths,
     "fonts": fonts,
 }
 
 
 def _trouble(path: Path) -> str:
-    """What SQLite says of the file; empty when it is whole, or only busy."""
+    """SQLite's error about the file; empty when it is intact, or only locked."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -322,7 +322,7 @@ def _trouble(path: Path) -> str:
     return "" if answer == "ok" else str(answer)
 
 
-def _standing(folder: Path) -> Path:
+def _nearest_folder(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next(place for place in (folder, *folder.parents) if place.exists())
 

@@ -1,6 +1,6 @@
-"""`treadle init DATA --target COLUMN`: from a table to a config and a starter suite that a person can sign.
+"""`treadle init DATA --target COLUMN`: write a config and a starter suite for a table, for a person to review.
 
-Reads all rows, decides, shows its reasons in the files it writes, and never overwrites what is there.
+Reads all rows, decides, writes its reasons into the files, and never overwrites a file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Dropped(BaseModel):
 
 
 class InitResult(BaseModel):
-    """What was written where, and what was decided; the reasons stand in the files."""
+    """The files that were written, and the decisions; the reasons are in the files. `telling`: the feature columns."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,7 +66,7 @@ class InitResult(BaseModel):
     remarks: tuple[str, ...]
 
     def exit_code(self) -> int:
-        """Always 0: what goes wrong is raised."""
+        """Always 0: errors are raised."""
         return 0
 
 
@@ -92,28 +92,28 @@ def run_init(
     from treadle.tasks.dataset.infer import Wanted, infer
     from treadle.tasks.dataset.profile import profile
 
-    place = _place(settings.home, data, name)
+    paths = _pipeline_paths(settings.home, data, name)
     files = _files(data)
     with _scratch(settings.state) as folder, tables.connect(folder) as con:
         raw = _open(con, files)
         events.emit("init", f"looking at {_shown(files)}")
-        facts = profile(con, raw, MISSING)
-        if facts.rows == 0:
-            raise DataError(f"{_shown(files)} has a header but no rows", "bring a table with rows")
-        proposal = infer(con, facts, target, Wanted(task=task or "", key=tuple(key), time=time))
+        table = profile(con, raw, MISSING)
+        if table.rows == 0:
+            raise DataError(f"{_shown(files)} has a header but no rows", "use a table with rows")
+        proposal = infer(con, table, target, Wanted(task=task or "", key=tuple(key), time=time))
     if not proposal.informative_columns:
-        said = "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
-        raise TargetError(f"no column can tell {target!r} ({said})", "bring a table with more columns")
-    text = draft(place.name, _shown(files), place.sources(data), facts, proposal, f"{INBOX}/{place.labels.name}/*")
+        reasons = "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
+        raise TargetError(f"no column can predict {target!r} ({reasons})", "use a table with more columns")
+    text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, f"{INBOX}/{paths.labels.name}/*")
     PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
-    suite = starter.starter(place.name, facts, proposal)
-    parse(suite, str(place.suite))
-    place.write(text, starter.suite_text(suite))
-    return _result(place, facts, proposal, len(parse(suite).expectations))
+    suite = starter.starter(paths.name, table, proposal)
+    parse(suite, str(paths.suite))
+    paths.write(text, starter.suite_text(suite))
+    return _result(paths, table, proposal, len(parse(suite).expectations))
 
 
-class Place:
-    """Where a pipeline's files are in a home."""
+class PipelinePaths:
+    """The paths of a pipeline's files in a home."""
 
     def __init__(self, home: Path, name: str) -> None:
         self.home, self.name = home, name
@@ -123,19 +123,20 @@ class Place:
         self.labels = home / INBOX / f"{name}_labels"
 
     def sources(self, data: Path) -> list[str]:
-        """What `[data].source` says: the table, as seen from the home where it is inside, and the inbox."""
+        """The value of `[data].source`: the table, relative to the home where it is inside, and the inbox."""
         inbox = f"{INBOX}/{self.name}/*"
-        whole = Path(data).expanduser().absolute()
+        absolute = Path(data).expanduser().absolute()
         home = self.home.resolve()
-        table = whole.resolve() if whole.exists() else whole
+        table = absolute.resolve() if absolute.exists() else absolute
         if table.is_relative_to(home / INBOX / self.name):
             return [inbox]
         return [table.relative_to(home).as_posix() if table.is_relative_to(home) else str(table), inbox]
 
     def write(self, config: str, suite: str) -> None:
-        """Inboxes, schema and suite first, the config last: without it there is no pipeline.
+        """Create inboxes, schema and suite, then the config: a kill before it leaves no pipeline behind.
 
-        A suite of the same words is one that a kill left; raises UsageError where it says anything else.
+        An existing suite of the same text was left by a kill. Raises UsageError where its text differs, or a file
+        cannot be written.
         """
         from treadle.infra import failpoint
 
@@ -156,25 +157,25 @@ class Place:
             raise UsageError(f"{error.filename or self.home} cannot be written: {reason}", "check its rights") from None
 
 
-def _place(home: Path, data: Path, name: str) -> Place:
-    """The new pipeline's place; refuses one that is taken before any work is done."""
+def _pipeline_paths(home: Path, data: Path, name: str) -> PipelinePaths:
+    """The new pipeline's paths; raises UsageError where the name is invalid or the pipeline exists."""
     from treadle.tasks.dataset import names
 
     if name and names.safe(name) != name:
         raise UsageError(
             f"--name {name!r}: a name has lower-case letters, digits, - and _", f"try --name {names.safe(name)}"
         )
-    told = data.parent.name if any(mark in data.name for mark in "*?[") else data.name.lstrip(".").split(".")[0]
-    place = Place(home, name or names.safe(told or data.resolve().name))
-    if place.config.exists():
-        raise _taken(place.config, place.name)
-    return place
+    from_data = data.parent.name if any(mark in data.name for mark in "*?[") else data.name.lstrip(".").split(".")[0]
+    paths = PipelinePaths(home, name or names.safe(from_data or data.resolve().name))
+    if paths.config.exists():
+        raise _taken(paths.config, paths.name)
+    return paths
 
 
 def _taken(path: Path, name: str) -> UsageError:
     return UsageError(
-        f"{path} is there already; init never overwrites",
-        f"choose another --name, move it away, or go on with it: treadle train -p {name}",
+        f"{path} exists already; init never overwrites",
+        f"choose another --name, move it away, or continue with it: treadle train -p {name}",
     )
 
 
@@ -208,7 +209,7 @@ def _open(con: DuckDBPyConnection, files: Sequence[Path]) -> RawTable:
 
 @contextmanager
 def _scratch(state: Path) -> Iterator[Path]:
-    """Where DuckDB may spill: with the home's state, or, where there is none yet, outside what may become a home."""
+    """A folder where DuckDB may spill: in the home's state, or a temporary one where the home has no state yet."""
     if state.is_dir():
         yield state / "duckdb"
         return
@@ -227,17 +228,17 @@ def _shown(files: Sequence[Path]) -> str:
     return files[0].name if len(files) == 1 else f"{len(files)} files ({files[0].name} to {files[-1].name})"
 
 
-def _result(place: Place, facts: Profile, proposal: Proposal, expectations: int) -> InitResult:
+def _result(paths: PipelinePaths, table: Profile, proposal: Proposal, expectations: int) -> InitResult:
     goal = proposal.aim
     return InitResult(
-        pipeline=place.name,
-        home=str(place.home),
-        config=str(place.config),
-        suite=str(place.suite),
-        inbox=str(place.inbox),
-        rows=facts.rows,
+        pipeline=paths.name,
+        home=str(paths.home),
+        config=str(paths.config),
+        suite=str(paths.suite),
+        inbox=str(paths.inbox),
+        rows=table.rows,
         telling=proposal.informative_columns,
-        columns=len(facts.columns),
+        columns=len(table.columns),
         expectations=expectations,
         target=goal.target,
         task=goal.task,

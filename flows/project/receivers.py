@@ -1,4 +1,4 @@
-"""Who is told of what needs a person: the receivers that `[alerts]` of the pipelines' files name."""
+"""The receivers of alerts that `[alerts]` in the pipelines' files names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Receiver(BaseModel):
-    """A variable that holds an address; `address` without what may be secret, empty where the variable is not set."""
+    """A receiver and its pipelines. `name` is the variable that holds its address.
+
+    `address` is the address without its secret parts; empty where the variable is not set.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,25 +30,27 @@ class Receiver(BaseModel):
 
 
 def configured_receivers(settings: Settings) -> tuple[Receiver, ...]:
-    """Who is told, and of which pipelines."""
+    """All receivers of the home, sorted by name."""
     return receivers_of({file.stem: alerts_spec(settings, file.stem) for file in settings.pipelines})
 
 
 def receivers_of(specs: Mapping[str, AlertsSpec]) -> tuple[Receiver, ...]:
-    """Who is told of these pipelines."""
+    """The receivers in these `[alerts]` sections, by pipeline; sorted by name."""
     from treadle.infra.notifications import address
 
     variables = sorted({name for spec in specs.values() for name in spec.receivers})
     return tuple(
         Receiver(
-            name=name, address=address(name), pipelines=tuple(one for one in specs if name in specs[one].receivers)
+            name=name,
+            address=address(name),
+            pipelines=tuple(pipeline for pipeline in specs if name in specs[pipeline].receivers),
         )
         for name in variables
     )
 
 
 def alerts_spec(settings: Settings, pipeline: str) -> AlertsSpec:
-    """The section of the pipeline's file, also where another has a mistake."""
+    """The `[alerts]` section of the pipeline's file, also where another section is invalid."""
     from treadle.tasks.config.load import load_config
     from treadle.tasks.config.locate import ConfigFile
 

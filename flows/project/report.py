@@ -1,4 +1,4 @@
-"""`treadle report`: where the report of a training run is, and open it."""
+"""`treadle report`: find the report of a training run, and open it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ReportResult(BaseModel):
-    """One report: the run that it tells of, and its file; `opened` where a browser took it."""
+    """One report: its training run, and its file; `opened` where a browser has opened it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +37,7 @@ class ReportResult(BaseModel):
     opened: bool = False
 
     def exit_code(self) -> int:
-        """Always 0: a report that is not there is an error."""
+        """Always 0: a missing report raises."""
         return 0
 
 
@@ -46,15 +46,14 @@ def run_report(
 ) -> ReportResult:
     """Find the newest report, or that of `run`: a version's number, or the first digits of a run.
 
-    A browser is opened only where a person sits at a terminal.
-
-    Raises UsageError where it means no run or nothing was trained yet, DataError where the file is gone.
+    Opens a browser only where stdout is a terminal. Raises UsageError where `run` is ambiguous or unknown or nothing
+    was trained yet, DataError where the file is gone.
     """
     from treadle.infra import stores as stores_
 
     stores = stores_.open(settings, config.name)
     record = choose_version(config.name, stores.ledger.versions(config.name), run)
-    path = remembered(settings.home, record) or stores.tracking.report_file(record.run_id)
+    path = recorded_report(settings.home, record) or stores.tracking.report_file(record.run_id)
     if path is None or not path.is_file():
         raise DataError(
             f"the report of version {record.version} of {config.name} is not in MLflow's artifacts any more",
@@ -74,9 +73,9 @@ def run_report(
 
 
 def choose_version(pipeline: str, versions: Sequence[VersionRecord], run: str | None) -> VersionRecord:
-    """The version that `run` means: none is the newest; else a number, or how a run's id or key begins.
+    """The version that `run` selects by its number or the first digits of its run's id or key; None: the newest.
 
-    Raises UsageError where it means none or several.
+    Raises UsageError where it selects none or several.
     """
     if not versions:
         raise UsageError(f"{pipeline} has no report yet", f"train a model: treadle train -p {pipeline}")
@@ -85,26 +84,26 @@ def choose_version(pipeline: str, versions: Sequence[VersionRecord], run: str | 
         return newest[0]
     asked = run.strip().lower()
     numbered = [record for record in newest if str(record.version) == asked.removeprefix("v")]
-    begun = [
+    prefixed = [
         record for record in newest if asked and (record.run_id.startswith(asked) or record.run_key.startswith(asked))
     ]
-    found = numbered or begun
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"{record.version} ({record.run_id[:8]})" for record in newest[:5])
-    if found:
-        raise UsageError(f"{run!r} means {len(found)} runs of {pipeline}", "give more digits of the run")
-    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {known})", "see: treadle models")
+    matches = numbered or prefixed
+    if len(matches) == 1:
+        return matches[0]
+    listed = ", ".join(f"{record.version} ({record.run_id[:8]})" for record in newest[:5])
+    if matches:
+        raise UsageError(f"{run!r} means {len(matches)} runs of {pipeline}", "give more digits of the run")
+    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {listed})", "see: treadle models")
 
 
-def remembered(home: Path, record: VersionRecord) -> Path | None:
-    """Where the run said that it put its report, if it lies there: this spares the seconds of asking MLflow.
+def recorded_report(home: Path, record: VersionRecord) -> Path | None:
+    """The report's path in the ledger, if the file exists; this saves the seconds of asking MLflow, else None.
 
-    A place outside of the home is not believed: the home was moved or copied since.
+    A path outside of the home is ignored: the home was moved or copied since.
     """
-    told = json.loads(record.result or "{}").get("report") or ""
-    path = Path(told)
-    return path if told and path.is_relative_to(home) and path.is_file() else None
+    recorded = json.loads(record.result or "{}").get("report") or ""
+    path = Path(recorded)
+    return path if recorded and path.is_relative_to(home) and path.is_file() else None
 
 
 def open_in_browser(path: Path) -> bool:

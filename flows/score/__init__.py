@@ -1,7 +1,7 @@
 """`treadle score`: champion + rows not yet scored -> predictions.
 
 The champion is resolved once and pinned by version and digest. A batch's predictions are one atomic overwrite, so
-a replay changes nothing and a reader sees all of them or none.
+repeating it changes nothing and a reader sees all of them or none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ScoreResult(BaseModel):
-    """What was scored, by which model."""
+    """The scored rows and batches, and the model that scored them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,10 +55,10 @@ def run_score(
     input: Path | None = None,
     output: Path | None = None,
 ) -> ScoreResult:
-    """Score what waits, or answer for one file.
+    """Score the rows without label or prediction; or, with `input` and `output`, all rows of one file.
 
-    Raises NothingPromoted without a champion, DataError for a file that cannot be read, UsageError where `input` is
-    not there or `output` would replace what people brought.
+    Raises NothingPromoted without a champion, DataError for a file that cannot be read, UsageError where `input` does
+    not exist or `output` would overwrite the input or a source file.
     """
     from treadle.infra.orchestrator import flow_context
 
@@ -71,7 +71,7 @@ def run_score(
 
 
 def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output: Path) -> None:
-    """Refuse, before any work, an answer that cannot be written or would lie among the pipeline's own data."""
+    """Raise UsageError where `input` cannot be read, or `output` cannot be written or is among the source files."""
     from treadle.infra import sources
     from treadle.infra.files import outbox
 
@@ -93,7 +93,7 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
 @flow(name="score", flow_run_name="score {pipeline}")
 @one_at_a_time("score")
 def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
-    """Ingest what waits, then predict the rows of every batch without predictions whose label nobody knows yet."""
+    """Ingest new files, then predict the unlabelled rows of every batch that has no predictions yet."""
     champion = resolve_champion(home, pipeline, "rescore" if rescore else "champion")
     arrived = ingest_first(home, pipeline)
     waiting, skipped = unscored_batches(home, pipeline, champion)
@@ -124,7 +124,7 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
 
 @flow(name="score a file", flow_run_name="score a file for {pipeline}")
 def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
-    """Answer a person's question: one row out for every row in, in order; no table is touched."""
+    """Predict every row of `input` and write the predictions to `output` in the same order; no table is changed."""
     champion = resolve_champion(home, pipeline, "champion")
     rows, warned = score_rows_of_file(home, pipeline, champion, input, output)
     return ScoreResult(

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 50_000
 
 
 class ModelRef(BaseModel):
-    """The champion, pinned: everything that a step needs to load just this model and nobody else's."""
+    """The champion, pinned by version and digest, so that every step loads the same model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,10 +46,7 @@ class ScoredBatch(BaseModel):
 
 @task(name="resolve the champion", task_run_name="resolve the champion")
 def resolve_champion(home: str, pipeline: str, purpose: str) -> ModelRef:
-    """Who is champion now, by the ledger; half-done moves are settled first.
-
-    Raises NothingPromoted without one.
-    """
+    """The current champion by the ledger, after interrupted moves are completed; raises NothingPromoted without one."""
     stores = open_workplace(home, pipeline).stores
     settle_moves(stores)
     champion = stores.ledger.champion(pipeline)
@@ -62,7 +59,7 @@ def resolve_champion(home: str, pipeline: str, purpose: str) -> ModelRef:
 def unscored_batches(home: str, pipeline: str, champion: ModelRef) -> tuple[list[ScoredBatch], int]:
     """Batches with unlabelled rows that no model has scored (or, rescoring, not this model), oldest first.
 
-    The number beside them counts the batches with unlabelled rows that are left as they are.
+    The second value counts the batches with unlabelled rows that were scored already.
     """
     place = open_workplace(home, pipeline)
     tables = place.stores.tables
@@ -108,7 +105,7 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
     return batch.model_copy(update={"rows": total})
 
 
-@task(name="answer for a file", task_run_name="answer for a file")
+@task(name="score the rows of a file", task_run_name="score the rows of a file")
 def score_rows_of_file(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
     """Write a prediction for every row of `input` to `output`; returns rows, and rows that break the contract."""
     from treadle.expectations.contract import rows_with_warnings as typed_rows
@@ -158,9 +155,9 @@ def predicted(
     model: Model,
     rows: pa.RecordBatchReader,
     constants: Mapping[str, str | int | datetime],
-    carried: list[str],
+    passed_through: list[str],
 ) -> pa.RecordBatchReader:
-    """A stream of typed rows as a stream of predictions: identity, prediction columns, `carried` columns, lineage."""
+    """A stream of predictions for typed `rows`: identity, prediction columns, `passed_through` columns, `constants`."""
     import pyarrow as pa
 
     from treadle.tasks import bundle
@@ -170,7 +167,7 @@ def predicted(
             table = pa.table({name: batch[name] for name in model.identity})
             for column in (scored := bundle.predict_table(model, batch)).column_names:
                 table = table.append_column(column, scored[column])
-            for name in carried:
+            for name in passed_through:
                 table = table.append_column(rows.schema.field(name), batch[name])
             for name, value in constants.items():
                 table = table.append_column(name, pa.repeat(_scalar(value), len(table)))
@@ -178,7 +175,7 @@ def predicted(
 
     empty = bundle.predict_table(model, rows.schema.empty_table())
     fields = [rows.schema.field(name) for name in model.identity]
-    fields += [*empty.schema, *(rows.schema.field(name) for name in carried)]
+    fields += [*empty.schema, *(rows.schema.field(name) for name in passed_through)]
     fields += [*(pa.field(name, _scalar(value).type) for name, value in constants.items())]
     return pa.RecordBatchReader.from_batches(pa.schema(fields), slices())
 

@@ -1,1 +1,1 @@
-"""What `treadle up` runs and does by itself, and what a Prefect server runs for a project."""
+"""The service of a project: `treadle up` with its periodic checks, alerts, and a Prefect server's deployments."""

@@ -1,7 +1,7 @@
-"""What a server does on events: new data is scored, trained on where that is due, and monitored; the dead are found.
+"""A server's automations: new data starts `score`, `train` where due, and `monitor`; dead runs are rescheduled.
 
-A pipeline's automations are named after it, and those of a home after its folder. `apply_automations` makes the
-server's what they should be.
+A pipeline's automations are named after it, and those of a home after its folder. `apply_automations` creates, updates
+and deletes those on the server.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
 TOGETHER_SECONDS = 10
-"""Events that come so soon after one another make one run, which begins when the last of them may have come."""
+"""Delay of the scoring run after an event; all events within this time start one run together."""
 
 SCORED_SECONDS = 30
-"""Whether to train is asked when what came has been scored: on two cores the two would make one another late."""
+"""Delay of the training run, so that scoring comes first: on two cores each would slow the other down."""
 
 DEAD_SECONDS = 90
-"""A run that gives no sign for so long has no process any more."""
+"""A run without a heartbeat for this time counts as crashed."""
 
 SETTLED_SECONDS = 10
-"""So long a run stays crashed before it is taken up again."""
+"""Time after which a crashed run is rescheduled."""
 
 BROKEN_SECONDS = 120
-"""So long one that died before it had begun: what ails it, a broken install perhaps, is likely to be there still."""
+"""The same for a run that crashed before it had begun; its cause, such as a broken install, often persists longer."""
 
 FLOW_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 UNBEGUN, BEGUN = {**FLOW_RUNS, "prefect.run-count": "0"}, {**FLOW_RUNS, "prefect.run-count": "!0"}
@@ -49,30 +49,32 @@ FINAL = (f"{EVENT}.Completed", f"{EVENT}.Failed", CRASHED, f"{EVENT}.Cancelled")
 
 
 def apply_automations(client: SyncPrefectClient, settings: Settings, deployments: Mapping[str, UUID]) -> None:
-    """Create, update and take away this home's automations; `deployments` are its identities by full name."""
+    """Create, update and delete this home's automations; `deployments` are the ids of its deployments by full name."""
     shared = bool(settings.prefect_api_url)
     mark = f"of the project at {settings.home}" if shared else "of this project"
-    wanted = {one.name: one for one in (*_wanted(deployments, mark), *_dead(deployments, mark, shared=shared))}
-    for there in client.read_automations():
-        if TAG not in there.tags or (shared and not there.description.endswith(mark)):
+    wanted = {
+        one.name: one for one in (*_data_automations(deployments, mark), *_dead(deployments, mark, shared=shared))
+    }
+    for present in client.read_automations():
+        if TAG not in present.tags or (shared and not present.description.endswith(mark)):
             continue
-        if there.name not in wanted:
-            client.delete_automation(there.id)
-        elif _same(there, one := wanted.pop(there.name)):
+        if present.name not in wanted:
+            client.delete_automation(present.id)
+        elif _same(present, automation := wanted.pop(present.name)):
             continue
         else:
-            client.update_automation(there.id, one)
-    for one in wanted.values():
-        client.create_automation(one)
+            client.update_automation(present.id, automation)
+    for automation in wanted.values():
+        client.create_automation(automation)
 
 
-def _same(there: AutomationCore, wanted: AutomationCore) -> bool:
-    """Whether the server has it already; a person may have switched it off, and that stays."""
+def _same(present: AutomationCore, wanted: AutomationCore) -> bool:
+    """Whether both do the same; `enabled` is not compared, so that one that a person disabled stays disabled."""
     keep = {"name", "description", "tags", "trigger", "actions"}
-    return there.model_dump(include=keep) == wanted.model_dump(include=keep)
+    return present.model_dump(include=keep) == wanted.model_dump(include=keep)
 
 
-def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCore]:
+def _data_automations(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCore]:
     together = timedelta(seconds=TOGETHER_SECONDS)
     for name, train in deployments.items():
         work, _, pipeline = name.partition("/")
@@ -81,7 +83,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
             continue
         yield AutomationCore(
             name=f"treadle: new data of {pipeline}",
-            description=f"Scores what came, and trains where it is due; {mark}",
+            description=f"Scores new data, and trains where it is due; {mark}",
             tags=[TAG, pipeline],
             trigger=_on(ACCEPTED, pipeline_resource(pipeline)),
             actions=[
@@ -96,7 +98,7 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
         )
         yield AutomationCore(
             name=f"treadle: after training {pipeline}",
-            description=f"Monitors once it was trained, or was not due; {mark}",
+            description=f"Monitors after a training, or where none was due; {mark}",
             tags=[TAG, pipeline],
             trigger=_on(f"{EVENT}.Completed", FLOW_RUNS, [train]),
             actions=[RunDeployment(source="selected", deployment_id=monitor)],
@@ -104,33 +106,36 @@ def _wanted(deployments: Mapping[str, UUID], mark: str) -> Iterator[AutomationCo
 
 
 def _dead(deployments: Mapping[str, UUID], mark: str, *, shared: bool) -> Iterator[AutomationCore]:
-    """On a home's own server all that bears our tag: one that is updated forgets the runs that it waited with."""
+    """The crash automations; on a home's own server for all runs with our tag, whatever deployments there are.
+
+    An automation that is updated forgets the runs that it was waiting on, so it must not change with the deployments.
+    """
     return crash_automations(_deployed(deployments.values()) if shared else TAGGED, mark)
 
 
 def crash_automations(related: ResourceSpecification, mark: str) -> Iterator[AutomationCore]:
-    """Runs of what is `related` whose process has gone are marked as crashed, and taken up again."""
+    """Automations that mark runs of `related` without a process as crashed, and reschedule crashed runs."""
     yield AutomationCore(
         name="treadle: a run whose process is gone",
         description=f"Marks it as crashed; {mark}",
         tags=[TAG],
         trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, DEAD_SECONDS, related),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process gave no sign any more.")],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process sent no heartbeat any more.")],
     )
     again = [ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")]
     for what, match, seconds in (("crashed", BEGUN, SETTLED_SECONDS), ("could not begin", UNBEGUN, BROKEN_SECONDS)):
         yield AutomationCore(
             name=f"treadle: a run that {what} goes on",
-            description=f"Lets a worker take it up again; {mark}",
+            description=f"Reschedules it for a worker; {mark}",
             tags=[TAG],
-            # not at once: a worker tells of a killed process twice, seconds apart
+            # not at once: a worker reports a killed process twice, seconds apart
             trigger=_silent({CRASHED}, {f"{EVENT}.Pending", f"{EVENT}.Running"}, seconds, related, match),
             actions=again,
         )
 
 
 def _on(event: str, match: Mapping[str, str], deployments: Iterable[UUID] = ()) -> EventTrigger:
-    """When `event` comes, of runs of `deployments`."""
+    """A trigger that fires on `event`, of runs of `deployments` (none: of any resource)."""
     return EventTrigger(
         match=ResourceSpecification(dict(match)),
         match_related=_deployed(deployments),
@@ -148,7 +153,7 @@ def _silent(
     related: ResourceSpecification,
     match: Mapping[str, str] = FLOW_RUNS,
 ) -> EventTrigger:
-    """When nothing of what is expected came for so many seconds after one of the events `after` of the same run."""
+    """A trigger that fires for a run when none of the events `expect` follows one of `after` within `seconds`."""
     return EventTrigger(
         match=ResourceSpecification(dict(match)),
         match_related=related,
@@ -162,5 +167,5 @@ def _silent(
 
 
 def _deployed(deployments: Iterable[UUID]) -> ResourceSpecification:
-    names = [f"prefect.deployment.{one}" for one in deployments]
+    names = [f"prefect.deployment.{deployment}" for deployment in deployments]
     return ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.id": names} if names else {})

@@ -1,4 +1,4 @@
-"""`treadle down`: end what `treadle up` keeps alive, and the Prefect servers that this home started."""
+"""`treadle down`: stop `treadle up`, what it keeps running, and the Prefect servers that this home started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class DownResult(BaseModel):
-    """The homes whose Prefect server was ended, and those that were up: this one, and homes under its `.treadle/`."""
+    """The homes whose Prefect server was stopped, and those that were up: this one, and homes under its `.treadle/`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,12 +20,12 @@ class DownResult(BaseModel):
     no_longer_up: tuple[str, ...]
 
     def exit_code(self) -> int:
-        """0, also when nothing was at work."""
+        """0, also when nothing was running."""
         return 0
 
 
 def run_down(settings: Settings) -> DownResult:
-    """End `up`, its worker with its runs, MLflow's server, then Prefect's; what flows recorded stays.
+    """Stop `up`, its worker with its runs, MLflow's server, then Prefect's; what flows recorded stays.
 
     Raises ServiceError where a process belongs to another user.
     """

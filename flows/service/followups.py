@@ -1,8 +1,8 @@
-"""What accepted data calls for and nobody has done: an event was lost, or the run that it began has failed.
+"""Work that accepted data requires and that has not been done: its event was lost, or the run failed.
 
-New rows and labels call for `score`, for `train` where it is due, and for `monitor`. The event of their arrival says so
-to the server at once; who looks here now and then finds what did not come of it. The ledger tells that there is more
-than before, the server's runs what has ended well since; no clock is compared with another.
+New rows and labels require `score`, `train` where it is due, and `monitor`. The event of their arrival starts these
+runs at once; this module checks periodically for runs that did not follow. The ledger says whether data was accepted
+since, the server says which runs have completed since. No clock of one machine is compared with that of another.
 """
 
 from __future__ import annotations
@@ -28,39 +28,43 @@ log = logging.getLogger("treadle.up")
 CHAIN: tuple[WorkKind, ...] = ("score", "train", "monitor")
 WORKS: tuple[WorkKind, ...] = ("ingest", *CHAIN)
 
-FIRST_SECONDS = 45.0
-"""So long what the event begins may take to begin; then it is asked for."""
+GRACE_SECONDS = 45.0
+"""Grace period for the runs that the event starts; after it they are started directly."""
 
-LOOK_SECONDS = 15.0
-"""Between two looks; both must have found nothing at work before anything is started."""
+CHECK_SECONDS = 15.0
+"""Between two checks of a pipeline; a run is started after two checks in a row that find the pipeline idle."""
 
-FIRST_PAUSE, LONGEST_PAUSE, DOUBLINGS = 60.0, 3600.0, 6
-TRAININGS = 3
-"""So often the same data is trained on where that fails; the rest costs little, and is tried for ever."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
+MAX_TRAININGS = 3
+"""Failed trainings on the same data before training is given up; the other kinds of work are retried without limit."""
 
-SOON = timedelta(seconds=60)
+BUSY_WITHIN = timedelta(seconds=60)
+"""A run that is scheduled within this time counts as active."""
 
 
 @dataclass(slots=True)
 class PendingFollowup:
-    """Data whose work is not known to be done. `before`: the newest runs when it was seen, by their pages.
+    """Accepted data of one pipeline whose follow-up runs have not all completed.
 
-    `tries` counts also where the server would not start a run, `starts` does not.
+    `data_token` changes whenever data is accepted. `before`: the page of the newest run of each kind of work when the
+    data was noticed. `next_check_at` and `retry_at` are seconds of the monotonic clock. `idle`: the last check found no
+    active run. `attempts` counts also the starts that the server refused, `starts` does not.
     """
 
-    data: str
+    data_token: str
     before: Mapping[str, str]
-    next_at: float
-    quiet: bool = False
+    next_check_at: float
+    idle: bool = False
     starts: dict[str, int] = field(default_factory=dict)
-    tries: dict[str, int] = field(default_factory=dict)
-    again_at: dict[str, float] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    retry_at: dict[str, float] = field(default_factory=dict)
 
 
 class Followups:
-    """Starts what is owed in a home; where that fails, again after 1, 2, 4, ... 60 minutes.
+    """Starts the runs of a home that accepted data requires; a failed one again after 1, 2, 4, ... 60 minutes.
 
-    What is settled is remembered beside the locks of `up`. A run that a person has cancelled settles it as well.
+    The data whose runs are complete is stored beside the locks of `up`. A run that a person cancelled counts as
+    complete.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -69,71 +73,73 @@ class Followups:
 
         self._settings = settings
         self._ledger = Ledger(settings.ledger)
-        self._memory = supervisor.locks_folder(settings) / "settled.json"
-        self._owing: dict[str, PendingFollowup] = {}
+        self._settled_file = supervisor.locks_folder(settings) / "settled.json"
+        self._pending: dict[str, PendingFollowup] = {}
         try:
-            self._settled: dict[str, str] = json.loads(self._memory.read_text())
+            self._settled: dict[str, str] = json.loads(self._settled_file.read_text())
         except (OSError, ValueError):
             self._settled = {}
 
-    def look(self, runs: Runs) -> None:
-        """See what there is to do, and start one thing of each pipeline that is at rest.
+    def start_missing(self, runs: Runs) -> None:
+        """Start the first missing run of each idle pipeline.
 
         Raises ServiceError where the ledger does not answer, OSError or ValueError where the server does not.
         """
         now = time.monotonic()
         for pipeline in (file.stem for file in self._settings.pipelines):
-            data = self._ledger.arrivals_token(pipeline)
-            if data and self._ledger.champion(pipeline):  # rows that came before the first one wait for it
-                data += ", champion"
-            known = self._owing.get(pipeline)
-            if not data or data == self._settled.get(pipeline):
-                self._owing.pop(pipeline, None)
-            elif known is None or known.data != data:
+            data_token = self._ledger.arrivals_token(pipeline)
+            if data_token and self._ledger.champion(pipeline):  # rows accepted before the first champion wait for it
+                data_token += ", champion"
+            pending = self._pending.get(pipeline)
+            if not data_token or data_token == self._settled.get(pipeline):
+                self._pending.pop(pipeline, None)
+            elif pending is None or pending.data_token != data_token:
                 last = runs.last(WORKS)
                 before: dict[str, str] = {work: last[pipeline, work].page for work in CHAIN if (pipeline, work) in last}
-                self._owing[pipeline] = PendingFollowup(data, before, now + FIRST_SECONDS)
-            elif now >= known.next_at:
-                known.next_at = now + LOOK_SECONDS
-                rested, known.quiet = known.quiet, pipeline not in runs.busy(WORKS, datetime.now(UTC) + SOON)
-                if rested and known.quiet:
-                    self._go_on(pipeline, known, runs.last(WORKS), now)
+                self._pending[pipeline] = PendingFollowup(data_token, before, now + GRACE_SECONDS)
+            elif now >= pending.next_check_at:
+                pending.next_check_at = now + CHECK_SECONDS
+                was_idle = pending.idle
+                pending.idle = pipeline not in runs.busy(WORKS, datetime.now(UTC) + BUSY_WITHIN)
+                if was_idle and pending.idle:
+                    self._start_next(pipeline, pending, runs.last(WORKS), now)
 
-    def _go_on(
-        self, pipeline: str, known: PendingFollowup, last: Mapping[tuple[str, str], WorkRun], now: float
+    def _start_next(
+        self, pipeline: str, pending: PendingFollowup, last: Mapping[tuple[str, str], WorkRun], now: float
     ) -> None:
         from treadle.flows.service import deployments
 
-        left = [work for work in CHAIN if not _done(known, work, last.get((pipeline, work)))]
-        if not left:
-            self._settle(pipeline, known.data)
-        for work in left:
-            if now < known.again_at.get(work, 0.0):
+        missing = [work for work in CHAIN if not _done(pending, work, last.get((pipeline, work)))]
+        if not missing:
+            self._settle(pipeline, pending.data_token)
+        for work in missing:
+            if now < pending.retry_at.get(work, 0.0):
                 continue
-            tries = known.tries[work] = known.tries.get(work, 0) + 1
-            known.again_at[work] = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, DOUBLINGS))
+            attempts = pending.attempts[work] = pending.attempts.get(work, 0) + 1
+            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts - 1, DOUBLINGS))
+            pending.retry_at[work] = now + pause
             try:
                 deployments.start_run(self._settings, pipeline, work, **({"if_due": True} if work == "train" else {}))
-            except ServiceError as error:  # no such deployment: its file cannot be obeyed
+            except ServiceError as error:  # no such deployment: the pipeline's file is invalid
                 log.warning("%s: `%s` cannot be started: %s", pipeline, work, error.message)
                 continue
-            known.starts[work] = known.starts.get(work, 0) + 1
-            log.info("%s: `%s` has not followed on what came; it is started", pipeline, work)
-            known.quiet = False
+            pending.starts[work] = pending.starts.get(work, 0) + 1
+            log.info("%s: starting `%s`: no run followed the new data", pipeline, work)
+            pending.idle = False
             return
 
-    def _settle(self, pipeline: str, data: str) -> None:
-        self._settled[pipeline] = data
-        self._memory.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._memory.with_suffix(".part")
+    def _settle(self, pipeline: str, data_token: str) -> None:
+        self._settled[pipeline] = data_token
+        self._settled_file.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._settled_file.with_suffix(".part")
         aside.write_text(json.dumps(self._settled))
-        aside.replace(self._memory)
+        aside.replace(self._settled_file)
 
 
-def _done(known: PendingFollowup, work: WorkKind, last: WorkRun | None) -> bool:
-    """Whether a run that began after the data was seen has ended well, or there have been enough of them."""
+def _done(pending: PendingFollowup, work: WorkKind, last: WorkRun | None) -> bool:
+    """Whether a run newer than the data has completed, or training has been started `MAX_TRAININGS` times."""
     from treadle.infra.orchestrator.runs import settled
 
-    if work == "train" and known.starts.get(work, 0) >= TRAININGS:
+    if work == "train" and pending.starts.get(work, 0) >= MAX_TRAININGS:
         return True
-    return last is not None and last.page != known.before.get(work) and settled(last.state, last.message)
+    return last is not None and last.page != pending.before.get(work) and settled(last.state, last.message)

@@ -1,4 +1,4 @@
-"""A cheap look at the files that wait in the sources: names, sizes and times, never their content."""
+"""Find new files in the sources and start an ingest for them; reads names, sizes and times, never the content."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle.up")
 
-LOOK_SECONDS = 3.0
-REST = 50
-"""Looking at large inboxes costs at most one part in so many of the time."""
-FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
+SCAN_SECONDS = 3.0
+IDLE_FACTOR = 50
+"""The pause after a scan is at least this many times as long as the scan, so that large inboxes cost at most 2%."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
 NOT_FOUND = 404
 
 
-class Sight(NamedTuple):
-    """A file as it was seen."""
+class FileState(NamedTuple):
+    """A file at one scan; `changed_ns` is its modification time."""
 
     path: str
     size: int
@@ -34,37 +34,38 @@ class Sight(NamedTuple):
 
 
 class Inboxes:
-    """The sources of all pipelines of a home, looked at again and again.
+    """The sources of all pipelines of a home, scanned repeatedly.
 
-    A file counts once two looks, one after the other, have seen it the same: one that is still being written does not.
+    A file counts as new once two scans in a row found it unchanged, so that a file that is still being written is left
+    alone.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._configs: dict[Path, tuple[int, PipelineConfig | None]] = {}
-        self._before: dict[str, frozenset[Sight]] = {}
-        self._told: dict[str, frozenset[Sight]] = {}
-        self._new: dict[str, frozenset[Sight]] = {}
+        self._previous: dict[str, frozenset[FileState]] = {}
+        self._handled: dict[str, frozenset[FileState]] = {}
+        self._stable: dict[str, frozenset[FileState]] = {}
 
-    def look(self) -> list[str]:
-        """The pipelines in whose sources something is new; to be said again until it is `taken`."""
-        sights = {name: self._sights(config) for name, config in self._obeyed()}
-        self._new = {name: seen & self._before.get(name, frozenset()) for name, seen in sights.items()}
-        self._before = sights
-        # what has gone is forgotten: it may come again
-        self._told = {name: self._told.get(name, frozenset()) & seen for name, seen in sights.items()}
-        return [name for name, steady in self._new.items() if steady - self._told[name]]
+    def scan(self) -> list[str]:
+        """The pipelines with new files in their sources; returned at every scan until `mark_handled`."""
+        states = {name: self._file_states(config) for name, config in self._valid_configs()}
+        self._stable = {name: files & self._previous.get(name, frozenset()) for name, files in states.items()}
+        self._previous = states
+        # a file that is gone is no longer handled: it may come back
+        self._handled = {name: self._handled.get(name, frozenset()) & files for name, files in states.items()}
+        return [name for name, stable in self._stable.items() if stable - self._handled[name]]
 
-    def taken(self, pipeline: str) -> None:
-        """What the last look saw of the pipeline is in somebody's hands."""
-        self._told[pipeline] |= self._new[pipeline]
+    def mark_handled(self, pipeline: str) -> None:
+        """Count the new files that the last scan found as handled: an ingest was started for them."""
+        self._handled[pipeline] |= self._stable[pipeline]
 
     def forget(self, pipeline: str) -> None:
-        """What is there counts as new again."""
-        self._told.pop(pipeline, None)
+        """Count all files of the pipeline's sources as new again."""
+        self._handled.pop(pipeline, None)
 
-    def _obeyed(self) -> list[tuple[str, PipelineConfig]]:
-        """The pipelines whose files can be read; a file is read again when it has changed."""
+    def _valid_configs(self) -> list[tuple[str, PipelineConfig]]:
+        """The pipelines whose config can be read; a file is read again when it has changed."""
         from treadle.tasks.config.load import load_config
 
         files = self._settings.pipelines
@@ -75,83 +76,90 @@ class Inboxes:
                     self._configs[file] = changed, load_config(file)
                 except TreadleError as error:
                     self._configs[file] = changed, None
-                    log.warning("%s is not looked after: %s", file.stem, error.message)
+                    log.warning("%s is not watched: %s", file.stem, error.message)
         return [(file.stem, config) for file in files if (config := self._configs[file][1]) is not None]
 
-    def _sights(self, config: PipelineConfig) -> frozenset[Sight]:
+    def _file_states(self, config: PipelineConfig) -> frozenset[FileState]:
         from treadle.infra import sources
 
-        found: set[Sight] = set()
+        states: set[FileState] = set()
         for source in (config.data.source, config.labels.source):
             for path in sources.find_files(self._settings.home, source, warn=False) if source else []:
                 try:
                     status = path.stat()
-                except OSError:  # gone since
+                except OSError:  # deleted since
                     continue
-                found.add(Sight(str(path), status.st_size, status.st_mtime_ns))
-        return frozenset(found)
+                states.add(FileState(str(path), status.st_size, status.st_mtime_ns))
+        return frozenset(states)
 
 
 @dataclass(slots=True)
-class Taking:
-    """A run that takes files in: when to try again, once it is known to have failed, and how long to wait then."""
+class IngestAttempt:
+    """A run of `ingest` that was started: its id, and the pause in seconds before another one if it fails.
+
+    `retry_at` is a second of the monotonic clock; None until the run is known to have failed.
+    """
 
     run: str
     pause: float
-    again_at: float | None = None
+    retry_at: float | None = None
 
 
 class Intake:
-    """Starts an ingest for what is new; where that failed, again after 1, 2, 4, ... 60 minutes.
+    """Starts an ingest for new files; a failed one again after 1, 2, 4, ... 60 minutes.
 
-    One that was killed goes on by itself, and one that a person has cancelled stays so.
+    A killed ingest is rescheduled by the server, and one that a person cancelled is not retried.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._inboxes = Inboxes(settings)
-        self._taking: dict[str, Taking] = {}
+        self._attempts: dict[str, IngestAttempt] = {}
         self._next_at = 0.0
 
-    def look(self) -> None:
-        """Where it is time, look at all sources and start what there is to start.
+    def start_ingests(self) -> None:
+        """Scan the sources, where a scan is due, and start an ingest for each pipeline with new files.
 
-        Raises ServiceError where the server is away.
+        Raises ServiceError where the server does not answer.
         """
         from treadle.flows.service import deployments
 
         began = time.monotonic()
         if began < self._next_at:
             return
-        new = self._inboxes.look()
+        pipelines = self._inboxes.scan()
         ended = time.monotonic()
-        self._next_at = began + max(LOOK_SECONDS, REST * (ended - began))
-        for pipeline in new:
+        self._next_at = began + max(SCAN_SECONDS, IDLE_FACTOR * (ended - began))
+        for pipeline in pipelines:
             run = deployments.start_run(self._settings, pipeline, "ingest")
-            before = self._taking.get(pipeline)
-            self._taking[pipeline] = Taking(run, min(LONGEST_PAUSE, 2 * before.pause) if before else FIRST_PAUSE)
-            self._inboxes.taken(pipeline)
-            log.info("%s: new files, being taken in", pipeline)
+            before = self._attempts.get(pipeline)
+            pause = min(LONGEST_PAUSE_SECONDS, 2 * before.pause) if before else FIRST_PAUSE_SECONDS
+            self._attempts[pipeline] = IngestAttempt(run, pause)
+            self._inboxes.mark_handled(pipeline)
+            log.info("%s: new files, ingest started", pipeline)
 
-    def follow(self, api: str) -> None:
-        """See how what was started has ended; raises OSError or ValueError where the server does not answer."""
+    def check_ingests(self, api: str) -> None:
+        """Read how the started ingests ended, and count the files of a failed one as new again after its pause.
+
+        Raises OSError or ValueError where the server does not answer.
+        """
         from urllib.error import HTTPError
 
         from treadle.infra.orchestrator.api import ask
         from treadle.infra.orchestrator.runs import settled
 
-        for pipeline, taking in list(self._taking.items()):
-            if taking.again_at is None:
+        for pipeline, attempt in list(self._attempts.items()):
+            if attempt.retry_at is None:
                 try:
-                    state = json.loads(ask(api, f"/flow_runs/{taking.run}"))["state"] or {}
+                    state = json.loads(ask(api, f"/flow_runs/{attempt.run}"))["state"] or {}
                 except HTTPError as error:
                     if error.code != NOT_FOUND:
                         raise
-                    state = {"type": "FAILED"}  # somebody took it away, or the server's database is a new one
+                    state = {"type": "FAILED"}  # the run was deleted, or the server's database is a new one
                 kind = state.get("type", "")
                 if settled(kind, state.get("message")):
-                    del self._taking[pipeline]
+                    del self._attempts[pipeline]
                 elif kind in ("FAILED", "CANCELLED"):
-                    taking.again_at = time.monotonic() + taking.pause
-            elif time.monotonic() > taking.again_at:
+                    attempt.retry_at = time.monotonic() + attempt.pause
+            elif time.monotonic() > attempt.retry_at:
                 self._inboxes.forget(pipeline)

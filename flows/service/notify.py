@@ -1,4 +1,4 @@
-"""`treadle notify`: an upstream system says that there is data; the server's worker takes it in, not this process."""
+"""`treadle notify`: an upstream system announces data; the server's worker ingests it, not this process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class NotifyResult(BaseModel):
-    """The run of `ingest` that was asked for: one that waits to begin serves everybody who asks meanwhile.
+    """The run of `ingest` that was requested, or an equal one that waits to begin already.
 
-    `worker` says whether anybody is there to take it up.
+    `worker`: whether a worker is online that will start it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,27 +27,27 @@ class NotifyResult(BaseModel):
     worker: bool
 
     def exit_code(self) -> int:
-        """0: the run is kept where no worker is there yet."""
+        """0, also where no worker is online yet: the server keeps the run."""
         return 0
 
 
 def run_notify(settings: Settings, config: PipelineConfig) -> NotifyResult:
-    """Ask for a run of the pipeline's deployment `ingest`.
+    """Request a run of the pipeline's deployment `ingest`.
 
-    Raises ServiceError where no server is up, or it has no such deployment.
+    Raises ServiceError where no server is running, or it has no such deployment.
     """
     from treadle.flows.service import deployments
     from treadle.infra import orchestrator
 
     if orchestrator.server_state(settings).state is not orchestrator.ServerPhase.RUNNING:
         raise ServiceError(
-            "nothing is up here that could take data in",
-            f"start it: treadle up; or take it in yourself: treadle ingest -p {config.name}",
+            "no Prefect server is running here that could ingest the data",
+            f"start it: treadle up; or ingest the data now: treadle ingest -p {config.name}",
         )
-    wanted = deployments.start_run(settings, config.name, "ingest")
+    run = deployments.start_run(settings, config.name, "ingest")
     return NotifyResult(
         pipeline=config.name,
-        run=wanted,
-        page=f"{orchestrator.ui_url(settings)}/runs/flow-run/{wanted}",
+        run=run,
+        page=f"{orchestrator.ui_url(settings)}/runs/flow-run/{run}",
         worker=deployments.worker_online(settings),
     )

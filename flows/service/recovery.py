@@ -1,7 +1,7 @@
-"""Runs that crashed, taken up again by `treadle up` where the server has not done so.
+"""Crashed runs that the server did not reschedule are rescheduled by `treadle up`.
 
-The server's automation does it within seconds (`automations`). But a server that was started anew takes the news
-of a crash for one that came too early: it waits for the news before it, which the server before it has seen.
+The server's automation reschedules them within seconds (`automations`). A server that was restarted can miss a crash:
+it holds the event back until it sees the preceding one, which only the server before it has received.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 log = logging.getLogger("treadle.up")
 
 BEGUN_SECONDS, UNBEGUN_SECONDS = 30.0, 180.0
-"""What the automation needs, and some more."""
+"""Time left to the server's automation, for a run that had begun and for one that had not."""
 
 LOOKBACK = timedelta(minutes=15)
-"""What crashed before that was left, or a person has seen it."""
+"""Runs that crashed earlier stay crashed: they were given up, or a person has seen them."""
 
 
 class CrashedRuns:
-    """Remembers since when which run is crashed."""
+    """Remembers since when each run is crashed, in seconds of the monotonic clock."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, datetime | None], float] = {}
+        self._crashed_at: dict[tuple[str, datetime | None], float] = {}
 
-    def look(self, runs: Runs) -> None:
-        """Take up what has been crashed for too long; raises OSError or ValueError where the server does not answer."""
+    def reschedule(self, runs: Runs) -> None:
+        """Reschedule runs that stay crashed; raises OSError or ValueError where the server does not answer."""
         now = time.monotonic()
-        found = runs.crashed(datetime.now(UTC) - LOOKBACK)
-        self._seen = {(one.id, one.since): self._seen.get((one.id, one.since), now) for one in found}
-        for one in found:
-            if now - self._seen[one.id, one.since] > (BEGUN_SECONDS if one.begun else UNBEGUN_SECONDS):
-                runs.begin_again(one.id)
-                log.warning("the run %s crashed, and nobody has taken it up again; a worker does now", one.name)
+        crashed = runs.crashed(datetime.now(UTC) - LOOKBACK)
+        self._crashed_at = {(run.id, run.since): self._crashed_at.get((run.id, run.since), now) for run in crashed}
+        for run in crashed:
+            if now - self._crashed_at[run.id, run.since] > (BEGUN_SECONDS if run.begun else UNBEGUN_SECONDS):
+                runs.begin_again(run.id)
+                log.warning("the run %s crashed and the server did not reschedule it; it is rescheduled now", run.name)

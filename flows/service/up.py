@@ -27,11 +27,11 @@ RUNS_SECONDS = 10.0
 DETACH_SECONDS = 120.0
 END_SECONDS = 60.0
 CLOCK_SECONDS = 120.0
-"""By more than that the clock was set, or the machine slept."""
+"""A larger change of the clock means that it was set, or that the machine was suspended."""
 
 
 class UpResult(BaseModel):
-    """What is up: `already` where it was before, `changes` of deployments, a sentence each."""
+    """The running home: `already` where it was up before; `changes` of deployments, one sentence each."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,65 +43,72 @@ class UpResult(BaseModel):
     changes: tuple[str, ...]
 
     def exit_code(self) -> int:
-        """0: also of one that was told to end."""
+        """0, also after SIGINT or SIGTERM."""
         return 0
 
 
 def run_up(settings: Settings, *, detach: bool = False) -> UpResult:
-    """Bring the home up and keep it so until told to end (SIGINT, SIGTERM); where it is up, renew its deployments.
+    """Start the home's servers, worker and deployments and keep them running until SIGINT or SIGTERM.
 
-    With `detach` a process of its own does so, and this one returns when that is ready. Raises ServiceError where a
-    server does not start, and UsageError where it would be open to other machines without a password.
+    Where the home is up already, only update its deployments. With `detach`, start a process of its own for this and
+    return when that is ready. Raises ServiceError where a server does not start, and UsageError where it would be open
+    to other machines without a password.
     """
     from treadle.infra import supervisor
 
     _ = settings.listen
     lock = supervisor.locks_folder(settings) / "up.lock"
-    _wait_for_another(settings)
+    _wait_for_former_home(settings)
     if detach and supervisor.holder(lock) is None:
-        return _detached(settings)
+        return _start_detached(settings)
     with supervisor.hold_process_lock(lock, settings.home, for_life=True) as ours:
         if not ours:
-            return _renew(settings)
-        with _told_to_end() as over:
-            return _stay(settings, over)
+            return _update_deployments(settings)
+        with _stop_signal() as stop:
+            return _keep_up(settings, stop)
 
 
-def _wait_for_another(settings: Settings) -> None:
-    """One that is ending, or that notices that its home was moved, is waited for; in the end it is made to."""
+def _wait_for_former_home(settings: Settings) -> None:
+    """Wait until an `up` that was started before the home was moved has exited; end it after `END_SECONDS`."""
     from treadle.infra import supervisor
 
     lock = supervisor.locks_folder(settings) / "up.lock"
     deadline = time.monotonic() + END_SECONDS
-    while (known := supervisor.holder(lock)) and known.home != str(settings.home):
+    while (holder := supervisor.holder(lock)) and holder.home != str(settings.home):
         if time.monotonic() > deadline:
             supervisor.end_holder_of(lock)
         time.sleep(0.1)
 
 
-def _renew(settings: Settings) -> UpResult:
-    """What a second `up` does: the deployments are made what the files say."""
+def _update_deployments(settings: Settings) -> UpResult:
+    """Apply the pipelines' files to the deployments of a home that is up already.
+
+    Raises UsageError where the servers run with another TREADLE_HOST or TREADLE_LOGIN.
+    """
     from treadle.flows.service import deployments
     from treadle.infra import supervisor
 
     if not supervisor.services_conform(settings):
         raise UsageError(
-            "treadle up is at work here with another TREADLE_HOST or TREADLE_LOGIN",
-            "set them as they were, or bring it up anew: treadle down, then treadle up",
+            "treadle up runs here with another TREADLE_HOST or TREADLE_LOGIN",
+            "set them as before, or restart it: treadle down, then treadle up",
         )
     changes = deployments.apply_deployments(settings)
     keeper = supervisor.Keeper(settings)
     return _result(settings, keeper, changes, already=True, detached=False)
 
 
-def _detached(settings: Settings) -> UpResult:
-    """Start `treadle up` in a session of its own, and wait until it is ready."""
+def _start_detached(settings: Settings) -> UpResult:
+    """Start `treadle up` in a session of its own, and wait until it is ready.
+
+    Raises ServiceError where it exits before, or takes longer than `DETACH_SECONDS`.
+    """
     from treadle.infra import supervisor
     from treadle.infra.settings import child_environment
 
     lock, log = supervisor.locks_folder(settings) / "up.lock", supervisor.logs_folder(settings) / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    begun = log.stat().st_size if log.exists() else 0
+    log_start = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "treadle.flows.cli", "up"],
@@ -113,40 +120,40 @@ def _detached(settings: Settings) -> UpResult:
             start_new_session=True,
         )
     deadline = time.monotonic() + DETACH_SECONDS
-    while not ((known := supervisor.holder(lock)) and known.pid == process.pid and known.url):
+    while not ((holder := supervisor.holder(lock)) and holder.pid == process.pid and holder.url):
         if process.poll() is not None or time.monotonic() > deadline:
-            said = log.read_bytes()[begun:].decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise ServiceError(f"treadle up has not come up: {said[-1]}", f"the whole story is in {log}")
+            lines = log.read_bytes()[log_start:].decode(errors="replace").strip().splitlines() or ["no output"]
+            raise ServiceError(f"treadle up did not start: {lines[-1]}", f"see its log: {log}")
         time.sleep(0.1)
     return _result(settings, supervisor.Keeper(settings), (), already=False, detached=True)
 
 
 @contextmanager
-def _told_to_end() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    over = threading.Event()
-    before = {number: signal.signal(number, lambda *_: over.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+def _stop_signal() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT and SIGTERM set; restores their handlers at the end."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield over
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _stay(settings: Settings, over: threading.Event) -> UpResult:
-    """Be what keeps the home up."""
+def _keep_up(settings: Settings, stop: threading.Event) -> UpResult:
+    """Start servers, worker and deployments, and keep them running until `stop` is set."""
     from treadle.flows.service import deployments
     from treadle.infra import supervisor
     from treadle.infra.orchestrator import server
     from treadle.infra.settings import LOOPBACK, without_secrets
 
-    if not supervisor.services_conform(settings):  # left at work by another `up`, or by a command
-        events.emit("up", "TREADLE_HOST or TREADLE_LOGIN is another than before: the servers are started anew")
+    if not supervisor.services_conform(settings):  # left running by another `up`, or by a command
+        events.emit("up", "TREADLE_HOST or TREADLE_LOGIN has changed: restarting the servers")
         supervisor.stop_services(settings)
         server.end_server(settings)
     keeper = supervisor.Keeper(settings)
     try:
-        keeper.keep_pages_alive()  # it starts while we look for the other
+        keeper.keep_pages_alive()  # MLflow's server starts while Prefect's is started or found
         events.emit("up", f"Prefect: {without_secrets(server.api_url(settings)).removesuffix('/api')}")
         changes = deployments.apply_deployments(settings)
         for change in changes:
@@ -158,9 +165,9 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
         events.emit("up", f"MLflow: {result.mlflow}")
         if settings.host != LOOPBACK:
             events.emit("up", f"other machines reach both at {settings.host}, by the same ports and TREADLE_LOGIN")
-        events.emit("up", "ready: files that arrive are taken in; Ctrl-C ends it, and so does treadle down")
+        events.emit("up", "ready: new files are ingested; stop it with Ctrl-C or treadle down")
         supervisor.mark_ready(settings, result.prefect)
-        _watch(settings, keeper, over)
+        _watch(settings, keeper, stop)
     finally:
         supervisor.mark_leaving(settings)
         events.emit("up", "ending the worker and MLflow's server")
@@ -168,11 +175,11 @@ def _stay(settings: Settings, over: threading.Event) -> UpResult:
     return result
 
 
-def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
-    """Look after everything, until told to end or the home has gone from where it was."""
+def _watch(settings: Settings, keeper: Keeper, stop: threading.Event) -> None:
+    """Restart what has exited and start the runs that are missing, until `stop` is set or the home was moved."""
     from treadle.flows.project.deployment_plans import TAG
     from treadle.flows.service import deployments
-    from treadle.flows.service.alerts import delivery
+    from treadle.flows.service.alerts.delivery import AlertWatch
     from treadle.flows.service.followups import Followups
     from treadle.flows.service.intake import Intake
     from treadle.flows.service.recovery import CrashedRuns
@@ -181,11 +188,11 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
     from treadle.infra.orchestrator.runs import Runs
 
     lost = lost_runs.LostRuns(settings.home, TAG, keeper.worker.lock)
-    intake, owed, resumed, told = Intake(settings), Followups(settings), CrashedRuns(), delivery.AlertWatch(settings)
+    intake, followups, crashed_runs, alerts = Intake(settings), Followups(settings), CrashedRuns(), AlertWatch(settings)
     elsewhere = settings.home if settings.prefect_api_url else None
-    runs_at, set_at = 0.0, time.time() - time.monotonic()
+    runs_at, clock_offset = 0.0, time.time() - time.monotonic()
     troubles = _Troubles()
-    while not over.wait(TICK_SECONDS):
+    while not stop.wait(TICK_SECONDS):
         if not supervisor.is_holder(settings):
             events.emit("up", "the project was moved or deleted; treadle up brings it up where it is now")
             return
@@ -195,41 +202,41 @@ def _watch(settings: Settings, keeper: Keeper, over: threading.Event) -> None:
         if now >= runs_at:
             runs_at = now + RUNS_SECONDS
             with troubles.of("runs"):
-                intake.follow(keeper.api())
-                if elsewhere is None:  # there, processes may run on other machines
+                intake.check_ingests(keeper.api())
+                if elsewhere is None:  # on a server elsewhere, processes may run on other machines
                     lost.close(keeper.api())
-            with troubles.of("what has crashed"):
-                resumed.look(Runs(keeper.api(), elsewhere, TAG))
-            with troubles.of("what is owed"):
-                owed.look(Runs(keeper.api(), elsewhere, TAG))
-        if abs(time.time() - now - set_at) > CLOCK_SECONDS:  # many scheduled runs may be due at once
+            with troubles.of("crashed runs"):
+                crashed_runs.reschedule(Runs(keeper.api(), elsewhere, TAG))
+            with troubles.of("follow-up runs"):
+                followups.start_missing(Runs(keeper.api(), elsewhere, TAG))
+        if abs(time.time() - now - clock_offset) > CLOCK_SECONDS:  # many scheduled runs may be due at once
             with troubles.of("the clock"):
                 deployments.merge_waiting_runs(settings)
-                set_at = time.time() - now
+                clock_offset = time.time() - now
         with troubles.of("inboxes"):
-            intake.look()
+            intake.start_ingests()
         with troubles.of("alerts"):
-            told.look()
+            alerts.check()
 
 
 class _Troubles:
-    """What is wrong with each thing that `up` looks after: said once, until it is well again; `up` goes on."""
+    """Reports the errors of `up`'s periodic checks: each once, until its check succeeds; `up` goes on."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._messages: dict[str, str] = {}
 
     @contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """A look at it, which may fail: the server is away, or a disk; another one may help."""
+    def of(self, check: str) -> Iterator[None]:
+        """Run one check in the block; an error is reported and not raised, for the next check may succeed."""
         try:
             yield
-            self._known.pop(what, None)
+            self._messages.pop(check, None)
         except Exception as error:
             expected = isinstance(error, TreadleError | OSError | ValueError)
-            said = str(error) if expected else f"unexpected {type(error).__name__} with {what}: {error}"
-            if said not in self._known.values():  # one server that is away ails more than one thing
-                events.emit("up", f"{said}; trying again")
-            self._known[what] = said
+            message = str(error) if expected else f"unexpected {type(error).__name__} with {check}: {error}"
+            if message not in self._messages.values():  # one server that does not answer fails several checks
+                events.emit("up", f"{message}; trying again")
+            self._messages[check] = message
 
 
 def _result(

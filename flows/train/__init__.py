@@ -1,8 +1,7 @@
 """`treadle train`: rows @ version -> split -> tune -> fit -> evaluate -> gate -> register -> promote if better.
 
-A run is known by data version, config and seed. Unfinished, the same command goes on where it stopped: the study
-keeps its finished trials, every step's file is either absent or whole, and a version that was registered is found
-again by its run key.
+A run is identified by data version, config and seed. The same command resumes an unfinished run: the study keeps its
+finished trials, every step's file is either absent or complete, and a registered version is found by its run key.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def train(
     again: bool = False,
     if_due: bool = False,
 ) -> TrainResult | NotDue:
-    """Ingest what waits, train a challenger within trials and budget, judge it, and promote it if it is better."""
+    """Ingest new files, train a challenger within trials and budget, judge it, and promote it if it is better."""
     with leased(home, pipeline, "train") as token:
         return _run(token, home, pipeline, trials, budget_seconds, device, again, if_due)
 

@@ -1,4 +1,4 @@
-"""What the champion was fitted on, told again from its bundle, and which holdout rows are therefore new to both."""
+"""The rows that the champion was fitted on, by its bundle, and the holdout rows that are new to both models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table, tuple[LeftOut, ...]]:
     """The rows of the challenger's holdout on which neither it nor the champion was fitted, and what was left out.
 
-    Where nobody can tell any more what the champion was fitted on, there are none.
+    Empty where it is no longer known what the champion was fitted on.
     """
     from treadle.tasks import training
     from treadle.tasks.dataset.judging import FittedRows, LeftOut, judging
@@ -30,17 +30,16 @@ def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table
         config.data.time,
         config.data.target,
     )
-    known = fitted_by(place, champion)
-    if isinstance(known, str):
-        return parts.holdout.slice(0, 0), (LeftOut(known, len(parts.holdout)),)
-    return judging(parts.holdout, challenger, known)
+    fitted = fitted_by(place, champion)
+    if isinstance(fitted, str):
+        return parts.holdout.slice(0, 0), (LeftOut(fitted, len(parts.holdout)),)
+    return judging(parts.holdout, challenger, fitted)
 
 
 def fitted_by(place: Workplace, version: int) -> FittedRows | str:
-    """The rows on which a registered version was fitted and tuned; a sentence where they cannot be had any more.
+    """The rows on which a registered version was fitted and tuned; else a sentence that says why they are unknown.
 
-    They are parted again as its own config said, from its own data version. A bundle that does not say how counts as
-    fitted on all of its rows.
+    Its data version is split again by its own config. A bundle without a split counts as fitted on all of its rows.
     """
     from treadle.infra import stores
     from treadle.tasks import bundle, training
@@ -57,6 +56,6 @@ def fitted_by(place: Workplace, version: int) -> FittedRows | str:
         try:
             parts = split(rows, facts.split, key=model.key, time=model.time, target=model.target)
         except (DataError, TargetError) as error:
-            return f"the rows that version {version} was fitted on cannot be told any more ({error.message})"
+            return f"the rows that version {version} was fitted on are no longer known ({error.message})"
         rows = training.together(parts.train, parts.validation)
     return FittedRows(rows, facts.split or SplitSpec(), model.key, model.time, model.target)

@@ -1,4 +1,4 @@
-"""What a training run is known by, and what it ends with."""
+"""The identity of a training run, and its results."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class RunRef(BaseModel):
     """One training run: everything that its steps need to find the same rows, parameters and files again.
 
-    `champion` is the version in the chair when the run began; its last training row bounds a time split's holdout.
-    `wanted_device` is what the config or the command line says, `device` what it came to; `reason` why it was due,
-    where somebody asked for that. `token` is that of the run's lease: who has an outdated one writes nothing more.
+    `champion` is the champion when the run began; its last training row bounds a time split's holdout. `wanted_device`
+    is that of the config or the command line, `device` the one that is used; `reason` says why training was due, empty
+    where that was not checked. `token` is that of the run's lease: a run with an outdated token cannot write.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,10 +48,10 @@ class RunRef(BaseModel):
     def open(self) -> Workplace:
         """The pipeline with this run's trials, budget and device in its config.
 
-        Raises UsageError where the file was changed under the run: it would obey one config and bear another's name;
-        Fenced where another process has the run's lease by now.
+        Raises UsageError where the pipeline's file was changed during the run, because the run is identified by its
+        config; Fenced where another process has taken over the run's lease.
         """
-        self._show_token()
+        self._check_token()
         place = open_workplace(self.home, self.pipeline)
         config = with_overrides(place.config, self.trials, self.budget_seconds, self.wanted_device)
         if config.digest() != self.config_digest:
@@ -60,22 +60,22 @@ class RunRef(BaseModel):
 
     @property
     def work(self) -> str:
-        """Names the run's study, folder and MLflow run: all begins anew when another champion took the chair."""
+        """The name of the run's study, folder and MLflow run; another one when the champion has changed."""
         return f"{self.run_key}-{self.champion or 0}"
 
     @property
     def bench(self) -> Workbench:
-        """Where the run keeps what it makes before it is registered."""
+        """The run's folder of intermediate files, until the model is registered."""
         from treadle.infra.files.workbench import Workbench
 
-        return Workbench(self._folder / self.work, self._show_token)
+        return Workbench(self._folder / self.work, self._check_token)
 
     def clear_up(self) -> None:
-        """Remove what the run kept on its way, also against a champion that has left the chair since."""
-        self._show_token()
+        """Delete the run's intermediate files, including those against former champions."""
+        self._check_token()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _show_token(self) -> None:
+    def _check_token(self) -> None:
         if self.token is not None:
             from treadle.infra import settings
             from treadle.infra.databases.ledger import Ledger
@@ -89,7 +89,7 @@ class RunRef(BaseModel):
         return settings.at(Path(self.home)).state / "runs" / self.pipeline / self.run_key
 
     def lineage(self) -> dict[str, str]:
-        """Where the model comes from, as tags."""
+        """The model's origin as tags."""
         return {
             "run_key": self.run_key,
             "data_version": self.data_version,
@@ -101,7 +101,7 @@ class RunRef(BaseModel):
         }
 
     def facts(self, rows: str) -> dict[str, str]:
-        """What the report says of the run's origin, in order."""
+        """The run's origin for the report, in order."""
         return {
             "data version": self.data_version,
             "rows": rows,
@@ -125,11 +125,11 @@ class Packaged(BaseModel):
 
 
 class TrainResult(BaseModel):
-    """The run's end, for people and machines; `against` is the champion that it was judged against, if any.
+    """The result of a training run; `against` is the champion that it was compared with, None without one.
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), where it was asked.
+    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -173,7 +173,7 @@ class TrainResult(BaseModel):
 
 
 class NotDue(BaseModel):
-    """The end of a command that was to train only if due, and found nothing due; its fields are some of TrainResult's.
+    """The result of a command that trains only if due, where nothing was due; its fields are some of TrainResult's.
 
     `against` is the champion, which stays.
     """
@@ -196,7 +196,7 @@ class NotDue(BaseModel):
 def with_overrides(
     config: PipelineConfig, trials: int | None, budget_seconds: float | None, device: str | None
 ) -> PipelineConfig:
-    """The config with what the command line says instead."""
+    """The config with the options of the command line; None leaves the config's value."""
     tune = {"trials": trials, "budget_seconds": budget_seconds}
     model = {"device": device}
     return config.model_copy(
@@ -221,11 +221,11 @@ def code_version() -> str:
 
 
 def lock_hash() -> str:
-    """Sha256 of the lock that the environment was made from; empty outside a clone."""
+    """Sha256 of the clone's `requirements.lock`; empty outside a clone."""
     lock = Path(__file__).resolve().parents[2] / "requirements.lock"
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
 
 
 def key_of(name: str, ordinal: int) -> str:
-    """The run key: 16 hex digits of the name's sha256, for every repetition another."""
+    """The run key: 16 hex digits of the sha256 of name and ordinal; `ordinal` counts repetitions of the same run."""
     return hashlib.sha256(f"{name}|{ordinal}".encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""A training run up to its model: plan, part the rows, tune, fit.
+"""The steps of a training run up to its model: plan, split the rows, tune, fit.
 
-Each step loads by `infra`, calls `tasks`, and keeps what it made on the run's workbench.
+Each step loads by `infra`, calls `tasks`, and stores its result on the run's workbench.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 @task(name="is it due?", task_run_name="is it due?")
 def check_due(home: str, pipeline: str) -> NotDue | Reason:
-    """Ask the rules of [retrain]; a reason stands beside the Prefect run that asked."""
+    """Evaluate the rules of [retrain]; a reason is shown as an artifact of the Prefect run."""
     from treadle.tasks import retrain
 
     place = open_workplace(home, pipeline)
     settle_moves(place.stores)
-    with outcomes(place) as found:
-        known = retrain_state(place, found)
-    reason, findings = retrain.due(known), retrain.findings(known)
+    with outcomes(place) as all_outcomes:
+        state = retrain_state(place, all_outcomes)
+    reason, findings = retrain.due(state), retrain.findings(state)
     if reason is None:
         return NotDue(
             pipeline=pipeline,
             headline="no rule of [retrain] calls for another model",
-            reasons=tuple(one.sentence for one in findings),
-            against=known.champion,
+            reasons=tuple(finding.sentence for finding in findings),
+            against=state.champion,
             data_version=place.stores.data_version(),
         )
     events.emit("train", f"due: {reason.text}")
     create_markdown_artifact(
         key=f"due-{pipeline}".replace("_", "-"),
-        markdown="\n".join(["## Why it was time to train", *(f"- {one}" for one in reason.sentences)]),
+        markdown="\n".join(["## Why it was time to train", *(f"- {sentence}" for sentence in reason.sentences)]),
         description=f"Why {pipeline} was trained again",
     )
     return reason
@@ -62,7 +62,7 @@ def plan(
     reason: str = "",
     token: int | None = None,
 ) -> RunRef:
-    """Name the run by data version, config digest and seed; `again` counts on from the finished ones of that name."""
+    """Identify the run by data version, config digest and seed; `again` gives it a key of its own."""
     from treadle.infra.stores import versions
     from treadle.tasks import booster
 
@@ -74,7 +74,7 @@ def plan(
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
-    taken, why = booster.choose_device(config.model.device)
+    chosen, why = booster.choose_device(config.model.device)
     name = f"{data_version}|{config.digest()}|{config.tune.seed}"
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
@@ -91,7 +91,7 @@ def plan(
         trials=config.tune.trials,
         budget_seconds=config.tune.budget_seconds,
         wanted_device=config.model.device,
-        device=taken,
+        device=chosen,
         device_why=why,
         champion=champion.version_to if champion else None,
         reason=reason,
@@ -99,10 +99,10 @@ def plan(
     )
 
 
-@task(name="part the rows", task_run_name="part the rows")
+@task(name="split the rows", task_run_name="split the rows")
 @timings.timed("prepare")
 def split_rows(ref: RunRef) -> None:
-    """Read the rows at their version, part them, and find those of the holdout that are new to the champion too."""
+    """Read the rows at their version, split them, and select the holdout rows that are new to the champion too."""
     from treadle.tasks import training
     from treadle.tasks.dataset import split
     from treadle.tasks.dataset.judging import Comparison
@@ -143,7 +143,7 @@ def tune(ref: RunRef) -> None:
     if bench.has("found.json"):
         return
 
-    def tell(trial: Trial, done: int, total: int, seconds_left: float) -> None:
+    def report_trial(trial: Trial, done: int, total: int, seconds_left: float) -> None:
         value = f"{problem.metric} {trial.value:.4f}" if trial.value is not None else trial.state
         events.emit("tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left)
 
@@ -162,7 +162,7 @@ def tune(ref: RunRef) -> None:
             spec=place.config.tune,
             device=ref.device,
             monotone=place.config.model.monotone,
-            on_trial=tell,
+            on_trial=report_trial,
             exchangeable=place.config.split.strategy == "random",
         )
     bench.put("found.json", found, search.Found)
@@ -171,7 +171,7 @@ def tune(ref: RunRef) -> None:
 @task(name="fit", task_run_name="fit")
 @timings.timed("fit")
 def fit_model(ref: RunRef) -> None:
-    """Fit the found parameters on training and validation rows, calibrate, and write the bundle."""
+    """Fit the best parameters on training and validation rows, calibrate, and write the bundle."""
     from treadle.infra import failpoint
     from treadle.tasks import bundle, training
     from treadle.tasks.booster import Curve

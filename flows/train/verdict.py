@@ -1,6 +1,6 @@
-"""A training run from its model on: package, judge, register, promote.
+"""The steps of a training run after its model is fitted: package, judge, register, promote.
 
-Each step loads by `infra`, calls `tasks`, and keeps what it made on the run's workbench.
+Each step loads by `infra`, calls `tasks`, and stores its result on the run's workbench.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from treadle.tasks.search import Found
 
 BATCHES_KEPT = 50
-"""Of so many batches, the newest, the validation is logged with a run."""
+"""The validation results of this many of the newest batches are logged with a run."""
 
 
 def finished_result(ref: RunRef) -> TrainResult | None:
-    """The result of this run if it was registered before; a promotion that a kill left undone is made up for.
+    """The result of this run if it was registered before, else None; a missing promotion is made up for.
 
-    Only while the chair is as it was when the model was judged: else its verdict is about somebody who has left. Nor
-    where a person has declined it, or its model was cleared away.
+    It is promoted only while the champion is the one that it was compared with, and not where a person declined the
+    version or its model was deleted by `maintain`.
     """
     ledger = ref.open().stores.ledger
     record = ledger.by_run(ref.pipeline, ref.run_key)
@@ -57,10 +57,10 @@ def finished_result(ref: RunRef) -> TrainResult | None:
 )
 @timings.timed("package")
 def package(ref: RunRef) -> None:
-    """Put run, trials and model into MLflow.
+    """Record run, trials and model in MLflow.
 
-    Before that the model is loaded by MLflow as a stranger would load it; whether its answers to the golden rows are
-    the batch path's is certified in the bundle that is recorded.
+    Before that, MLflow's scorer loads the model as any client would; the bundle's certificate says whether it predicts
+    the golden rows as the batch path does.
     """
     from treadle.tasks import bundle, parity, training
     from treadle.tasks.booster import Curve
@@ -79,7 +79,7 @@ def package(ref: RunRef) -> None:
     )
     stores.tracking.log_trials(run_id, problem.metric, found.finished)
     stores.tracking.log_dataset(run_id, ref.pipeline, _named(place.config.data.source), ref.data_version)
-    keep_contract(bench, place)
+    store_contract(bench, place)
     candidate, folder = bench.folder / "candidate", bench.folder / "bundle"
     rows, expected = bundle.golden(candidate)
     with timings.timed("parity"):
@@ -105,9 +105,9 @@ def judge(ref: RunRef) -> None:
         return
     problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
     holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
-    chair = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
+    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
     rows = len(holdout if champion is None else champion.new)
-    events.emit("train", f"judging on {rows:,} holdout rows against {chair}")
+    events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
     model = load_bundle(bench.folder / "bundle", digest=packaged.digest)
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate_models(
@@ -120,7 +120,7 @@ def judge(ref: RunRef) -> None:
     verdict = gate.decide_verdict(
         place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
     )
-    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them judge" if champion else "")
+    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
     facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
@@ -143,7 +143,7 @@ def judge(ref: RunRef) -> None:
 )
 @timings.timed("register")
 def register(ref: RunRef) -> TrainResult:
-    """Make the model a version in MLflow's registry and the ledger, with its verdict for people and machines."""
+    """Register the model as a version in MLflow's registry and the ledger, with its verdict."""
     from treadle.infra.databases.ledger import VersionRecord
     from treadle.tasks.evaluation import Scores
     from treadle.tasks.gate import Verdict
@@ -155,9 +155,9 @@ def register(ref: RunRef) -> TrainResult:
     stores.tracking.log_metrics(packaged.run_id, scores.flat())
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
-    said = describe(ref, verdict, scores)
-    version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, said)
-    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, said)
+    description = describe(ref, verdict, scores)
+    version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, description)
+    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, description)
     report = stores.tracking.report_file(packaged.run_id)
     result = train_result(ref, packaged, version, verdict, scores, found, str(report))
     stores.ledger.add_version(
@@ -186,7 +186,7 @@ def register(ref: RunRef) -> TrainResult:
 def train_result(
     ref: RunRef, packaged: Packaged, version: int, verdict: Verdict, scores: Scores, found: Found, report: str
 ) -> TrainResult:
-    """The run's end in values, before anybody was promoted."""
+    """The result of the run, before any promotion."""
     return TrainResult(
         pipeline=ref.pipeline,
         run_key=ref.run_key,
@@ -219,20 +219,20 @@ def train_result(
 
 
 def promote_or_wait(ref: RunRef, result: TrainResult) -> TrainResult:
-    """A better model takes the chair; or it waits for a person, where [gate].promote says so."""
+    """Promote a better model; or leave it pending, where [gate].promote is `manual`."""
     if ref.open().config.gate.promote == "automatic":
         return promote_version(ref, result)
-    said = f"treadle promote {result.version} --reason '...' -p {ref.pipeline}"
-    events.emit("train", f"version {result.version} is better, and waits for a person: {said}")
+    command = f"treadle promote {result.version} --reason '...' -p {ref.pipeline}"
+    events.emit("train", f"version {result.version} is better, and waits for a person: {command}")
     return result.model_copy(update={"waits": True})
 
 
 @task(name="promote", task_run_name="promote version {result.version}")
 @timings.timed("promote")
 def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
-    """Put the better model into the chair that it was judged against; the ledger swaps first, MLflow's alias follows.
+    """Make the better model the champion in place of the one that it was compared with: ledger first, then the alias.
 
-    Raises Conflict where the chair was taken by another model since, Fenced where another process has the lease.
+    Raises Conflict where the champion has changed since, Fenced where another process has taken over the lease.
     """
     stores = ref.open().stores
     champion = stores.ledger.champion(ref.pipeline)
@@ -251,7 +251,7 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
 
 
 def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
-    """The champion of when the run began, with the rows that are new to it; None without one."""
+    """The champion when the run began, with the holdout rows that are new to it; None without one."""
     from treadle.tasks.dataset.judging import Comparison
     from treadle.tasks.evaluation import ComparedChampion
 
@@ -261,8 +261,8 @@ def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
     return ComparedChampion(ref.champion, place.model(ref.champion), ref.bench.table("new.arrow"), left_out)
 
 
-def keep_contract(bench: Workbench, place: Workplace) -> None:
-    """Keep beside the run what its data had to look like, and what became of each batch."""
+def store_contract(bench: Workbench, place: Workplace) -> None:
+    """Store the suite and the validation results of the newest batches among the run's artifacts."""
     from treadle.infra.files import outbox
 
     suite = place.settings.home / "expectations" / f"{place.config.name}.json"
@@ -277,12 +277,12 @@ def _named(source: str | tuple[str, ...]) -> str:
 
 
 def none_if_nan(value: float) -> float | None:
-    """None for NaN: what is not defined has no number in a database or in JSON."""
+    """None for NaN, which databases and JSON cannot hold."""
     return None if math.isnan(value) else value
 
 
 def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
-    """What people read beside the version in MLflow's registry."""
+    """The version's description in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
         *(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline),
@@ -293,11 +293,11 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
 
 
 def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) -> None:
-    """Leave the verdict and the way to the MLflow run in Prefect's UI."""
+    """Show the verdict and a link to the MLflow run in Prefect's UI."""
     name = ref.pipeline.replace("_", "-")
-    values = {who: scores.of(who, verdict.metric) for who in scores.holdout}
-    rows = [f"| {who} | {value:.4f} |" for who, value in values.items() if value is not None]
-    table = "\n".join([f"| who | {verdict.metric} |", "|---|---|", *rows])
+    values = {model: scores.of(model, verdict.metric) for model in scores.holdout}
+    rows = [f"| {model} | {value:.4f} |" for model, value in values.items() if value is not None]
+    table = "\n".join([f"| model | {verdict.metric} |", "|---|---|", *rows])
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline)
     create_markdown_artifact(
         key=f"verdict-{name}",

@@ -106,7 +106,7 @@ def test_a_training_shows_its_steps_its_log_and_what_it_found(home: Home, browse
     page.get_by_text("labelled rows").first.scroll_into_view_if_needed()
     seen.picture("prefect-train-log")
     page.get_by_text("Task Runs", exact=True).click()
-    for step in ("plan the run", "part the rows", "tune", "fit", "package", "judge", "register", "promote version 1"):
+    for step in ("plan the run", "split the rows", "tune", "fit", "package", "judge", "register", "promote version 1"):
         page.get_by_text(step, exact=True).first.wait_for()
     seen.picture("prefect-train-steps")
     page.get_by_text("Artifacts", exact=True).click()

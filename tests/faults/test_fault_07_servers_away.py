@@ -52,13 +52,13 @@ def test_a_run_whose_database_is_away_begins_again_and_in_the_end_says_so(
 
     @flow
     def run() -> State[None]:
-        return entrypoints._carried_out(work)
+        return entrypoints._run_with_retries(work)
 
     monkeypatch.setenv("TREADLE_HOME", str(home))
     monkeypatch.setattr(entrypoints, "PAUSES", (0.0, 0.0, 0.0))
     with flow_context(settings_.at(home)):
         ended = run(return_state=True)
-    lines = [one.getMessage() for one in caplog.records if "beginning again" in one.getMessage()]
+    lines = [one.getMessage() for one in caplog.records if "trying again" in one.getMessage()]
     assert len(lines) == min(away, 3)
     assert all("does not answer" in line and "\n" not in line for line in lines)
     assert ended.message is not None
@@ -66,7 +66,7 @@ def test_a_run_whose_database_is_away_begins_again_and_in_the_end_says_so(
         assert (ended.is_completed(), ended.message) == (True, "0 moves")
     else:
         assert ended.is_failed()
-        assert "After 3 more attempts it was left." in ended.message
+        assert "It failed after 3 more attempts." in ended.message
     assert "hunter2" not in caplog.text + ended.message
 
 

@@ -61,7 +61,7 @@ def test_all_that_is_new_comes_in_one_message_once(prefect_server: str, place: P
     arrive(settings, "august", bad=2)
     ingest.run_ingest(settings, config)
     assert delivery_.send_news(settings)[0].notified == 1
-    assert chat.received[1].title == "treadle: clinic: 3 batches (43 rows) in quarantine, and nobody has decided"
+    assert chat.received[1].title == "treadle: clinic: 3 batches (43 rows) in quarantine without a decision"
     assert "august.csv" in chat.received[1].body
     assert "june.csv" not in chat.received[1].body
     break_suite(settings)
@@ -89,7 +89,7 @@ def test_a_verdict_that_needs_a_person_is_told_by_mail_and_by_hook(
     assert "promotion" in [need.kind for need in status.run_status(settings).needs]
     ledger.add_version(version(4, "PROMOTE"))
     assert [one.notified for one in delivery_.send_news(settings)] == [1, 1]
-    assert "version 4 is better than guessing and waits for your word" in mail.received[1].title
+    assert "version 4 is better than guessing and waits for your decision" in mail.received[1].title
 
 
 def test_what_needs_a_person_is_told_while_mlflow_is_away(

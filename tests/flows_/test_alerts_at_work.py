@@ -65,7 +65,7 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
         assert result.exit_code() == 1, "one address is not known"
         show.alerts(result, Screen(out))
     assert [told.title for told in chat.received] == [
-        "treadle: clinic: 1 batch (40 rows) in quarantine, and nobody has decided",
+        "treadle: clinic: 1 batch (40 rows) in quarantine without a decision",
         "treadle: a test",
     ]
     said = out.getvalue()
@@ -110,7 +110,7 @@ def test_a_run_of_a_deployment_ends_with_a_look(prefect_server: str, place: Plac
         works = {one.work: one.state for one in status.run_status(settings).pipelines[0].work}
         assert works["ingest"] == "COMPLETED"
         assert [told.title for told in chat.received] == [
-            "treadle: clinic: 1 batch (40 rows) in quarantine, and nobody has decided"
+            "treadle: clinic: 1 batch (40 rows) in quarantine without a decision"
         ]
         quarantine.run_drop(
             settings, config, status.run_status(settings).pipelines[0].quarantine.kept[0].batch_id, "seen"

@@ -52,15 +52,15 @@ def test_config_and_suite_are_copied_once_and_never_overwritten(played: scene.Sc
     for name in ("pipelines/x.toml", "pipelines/pipeline.schema.json", "expectations/x.json"):
         (played.program / name).parent.mkdir(parents=True, exist_ok=True)
         (played.program / name).write_text("example")
-    assert scene.furnish(played, "x")
+    assert scene.copy_example(played, "x")
     (played.home / "pipelines" / "x.toml").write_text("a person's experiment")
-    assert not scene.furnish(played, "x")
+    assert not scene.copy_example(played, "x")
     assert (played.home / "pipelines" / "x.toml").read_text() == "a person's experiment"
 
 
 def test_without_a_clone_the_demo_says_what_to_do(played: scene.Scene) -> None:
     with pytest.raises(DataError, match="make install"):
-        scene.furnish(played, "x")
+        scene.copy_example(played, "x")
 
 
 def test_the_examples_name_stands_where_its_files_are_staged_only() -> None:

@@ -227,7 +227,7 @@ def test_runs_that_piled_up_are_done_in_one_go(home: Path, gather: Callable[[Set
 
 def test_where_nothing_is_up_notify_says_so_and_starts_nothing(home: Path) -> None:
     settings, config = project(home, tumours(), "Malignant")
-    with pytest.raises(ServiceError, match="nothing is up"):
+    with pytest.raises(ServiceError, match="no Prefect server is running"):
         notify.run_notify(settings, config)
     assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.STOPPED
 
@@ -304,7 +304,7 @@ def test_the_run_form_of_promote_does_what_the_command_does(
         assert (done.is_completed(), done.message) == (True, "version 1 is the champion: as it was")
         assert refused.is_failed()
         assert refused.message is not None
-        assert refused.message.startswith("version 1 of clinic waits for nobody's word (nobody does)")
+        assert refused.message.startswith("version 1 of clinic is not pending (no version is)")
         champion = ledger.champion(config.name)
         assert champion is not None
         assert (champion.version_to, champion.reason) == (1, "as it was")

@@ -7,7 +7,7 @@ import pytest
 from prefect import flow
 from prefect.states import Cancelled, Completed, Failed, Running
 
-from treadle.flows.service.intake import Inboxes, Intake, Taking
+from treadle.flows.service.intake import Inboxes, IngestAttempt, Intake
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected, flow_context
 
@@ -37,65 +37,67 @@ def inboxes(home: Path) -> Inboxes:
     return Inboxes(settings_.at(home))
 
 
-def test_a_file_counts_when_two_looks_have_seen_it_the_same(inboxes: Inboxes, home: Path) -> None:
+def test_a_file_counts_when_two_scans_found_it_the_same(inboxes: Inboxes, home: Path) -> None:
     file = home / "data/inbox/shop/may.csv"
     file.write_text("id,y\n")
-    assert inboxes.look() == []
+    assert inboxes.scan() == []
     with file.open("a") as more:
         more.write("1,no\n")
-    assert inboxes.look() == []
-    assert inboxes.look() == ["shop"]
+    assert inboxes.scan() == []
+    assert inboxes.scan() == ["shop"]
 
 
-def test_what_is_new_is_said_until_it_is_taken_and_never_again(inboxes: Inboxes, home: Path) -> None:
+def test_new_files_are_returned_until_they_are_handled(inboxes: Inboxes, home: Path) -> None:
     (home / "data/inbox/shop/may.csv").write_text("id,y\n")
-    inboxes.look()
-    assert inboxes.look() == inboxes.look() == ["shop"]
-    inboxes.taken("shop")
-    assert inboxes.look() == inboxes.look() == []
+    inboxes.scan()
+    assert inboxes.scan() == inboxes.scan() == ["shop"]
+    inboxes.mark_handled("shop")
+    assert inboxes.scan() == inboxes.scan() == []
 
 
 @pytest.mark.parametrize("again", ["changed", "gone and back"])
 def test_a_file_that_was_replaced_is_new(inboxes: Inboxes, home: Path, again: str) -> None:
     file = home / "data/inbox/shop/may.csv"
     file.write_text("id,y\n")
-    inboxes.look(), inboxes.look(), inboxes.taken("shop")
+    inboxes.scan(), inboxes.scan(), inboxes.mark_handled("shop")
     if again != "changed":
         file.unlink()
-        inboxes.look()
+        inboxes.scan()
     file.write_text("id,y\n1,no\n")
-    assert inboxes.look() == []
-    assert inboxes.look() == ["shop"]
+    assert inboxes.scan() == []
+    assert inboxes.scan() == ["shop"]
 
 
-def test_each_pipeline_is_told_of_its_own_rows_and_labels(inboxes: Inboxes, home: Path) -> None:
+def test_each_pipeline_is_new_for_its_own_rows_and_labels(inboxes: Inboxes, home: Path) -> None:
     (home / "data/labels/bakery/may.csv").write_text("id,y\n")
     (home / "data/inbox/shop/.hidden.csv").write_text("id,y\n")
     (home / "data/inbox/shop/may.csv.part").write_text("id,y\n")
-    inboxes.look()
-    assert inboxes.look() == ["bakery"]
+    inboxes.scan()
+    assert inboxes.scan() == ["bakery"]
 
 
-def test_a_pipeline_whose_file_is_broken_is_in_nobodys_way_until_it_is_mended(inboxes: Inboxes, home: Path) -> None:
+def test_a_pipeline_whose_file_is_broken_does_not_stop_the_others_until_it_is_fixed(
+    inboxes: Inboxes, home: Path
+) -> None:
     broken = home / "pipelines/shop.toml"
     broken.write_text("name = ")
     for name in ("shop", "bakery"):
         (home / f"data/inbox/{name}/may.csv").write_text("id,y\n")
-    inboxes.look()
-    assert inboxes.look() == ["bakery"]
+    inboxes.scan()
+    assert inboxes.scan() == ["bakery"]
     broken.write_text(PIPELINE.format("shop"))
-    inboxes.taken("bakery")
-    inboxes.look()
-    assert inboxes.look() == ["shop"]
+    inboxes.mark_handled("bakery")
+    inboxes.scan()
+    assert inboxes.scan() == ["shop"]
 
 
-def test_a_pipeline_that_comes_is_looked_after(inboxes: Inboxes, home: Path) -> None:
-    inboxes.look()
+def test_a_pipeline_that_is_added_is_scanned(inboxes: Inboxes, home: Path) -> None:
+    inboxes.scan()
     (home / "pipelines/mill.toml").write_text(PIPELINE.format("mill"))
     (home / "data/inbox/mill").mkdir()
     (home / "data/inbox/mill/may.csv").write_text("id,y\n")
-    inboxes.look()
-    assert inboxes.look() == ["mill"]
+    inboxes.scan()
+    assert inboxes.scan() == ["mill"]
 
 
 LOST = "Deployment concurrency slot lost during provisioning - no slots available to continue execution"
@@ -117,19 +119,19 @@ def taking() -> None:
         (Cancelled(message=LOST), True),
         (None, True),
     ],
-    ids=["running", "completed", "cancelled", "failed", "lost its turn", "nobody knows it"],
+    ids=["running", "completed", "cancelled", "failed", "lost its turn", "unknown to the server"],
 )
 def test_files_whose_ingest_failed_are_new_again_after_a_pause(
     inboxes: Inboxes, home: Path, prefect_server: str, state: State | None, again: bool
 ) -> None:
     (home / "data/inbox/shop/may.csv").write_text("id,y\n")
-    inboxes.look(), inboxes.look(), inboxes.taken("shop")
+    inboxes.scan(), inboxes.scan(), inboxes.mark_handled("shop")
     run = str(uuid4())
     if state is not None:
         with flow_context(settings_.at(home)), connected() as client:
             run = str(client.create_flow_run(taking, state=state).id)
     intake = Intake(settings_.at(home))
-    intake._inboxes, intake._taking = inboxes, {"shop": Taking(run, pause=0.0)}
+    intake._inboxes, intake._attempts = inboxes, {"shop": IngestAttempt(run, pause=0.0)}
     for _ in range(2):
-        intake.follow(prefect_server)
-    assert inboxes.look() == (["shop"] if again else [])
+        intake.check_ingests(prefect_server)
+    assert inboxes.scan() == (["shop"] if again else [])

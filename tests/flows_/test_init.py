@@ -171,6 +171,6 @@ def test_a_table_that_tells_nothing_of_its_target_is_refused(
     home: Settings, tmp_path: Path, columns: dict[str, Iterable[object]]
 ) -> None:
     pd.DataFrame({**columns, "y": ["yes", "no"] * 50}).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(TargetError, match="no column can tell 'y'"):
+    with pytest.raises(TargetError, match="no column can predict 'y'"):
         init.run_init(home, tmp_path / "t.csv", "y")
     assert everything(home.home) == set()

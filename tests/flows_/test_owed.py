@@ -28,8 +28,8 @@ NAME = "shop"
 
 @pytest.fixture
 def place(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A home whose deployments stand on a server without a worker, where no event does anything; no look must wait."""
-    for seconds in ("FIRST_SECONDS", "LOOK_SECONDS", "FIRST_PAUSE"):
+    """A home whose deployments stand on a server without a worker, where no event does anything; no check waits."""
+    for seconds in ("GRACE_SECONDS", "CHECK_SECONDS", "FIRST_PAUSE_SECONDS"):
         monkeypatch.setattr(followups, seconds, 0.0)
     settings = settings_.at(home)
     text = f'name = "{NAME}"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n'
@@ -53,11 +53,11 @@ def arrive(settings: Settings, name: str) -> None:
     stores.open(settings, NAME).ledger.record_batch(record)
 
 
-def look(settings: Settings, looking: Followups, times: int = 3) -> list[str]:
-    """Look so often; the work that waits to begin afterwards, with what it was told."""
+def check(settings: Settings, followups_: Followups, times: int = 3) -> list[str]:
+    """Check this often; returns the work that waits to begin afterwards."""
     runs = Runs(settings.prefect_api_url, settings.home, deployment_plans.TAG)
     for _ in range(times):
-        looking.look(runs)
+        followups_.start_missing(runs)
     return [work for work in CHAIN for _ in waiting(settings, work)]
 
 
@@ -80,55 +80,55 @@ def end(settings: Settings, work: str, state: State) -> None:
 
 
 def test_what_no_event_brought_about_is_started_one_after_the_other_and_once(place: Settings) -> None:
-    looking = Followups(place)
-    assert look(place, looking) == []
+    followups_ = Followups(place)
+    assert check(place, followups_) == []
     arrive(place, "may")
     for work in CHAIN:
-        assert look(place, looking) == [work]
-        assert look(place, looking) == [work], "it waits to begin"
+        assert check(place, followups_) == [work]
+        assert check(place, followups_) == [work], "it waits to begin"
         if work == "train":
             assert waiting(place, work) == [{"options": {"if_due": True}}]
         end(place, work, Completed())
-    assert look(place, looking) == look(place, Followups(place)) == [], "and it is remembered"
+    assert check(place, followups_) == check(place, Followups(place)) == [], "and it is remembered"
     arrive(place, "june")
-    assert look(place, looking) == ["score"]
+    assert check(place, followups_) == ["score"]
 
 
 def test_what_failed_is_tried_again_and_a_training_not_for_ever(place: Settings) -> None:
-    looking = Followups(place)
+    followups_ = Followups(place)
     arrive(place, "may")
     for failed in (Failed(), Failed(), Cancelled(message=f"{SLOT_LOST} during provisioning")):
-        assert look(place, looking) == ["score"]
+        assert check(place, followups_) == ["score"]
         end(place, "score", failed)
-    assert look(place, looking) == ["score"]
+    assert check(place, followups_) == ["score"]
     end(place, "score", Cancelled())
-    for _ in range(followups.TRAININGS):
-        assert look(place, looking) == ["train"]
+    for _ in range(followups.MAX_TRAININGS):
+        assert check(place, followups_) == ["train"]
         end(place, "train", Failed())
-    assert look(place, looking) == ["monitor"]
+    assert check(place, followups_) == ["monitor"]
 
 
 def test_a_training_that_the_server_would_not_start_is_none_of_its_attempts(place: Settings) -> None:
-    looking = Followups(place)
+    followups_ = Followups(place)
     arrive(place, "may")
-    assert look(place, looking) == ["score"]
+    assert check(place, followups_) == ["score"]
     end(place, "score", Completed())
     with flow_context(place), connected() as client:
         client.delete_deployment(client.read_deployment_by_name(f"train/{NAME}").id)
-    for _ in range(3 + followups.TRAININGS):
-        looking.look(Runs(place.prefect_api_url, place.home, deployment_plans.TAG))
+    for _ in range(3 + followups.MAX_TRAININGS):
+        followups_.start_missing(Runs(place.prefect_api_url, place.home, deployment_plans.TAG))
     end(place, "monitor", Completed())
     deployments.apply_deployments(place)
-    assert look(place, looking) == ["train"]
+    assert check(place, followups_) == ["train"]
 
 
 def test_what_the_event_began_is_waited_for_and_counts(place: Settings) -> None:
-    looking = Followups(place)
+    followups_ = Followups(place)
     arrive(place, "may")
-    look(place, looking, 1)
+    check(place, followups_, 1)
     for work in CHAIN:
         deployments.start_run(place, NAME, work)
-    assert look(place, looking) == list(CHAIN)
+    assert check(place, followups_) == list(CHAIN)
     for work in CHAIN:
         end(place, work, Completed())
-    assert look(place, looking) == []
+    assert check(place, followups_) == []

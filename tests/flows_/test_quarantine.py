@@ -169,7 +169,7 @@ def test_release_takes_in_what_meets_todays_contract_and_the_rest_stays(clinic: 
     assert left[3] == batch
     made = quarantine.run_list(settings, config).decisions
     assert [(one.action, one.rows, one.left, one.reason) for one in made] == [
-        ("release", 0, 4, "asked today's contract again"),
+        ("release", 0, 4, "validated again against the current contract"),
         ("release", 3, 1, "they measure from the other side"),
     ]
     assert all(one.who == settings.who for one in made)
@@ -250,7 +250,7 @@ def test_rows_that_came_again_are_told_and_a_release_does_not_undo_the_correctio
     sent(settings, good.iloc[2:3], "the-rest.csv")
     (one,) = quarantine.run_list(settings, config).batches
     assert one.again == 3
-    assert "seems to have come again" in one.advice
+    assert "a later file seems to have replaced it" in one.advice
     allow(settings, "mean radius", None)
     assert quarantine.run_release(settings, config, batch).released == 3
     opened = stores.open(settings, "clinic")
@@ -271,7 +271,7 @@ def test_a_file_that_could_not_be_read_can_only_be_dropped(clinic: Project) -> N
     measures()[400:410].to_parquet(file)
     ingested(settings, file)
     (one,) = quarantine.run_list(settings, config).batches
-    assert "come again" in one.advice
+    assert "were accepted in a later file" in one.advice
     quarantine.run_drop(settings, config, one.batch_id, "sent again")
     assert quarantine.run_list(settings, config).batches == ()
 

@@ -71,10 +71,10 @@ def test_the_place_that_the_run_told_is_believed_only_under_the_home(tmp_path: P
     inside.parent.mkdir()
     for file in (inside, outside):
         file.write_text("here")
-    assert report.remembered(inside.parent, record(1, "aa", told=str(inside))) == inside
-    assert report.remembered(inside.parent, record(1, "aa", told=str(outside))) is None
-    assert report.remembered(inside.parent, record(1, "aa", told=str(inside.parent / "gone.html"))) is None
-    assert report.remembered(inside.parent, replace(record(1, "aa"), result="")) is None
+    assert report.recorded_report(inside.parent, record(1, "aa", told=str(inside))) == inside
+    assert report.recorded_report(inside.parent, record(1, "aa", told=str(outside))) is None
+    assert report.recorded_report(inside.parent, record(1, "aa", told=str(inside.parent / "gone.html"))) is None
+    assert report.recorded_report(inside.parent, replace(record(1, "aa"), result="")) is None
 
 
 def test_a_report_is_found_in_mlflow_and_one_that_is_gone_is_said_so(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs that crashed are taken up by whoever looks after the home where the server itself does not."""
+"""Crashed runs are rescheduled by `treadle up` where the server itself does not."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def test_what_stays_crashed_is_taken_up_once_and_what_had_not_begun_later(
 ) -> None:
     begun, unbegun = crashed(client, begun=True), crashed(client, begun=False)
     runs = Runs(orchestrator.server_state(migrated).url, None, deployment_plans.TAG)
-    look = recovery.CrashedRuns()
-    look.look(runs)
+    crashed_runs = recovery.CrashedRuns()
+    crashed_runs.reschedule(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.CRASHED}, "the server has its time"
     monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
-    look.look(runs)
+    crashed_runs.reschedule(runs)
     assert (state(client, begun), state(client, unbegun)) == (StateType.SCHEDULED, StateType.CRASHED)
     monkeypatch.setattr(recovery, "UNBEGUN_SECONDS", 0.0)
-    look.look(runs)
+    crashed_runs.reschedule(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.SCHEDULED}
     client.set_flow_run_state(begun, Running(), force=True)
-    look.look(runs)
+    crashed_runs.reschedule(runs)
     assert state(client, begun) is StateType.RUNNING
 
 
@@ -73,10 +73,10 @@ def test_what_crashed_long_ago_and_what_is_of_another_home_stays_as_it_is(
     run = crashed(client, begun=True)
     monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
     url = orchestrator.server_state(migrated).url
-    look = recovery.CrashedRuns()
+    crashed_runs = recovery.CrashedRuns()
     for runs in [Runs(url, migrated.home / "another", deployment_plans.TAG)] * 2:
-        look.look(runs)
+        crashed_runs.reschedule(runs)
     monkeypatch.setattr(recovery, "LOOKBACK", timedelta(0))
     for runs in [Runs(url, None, deployment_plans.TAG)] * 2:
-        look.look(runs)
+        crashed_runs.reschedule(runs)
     assert state(client, run) is StateType.CRASHED

@@ -76,7 +76,7 @@ def test_a_second_step_back_goes_no_further_than_the_first_champion(clinic: Clin
     rollback.run_rollback(settings, config)
     with pytest.raises(UsageError, match="no champion before version 1") as caught:
         rollback.run_rollback(settings, config)
-    assert caught.value.way_out == "name another one that was: --to 2"
+    assert caught.value.way_out == "name another former champion: --to 2"
     assert history.run_models(settings, config).champion == 1
 
 
@@ -103,7 +103,7 @@ def test_nobody_steps_back_to_themselves_or_to_a_stranger(clinic: Clinic) -> Non
     settings, config = clinic
     with pytest.raises(UsageError, match="version 2 is the champion already"):
         rollback.run_rollback(settings, config, to=2)
-    with pytest.raises(UsageError, match=r"version 7 was never champion \(those who were: 1, 2\)"):
+    with pytest.raises(UsageError, match=r"version 7 was never champion \(champions so far: 1, 2\)"):
         rollback.run_rollback(settings, config, to=7)
 
 

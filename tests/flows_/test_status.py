@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_obeyed_hides_nothing_else(clinic: Clinic) -> None
 def test_a_file_that_cannot_be_obeyed_is_told_once_also_where_it_was_deployed() -> None:
     broken = status.PipelineStatus(pipeline="shop", trouble="it is broken")
     differs = ["shop cannot be deployed: it is broken", "score/other is not yet what its file says"]
-    needs = list(status.needs.home_needs([broken], differs, up=True, fell=False, locked=""))
+    needs = list(status.needs.home_needs([broken], differs, up=True, exited=False, locked=""))
     assert [(need.kind, need.command) for need in needs] == [
         ("deployment", "treadle up"),
         ("config", "treadle check -p shop"),

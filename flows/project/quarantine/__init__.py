@@ -1,6 +1,6 @@
-"""`treadle quarantine`: what was refused and why, and what a person makes of it: released or dropped.
+"""`treadle quarantine`: refused rows with their reasons, and a person's decision to release or drop them.
 
-Nothing leaves the quarantine by itself. A decision stands in the ledger with who, when and why.
+Nothing leaves the quarantine without a decision. The ledger records who decided, when and why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the quarantine keeps of a batch, and what is known of it besides."""
+"""The batches in quarantine, with the decisions about them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HeldBatch:
-    """A batch of which the quarantine has rows.
+    """A batch that has rows in the quarantine.
 
-    `scope`: `row` (refused on their own account), `batch` (refused whole) or `file` (could not be read; no rows).
-    `decisions` are what people made of it so far, oldest first.
+    `scope`: `row` (rows that broke a rule), `batch` (refused whole) or `file` (could not be read; no rows). `decisions`
+    of people about it, oldest first.
     """
 
     batch_id: str
@@ -34,31 +34,31 @@ class HeldBatch:
 
     @property
     def labels(self) -> bool:
-        """Whether it is a file of late labels."""
+        """Whether it holds late labels."""
         return self.batch_id.startswith("labels-")
 
     @property
     def dropped(self) -> QuarantineDecision | None:
-        """The decision that settled it; None while it is open."""
-        return next((one for one in self.decisions if one.action == "drop"), None)
+        """The decision to drop it; None while there is none."""
+        return next((decision for decision in self.decisions if decision.action == "drop"), None)
 
     @property
     def interrupted(self) -> QuarantineDecision | None:
-        """A release that a kill left half done; None where there is none."""
-        return next((one for one in self.decisions if one.pending), None)
+        """A release that was interrupted by a kill; None where there is none."""
+        return next((decision for decision in self.decisions if decision.pending), None)
 
 
 def held_batches(place: Workplace, con: duckdb.DuckDBPyConnection) -> list[HeldBatch]:
-    """All batches in quarantine, oldest first, settled ones too."""
+    """All batches in quarantine, oldest first, including dropped ones."""
     stores, pipeline = place.stores, place.config.name
     decisions = stores.ledger.decisions(pipeline)
-    found = con.sql(
+    rows_by_batch = con.sql(
         "SELECT _batch_id, any_value(file), any_value(scope), count(_ordinal), min(quarantined_at) "
         f"FROM {stores.tables.relation('quarantine')} GROUP BY _batch_id ORDER BY min(quarantined_at), _batch_id"
     ).fetchall()
     return [
         HeldBatch(batch_id, file, scope, rows, at, tuple(one for one in decisions if one.batch_id == batch_id))
-        for batch_id, file, scope, rows, at in found
+        for batch_id, file, scope, rows, at in rows_by_batch
     ]
 
 
@@ -67,14 +67,16 @@ def choose_batch(batches: Sequence[HeldBatch], wanted: str) -> HeldBatch:
 
     Raises UsageError where there is none, or more than one.
     """
-    found = [one for one in batches if one.batch_id == wanted]
-    found = found or [one for one in batches if one.file == wanted]
-    found = found or [one for one in batches if wanted and one.batch_id.removeprefix("labels-").startswith(wanted)]
-    found = found or [one for one in batches if wanted and one.batch_id.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        told = ", ".join(f"{one.batch_id} ({one.at:%Y-%m-%d %H:%M})" for one in found)
-        raise UsageError(f"{wanted!r} may be any of {len(found)} batches: {told}", "say which by its id")
-    there = ", ".join(f"{one.batch_id} ({one.file})" for one in batches if not one.dropped) or "nothing"
-    raise UsageError(f"the quarantine has no batch {wanted!r}; in it: {there}", "see: treadle quarantine list")
+    matches = [batch for batch in batches if batch.batch_id == wanted]
+    matches = matches or [batch for batch in batches if batch.file == wanted]
+    matches = matches or [
+        batch for batch in batches if wanted and batch.batch_id.removeprefix("labels-").startswith(wanted)
+    ]
+    matches = matches or [batch for batch in batches if wanted and batch.batch_id.startswith(wanted)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(f"{batch.batch_id} ({batch.at:%Y-%m-%d %H:%M})" for batch in matches)
+        raise UsageError(f"{wanted!r} may be any of {len(matches)} batches: {listed}", "name one by its id")
+    listed = ", ".join(f"{batch.batch_id} ({batch.file})" for batch in batches if not batch.dropped) or "nothing"
+    raise UsageError(f"the quarantine has no batch {wanted!r}; in it: {listed}", "see: treadle quarantine list")

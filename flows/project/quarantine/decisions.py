@@ -1,8 +1,8 @@
-"""`treadle quarantine release` and `drop`: a person's decision about a batch, written so that a kill can be mended.
+"""`treadle quarantine release` and `drop`: a person's decision about a batch; an interrupted one can be completed.
 
-A release is noted as pending, then its rows are written under a batch of their own, then the quarantine keeps the
-rest, then the note is completed. Whatever a kill leaves half done is finished by the next decision: rows that are in
-their table are not asked again, and those that are not were never taken in.
+A release is recorded as pending, then its rows are written as a batch of their own, then removed from the quarantine,
+then the record is completed. After a kill the next decision completes it: rows that are in their table already are not
+validated again, the others are.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
-REVALIDATED = "asked today's contract again"
+REVALIDATED = "validated again against the current contract"
 
 
 class ReleaseResult(BaseModel):
-    """What was taken in and what stays; `into` is the batch that the released rows form, empty where none passed."""
+    """How many rows were `released` and `left`; `into` is the batch of the released rows, empty where none passed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,7 +54,7 @@ class ReleaseResult(BaseModel):
 
 
 class DropResult(BaseModel):
-    """A batch that is settled: its rows stay in the quarantine table, and are never listed again."""
+    """A dropped batch: its rows stay in the quarantine table and are not listed again."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,23 +66,24 @@ class DropResult(BaseModel):
     who: str
 
     def exit_code(self) -> int:
-        """Always 0: what cannot be dropped raises."""
+        """Always 0: a batch that cannot be dropped raises."""
         return 0
 
 
 def run_release(settings: Settings, config: PipelineConfig, batch: str, reason: str = "") -> ReleaseResult:
-    """Take the rows of `batch` through today's contract as they came, and take in those that pass.
+    """Validate the original rows of `batch` against the current contract, and accept those that pass.
 
-    What the contract says of batches as a whole is asked where the batch was refused whole; `max_bad_rows` is not,
-    because a person has looked. Raises UsageError for a batch that is not there, was dropped or could not be read.
+    The contract's rules for a whole batch apply where the batch was refused whole. `max_bad_rows` does not apply,
+    because a person has reviewed the batch. Raises UsageError for a batch that is unknown, was dropped or could not be
+    read.
     """
     return _release(str(settings.home), config.name, batch, reason.strip() or REVALIDATED)
 
 
 def run_drop(settings: Settings, config: PipelineConfig, batch: str, reason: str) -> DropResult:
-    """Settle `batch` for good. Raises UsageError without a reason, or for a batch that is not there or was dropped."""
+    """Drop `batch` permanently. Raises UsageError without a reason, or for a batch that is unknown or was dropped."""
     if not reason.strip():
-        raise UsageError("to drop a batch needs a reason", "say it with --reason '...'")
+        raise UsageError("dropping a batch needs a reason", "give it with --reason '...'")
     return _drop(str(settings.home), config.name, batch, reason.strip())
 
 
@@ -92,21 +93,22 @@ def _release(home: str, pipeline: str, batch: str, reason: str) -> ReleaseResult
 
     place = open_workplace(home, pipeline)
     with connect(place.settings.state / "duckdb") as con:
-        one = _undecided(place, con, batch)
-        if one.scope == "file":
+        held = _undecided(place, con, batch)
+        if held.scope == "file":
             raise UsageError(
-                f"{one.file} could not be read, so there are no rows to release",
-                f"have it sent again, then: treadle quarantine drop {one.batch_id} --reason '...'",
+                f"{held.file} could not be read, so there are no rows to release",
+                f"have it sent again, then: treadle quarantine drop {held.batch_id} --reason '...'",
             )
-        events.emit("quarantine", f"{one.file}: {one.rows:,} rows meet today's contract, or do not")
-        nth = 1 + sum(earlier.action == "release" for earlier in one.decisions)
-        pending = one.interrupted or _note(place, one, "release", reason, into=f"{one.batch_id}-r{nth}", pending=True)
-        done, refused = _carry_out(place, con, one, pending)
+        events.emit("quarantine", f"{held.file}: checking {held.rows:,} rows against the current contract")
+        nth = 1 + sum(earlier.action == "release" for earlier in held.decisions)
+        into = f"{held.batch_id}-r{nth}"
+        pending = held.interrupted or _record(place, held, "release", reason, into=into, pending=True)
+        done, refused = _complete_release(place, con, held, pending)
     return ReleaseResult(
         pipeline=pipeline,
-        batch_id=one.batch_id,
-        file=one.file,
-        kind="labels" if one.labels else "rows",
+        batch_id=held.batch_id,
+        file=held.file,
+        kind="labels" if held.labels else "rows",
         released=done.rows,
         left=done.left,
         into=done.into if done.rows else "",
@@ -122,29 +124,30 @@ def _drop(home: str, pipeline: str, batch: str, reason: str) -> DropResult:
 
     place = open_workplace(home, pipeline)
     with connect(place.settings.state / "duckdb") as con:
-        one = _undecided(place, con, batch)
-        if one.interrupted:
-            _carry_out(place, con, one, one.interrupted)
-            one = _undecided(place, con, one.batch_id)
-    noted = _note(place, one, "drop", reason, rows=one.rows)
+        held = _undecided(place, con, batch)
+        if held.interrupted:
+            _complete_release(place, con, held, held.interrupted)
+            held = _undecided(place, con, held.batch_id)
+    decision = _record(place, held, "drop", reason, rows=held.rows)
     return DropResult(
-        pipeline=pipeline, batch_id=one.batch_id, file=one.file, dropped=one.rows, reason=reason, who=noted.who
+        pipeline=pipeline, batch_id=held.batch_id, file=held.file, dropped=held.rows, reason=reason, who=decision.who
     )
 
 
 def _undecided(place: Workplace, con: duckdb.DuckDBPyConnection, batch: str) -> HeldBatch:
-    one = choose_batch(held_batches(place, con), batch)
-    if settled := one.dropped:
-        when = f"{settled.at:%Y-%m-%d %H:%M}"
+    """The batch called `batch`; raises UsageError where it is unknown, ambiguous or was dropped."""
+    held = choose_batch(held_batches(place, con), batch)
+    if dropped := held.dropped:
+        when = f"{dropped.at:%Y-%m-%d %H:%M}"
         raise UsageError(
-            f"{one.batch_id} ({one.file}) was dropped by {settled.who} on {when}: {settled.reason}",
-            "a corrected file is taken in by: treadle ingest",
+            f"{held.batch_id} ({held.file}) was dropped by {dropped.who} on {when}: {dropped.reason}",
+            "ingest a corrected file: treadle ingest",
         )
-    return one
+    return held
 
 
-def _note(
-    place: Workplace, one: HeldBatch, action: str, reason: str, *, rows: int = 0, into: str = "", pending: bool = False
+def _record(
+    place: Workplace, held: HeldBatch, action: str, reason: str, *, rows: int = 0, into: str = "", pending: bool = False
 ) -> QuarantineDecision:
     from treadle.infra.databases.ledger import QuarantineDecision
 
@@ -152,7 +155,7 @@ def _note(
         QuarantineDecision(
             pipeline=place.config.name,
             seq=0,
-            batch_id=one.batch_id,
+            batch_id=held.batch_id,
             action=action,
             reason=reason,
             who=place.settings.who,
@@ -165,54 +168,54 @@ def _note(
     )
 
 
-def _carry_out(
-    place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch, pending: QuarantineDecision
+def _complete_release(
+    place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch, pending: QuarantineDecision
 ) -> tuple[QuarantineDecision, str]:
-    """Do what a pending release says, from where a kill left it; with it, why the batch as a whole was refused."""
+    """Complete a pending release, new or interrupted by a kill; returns it, and why the whole batch was refused."""
     import pyarrow as pa
 
     from treadle.infra import failpoint
 
-    tables, name = place.stores.tables, "labels" if one.labels else "rows"
-    there = pending.into in tables.batches(name)
-    if there and not _still_kept(place, con, one, name, pending.into):
-        taken = con.sql(f"SELECT count(*) FROM {tables.relation(name, batches=[pending.into])}").fetchall()[0][0]
-        return _complete(place, pending, int(taken), one.rows), ""
-    validation = _validate(place, con, one, pending.into)
+    tables, name = place.stores.tables, "labels" if held.labels else "rows"
+    written = pending.into in tables.batches(name)
+    if written and not _still_held(place, con, held, name, pending.into):
+        released = con.sql(f"SELECT count(*) FROM {tables.relation(name, batches=[pending.into])}").fetchall()[0][0]
+        return _complete(place, pending, int(released), held.rows), ""
+    validation = _validate(place, con, held, pending.into)
     accepted = 0 if validation.refused else validation.accepted
-    if accepted or there:
+    if accepted or written:
         nothing = pa.RecordBatchReader.from_batches(tables.columns(name), [])
         with failpoint.around("release.rows"):
-            rows = validation.accepted_reader(one.at) if accepted else nothing
+            rows = validation.accepted_reader(held.at) if accepted else nothing
             tables.overwrite_batch(name, pending.into, rows)
-    left = one.rows
+    left = held.rows
     if not validation.refused:
-        raw = replace(validation.staged.raw, batch_id=one.batch_id)
-        rest = replace(validation, staged=replace(validation.staged, raw=raw)).quarantine_reader(one.file, one.at)
+        raw = replace(validation.staged.raw, batch_id=held.batch_id)
+        rest = replace(validation, staged=replace(validation.staged, raw=raw)).quarantine_reader(held.file, held.at)
         with failpoint.around("release.quarantine"):
-            left = tables.overwrite_batch("quarantine", one.batch_id, rest)
+            left = tables.overwrite_batch("quarantine", held.batch_id, rest)
     return _complete(place, pending, accepted, left), validation.refused
 
 
-def _still_kept(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch, name: str, into: str) -> bool:
-    """Whether the quarantine still has rows that were taken in already."""
+def _still_held(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch, name: str, into: str) -> bool:
+    """Whether the quarantine still has rows that were released already."""
     tables = place.stores.tables
     query = (
-        f"SELECT count(*) FROM {tables.relation('quarantine', batches=[one.batch_id])} "
+        f"SELECT count(*) FROM {tables.relation('quarantine', batches=[held.batch_id])} "
         f"SEMI JOIN {tables.relation(name, batches=[into])} USING (_ordinal)"
     )
     return bool(con.sql(query).fetchall()[0][0])
 
 
 def _validate(
-    place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch, into: str
+    place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch, into: str
 ) -> Validation | LabelValidation:
-    """The rows as they came, taken through today's contract; those that pass are known by the batch `into`."""
+    """Validate the batch's original rows against the current contract; those that pass form the batch `into`."""
     from treadle.expectations.contract import reopen, validate
 
     data = place.config.data
-    raw = reopen(con, place.stores.tables.relation("quarantine", batches=[one.batch_id]), into)
-    if one.labels:
+    raw = reopen(con, place.stores.tables.relation("quarantine", batches=[held.batch_id]), into)
+    if held.labels:
         return labels.labels_through_contract(place, con, raw)
     return validate(
         con,
@@ -223,7 +226,7 @@ def _validate(
         timezone=data.timezone,
         missing=data.missing,
         max_bad_rows=1.0,
-        rows_only=one.scope == "row",
+        rows_only=held.scope == "row",
     )
 
 

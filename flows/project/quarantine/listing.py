@@ -1,4 +1,4 @@
-"""`treadle quarantine list` and `show`: what was refused, by which rules, and what can be done about it."""
+"""`treadle quarantine list` and `show`: refused batches and rows, the rules that they broke, and what to do."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 RULES_NAMED = 3
 COMPARED = 200_000
-"""Batches with more rows than this are not searched for rows that have come again."""
+"""Batches with more rows than this are not searched for rows that were sent again."""
 
 
-class Broken(BaseModel):
+class BrokenRule(BaseModel):
     """A rule that rows of a batch broke: in words, how many, and one of the values."""
 
     model_config = ConfigDict(frozen=True)
@@ -38,9 +38,9 @@ class Broken(BaseModel):
 
 
 class OpenBatch(BaseModel):
-    """A batch in quarantine that nobody has settled.
+    """A batch in quarantine without a decision to drop it.
 
-    `again`: how many of its rows came again in a later batch (same key); None where that cannot be told.
+    `again`: how many of its rows were accepted in a later batch (same key); None where that is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,14 +51,14 @@ class OpenBatch(BaseModel):
     scope: str
     rows: int
     reason: str
-    rules: tuple[Broken, ...]
+    rules: tuple[BrokenRule, ...]
     at: datetime
     again: int | None
     advice: str
 
 
-class Made(BaseModel):
-    """A decision of the past: who did what with how many rows, when and why."""
+class PastDecision(BaseModel):
+    """A past decision: who did what with how many rows, when and why."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,13 +73,13 @@ class Made(BaseModel):
 
 
 class ListResult(BaseModel):
-    """Open batches, oldest first, and the decisions of the past."""
+    """Open batches, oldest first, and past decisions."""
 
     model_config = ConfigDict(frozen=True)
 
     pipeline: str
     batches: tuple[OpenBatch, ...]
-    decisions: tuple[Made, ...]
+    decisions: tuple[PastDecision, ...]
 
     def exit_code(self) -> int:
         """Always 0: something in quarantine is no failure."""
@@ -87,9 +87,9 @@ class ListResult(BaseModel):
 
 
 class Row(BaseModel):
-    """A refused row: its place in the file (from 0), what it broke, and the row as it came (JSON).
+    """A refused row: its index in the file (from 0), the rules that it broke, and the original row (JSON).
 
-    `rules`, `columns`, `values` and `words` (what the rule wants) run in parallel.
+    `rules`, `columns`, `values` and `words` (what the rule requires) are parallel.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,7 +104,7 @@ class Row(BaseModel):
 
 
 class ShowResult(BaseModel):
-    """Rows of one batch in quarantine in the file's order, those first that broke a rule themselves."""
+    """Rows of one batch in quarantine in the file's order; those that broke a rule themselves come first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -119,22 +119,22 @@ class ShowResult(BaseModel):
     advice: str
 
     def exit_code(self) -> int:
-        """Always 0: a batch that is not there raises."""
+        """Always 0: an unknown batch raises."""
         return 0
 
 
 def run_list(settings: Settings, config: PipelineConfig) -> ListResult:
-    """What waits for a person, and what people have decided before."""
+    """List the open batches and the past decisions."""
     from treadle.infra.tables import connect
 
     place = open_workplace(str(settings.home), config.name)
     with connect(settings.state / "duckdb") as con:
-        found = [_open(place, con, one) for one in held_batches(place, con) if not one.dropped]
+        batches = [_open(place, con, held) for held in held_batches(place, con) if not held.dropped]
     decisions = place.stores.ledger.decisions(config.name)
     return ListResult(
         pipeline=config.name,
-        batches=tuple(found),
-        decisions=tuple(Made.model_validate(one, from_attributes=True) for one in decisions if not one.pending),
+        batches=tuple(batches),
+        decisions=tuple(PastDecision.model_validate(one, from_attributes=True) for one in decisions if not one.pending),
     )
 
 
@@ -147,24 +147,24 @@ def run_show(settings: Settings, config: PipelineConfig, batch: str, limit: int)
 
     place = open_workplace(str(settings.home), config.name)
     with connect(settings.state / "duckdb") as con:
-        one = choose_batch(held_batches(place, con), batch)
-        relation = place.stores.tables.relation("quarantine", batches=[one.batch_id])
+        held = choose_batch(held_batches(place, con), batch)
+        relation = place.stores.tables.relation("quarantine", batches=[held.batch_id])
         rows = con.sql(
             f"SELECT _ordinal, rules, columns, values, reason, row FROM {relation} "
             f"ORDER BY len(rules) = 0, _ordinal LIMIT {limit}"
         ).fetchall()
-        again, reason = came_again(place, con, one), _reason(place, con, one)
-    settled = one.dropped
+        again, reason = rows_sent_again(place, con, held), _reason(place, con, held)
+    dropped = held.dropped
     return ShowResult(
         pipeline=config.name,
-        batch_id=one.batch_id,
-        file=one.file,
-        scope=one.scope,
+        batch_id=held.batch_id,
+        file=held.file,
+        scope=held.scope,
         reason=reason,
-        total=one.rows,
+        total=held.rows,
         rows=tuple(_row(*row) for row in rows),
-        settled=f"dropped by {settled.who} on {settled.at:%Y-%m-%d %H:%M}: {settled.reason}" if settled else "",
-        advice="" if settled else advice(place, one, again),
+        settled=f"dropped by {dropped.who} on {dropped.at:%Y-%m-%d %H:%M}: {dropped.reason}" if dropped else "",
+        advice="" if dropped else advice(place, held, again),
     )
 
 
@@ -180,84 +180,84 @@ def _row(
     return Row(ordinal=ordinal, rules=rules, columns=columns, values=values, words=words, reason=reason, row=row)
 
 
-def _open(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> OpenBatch:
-    again = came_again(place, con, one)
-    rules = _rules(place, con, one)
+def _open(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -> OpenBatch:
+    again = rows_sent_again(place, con, held)
+    rules = _rules(place, con, held)
     return OpenBatch(
-        batch_id=one.batch_id,
-        file=one.file,
-        kind="labels" if one.labels else "rows",
-        scope=one.scope,
-        rows=one.rows,
-        reason=_reason(place, con, one),
+        batch_id=held.batch_id,
+        file=held.file,
+        kind="labels" if held.labels else "rows",
+        scope=held.scope,
+        rows=held.rows,
+        reason=_reason(place, con, held),
         rules=rules,
-        at=one.at,
+        at=held.at,
         again=again,
-        advice=advice(place, one, again),
+        advice=advice(place, held, again),
     )
 
 
-def _rules(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> tuple[Broken, ...]:
-    """The rules that most rows broke, in words."""
-    if one.scope == "file":
+def _rules(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -> tuple[BrokenRule, ...]:
+    """The `RULES_NAMED` rules that most rows broke."""
+    if held.scope == "file":
         return ()
-    relation = place.stores.tables.relation("quarantine", batches=[one.batch_id])
-    found = con.sql(
+    relation = place.stores.tables.relation("quarantine", batches=[held.batch_id])
+    rules = con.sql(
         "SELECT rules[nth] AS rule, columns[nth] AS about, count(*) AS broken, "
         "arg_min((reason, columns, values, nth), _ordinal) AS first "
         f"FROM (SELECT *, unnest(range(1, len(rules) + 1)) AS nth FROM {relation}) "
         f"GROUP BY ALL ORDER BY broken DESC, rule, about LIMIT {RULES_NAMED}"
     ).fetchall()
     return tuple(
-        Broken(
+        BrokenRule(
             rule=rule,
             columns=columns,
             words=_contract(reason, names, values, nth - 1),
             rows=rows,
             example=values[nth - 1],
         )
-        for rule, columns, rows, (reason, names, values, nth) in found
+        for rule, columns, rows, (reason, names, values, nth) in rules
     )
 
 
 def _contract(reason: str, columns: list[str], values: list[str | None], nth: int) -> str:
-    """What the nth rule of a row wants, out of the sentence that was written for the row: `x is 3 (contract: >= 5)`."""
+    """What the nth broken rule of a row requires, parsed from the row's reason: `x is 3 (contract: >= 5)`."""
     heads = [
         f"{name} is {(value or '').strip(' ') or 'missing'} (contract: "
         for name, value in zip(columns, values, strict=True)
     ]
     start = 0
     for head in heads[: nth + 1]:  # one value may break two rules
-        found = reason.find(head, start)
-        if found < 0:
+        index = reason.find(head, start)
+        if index < 0:
             return ""
-        start = found + len(head)
+        start = index + len(head)
     end = reason.find(f"); {heads[nth + 1]}", start) if nth + 1 < len(heads) else len(reason) - 1
     return reason[start:end]
 
 
-def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> str:
-    """Why a batch was refused whole, or could not be read; empty where rows were refused on their own account."""
-    if one.scope == "row":
+def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -> str:
+    """Why a batch was refused whole, or could not be read; empty where single rows broke a rule."""
+    if held.scope == "row":
         return ""
     ledger, pipeline = place.stores.ledger, place.config.name
-    records = ledger.label_batches(pipeline) if one.labels else ledger.batches(pipeline)
-    noted = next((record.reason for record in records if record.batch_id == one.batch_id), "")
-    relation = place.stores.tables.relation("quarantine", batches=[one.batch_id])
-    return noted or str(con.sql(f"SELECT reason FROM {relation} ORDER BY length(reason) LIMIT 1").fetchall()[0][0])
+    records = ledger.label_batches(pipeline) if held.labels else ledger.batches(pipeline)
+    recorded = next((record.reason for record in records if record.batch_id == held.batch_id), "")
+    relation = place.stores.tables.relation("quarantine", batches=[held.batch_id])
+    return recorded or str(con.sql(f"SELECT reason FROM {relation} ORDER BY length(reason) LIMIT 1").fetchall()[0][0])
 
 
-def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch) -> int | None:
-    """How many rows of a batch came again later under the same key; None where that cannot be told cheaply."""
+def rows_sent_again(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -> int | None:
+    """How many rows of a batch were accepted later under the same key; None without a key or above `COMPARED` rows."""
     from treadle.expectations.contract import reopen
     from treadle.tasks.dataset import Schema, quote
     from treadle.tasks.dataset.typing import typed_relation
 
     tables, data = place.stores.tables, place.config.data
-    name = "labels" if one.labels else "rows"
-    if not data.key or one.scope == "file" or not 0 < one.rows <= COMPARED:
+    name = "labels" if held.labels else "rows"
+    if not data.key or held.scope == "file" or not 0 < held.rows <= COMPARED:
         return None
-    raw = reopen(con, tables.relation("quarantine", batches=[one.batch_id]), one.batch_id)
+    raw = reopen(con, tables.relation("quarantine", batches=[held.batch_id]), held.batch_id)
     schema = place.suite().schema
     if not set(data.key) <= set(raw.names) or not set(data.key) <= set(tables.columns(name).names):
         return None
@@ -265,34 +265,32 @@ def came_again(place: Workplace, con: duckdb.DuckDBPyConnection, one: HeldBatch)
     listed = ", ".join(quote(column) for column in data.key)
     later = f"SELECT {listed} FROM {tables.relation(name)} WHERE _ingested_at > $at"
     query = f"SELECT count(*) FROM ({typed_relation(raw, keys, data.missing, data.timezone)}) SEMI JOIN ({later})"
-    return int(con.execute(f"{query} USING ({listed})", {"at": one.at}).fetchall()[0][0])
+    return int(con.execute(f"{query} USING ({listed})", {"at": held.at}).fetchall()[0][0])
 
 
-def advice(place: Workplace, one: HeldBatch, again: int | None) -> str:
-    """What a person may do about a batch, in a line."""
+def advice(place: Workplace, held: HeldBatch, again: int | None) -> str:
+    """What a person can do about a batch, in one line."""
     name = place.config.name
-    drop = f"treadle quarantine drop {one.batch_id} --reason '...' -p {name}"
-    release = f"treadle quarantine release {one.batch_id} -p {name}"
-    if one.interrupted:
-        return f"a release was cut off; finish it: {release}"
-    if _followed(place, one) or (again and again == one.rows):
-        return f"it seems to have come again, and well; if so: {drop}"
+    drop = f"treadle quarantine drop {held.batch_id} --reason '...' -p {name}"
+    release = f"treadle quarantine release {held.batch_id} -p {name}"
+    if held.interrupted:
+        return f"a release was interrupted; complete it: {release}"
+    if _replaced(place, held) or (again and again == held.rows):
+        return f"a later file seems to have replaced it; if so: {drop}"
     if again:
-        return f"{again:,} of its rows have come again since; look at the rest, then: {drop}"
-    if one.scope == "file":
+        return f"{again:,} of its rows were accepted in a later file; check the others, then: {drop}"
+    if held.scope == "file":
         return f"have the file sent again, ingest it, then: {drop}"
-    return (
-        f"ingest a corrected file, then: {drop}; or if they are right, mend expectations/{name}.json, then: {release}"
-    )
+    return f"ingest a corrected file, then: {drop}; or if they are right, fix expectations/{name}.json, then: {release}"
 
 
-def _followed(place: Workplace, one: HeldBatch) -> bool:
-    """Whether a later file of the same name was taken in without a flaw."""
+def _replaced(place: Workplace, held: HeldBatch) -> bool:
+    """Whether all rows of a later file of the same name were accepted."""
     ledger, pipeline = place.stores.ledger, place.config.name
     records: Sequence[BatchRecord | LabelRecord] = (
-        ledger.label_batches(pipeline) if one.labels else ledger.batches(pipeline)
+        ledger.label_batches(pipeline) if held.labels else ledger.batches(pipeline)
     )
     return any(
-        later.label == one.file and later.at > one.at and later.status == "accepted" and not later.quarantined
+        later.label == held.file and later.at > held.at and later.status == "accepted" and not later.quarantined
         for later in records
     )

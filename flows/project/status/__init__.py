@@ -1,7 +1,7 @@
-"""`treadle status`: what is at work, how every pipeline stands, and what needs a person, with the command for it.
+"""`treadle status`: the servers, the state of every pipeline, and what needs a person, with the command for it.
 
-Looks and starts nothing. Quick, because it asks ledger, tables and servers directly: Prefect, MLflow and Great
-Expectations, which take seconds to import, are not.
+Changes and starts nothing. Quick, because it reads ledger and tables and asks the servers directly: it does not import
+Prefect, MLflow or Great Expectations, which would take seconds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class PipelineStatus(BaseModel):
-    """One pipeline; `trouble` says why its file cannot be obeyed, and then nothing else is known.
+    """The state of one pipeline; `trouble` says why its file is invalid, and then the other fields are empty.
 
-    `files` wait in the sources, `waiting` is the version that waits for a person, `declined` says who declined which
-    where nobody is champion, `refused` is the one that the gate refused last, `verdict_page` the run that judged such a
-    one, `alias` what is wrong with MLflow's; `stale`: no rows.
+    `files` wait in the sources, `waiting` is the pending version, `declined` says who declined which version where
+    there is no champion, `refused` is the version that the gate refused last, `verdict_page` the run that judged the
+    pending or refused one, `alias` how MLflow's alias differs; `stale`: no new rows for too long.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,9 +53,9 @@ class PipelineStatus(BaseModel):
 
 
 class StatusResult(BaseModel):
-    """The home as it stands.
+    """The state of the home.
 
-    `differs`: deployments that are not what the files say, `needs`: what a person must do, `alerts`: who is told of it.
+    `differs`: how the deployments differ from the files, `needs`: what a person must do, `alerts`: who is notified.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,35 +69,33 @@ class StatusResult(BaseModel):
     alerts: tuple[Receiver, ...]
 
     def exit_code(self) -> int:
-        """Always 0: looking cannot fail."""
+        """Always 0."""
         return 0
 
 
 def run_status(settings: Settings) -> StatusResult:
-    """Look at everything once."""
+    """Read the state of servers, pipelines and deployments."""
     from treadle.infra import supervisor
 
-    found, runs = servers.server_status(settings), servers.newest_work(settings)
+    server_states, runs = servers.server_status(settings), servers.newest_work(settings)
     pipelines = tuple(pipeline_status(settings, file.stem, runs, waits=True) for file in settings.pipelines)
-    locked = settings.login_variable if found[0].state == "locked" else ""
-    changed, up = differs(settings), servers.is_up(settings)
+    locked = settings.login_variable if server_states[0].state == "locked" else ""
+    changed, up, exited = differs(settings), servers.is_up(settings), supervisor.exited_unexpectedly(settings)
     return StatusResult(
         home=str(settings.home),
         up=up,
-        servers=found,
+        servers=server_states,
         pipelines=pipelines,
         differs=changed,
-        needs=tuple(
-            needs.home_needs(pipelines, changed, up=up, fell=supervisor.exited_unexpectedly(settings), locked=locked)
-        ),
+        needs=tuple(needs.home_needs(pipelines, changed, up=up, exited=exited, locked=locked)),
         alerts=receivers.configured_receivers(settings),
     )
 
 
 def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | None, *, waits: bool) -> PipelineStatus:
-    """One pipeline, and its `runs`; None where no server can be asked for any.
+    """The state of one pipeline. `runs` is None where no server answers.
 
-    What `waits` in sources and tables takes longest, and can be left out, with the alias on an MLflow server.
+    Without `waits`, leaves out what takes longest: files and rows that wait, and the alias on an MLflow server.
     """
     from treadle.flows.champion.pending import decline_sentence, pending_version
     from treadle.flows.context.workplace import open_workplace
@@ -108,22 +106,22 @@ def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | No
     except ConfigError as error:
         return PipelineStatus(pipeline=name, trouble=error.message)
     stores = place.stores
-    champion, better, refused = (
+    champion, pending, refused = (
         snapshot.champion_status(place),
         pending_version(stores.ledger, name),
         snapshot.refused_version(place),
     )
     versions, quarantine = stores.ledger.versions(name), snapshot.quarantine_status(place)
     declined = {} if champion else stores.ledger.declined(name)
-    judged = better or refused or (versions[0] if versions and champion is None else None)
-    about = [kept.batch_id for kept in quarantine.kept] + ([f"version {judged.version}"] if judged else [])
-    pages = {} if runs is None else _pages(stores, name, about)
-    kept = (one.model_copy(update={"page": pages.get(one.batch_id, "")}) for one in quarantine.kept)
+    judged = pending or refused or (versions[0] if versions and champion is None else None)
+    subjects = [batch.batch_id for batch in quarantine.kept] + ([f"version {judged.version}"] if judged else [])
+    pages = {} if runs is None else _pages(stores, name, subjects)
+    kept = (batch.model_copy(update={"page": pages.get(batch.batch_id, "")}) for batch in quarantine.kept)
     return PipelineStatus(
         pipeline=name,
         champion=champion,
         versions=len(versions),
-        waiting=better.version if better else None,
+        waiting=pending.version if pending else None,
         declined=decline_sentence(declined[max(declined)]) if declined else "",
         refused=refused,
         verdict_page=pages.get(f"version {judged.version}", "") if judged else "",
@@ -132,24 +130,24 @@ def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | No
         files=snapshot.waiting_files(place) if waits else (),
         unscored=snapshot.unscored_rows(place) if waits else Unscored(batches=0, rows=0),
         stale=snapshot.stale_data(place),
-        work=tuple(one for one in runs or () if one.pipeline == name),
+        work=tuple(run for run in runs or () if run.pipeline == name),
     )
 
 
-def _pages(stores: Stores, pipeline: str, about: Sequence[str]) -> dict[str, str]:
-    """Of batches and versions the page of the run in which each came about, where the server knows it."""
-    known = stores.ledger.origins(pipeline) if about else {}
-    runs = {one: known[one] for one in about if one in known}
-    found = servers.run_pages(stores.settings, runs.values()) if runs else {}
-    return {one: found[run] for one, run in runs.items() if run in found}
+def _pages(stores: Stores, pipeline: str, subjects: Sequence[str]) -> dict[str, str]:
+    """The page of the run that created each batch or version in `subjects`; left out where the server has none."""
+    origins = stores.ledger.origins(pipeline) if subjects else {}
+    runs = {subject: origins[subject] for subject in subjects if subject in origins}
+    pages = servers.run_pages(stores.settings, runs.values()) if runs else {}
+    return {subject: pages[run] for subject, run in runs.items() if run in pages}
 
 
 def _alias(stores: Stores, champion: int, *, waits: bool) -> str:
-    from treadle.flows.champion.history import alias_moved
+    from treadle.flows.champion.history import alias_drift
 
-    if stores.settings.registry.startswith("http") and not waits:  # to ask it, MLflow must be imported
+    if stores.settings.registry.startswith("http") and not waits:  # asking it would import MLflow
         return ""
     try:
-        return alias_moved(stores, champion)
-    except ServiceError:  # it is said of the server
+        return alias_drift(stores, champion)
+    except ServiceError:  # reported with the servers
         return ""

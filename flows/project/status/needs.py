@@ -1,4 +1,4 @@
-"""What needs a person, in words, each with the command that settles it."""
+"""What needs a person: a sentence and the command that settles it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from treadle.flows.project.status.servers import LastWork
 
 FAILED = ("FAILED", "CRASHED")
-NAMED = 3
-LOCKED = "Prefect's server asks for a login that this command was not told: what it knows of runs is not seen"
-FELL = "`treadle up` was at work here and has ended without being told to: nothing watches the inboxes and schedules"
+FILES_NAMED = 3
+LOCKED = "Prefect's server requires a login that this command does not have: its runs are not shown"
+EXITED = "`treadle up` exited unexpectedly here: nothing watches the inboxes and schedules"
 
 
 class Item(BaseModel):
-    """One of the things that a need is about, as `words` (may be empty) say; `id` is the same as long as it lasts.
+    """One of the things that a need is about; `words` describe it and may be empty, `id` does not change.
 
-    `page` shows the run in which it came about; empty where nobody knows it.
+    `page` shows the run that caused it; empty where that is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,12 +37,10 @@ class Item(BaseModel):
 
 
 class Need(BaseModel):
-    """Something that waits for a person, where to look and the command for it.
+    """Something that needs a person, where to look and the command for it.
 
-    `page` shows the run in which all of it came about; empty where there were several, or nobody knows.
-
-    `kind` is one of those that alerts tell of, or: `deployment`, not what its file says, and `work`, what `treadle up`
-    would do by itself.
+    `kind` is one of those that alerts are sent about, or `deployment`: it differs from its file, or `work`: `treadle
+    up` would do it. `page` shows the run that caused all items; empty where there were several, or it is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,111 +54,115 @@ class Need(BaseModel):
 
 
 def home_needs(
-    pipelines: Sequence[PipelineStatus], differs: Sequence[str], *, up: bool, fell: bool, locked: str
+    pipelines: Sequence[PipelineStatus], differs: Sequence[str], *, up: bool, exited: bool, locked: str
 ) -> Iterator[Need]:
     """All needs, the home's own first.
 
-    `fell`: what kept the home up has ended, and nobody told it to; `locked`: the variable of the login for which its
-    server asks.
+    `exited`: `treadle up` exited unexpectedly; `locked`: the variable with the login that the home's server requires,
+    else empty.
     """
     if locked:
         yield Need(pipeline="", kind="work", what=LOCKED, command=f"export {locked}=NAME:PASSWORD")
-    if fell:
-        yield Need(pipeline="", kind="work", what=FELL, command="treadle up")
-    told = tuple(f"{one.pipeline} cannot be deployed: " for one in pipelines if one.trouble)
-    differs = [line for line in differs if not line.startswith(told)]
+    if exited:
+        yield Need(pipeline="", kind="work", what=EXITED, command="treadle up")
+    invalid = tuple(f"{status.pipeline} cannot be deployed: " for status in pipelines if status.trouble)
+    differs = [line for line in differs if not line.startswith(invalid)]
     if differs:
         more = f" (and {len(differs) - 1} more)" if len(differs) > 1 else ""
         yield Need(pipeline="", kind="deployment", what=f"{differs[0]}{more}", command="treadle up")
-    for one in pipelines:
-        yield from pipeline_needs(one)
-        if not up and not one.trouble:
-            for what, command in _by_hand(one):
-                yield Need(pipeline=one.pipeline, kind="work", what=what, command=f"{command} -p {one.pipeline}")
+    for status in pipelines:
+        yield from pipeline_needs(status)
+        if not up and not status.trouble:
+            for what, command in _by_hand(status):
+                yield Need(pipeline=status.pipeline, kind="work", what=what, command=f"{command} -p {status.pipeline}")
 
 
-def pipeline_needs(one: PipelineStatus) -> Iterator[Need]:
-    """What of a pipeline needs a person whether or not `treadle up` is at work: what alerts tell of."""
+def pipeline_needs(status: PipelineStatus) -> Iterator[Need]:
+    """The needs of one pipeline that alerts are sent about, whether or not `treadle up` is running."""
 
     def need(kind: AlertKind, what: str, command: str, *items: Item) -> Need:
-        whole = f"{command} -p {one.pipeline}"
-        return Need(pipeline=one.pipeline, kind=kind, what=what, command=whole, page=page_of(items), items=items)
+        full = f"{command} -p {status.pipeline}"
+        return Need(pipeline=status.pipeline, kind=kind, what=what, command=full, page=page_of(items), items=items)
 
-    if one.trouble:
-        yield need("config", one.trouble, "treadle check", Item(id=_known(one.trouble)))
+    if status.trouble:
+        yield need("config", status.trouble, "treadle check", Item(id=_message_id(status.trouble)))
         return
-    for work in one.work:
+    for work in status.work:
         if work.state in FAILED:
-            said = "; ".join(plain(work.message).splitlines())  # what is wrong, and the way out
-            what = f"the last `{work.work}` {work.state.lower()}: {said}"
+            message = "; ".join(plain(work.message).splitlines())  # what is wrong, and the fix
+            what = f"the last `{work.work}` {work.state.lower()}: {message}"
             yield need("failed", what, f"treadle {work.work}", failure(work))
-    if one.quarantine.batches:
-        batches = "1 batch" if one.quarantine.batches == 1 else f"{one.quarantine.batches:,} batches"
-        rows = f" ({one.quarantine.rows:,} rows)" if one.quarantine.rows else ""  # none of a file that cannot be read
-        what = f"{batches}{rows} in quarantine, and nobody has decided"
-        items = (Item(id=kept.batch_id, words=kept.sentence(), page=kept.page) for kept in one.quarantine.kept)
+    quarantine = status.quarantine
+    if quarantine.batches:
+        batches = "1 batch" if quarantine.batches == 1 else f"{quarantine.batches:,} batches"
+        rows = f" ({quarantine.rows:,} rows)" if quarantine.rows else ""  # none of a file that cannot be read
+        what = f"{batches}{rows} in quarantine without a decision"
+        items = (Item(id=batch.batch_id, words=batch.sentence(), page=batch.page) for batch in quarantine.kept)
         yield need("quarantine", what, "treadle quarantine list", *items)
-    for what, command, about in _promotion(one):
-        yield need("promotion", what, command, about)
-    if one.stale:
-        what = f"no data came since {one.stale.since:%Y-%m-%d %H:%M} UTC, more than {one.stale.after_hours:g} hours"
-        yield need("stale", what, "treadle ingest", Item(id=one.stale.since.isoformat()))
+    for what, command, item in _promotion(status):
+        yield need("promotion", what, command, item)
+    if stale := status.stale:
+        what = f"no data came since {stale.since:%Y-%m-%d %H:%M} UTC, more than {stale.after_hours:g} hours"
+        yield need("stale", what, "treadle ingest", Item(id=stale.since.isoformat()))
 
 
 def page_of(items: Sequence[Item]) -> str:
-    """The page of the one run in which all of them came about; empty where there is none."""
+    """The page of the run that caused all of the items; empty where there were several."""
     pages = {item.page for item in items}
     return pages.pop() if len(pages) == 1 else ""
 
 
 def failure(work: LastWork) -> Item:
-    """How a failed run is known: the same work failing for the same reason, whatever numbers it names, is the same."""
-    return Item(id=f"{work.work} {_known(work.message)}", page=work.page)
+    """The item of a failed run; its id is the same for the same work and message, whatever numbers that contains."""
+    return Item(id=f"{work.work} {_message_id(work.message)}", page=work.page)
 
 
-def _known(message: str) -> str:
+def _message_id(message: str) -> str:
     return hashlib.sha256(re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", message).encode()).hexdigest()[:16]
 
 
-def _promotion(one: PipelineStatus) -> Iterator[tuple[str, str, Item]]:
-    """What is to be decided about the champion: in words, the command, and what it is about."""
-    if one.waiting is not None:
-        rival = f"version {one.champion.version}" if one.champion else "guessing"
+def _promotion(status: PipelineStatus) -> Iterator[tuple[str, str, Item]]:
+    """The decisions about the champion that are needed: a sentence, the command, and the item."""
+    page = status.verdict_page
+    if status.waiting is not None:
+        compared = f"version {status.champion.version}" if status.champion else "guessing"
         yield (
-            f"version {one.waiting} is better than {rival} and waits for your word",
-            f"treadle promote {one.waiting} --reason '...'",
-            Item(id=f"{one.waiting} waits", page=one.verdict_page),
+            f"version {status.waiting} is better than {compared} and waits for your decision",
+            f"treadle promote {status.waiting} --reason '...'",
+            Item(id=f"{status.waiting} waits", page=page),
         )
-    elif one.refused is not None:
+    elif status.refused is not None:
         yield (
-            f"the gate refused version {one.refused.version}: {one.refused.headline}",
+            f"the gate refused version {status.refused.version}: {status.refused.headline}",
             "treadle report",
-            Item(id=f"{one.refused.version} refused", page=one.verdict_page),
+            Item(id=f"{status.refused.version} refused", page=page),
         )
-    elif one.champion is None and one.declined:
-        about = Item(id=_known(one.declined), page=one.verdict_page)
-        yield f"no champion: {one.declined}", "treadle train --again", about
-    elif one.champion is None and one.versions:
-        none = (
-            "did not promote the only version" if one.versions == 1 else f"promoted none of {one.versions:,} versions"
+    elif status.champion is None and status.declined:
+        item = Item(id=_message_id(status.declined), page=page)
+        yield f"no champion: {status.declined}", "treadle train --again", item
+    elif status.champion is None and status.versions:
+        verdicts = (
+            "did not promote the only version"
+            if status.versions == 1
+            else f"promoted none of {status.versions:,} versions"
         )
-        what = f"no champion: the gate {none}"
-        yield what, "treadle report", Item(id=f"none of {one.versions}", page=one.verdict_page)
-    if one.alias:
-        kept = one.champion.version if one.champion else ""
-        moved = Item(id=f"alias {_known(one.alias)}")
-        yield one.alias, f"treadle promote {kept} --reason 'the alias was moved by hand'", moved
+        yield f"no champion: the gate {verdicts}", "treadle report", Item(id=f"none of {status.versions}", page=page)
+    if status.alias:
+        champion = status.champion.version if status.champion else ""
+        item = Item(id=f"alias {_message_id(status.alias)}")
+        yield status.alias, f"treadle promote {champion} --reason 'the alias was moved by hand'", item
 
 
-def _by_hand(one: PipelineStatus) -> Iterator[tuple[str, str]]:
-    """What `treadle up` would do by itself."""
-    if not one.versions:
+def _by_hand(status: PipelineStatus) -> Iterator[tuple[str, str]]:
+    """The work that `treadle up` would do: a sentence and the command."""
+    files, unscored = status.files[:FILES_NAMED], status.unscored.rows
+    if not status.versions:
         yield "no model yet", "treadle train"
-    elif one.champion is None and one.files:
-        yield f"files wait: {', '.join(one.files[:NAMED])}", "treadle ingest"
-    elif one.champion is not None:
-        if one.files or one.unscored.rows:
-            waits = [*one.files[:NAMED], *([f"{one.unscored.rows:,} rows of the table"] if one.unscored.rows else [])]
-            yield f"wait for predictions: {', '.join(waits)}", "treadle score"
-        if one.champion.due:
-            yield f"retraining is due: {one.champion.due}", "treadle train --if-due"
+    elif status.champion is None and files:
+        yield f"files wait: {', '.join(files)}", "treadle ingest"
+    elif status.champion is not None:
+        if files or unscored:
+            waiting = [*files, *([f"{unscored:,} rows of the table"] if unscored else [])]
+            yield f"wait for predictions: {', '.join(waiting)}", "treadle score"
+        if status.champion.due:
+            yield f"retraining is due: {status.champion.due}", "treadle train --if-due"

@@ -1,4 +1,4 @@
-"""What Prefect says of a run that did not end well, in a phrase; its own words are for whoever asks for all of it."""
+"""Shorten Prefect's messages about failed runs to a phrase; `--json` keeps the originals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 LONGEST = 100
 
-ENDED = {9: "its process was killed", 15: "its process was told to end", 2: "its process was interrupted"}
-"""What ends a process from outside, by the signal's number."""
+SIGNALS = {9: "its process was killed", 15: "its process was terminated", 2: "its process was interrupted"}
+"""Phrases for a process that a signal ended, by the signal's number."""
 
 EXITED = re.compile(r"exited with (?:a )?(?:non-zero )?status code:? (-?\d+)")
 UNSTARTED = re.compile(
@@ -22,47 +22,47 @@ BROKEN = re.compile(
 ABORTED = {
     "Execution was cancelled by the runtime environment.": "it was cancelled",
     "Execution was aborted by an interrupt signal.": "it was interrupted",
-    "Execution was aborted by a termination signal.": "it was told to end",
-    "Execution was aborted by Python system exit call.": "its process ended by itself",
+    "Execution was aborted by a termination signal.": "it was terminated",
+    "Execution was aborted by Python system exit call.": "its process exited",
 }
 
 
 def plain(message: str) -> str:
-    """A server's message as we would say it, of as many lines as it has; what is plain already stays."""
+    """A server's message as a plain phrase; returned unchanged where its form is unknown. May have several lines."""
     if message.strip() in ABORTED:
         return ABORTED[message.strip()]
-    if found := EXITED.search(message):
-        return _ended(int(found[1]))
-    if found := UNSTARTED.match(message):
-        return f"it could not be started: {found['why'].strip()}"
-    if found := BROKEN.match(message):
-        return _ours(found["why"].strip())
+    if match := EXITED.search(message):
+        return _exit_phrase(int(match[1]))
+    if match := UNSTARTED.match(message):
+        return f"it could not be started: {match['why'].strip()}"
+    if match := BROKEN.match(message):
+        return _without_our_class(match["why"].strip())
     return message
 
 
 def brief(message: str) -> str:
-    """The same in one line that fits into a table, cut between words."""
+    """The first line of `plain(message)`, clipped for a table."""
     first = next(iter(plain(message).strip().splitlines()), "")
     return clipped(first, LONGEST)
 
 
 def clipped(line: str, longest: int) -> str:
-    """A line of at most so many characters and an ellipsis, cut between words."""
+    """The line if it has at most `longest` characters, else cut between words, with an ellipsis added."""
     if len(line) <= longest:
         return line
-    whole = line[: longest + 1].rpartition(" ")[0] or line[:longest]
-    return f"{whole.rstrip(' ,;:')} ..."
+    words = line[: longest + 1].rpartition(" ")[0] or line[:longest]
+    return f"{words.rstrip(' ,;:')} ..."
 
 
-def _ended(status: int) -> str:
-    """A negative status is a signal's number, and so is one above 128, less that."""
+def _exit_phrase(status: int) -> str:
+    """A phrase for an exit status; the signal's number is a negative status, or one above 128 less 128."""
     number = -status if status < 0 else status - 128
-    return ENDED.get(number, f"its process ended with status {status}")
+    return SIGNALS.get(number, f"its process ended with status {status}")
 
 
-def _ours(said: str) -> str:
-    """What an exception says, without its class where that is one of ours, which say all there is to say."""
+def _without_our_class(exception: str) -> str:
+    """`CLASS: MESSAGE` without the class if it is one of our errors, whose messages are complete."""
     from treadle.tasks import errors
 
-    name, _, rest = said.partition(": ")
-    return rest if isinstance(getattr(errors, name.rpartition(".")[2], None), type) else said
+    name, _, message = exception.partition(": ")
+    return message if isinstance(getattr(errors, name.rpartition(".")[2], None), type) else exception

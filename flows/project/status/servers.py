@@ -1,4 +1,4 @@
-"""The servers and processes of a home, and what Prefect knows of its runs; nothing is started."""
+"""The servers and processes of a home, and its newest and next runs in Prefect; nothing is started."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Server(BaseModel):
-    """A server or process; `address` is where a browser finds it.
+    """A server or process; `address` is its URL for a browser.
 
-    `state` is running, starting, stopped, unreachable, or locked: it asks for a login that we were not told.
+    `state` is running, starting, stopped, unreachable, or locked: it requires a login that we do not have.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,8 +32,8 @@ class Server(BaseModel):
 class LastWork(BaseModel):
     """One kind of work on one pipeline: its newest run, and the next that is scheduled.
 
-    `state`, `since` when it is so, and `message` are Prefect's; empty, and the moments None, where there is no run.
-    `page` shows the newest.
+    `state`, `since` when, and `message` are those of the newest run in Prefect, `page` shows it; empty, and the moments
+    None, where there is no run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,19 +57,19 @@ def server_status(settings: Settings) -> tuple[Server, ...]:
     prefect = orchestrator.server_state(settings)
     locked = prefect.state is orchestrator.ServerPhase.RUNNING and is_unauthorized(f"{prefect.url}/admin/version")
     state = "locked" if locked else str(prefect.state)
-    found = [Server(name="Prefect", state=state, address=orchestrator.ui_url(settings))]
+    states = [Server(name="Prefect", state=state, address=orchestrator.ui_url(settings))]
     for name, title in (("mlflow", "MLflow"), ("worker", "worker")):
-        known = supervisor.holder(supervisor.locks_folder(settings) / f"{name}.lock")
-        state, address = "stopped" if known is None else "running", known.url if known and name == "mlflow" else ""
+        holder = supervisor.holder(supervisor.locks_folder(settings) / f"{name}.lock")
+        state, address = "stopped" if holder is None else "running", holder.url if holder and name == "mlflow" else ""
         if name == "mlflow" and supervisor.is_elsewhere(settings):
             address = without_secrets(settings.tracking)
             state = "running" if supervisor.answers(settings.tracking) else "unreachable"
-        found.append(Server(name=title, state=state, address=address))
-    return tuple(found)
+        states.append(Server(name=title, state=state, address=address))
+    return tuple(states)
 
 
 def is_up(settings: Settings) -> bool:
-    """Whether `treadle up` is at work here."""
+    """Whether `treadle up` is running here."""
     from treadle.infra import supervisor
 
     return supervisor.holder(supervisor.locks_folder(settings) / "up.lock") is not None
@@ -84,17 +84,17 @@ def newest_work(settings: Settings) -> tuple[LastWork, ...] | None:
     server = orchestrator.server_state(settings)
     if server.state != orchestrator.ServerPhase.RUNNING:
         return None
-    known = Runs(server.url, None if server.own else settings.home, TAG)
-    works = [one for one in WORKS if one != "promote"]  # a person's own, who has seen how it ended
+    runs = Runs(server.url, None if server.own else settings.home, TAG)
+    works = [work for work in WORKS if work != "promote"]  # a person started it and has seen how it ended
     try:
-        last, following = known.last(works), known.next(works)
+        last, following = runs.last(works), runs.next(works)
     except (OSError, ValueError):
         return None
     return tuple(_work(key, last.get(key), following.get(key)) for key in sorted(last.keys() | following.keys()))
 
 
 def run_pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
-    """Where a browser finds runs, by their ids; only of those that the server knows, and of none where it is away."""
+    """URLs of runs' pages, by their ids; without the runs that the server does not have, empty where it is away."""
     from treadle.flows.project.deployment_plans import TAG
     from treadle.infra import orchestrator
     from treadle.infra.orchestrator.runs import Runs
@@ -109,7 +109,7 @@ def run_pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
 
 
 def _work(key: tuple[str, str], last: WorkRun | None, following: WorkRun | None) -> LastWork:
-    told = ("state", "since", "message", "at", "page")
-    known = {name: getattr(last, name) for name in told} if last else {}
-    known["message"] = command_names.with_pipeline(known.get("message", ""), key[0])
-    return LastWork(pipeline=key[0], work=key[1], next=following.at if following else None, **known)
+    names = ("state", "since", "message", "at", "page")
+    fields = {name: getattr(last, name) for name in names} if last else {}
+    fields["message"] = command_names.with_pipeline(fields.get("message", ""), key[0])
+    return LastWork(pipeline=key[0], work=key[1], next=following.at if following else None, **fields)

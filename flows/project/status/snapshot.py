@@ -1,4 +1,4 @@
-"""How one pipeline stands, from its ledger, its tables and its inbox: what is quick to read, and starts nothing."""
+"""The state of one pipeline, read from its ledger, tables and inbox: quick, and nothing is started."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOUR_SECONDS = 3_600
 
 
 class MonitorSummary(BaseModel):
-    """What `treadle monitor` found last, as far as it matters here; see `treadle.flows.monitor.MonitorResult`."""
+    """The part of the last `treadle monitor` result that is needed here; see `treadle.flows.monitor.MonitorResult`."""
 
     champion: int
     due: bool
@@ -30,11 +30,11 @@ class MonitorSummary(BaseModel):
 
 
 class ChampionStatus(BaseModel):
-    """Who predicts: since when, how many days after it was registered, and what it is worth in `metric`.
+    """The champion: since when, how many days ago it was registered, and its performance in `metric`.
 
-    `value` is its holdout's. `realised` is what its recent predictions turned out to be worth, on so many `labels`,
-    when `treadle monitor` looked last; None where it has not yet, or there were no labels. `labels_at`: when
-    labels came last, of whatever rows, since it is champion.
+    `value` is measured on its holdout. `realised` is measured on its recent predictions that have labels (`labels`
+    counts them) by the last `treadle monitor`; None where it has not run, or there were no labels. `labels_at`: when
+    labels of any rows came last since it is champion.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,9 +52,9 @@ class ChampionStatus(BaseModel):
 
 
 class QuarantinedBatch(BaseModel):
-    """A batch in quarantine: its file, how many of its rows, and `reason` where it is there whole.
+    """A batch in quarantine: its file, the number of rows in quarantine, and `reason` where it was refused whole.
 
-    `page` shows the run that took it in; empty where nobody knows it any more.
+    `page` shows the run that ingested it; empty where that is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,7 +71,7 @@ class QuarantinedBatch(BaseModel):
 
 
 class Quarantine(BaseModel):
-    """Batches in quarantine that nobody has settled, oldest first, and their rows."""
+    """The number of open batches in quarantine and of their rows; `kept` are the batches, oldest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +90,7 @@ class Refused(BaseModel):
 
 
 class Stale(BaseModel):
-    """That no file with rows came `since` then, more than `after_hours` ago."""
+    """The last file with rows came at `since`, more than `after_hours` ago."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -108,42 +108,42 @@ class Unscored(BaseModel):
 
 
 def champion_status(place: Workplace) -> ChampionStatus | None:
-    """Today's champion by the ledger; None before the first."""
+    """The current champion by the ledger; None before the first."""
     ledger, pipeline = place.stores.ledger, place.config.name
     move = ledger.champion(pipeline)
     record = ledger.version(pipeline, move.version_to) if move else None
     if move is None or record is None:
         return None
-    path = monitored(place)
-    told, at = _told(path)
-    mine = told if told and told.champion == record.version else None
+    summary, at = _read_summary(monitor_file(place))
+    own = summary if summary and summary.champion == record.version else None
     return ChampionStatus(
         version=record.version,
         since=move.at,
         age_days=(datetime.now(UTC) - record.created_at).total_seconds() / DAY_SECONDS,
         metric=record.metric,
         value=record.value,
-        realised=mine.recent.metric if mine and mine.recent else None,
-        labels=mine.recent.labelled if mine and mine.recent else 0,
-        monitored_at=at if mine else None,
-        due=mine.reason if mine else "",
-        labels_at=max((at for at in _labels(place) if at > move.at), default=None),
+        realised=own.recent.metric if own and own.recent else None,
+        labels=own.recent.labelled if own and own.recent else 0,
+        monitored_at=at if own else None,
+        due=own.reason if own else "",
+        labels_at=max((at for at in _label_times(place) if at > move.at), default=None),
     )
 
 
-def _labels(place: Workplace) -> Iterator[datetime]:
-    """When labels came, in rows or late."""
+def _label_times(place: Workplace) -> Iterator[datetime]:
+    """When labels came, in batches of rows or late."""
     ledger, pipeline = place.stores.ledger, place.config.name
-    yield from (one.at for one in ledger.batches(pipeline) if one.labelled)
-    yield from (one.at for one in ledger.label_batches(pipeline) if one.labels_in > one.empty + one.quarantined)
+    yield from (batch.at for batch in ledger.batches(pipeline) if batch.labelled)
+    yield from (file.at for file in ledger.label_batches(pipeline) if file.labels_in > file.empty + file.quarantined)
 
 
-def monitored(place: Workplace) -> Path:
-    """Where `treadle monitor` keeps what it found last."""
+def monitor_file(place: Workplace) -> Path:
+    """The file in which `treadle monitor` stores its last result."""
     return place.settings.state / "monitor" / f"{place.config.name}.json"
 
 
-def _told(path: Path) -> tuple[MonitorSummary | None, datetime | None]:
+def _read_summary(path: Path) -> tuple[MonitorSummary | None, datetime | None]:
+    """The last monitor result and when it was written; None twice where there is none that can be read."""
     try:
         return MonitorSummary.model_validate_json(path.read_bytes()), datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValidationError):
@@ -151,11 +151,11 @@ def _told(path: Path) -> tuple[MonitorSummary | None, datetime | None]:
 
 
 def quarantine_status(place: Workplace) -> Quarantine:
-    """What `treadle quarantine list` lists, counted from the ledger alone."""
+    """The batches that `treadle quarantine list` lists, from the ledger alone."""
     ledger, pipeline = place.stores.ledger, place.config.name
     left: dict[str, int] = {}
     records: list[BatchRecord | LabelRecord] = [*ledger.batches(pipeline), *ledger.label_batches(pipeline)]
-    known = {record.batch_id: record for record in records}
+    by_id = {record.batch_id: record for record in records}
     for record in records:
         if record.status != "accepted" or record.quarantined:
             left[record.batch_id] = record.quarantined
@@ -165,15 +165,15 @@ def quarantine_status(place: Workplace) -> Quarantine:
         elif not decision.pending:
             left[decision.batch_id] = decision.left
     kept = (
-        QuarantinedBatch(batch_id=batch, file=one.label, rows=rows, reason=one.reason)
+        QuarantinedBatch(batch_id=batch, file=by_id[batch].label, rows=rows, reason=by_id[batch].reason)
         for batch, rows in left.items()
-        if (one := known.get(batch))
+        if batch in by_id
     )
     return Quarantine(batches=len(left), rows=sum(left.values()), kept=tuple(kept))
 
 
 def refused_version(place: Workplace) -> Refused | None:
-    """See `Refused`; a person's move settles it, and so does the next version."""
+    """The newest version if the gate refused it and the champion was not changed since; else None."""
     ledger, pipeline = place.stores.ledger, place.config.name
     newest, move = next(iter(ledger.versions(pipeline)), None), ledger.champion(pipeline)
     if newest is None or newest.decision != "REFUSED" or (move is not None and move.at > newest.created_at):
@@ -182,7 +182,7 @@ def refused_version(place: Workplace) -> Refused | None:
 
 
 def stale_data(place: Workplace) -> Stale | None:
-    """Whether rows are overdue; never before the first have come."""
+    """Since when rows are overdue; None where they are not, before the first rows, or without `stale_after_hours`."""
     after = place.config.alerts.stale_after_hours
     batches = place.stores.ledger.batches(place.config.name)
     last = max((record.at for record in batches if record.status == "accepted"), default=None)
@@ -193,9 +193,10 @@ def stale_data(place: Workplace) -> Stale | None:
 
 
 def waiting_files(place: Workplace) -> tuple[str, ...]:
-    """Names of files in the sources that no run has settled.
+    """Names of files in the sources that no run has ingested or refused.
 
-    One that was not touched since a file of its name was settled counts as settled; of the others the content is read.
+    A file that was not modified since the ledger recorded one of its name counts as processed; the content of the
+    others is hashed and looked up.
     """
     from treadle.infra import sources
 
@@ -203,21 +204,22 @@ def waiting_files(place: Workplace) -> tuple[str, ...]:
     rows = {record.label: record.at for record in ledger.batches(config.name)}
     labels = {record.label: record.at for record in ledger.label_batches(config.name)}
     late = sources.find_files(home, config.labels.source) if config.labels.source else []
-    found = [path for path in sources.find_files(home, config.data.source) if path not in late]
+    files = [path for path in sources.find_files(home, config.data.source) if path not in late]
 
-    def unsettled() -> Iterator[str]:
-        for paths, known, seen in ((found, rows, ledger.find_batch), (late, labels, ledger.find_label_batch)):
+    def unprocessed() -> Iterator[str]:
+        sources_read = ((files, rows, ledger.find_batch), (late, labels, ledger.find_label_batch))
+        for paths, recorded_at, find_record in sources_read:
             for path in paths:
-                at = known.get(path.name)
+                at = recorded_at.get(path.name)
                 old = at is not None and path.stat().st_mtime < at.timestamp()
-                if not old and seen(config.name, sources.fingerprint(path)) is None:
+                if not old and find_record(config.name, sources.fingerprint(path)) is None:
                     yield path.name
 
-    return tuple(unsettled())
+    return tuple(unprocessed())
 
 
 def unscored_rows(place: Workplace) -> Unscored:
-    """What `treadle score` would take next of what is accepted; tables are read only where something may wait."""
+    """The accepted rows that `treadle score` would predict next; reads tables only where there may be some."""
     from treadle.infra.tables import connect
 
     tables, data = place.stores.tables, place.config.data

@@ -1,1 +1,1 @@
-"""Receivers of alerts get a message about what needs a person: once, all that is new in one message."""
+"""Send every receiver of alerts what needs a person: all that is new in one message, each item once."""

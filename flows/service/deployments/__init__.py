@@ -1,7 +1,7 @@
-"""What a server runs by itself: for every pipeline a deployment of each kind of work.
+"""A server's deployments: one for each kind of work on each pipeline.
 
-A deployment's full name is the work and the pipeline, `ingest/customers`. `apply_deployments` makes the server's what
-the files in `pipelines/` say (`project/deployment_plans.py`), `start_run` makes a run of one.
+A deployment's full name is the work and the pipeline, `ingest/customers`. `apply_deployments` applies the files in
+`pipelines/` to the server (`project/deployment_plans.py`), `start_run` creates a run of a deployment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Make a server's deployments what the files in `pipelines/` say."""
+"""Apply the files in `pipelines/` to a server's deployments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class DeploymentChange(BaseModel):
-    """What became of one deployment, or of a pipeline whose file cannot be obeyed (`refused`, with the reason)."""
+    """What was done with one deployment, or why a pipeline's file was `refused`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,49 +38,51 @@ class DeploymentChange(BaseModel):
 
 
 def apply_deployments(settings: Settings) -> tuple[DeploymentChange, ...]:
-    """Create, update and retire deployments until the server's are those of the files; what was changed.
+    """Create, update and retire deployments so that the server's are those of the files; returns the changes.
 
-    Starts the home's server where it is not at work. A retired deployment's runs stay on their pages. A pipeline whose
-    file cannot be read keeps the deployments that it has. Of runs that piled up meanwhile one of each kind is left.
-    Raises ServiceError where the server does not answer, or has another home's deployment by one of our names.
+    Starts the home's server where it is not running. The runs of a retired deployment keep their pages. A pipeline
+    whose file cannot be read keeps its deployments. Equal runs that wait to begin are merged into one. Raises
+    ServiceError where the server does not answer, or has another home's deployment by one of our names.
     """
     from treadle.flows.service import automations
     from treadle.infra.orchestrator import connected, flow_context
 
-    found = plans(settings)
+    planned = plans(settings)
     with flow_context(settings), connected() as client:
         _make_pool(client)
-        there = {f"{work}/{one.name}": one for work, one in _ours(client, settings)}
+        present = {f"{work}/{deployment.name}": deployment for work, deployment in _ours(client, settings)}
         changes: list[DeploymentChange] = []
         identities: dict[str, UUID] = {}
-        for plan in found.wanted:
-            before = there.pop(plan.name, None)
+        for plan in planned.wanted:
+            before = present.pop(plan.name, None)
             if before is not None and before.version == plan.digest:
                 identities[plan.name] = before.id
                 continue
             identities[plan.name] = _deploy(client, plan)
             changes.append(DeploymentChange(name=plan.name, what="updated" if before else "created"))
-        for name, left in there.items():
-            if left.name in found.refused:
-                identities[name] = left.id
+        for name, unplanned in present.items():
+            if unplanned.name in planned.refused:
+                identities[name] = unplanned.id
                 continue
-            client.delete_deployment(left.id)
-            changes.append(DeploymentChange(name=name, what="retired", why=f"pipelines/{left.name}.toml is gone"))
+            client.delete_deployment(unplanned.id)
+            changes.append(DeploymentChange(name=name, what="retired", why=f"pipelines/{unplanned.name}.toml is gone"))
         for identity in identities.values():
             delete_repeated_runs(client, identity)
         automations.apply_automations(client, settings, identities)
-    remember(settings, found)
-    changes += [DeploymentChange(name=name, what="refused", why=error.message) for name, error in found.refused.items()]
+    remember(settings, planned)
+    changes += [
+        DeploymentChange(name=name, what="refused", why=error.message) for name, error in planned.refused.items()
+    ]
     return tuple(changes)
 
 
 def merge_waiting_runs(settings: Settings) -> None:
-    """Of runs that piled up leave one of each kind, as `apply_deployments` does."""
+    """Delete all but one of equal runs that wait to begin, as `apply_deployments` does."""
     from treadle.infra.orchestrator import connected, flow_context
 
     with flow_context(settings), connected() as client:
-        for _, one in _ours(client, settings):
-            delete_repeated_runs(client, one.id)
+        for _, deployment in _ours(client, settings):
+            delete_repeated_runs(client, deployment.id)
 
 
 def _make_pool(client: SyncPrefectClient) -> None:
@@ -96,7 +98,7 @@ def _make_pool(client: SyncPrefectClient) -> None:
 
 
 def _ours(client: SyncPrefectClient, settings: Settings) -> Iterator[tuple[str, DeploymentResponse]]:
-    """The deployments of this home: all of ours on its own server, on another those that name the home."""
+    """This home's deployments with their flows' names: on its own server all with our tag, else those of the home."""
     from prefect.client.schemas.filters import DeploymentFilter
 
     tagged = DeploymentFilter.model_validate({"tags": {"all_": [TAG]}})
@@ -104,17 +106,17 @@ def _ours(client: SyncPrefectClient, settings: Settings) -> Iterator[tuple[str, 
     offset = 0
     while page := client.read_deployments(deployment_filter=tagged, limit=200, offset=offset):
         offset += len(page)
-        for one in page:
-            home = (one.job_variables or {}).get("env", {}).get("TREADLE_HOME")
+        for deployment in page:
+            home = (deployment.job_variables or {}).get("env", {}).get("TREADLE_HOME")
             if settings.prefect_api_url and home != str(settings.home):
                 continue
-            if one.flow_id not in flows:
-                flows[one.flow_id] = client.read_flow(one.flow_id).name
-            yield flows[one.flow_id], one
+            if deployment.flow_id not in flows:
+                flows[deployment.flow_id] = client.read_flow(deployment.flow_id).name
+            yield flows[deployment.flow_id], deployment
 
 
 def _deploy(client: SyncPrefectClient, plan: Plan) -> UUID:
-    """Create the deployment, or make it what the plan says."""
+    """Create the deployment, or update it to the plan; returns its id."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
     from prefect.client.schemas.schedules import CronSchedule
@@ -146,19 +148,19 @@ def _deploy(client: SyncPrefectClient, plan: Plan) -> UUID:
 
 
 def _check_free(client: SyncPrefectClient, plan: Plan) -> None:
-    """Raise ServiceError where the name is taken by another home's deployment, or by one that is not ours."""
+    """Raise ServiceError where another home or another program has a deployment of this name."""
     from prefect.exceptions import ObjectNotFound
 
     from treadle.infra import settings
 
     try:
-        there = client.read_deployment_by_name(plan.name)
+        present = client.read_deployment_by_name(plan.name)
     except ObjectNotFound:
         return
-    home = (there.job_variables or {}).get("env", {}).get("TREADLE_HOME")
+    home = (present.job_variables or {}).get("env", {}).get("TREADLE_HOME")
     if settings.at(plan.home).prefect_api_url and home != str(plan.home):
         raise ServiceError(
-            f"the server has a deployment {plan.name} already, of {home or 'somebody else'}",
+            f"the server has a deployment {plan.name} already, of {home or 'another program'}",
             "rename the pipeline, or delete that deployment on the server's page",
         )
 

@@ -1,8 +1,8 @@
-"""The work as Prefect's deployments run it: from the run form, by a schedule, an event or `deployments.start_run`.
+"""The flows of the deployments: started by the run form, a schedule, an event or `deployments.start_run`.
 
-A run of `ingest/customers` does on the pipeline `customers` what `treadle ingest` does there: the deployment's name
-says which pipeline, and TREADLE_HOME which home. The options are one model each, which refuses what it does not know,
-because Prefect would pass it by.
+A run of `ingest/customers` does on the pipeline `customers` what `treadle ingest` does there: the deployment's name is
+the pipeline, and TREADLE_HOME the home. The options of each flow are one model that refuses unknown fields, because
+Prefect ignores them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.flows.context import command_names
-from treadle.flows.context.retries import AWAY
+from treadle.flows.context.retries import UNAVAILABLE
 from treadle.tasks.errors import DataError, TreadleError
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle")
 
-LIVES = 3
-"""A run that was killed so often is not taken up again: it may be what kills it."""
+MAX_STARTS = 3
+"""Starts of a run at most; a run that was killed this often is not started again, for it may be the cause."""
 
 PAUSES = (5.0, 15.0, 40.0, 60.0)
-"""Seconds after which a run begins again whose database or server does not answer; then it has failed."""
+"""Seconds before each new attempt where a database or server does not answer; after the last one the run fails."""
 
 
 def _in_a_form(schema: dict[str, Any]) -> None:
-    """What may be left out is one field to fill in, or not, instead of a choice between a type and `None`."""
+    """Change a schema for Prefect's form: an optional field is one input, not a choice between a type and `None`."""
     for field in schema.get("properties", {}).values():
         kinds = [kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"]
         if len(kinds) == 1:
@@ -52,22 +52,22 @@ def _in_a_form(schema: dict[str, Any]) -> None:
 
 
 class Options(BaseModel):
-    """What a run of a deployment may be told."""
+    """The options of a deployment's run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_in_a_form)
 
 
 class IngestOptions(Options):
-    """What to take in."""
+    """What to ingest."""
 
     paths: tuple[str, ...] = Field(
-        (), title="Files", description="only these files, folders or globs of the project; none: what waits"
+        (), title="Files", description="only these files, folders or globs of the project; none: all new files"
     )
-    labels: bool = Field(default=False, title="Late labels", description="the files hold labels that came late")
+    labels: bool = Field(default=False, title="Late labels", description="the files hold late labels")
 
 
 class TrainOptions(Options):
-    """When, how long and where to train; what is not given, the pipeline's file says."""
+    """When, how long and where to train; the defaults are those of the pipeline's file."""
 
     if_due: bool = Field(
         default=False, title="Only if due", description="train only where a rule of [retrain] calls for it"
@@ -89,24 +89,22 @@ class ScoreOptions(Options):
 
 
 class MonitorOptions(Options):
-    """Nothing can be chosen."""
+    """There are none."""
 
 
 class PromoteOptions(Options):
-    """A person's word on a version."""
+    """A person's decision about a version."""
 
     version: int = Field(ge=1, title="Version", description="the version that becomes champion")
-    reason: str = Field(pattern=r"\S", title="Reason", description="why; it stands in the ledger for ever")
-    decline: bool = Field(
-        default=False, title="Decline", description="the version waits for a person's word, and shall not be champion"
-    )
+    reason: str = Field(pattern=r"\S", title="Reason", description="why; the ledger keeps it")
+    decline: bool = Field(default=False, title="Decline", description="reject this pending version instead")
 
 
 class MaintainOptions(Options):
-    """Whether to do it."""
+    """Whether to delete anything."""
 
     dry_run: bool = Field(
-        default=False, title="Dry run", description="say what would go and how much that frees, and take nothing"
+        default=False, title="Dry run", description="say what would be deleted and how much that frees; delete nothing"
     )
 
 
@@ -115,7 +113,7 @@ def _name() -> str:
 
 
 def notify_people(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell people what needs them, when a run has ended: by then the server knows how."""
+    """Send alerts when a run has ended; at this point the server knows the run's final state."""
     from treadle.flows.service.alerts import delivery
     from treadle.infra import settings as settings_
 
@@ -128,32 +126,32 @@ MAINTAIN = MaintainOptions()
 
 @flow(name="ingest", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
 def ingest_deployment(options: IngestOptions = INGEST) -> State[None]:
-    """Take what waits in the pipeline's sources through its contract."""
+    """Validate the new files of the pipeline's sources against its contract and store their rows and labels."""
 
     def work(settings: Settings, pipeline: str) -> str:
         from treadle.flows.ingest import ingest
 
         paths = [str(Path(settings.home, path)) for path in options.paths]
         result = ingest.fn(str(settings.home), pipeline, paths, options.labels)
-        files = [*(one.status for one in result.batches), *(one.status for one in result.labels.batches)]
+        files = [*(batch.status for batch in result.batches), *(batch.status for batch in result.labels.batches)]
         refused = sum(status in {"refused", "unreadable"} for status in files)
-        if result.closed:  # a person's turn, and tried again; all else was taken in
-            raise DataError("; ".join(result.closed), "give the right to read it, or take it away")
+        if result.closed:  # a person has to act, and the run is retried; all other files are ingested
+            raise DataError("; ".join(result.closed), "give treadle the right to read it, or remove it")
         labels = result.labels.new + result.labels.revised
-        told = [
+        clauses = [
             f"{len(files)} new {'file' if len(files) == 1 else 'files'}: {result.accepted:,} rows accepted, "
             f"{result.quarantined:,} quarantined, {labels:,} labels new or revised",
             *([f"{refused} refused whole"] if refused else []),
             *result.growing,
         ]
-        return "; ".join(told)
+        return "; ".join(clauses)
 
-    return _carried_out(work)
+    return _run_with_retries(work)
 
 
 @flow(name="train", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
 def train_deployment(options: TrainOptions = TRAIN) -> State[None]:
-    """Train a challenger on what is there, judge it, and promote it where it is better."""
+    """Train a challenger on the accepted rows, judge it, and promote it if it is better."""
 
     def work(settings: Settings, pipeline: str) -> str:
         from treadle.flows.train import TrainResult, train
@@ -167,12 +165,12 @@ def train_deployment(options: TrainOptions = TRAIN) -> State[None]:
             options.again,
             options.if_due,
         )
-        said = f"{result.decision}: {result.headline}"
+        message = f"{result.decision}: {result.headline}"
         if isinstance(result, TrainResult) and result.waits:
-            said += f"; it waits for a person: treadle promote {result.version} --reason '...' -p {pipeline}"
-        return said
+            message += f"; it waits for a person: treadle promote {result.version} --reason '...' -p {pipeline}"
+        return message
 
-    return _carried_out(work)
+    return _run_with_retries(work)
 
 
 @flow(name="score", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
@@ -187,12 +185,12 @@ def score_deployment(options: ScoreOptions = SCORE) -> State[None]:
         result = score.fn(str(settings.home), pipeline, options.rescore)
         return f"{result.rows:,} rows scored by version {result.version}"
 
-    return _carried_out(work)
+    return _run_with_retries(work)
 
 
 @flow(name="monitor", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
 def monitor_deployment(options: MonitorOptions = MONITOR) -> State[None]:
-    """See what the champion's predictions turned out to be worth, and what the newest data looks like."""
+    """Compare the champion's predictions with labels, and the newest data with the rows it was trained on."""
 
     def work(settings: Settings, pipeline: str) -> str:
         from treadle.flows.monitor import monitor
@@ -202,12 +200,12 @@ def monitor_deployment(options: MonitorOptions = MONITOR) -> State[None]:
         result = monitor.fn(str(settings.home), pipeline)
         return f"retraining is due: {result.reason}" if result.due else "nothing is due"
 
-    return _carried_out(work)
+    return _run_with_retries(work)
 
 
 @flow(name="promote", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
 def promote_deployment(options: PromoteOptions) -> State[None]:
-    """Make a version the champion because a person says so, or decline one that waits for their word."""
+    """Make a version the champion because a person says so, or decline a pending one."""
 
     def work(settings: Settings, pipeline: str) -> str:
         from treadle.flows.champion import promote
@@ -217,25 +215,25 @@ def promote_deployment(options: PromoteOptions) -> State[None]:
         result = promote.run_promote(settings, config, options.version, options.reason, decline=options.decline)
         return f"version {result.to} is {'declined' if result.declined else 'the champion'}: {result.reason}"
 
-    return _carried_out(work)
+    return _run_with_retries(work)
 
 
 @flow(name="maintain", flow_run_name=_name, on_completion=[notify_people], on_failure=[notify_people])
 def maintain_deployment(options: MaintainOptions = MAINTAIN) -> State[None]:
-    """Take away what nobody refers to any more."""
+    """Delete what is no longer needed."""
 
     def work(settings: Settings, pipeline: str) -> str:
         from treadle.flows import maintain
 
         return maintain.freed_sentence(maintain.maintain.fn(str(settings.home), pipeline, options.dry_run))
 
-    return _carried_out(work)
+    return _run_with_retries(work)
 
 
 def _no_champion(settings: Settings, pipeline: str) -> str:
-    """Why there is none, and what helps; asked first: a step that fails for it would leave an error on the run's page.
+    """Why the pipeline has no champion, and the fix; empty where it has one.
 
-    Empty where there is one.
+    Called before any step: a step that fails for want of a champion would leave an error on the run's page.
     """
     from treadle.flows.champion.pending import no_champion_error
     from treadle.infra.databases.ledger import Ledger
@@ -247,34 +245,34 @@ def _no_champion(settings: Settings, pipeline: str) -> str:
     return f"{error.message}; {error.way_out}"
 
 
-def _carried_out(work: Callable[[Settings, str], str]) -> State[None]:
-    """Do the run's work, on the home of TREADLE_HOME and the pipeline after which its deployment is named.
+def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
+    """Call `work` with the home of TREADLE_HOME and the deployment's pipeline; returns the run's final state.
 
-    What it says at its end is the run's message; an error says what is wrong and the way out. Where a database or
-    server does not answer, it begins again after a pause, as often as there are `PAUSES`. Where the process is killed,
-    the next one closes the runs within this run.
+    The state's message is what `work` returns, or the error with its fix. Where a database or server does not answer,
+    `work` is called again after each of `PAUSES`. Where the process is killed, the next one closes the runs within this
+    run.
     """
     from treadle.infra import orchestrator
     from treadle.infra import settings as settings_
 
-    if runtime.flow_run.run_count > LIVES:
+    if runtime.flow_run.run_count > MAX_STARTS:
         return Failed(
-            message=f"This run was killed {LIVES} times, and is not taken up again. See in its logs where it ended; "
-            "make room or mend what kills it, then run the deployment anew."
+            message=f"This run was killed {MAX_STARTS} times and is not started again. See in its logs where it ended; "
+            "free memory or disk or fix what kills it, then run the deployment again."
         )
     settings, pipeline = settings_.find_home(), str(runtime.deployment.name)
-    log.setLevel(logging.INFO)  # what `events` tell goes to the run's page
+    log.setLevel(logging.INFO)  # events are shown on the run's page
     with orchestrator.present_command(settings):
         for pause in (*PAUSES, None):
             try:
                 return Completed(message=work(settings, pipeline))
-            except AWAY as error:
-                told = command_names.with_pipeline(
+            except UNAVAILABLE as error:
+                message = command_names.with_pipeline(
                     error.message if isinstance(error, TreadleError) else str(error), pipeline
                 )
                 if pause is None:
-                    return Failed(message=f"{told}\nAfter {len(PAUSES)} more attempts it was left.")
-                log.warning("%s; beginning again in %g s", told, pause)
+                    return Failed(message=f"{message}\nIt failed after {len(PAUSES)} more attempts.")
+                log.warning("%s; trying again in %g s", message, pause)
             except TreadleError as error:
                 return Failed(message=command_names.with_pipeline(str(error), pipeline))
             time.sleep(pause)

@@ -1,11 +1,11 @@
-"""`infra/deploy/prefect.yaml` and `infra/deploy/automations.yaml`, for somebody's own server and work pool.
+"""`infra/deploy/prefect.yaml` and `infra/deploy/automations.yaml`, for a Prefect server and work pool of your own.
 
     python -m treadle.flows.service.deployments.prefect_yaml > infra/deploy/prefect.yaml
     python -m treadle.flows.service.deployments.prefect_yaml automations > infra/deploy/automations.yaml
 
-`treadle up` needs no such file: with `PREFECT_API_URL` it makes the same deployments on that server by itself, for a
-process worker. The files say them once for any pipeline, project and pool, which the environment names when they are
-used; what a deployment carries of its project, `carried.py` reads then.
+`treadle up` needs neither: with `PREFECT_API_URL` it creates the same deployments on that server, for a process worker.
+The files hold for any pipeline, project and pool; environment variables name these when the files are used, and
+`project_package.py` reads the project's files then.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ HEAD = f"""\
 #   PREFECT_API_URL=... PROJECT=. PIPELINE=customers POOL=my-pool TREADLE_HOME=/where/a/run/is/at/home \\
 #     prefect --no-prompt deploy --prefect-file infra/deploy/prefect.yaml --all
 #
-# What PROJECT's pipelines/ and expectations/ say of the pipeline goes along, and a run lays it out in TREADLE_HOME, on
-# its worker's machine or in its container; deploy again after a change. Schedules are those of the pipeline's file;
-# new files are looked for every {POLL_SECONDS} s. A run needs treadle installed (infra/deploy/Dockerfile). TREADLE_HOME
-# has to last between runs, or every store be elsewhere: TREADLE_STORAGE_URL and the others, in the environment of the
-# worker.
+# The deployments contain the pipeline's files in PROJECT's pipelines/ and expectations/. A run writes them to
+# TREADLE_HOME, on its worker's machine or in its container; deploy again after a change. Schedules are those of the
+# pipeline's file; new files are looked for every {POLL_SECONDS} s. A run needs treadle installed
+# (infra/deploy/Dockerfile). TREADLE_HOME has to last between runs, or every store has to be elsewhere:
+# TREADLE_STORAGE_URL and the others, in the environment of the worker.
 #
-# That runs whose process died are marked as crashed and go on is two automations, once a server:
+# Automations mark runs whose process died as crashed, and reschedule them. Create them once a server:
 #
 #   prefect automation create --from-file infra/deploy/automations.yaml
 """
 AUTOMATIONS = """\
-# Runs of treadle's deployments whose process died are marked as crashed, and taken up again. Once a server, after
-# `prefect deploy`; `treadle up` makes its own. Written by
+# Mark runs of treadle's deployments whose process died as crashed, and reschedule them. Create them once a server,
+# after `prefect deploy`; `treadle up` creates its own. Written by
 # `python -m treadle.flows.service.deployments.prefect_yaml automations`.
 """
 
@@ -63,29 +63,29 @@ def automations_yaml() -> str:
 
 
 def _plain(text: str) -> object:
-    """JSON without what changes from time to time or says nothing; sets in order."""
+    """The JSON's value without ids and empty fields, with lists of strings sorted: the same for every call."""
 
     def tidy(value: object) -> object:
         if isinstance(value, dict):
-            return {key: tidy(one) for key, one in value.items() if key != "id" and one not in (None, {}, [])}
+            return {key: tidy(item) for key, item in value.items() if key != "id" and item not in (None, {}, [])}
         if isinstance(value, list):
-            found = [tidy(one) for one in value]
-            return sorted(found, key=str) if all(isinstance(one, str) for one in found) else found
+            items = [tidy(item) for item in value]
+            return sorted(items, key=str) if all(isinstance(item, str) for item in items) else items
         return value
 
     return tidy(json.loads(text))
 
 
-def _yaml(told: object) -> str:
+def _yaml(document: object) -> str:
     import yaml  # type: ignore[import-untyped]
 
-    return f"\n{yaml.safe_dump(told, sort_keys=False, width=110)}"
+    return f"\n{yaml.safe_dump(document, sort_keys=False, width=110)}"
 
 
 def _deployment(work: str) -> dict[str, object]:
     home, pipeline = Path("{{ $TREADLE_HOME }}"), "{{ $PIPELINE }}"
-    plan = next(one for one in (Plan(home, pipeline, name, "", "UTC") for name in WORKS) if one.work == work)
-    told: dict[str, object] = {
+    plan = next(plan for plan in (Plan(home, pipeline, name, "", "UTC") for name in WORKS) if plan.work == work)
+    deployment: dict[str, object] = {
         "name": plan.pipeline,
         "description": plan.about,
         "entrypoint": plan.entrypoint,
@@ -95,14 +95,14 @@ def _deployment(work: str) -> dict[str, object]:
         "schedules": [{"interval": POLL_SECONDS} if work == "ingest" else _schedule(plan)],
     }
     if trigger := _trigger(plan):
-        told["triggers"] = [trigger]
-    return told
+        deployment["triggers"] = [trigger]
+    return deployment
 
 
 def _schedule(plan: Plan) -> dict[str, object]:
-    """As `carried.pack` reads it from the pipeline's file, when the file is used."""
-    told = {"cron": f"{plan.work}.cron", "active": f"{plan.work}.active", "timezone": "timezone"}
-    when: dict[str, object] = {key: f"{{{{ project.{place} }}}}" for key, place in told.items()}
+    """Placeholders for the schedule that `project_package.pack` reads from the pipeline's file."""
+    keys = {"cron": f"{plan.work}.cron", "active": f"{plan.work}.active", "timezone": "timezone"}
+    when: dict[str, object] = {field: f"{{{{ project.{key} }}}}" for field, key in keys.items()}
     return {**when, "slug": plan.work, "parameters": plan.scheduled}
 
 

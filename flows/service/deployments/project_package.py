@@ -1,7 +1,7 @@
-"""What a deployment on somebody's server carries of its project, so that a run finds it wherever its worker is.
+"""A pipeline's files as part of its deployment on a Prefect server, so that a run has them on any worker.
 
-Two steps of `infra/deploy/prefect.yaml`: `pack` reads the project as it is deployed, `unpack` lays out its files where
-a run's home is, be it an empty folder.
+Two steps of `infra/deploy/prefect.yaml`: `pack` reads the project when it is deployed, `unpack` writes its files to the
+run's home, which may be an empty folder.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 NEVER = "0 0 1 1 *"
 
-EARLIER = "carried.json"
-"""What treadle 0.1.0 called the file that says which files are ours."""
+FORMER_NAME = "carried.json"
+"""Name of `project_package.json`, the record of the files that we wrote, in treadle 0.1.0."""
 
 
 def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
-    """The pipeline's `files`, by name in the project, and by work the schedule that its file asks for.
+    """The pipeline's `files` as base64 by their path in the project, and by work the schedule in the pipeline's file.
 
-    Without one there is a schedule nevertheless, which is not `active`: prefect.yaml cannot do without. A file is
-    base64: what a step is told is a template, to which braces in a suite would mean something. A variable that is not
-    set leaves its default. Raises UsageError where there is no such project or pipeline, ConfigError for a file that
-    cannot be obeyed.
+    Work without a schedule gets one that is not `active`, because prefect.yaml needs one. Base64, because a step's
+    output is inserted into templates, where braces in a suite would be placeholders. An argument whose variable is not
+    set has its default. Raises UsageError where there is no such project or pipeline, ConfigError for an invalid file.
     """
     from treadle.flows.project import deployment_plans
     from treadle.infra import settings as settings_
@@ -42,44 +41,44 @@ def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
             f"PROJECT={project}, PIPELINE={pipeline}: there is no {home / 'pipelines' / f'{pipeline}.toml'}",
             "let PROJECT name the project's folder, and PIPELINE a file in its pipelines/ without .toml",
         )
-    found = deployment_plans.plans(settings_.at(home))
-    if pipeline in found.refused:
-        raise found.refused[pipeline]
-    told: dict[str, object] = {"files": {name: b64encode((home / name).read_bytes()).decode() for name in names}}
-    for plan in found.wanted:
+    planned = deployment_plans.plans(settings_.at(home))
+    if pipeline in planned.refused:
+        raise planned.refused[pipeline]
+    package: dict[str, object] = {"files": {name: b64encode((home / name).read_bytes()).decode() for name in names}}
+    for plan in planned.wanted:
         if plan.pipeline == pipeline:
-            told |= {
+            package |= {
                 "timezone": plan.timezone,
                 plan.work: {"cron": plan.schedule or NEVER, "active": bool(plan.schedule)},
             }
-    return told
+    return package
 
 
 def unpack(home: str, files: Mapping[str, str]) -> dict[str, str]:
-    """Lay the files out in the run's home, which becomes the current folder.
+    """Write the files to the run's home and make it the current folder; returns it as `directory`.
 
     A file that a person put there, or changed since, stays as it is. May be killed and repeated at any point.
     """
     from filelock import FileLock
 
-    place = Path(home)
-    memory, earlier = place / ".treadle" / "project_package.json", place / ".treadle" / EARLIER
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(memory.with_suffix(".lock")):  # runs of several pipelines may begin at once
-        known = next((path for path in (memory, earlier) if path.exists()), None)
-        ours: dict[str, list[str]] = json.loads(known.read_text()) if known else {}
+    folder = Path(home)
+    record, former = folder / ".treadle" / "project_package.json", folder / ".treadle" / FORMER_NAME
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(record.with_suffix(".lock")):  # runs of several pipelines may begin at once
+        recorded = next((path for path in (record, former) if path.exists()), None)
+        ours: dict[str, list[str]] = json.loads(recorded.read_text()) if recorded else {}
         new = {name: b64decode(content) for name, content in files.items()}
         for name, content in list(new.items()):
-            there = _digest((place / name).read_bytes()) if (place / name).exists() else ""
-            if there and there not in ours.get(name, ()):
+            present = _digest((folder / name).read_bytes()) if (folder / name).exists() else ""
+            if present and present not in ours.get(name, ()):
                 del new[name]
             else:
-                ours[name] = [there, _digest(content)]
-        _write(memory, json.dumps(ours).encode())  # first: a file that we are about to write is known as ours
+                ours[name] = [present, _digest(content)]
+        _write(record, json.dumps(ours).encode())  # first: after a kill, the files written below count as ours
         for name, content in new.items():
-            _write(place / name, content)
-    os.chdir(place)
-    return {"directory": str(place)}
+            _write(folder / name, content)
+    os.chdir(folder)
+    return {"directory": str(folder)}
 
 
 def _write(path: Path, content: bytes) -> None:

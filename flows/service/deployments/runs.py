@@ -1,4 +1,4 @@
-"""Runs of deployments: made, those that wait, and whether anybody is there to take them up."""
+"""Runs of deployments: create one, list and merge those that wait to begin; and whether a worker is online."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def start_run(settings: Settings, pipeline: str, work: WorkKind, **options: object) -> str:
-    """Make a run of a deployment, for a worker to take up; the run's id.
+    """Create a run of a deployment for a worker to start; returns the run's id.
 
-    One that waits to begin with the same options is as good as another. `options` are those of the run form. Raises
-    ServiceError where there is no such deployment, or it refuses the options.
+    Where a run with the same options waits to begin already, returns that one. `options` are those of the run form.
+    Raises ServiceError where there is no such deployment, or it refuses the options.
     """
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
@@ -48,7 +48,7 @@ def start_run(settings: Settings, pipeline: str, work: WorkKind, **options: obje
 
 
 def _waiting(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
-    """Runs that nobody has begun yet although it is time."""
+    """Runs that are due and that no worker has started yet."""
     from prefect.client.schemas.filters import FlowRunFilter
 
     due = {
@@ -60,16 +60,16 @@ def _waiting(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
 
 
 def delete_repeated_runs(client: SyncPrefectClient, deployment: UUID) -> None:
-    """Of runs that piled up while no worker was there, leave one of each kind: it does the work of all."""
-    seen: list[dict[str, Any]] = []
-    for run in sorted(_waiting(client, deployment), key=lambda run: -run.run_count):  # those that were killed go on
-        if run.parameters in seen:
+    """Delete waiting runs with the same options but one of each: they accumulate while no worker is online."""
+    kept: list[dict[str, Any]] = []
+    for run in sorted(_waiting(client, deployment), key=lambda run: -run.run_count):  # keep runs that had begun
+        if run.parameters in kept:
             client.delete_flow_run(run.id)
-        seen.append(run.parameters)
+        kept.append(run.parameters)
 
 
 def worker_online(settings: Settings) -> bool:
-    """Whether a worker is there that takes runs up."""
+    """Whether a worker is online."""
     from prefect.exceptions import ObjectNotFound
 
     from treadle.infra.orchestrator import connected, flow_context
