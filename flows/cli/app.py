@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from treadle.flows.cli.commands import begin, keep, look, machine, quarantine, work
-from treadle.flows.cli.options import examples
-from treadle.flows.cli.pages import Front
+from treadle.flows.cli.runtime.help_pages import Front
+from treadle.flows.cli.runtime.options import examples
 
 app = typer.Typer(
     cls=Front,

@@ -54,9 +54,9 @@ def work(order: dict) -> None:
     for descriptor, name in ((0, os.devnull), (1, order["out"]), (2, order["err"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_APPEND), descriptor)
     sys.argv = ["treadle", *order["arguments"]]
-    from treadle.flows.cli.entry import start
+    from treadle.flows.cli import main as treadle
 
-    code = start()
+    code = treadle()
     sys.stdout.flush()
     os._exit(code)
 

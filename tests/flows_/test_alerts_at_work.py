@@ -15,7 +15,7 @@ import pytest
 from tests.flows_.told import CANARY, CHAT, arrive, break_suite, left, to
 from tests.projects import prefect_database
 from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.flows.project import quarantine, status
 from treadle.flows.service import deployments
 from treadle.flows.service.alerts import delivery

@@ -11,7 +11,7 @@ import pytest
 from tests.projects import inbox, project, tumours
 from treadle.flows import ingest
 from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.infra import sources, stores
 from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError

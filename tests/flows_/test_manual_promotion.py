@@ -14,7 +14,7 @@ from tests.projects import project, tumours
 from treadle.flows import train
 from treadle.flows.champion import history, promote
 from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.infra import stores
 from treadle.infra.databases.ledger import VersionRecord
 from treadle.tasks.config.load import load_config

@@ -11,7 +11,7 @@ from tests.projects import inbox, project, tumours
 from tests.receivers import hook
 from treadle.flows import ingest, train
 from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.flows.project import status
 from treadle.flows.project.status import prefect_messages
 from treadle.flows.service.alerts import delivery

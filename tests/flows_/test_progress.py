@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from treadle.flows.cli.progress import clock, watching
+from treadle.flows.cli.runtime.progress import clock, watching
 from treadle.flows.context import events
 from treadle.flows.context.events import Event
 

@@ -17,7 +17,7 @@ from tests.projects import inbox, project, tumours
 from treadle.flows import monitor, score
 from treadle.flows.champion import history, promote
 from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.flows.cli.show.status import _realised as realised
 from treadle.flows.project import status
 from treadle.flows.project.status.snapshot import ChampionStatus

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from treadle.flows.cli.options import Json, Pipeline, examples
-from treadle.flows.cli.pages import Page
-from treadle.flows.cli.place import opened
-from treadle.flows.cli.session import carry_out
+from treadle.flows.cli.runtime.help_pages import Page
+from treadle.flows.cli.runtime.options import Json, Pipeline, examples
+from treadle.flows.cli.runtime.pipeline_choice import opened
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
     from treadle.flows.demo import DemoResult

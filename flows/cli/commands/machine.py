@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from treadle.flows.cli.options import Json, examples
-from treadle.flows.cli.pages import Page
-from treadle.flows.cli.session import carry_out
+from treadle.flows.cli.runtime.help_pages import Page
+from treadle.flows.cli.runtime.options import Json, examples
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
     from treadle.flows.project.doctor import DoctorResult

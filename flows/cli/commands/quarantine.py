@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from treadle.flows.cli.options import Json, Pipeline, examples
-from treadle.flows.cli.pages import Front, Page
-from treadle.flows.cli.place import opened
-from treadle.flows.cli.session import carry_out
+from treadle.flows.cli.runtime.help_pages import Front, Page
+from treadle.flows.cli.runtime.options import Json, Pipeline, examples
+from treadle.flows.cli.runtime.pipeline_choice import opened
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
     from treadle.flows.project.quarantine import DropResult, ListResult, ReleaseResult, ShowResult

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.flows.cli.screen import Screen, duration, plural
+from treadle.flows.cli.runtime.screen import Screen, duration, plural
 
 if TYPE_CHECKING:
     from treadle.flows.demo import DemoResult

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.flows.cli.screen import Screen, judged
+from treadle.flows.cli.runtime.screen import Screen, judged
 
 if TYPE_CHECKING:
     from treadle.flows.champion.history import ModelsResult

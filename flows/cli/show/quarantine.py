@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.flows.cli.screen import Screen, plural
+from treadle.flows.cli.runtime.screen import Screen, plural
 
 if TYPE_CHECKING:
     from treadle.flows.project.quarantine import DropResult, ListResult, ReleaseResult, ShowResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from treadle.flows.cli.screen import Screen, plural
+from treadle.flows.cli.runtime.screen import Screen, plural
 from treadle.flows.project.status.prefect_messages import brief
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ def _pipeline(one: PipelineStatus, screen: Screen) -> None:
 
 
 def _champion(one: ChampionStatus) -> str:
-    from treadle.flows.cli.screen import figure
+    from treadle.flows.cli.runtime.screen import figure
 
     since = f"champion since {one.since.astimezone():%Y-%m-%d %H:%M}"
     return f"version {one.version}, {one.age_days:,.1f} days old, {since}; holdout {one.metric} {figure(one.value)}"
 
 
 def _realised(one: ChampionStatus, pipeline: str) -> str:
-    from treadle.flows.cli.screen import figure
+    from treadle.flows.cli.runtime.screen import figure
 
     if one.monitored_at is None:
         return f"not known: nobody has looked at this champion yet (treadle monitor -p {pipeline})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from treadle.flows.cli.screen import Screen, duration, judged, plural
+from treadle.flows.cli.runtime.screen import Screen, duration, judged, plural
 from treadle.tasks.baselines import as_good
 from treadle.tasks.metrics import gain
 

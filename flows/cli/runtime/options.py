@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from treadle.flows.cli.place import complete
+from treadle.flows.cli.runtime.pipeline_choice import complete
 
 Pipeline = Annotated[
     str,

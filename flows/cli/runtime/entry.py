@@ -8,26 +8,30 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from treadle.flows.cli.terminal import Terminal
+from treadle.flows.cli.runtime.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
+
+    import typer
 
 INTERRUPTED = 130
 PATIENCE_SECONDS = 5.0
 INTERRUPT_LINE = "treadle: interrupted; the same command goes on where this one stopped"
 
 
-def start() -> int:
-    """Run the command that the shell named and return its exit code."""
+def start(load_app: Callable[[], typer.Typer]) -> int:
+    """Run the command that the shell named and return its exit code.
+
+    `load_app` imports the commands: after Ctrl-C is handled, and without this package importing them.
+    """
     terminal = Terminal.of_this_process()
     interrupts = Interrupts(terminal)
     arguments = sys.argv[1:] or ["--help"]
     try:
         signal.signal(signal.SIGINT, interrupts)
-        from treadle.flows.cli.app import app
-
-        code = app(arguments, prog_name="treadle", standalone_mode=False, obj=terminal)
+        code = load_app()(arguments, prog_name="treadle", standalone_mode=False, obj=terminal)
         if interrupts.seen:  # typer makes an exit code of a KeyboardInterrupt, without a word
             interrupts.leave()
         terminal.out.flush()
@@ -47,7 +51,7 @@ def start() -> int:
 
 def fail(error: Exception, terminal: Terminal, arguments: list[str]) -> int:
     """Say on stderr what went wrong (and, under --json, as an object on stdout); the exit code."""
-    from treadle.flows.cli.failure import explain, show
+    from treadle.flows.cli.runtime.failures import explain, show
 
     failure = explain(error)
     try:

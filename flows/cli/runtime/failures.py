@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
-    from treadle.flows.cli.terminal import Terminal
+    from treadle.flows.cli.runtime.terminal import Terminal
 
 DISK = {
     errno.ENOSPC: "the disk is full",
@@ -94,7 +94,7 @@ def _where(error: OSError) -> str:
 
 def _place(error: Exception) -> str:
     """The last line of our own code that the error went through, as `flows/train.py:12`."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     ours = [
         f"{Path(frame.filename).relative_to(root)}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from treadle.flows.cli.terminal import NOTICES, Notices
+from treadle.flows.cli.runtime.terminal import NOTICES, Notices
 from treadle.flows.context import events
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from treadle.tasks.errors import TreadleError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from treadle.flows.cli.screen import Screen
-    from treadle.flows.cli.terminal import Terminal
+    from treadle.flows.cli.runtime.screen import Screen
+    from treadle.flows.cli.runtime.terminal import Terminal
     from treadle.infra.settings import Settings
 
 
@@ -52,8 +52,8 @@ def carry_out(
     """
     from rich.console import Console
 
-    from treadle.flows.cli.progress import watching
-    from treadle.flows.cli.screen import Screen
+    from treadle.flows.cli.runtime.progress import watching
+    from treadle.flows.cli.runtime.screen import Screen
     from treadle.infra import settings as settings_
     from treadle.infra.orchestrator import prepare_client
 
@@ -85,7 +85,7 @@ def carry_out(
 
 
 def _tell(settings: Settings, pipeline: str) -> None:
-    from treadle.flows.cli.place import path
+    from treadle.flows.cli.runtime.pipeline_choice import path
     from treadle.flows.service.alerts import delivery
     from treadle.tasks.errors import HomeError
 
