@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from treadle.flows.cli.commands import begin, keep, look, machine, quarantine, work
+from treadle.flows.cli import ingest, init, promote, restore, up
+from treadle.flows.cli.commands import quarantine
 from treadle.flows.cli.runtime.help_pages import Front
 from treadle.flows.cli.runtime.options import examples
 
@@ -48,5 +49,5 @@ def root(
     """Hold the options that need no command."""
 
 
-for group in (begin, work, look, quarantine, machine, keep):
+for group in (init, ingest, promote, quarantine, up, restore):
     app.add_typer(group.commands)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.corner_shop import Shop, shop
 from treadle.flows import ingest as ingest_
 from treadle.flows.cli.runtime.screen import Screen
-from treadle.flows.cli.show.work import _arrived
+from treadle.flows.cli.train import _arrived
 from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.rows import take_in
 from treadle.infra import settings as settings_

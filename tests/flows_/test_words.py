@@ -18,7 +18,7 @@ from treadle.flows import monitor, score
 from treadle.flows.champion import history, promote
 from treadle.flows.cli import show
 from treadle.flows.cli.runtime.screen import Screen
-from treadle.flows.cli.show.status import _realised as realised
+from treadle.flows.cli.status import _realised as realised
 from treadle.flows.project import status
 from treadle.flows.project.status.snapshot import ChampionStatus
 from treadle.flows.service.alerts import delivery
