@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line and return its exit code; no traceback leaves it unless TREADLE_DEBUG=1."""
-    from treadle.flows.cli.runtime.entry import start
+    from treadle.flows.cli.runtime.entry import run_command_line
 
-    return start(_load_app)
+    return run_command_line(_load_app)
 
 
 def _load_app() -> typer.Typer:

@@ -1,19 +1,53 @@
-"""The first steps: `demo`, `init`, `check`."""
+"""`treadle demo` runs the whole job on real data: its arguments and its output."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from treadle.flows.cli.runtime.screen import Screen, duration, plural
+import typer
+
+from treadle.flows.cli.runtime.formatting import format_duration
+from treadle.flows.cli.runtime.help_pages import example_lines
+from treadle.flows.cli.runtime.options import Json
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
+    from treadle.flows.cli.runtime.screen import Screen
     from treadle.flows.demo import DemoResult
-    from treadle.flows.project.check import CheckResult
-    from treadle.flows.project.init import InitResult
+
+EXAMPLES = example_lines(
+    "treadle demo",
+    "treadle demo --life",
+    "treadle demo --json > summary.json",
+)
 
 
-def demo(result: DemoResult, screen: Screen) -> None:
-    """What happened, where to look, and the commands for one's own table."""
+def demo_command(
+    context: typer.Context,
+    *,
+    life: Annotated[
+        bool,
+        typer.Option("--life", help="Go on with bad files, late labels, a challenger and a step back."),
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """See the whole job on real data, in a home of its own.
+
+    It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
+    """
+
+    def action() -> DemoResult:
+        from treadle.flows import demo
+
+        # The commands that the demo runs are part of its output; under --json they must leave stdout alone.
+        return demo.run_demo(terminal.err if as_json else terminal.out, terminal.err, with_life=life)
+
+    terminal = context.obj
+    return carry_out(terminal, "demo", action, show_demo, as_json=as_json, bar=False)
+
+
+def show_demo(result: DemoResult, screen: Screen) -> None:
+    """Print the steps, what came of them, where to look, and the commands for a table of one's own."""
     screen.line("")
     screen.table(
         ("step", "seconds", ""),
@@ -25,7 +59,7 @@ def demo(result: DemoResult, screen: Screen) -> None:
             )
             for step in result.steps
         ],
-        title=f"The demo, {duration(result.seconds)}",
+        title=f"The demo, {format_duration(result.seconds)}",
     )
     if result.outcome is None:
         screen.hint("mend what the message above names, then: treadle demo")
@@ -63,56 +97,3 @@ def demo(result: DemoResult, screen: Screen) -> None:
     for command in result.own_table:
         screen.line(("  " + command, "bold cyan"))
     screen.hint(f"the three commands above; `treadle down` in {result.program} ends the demo's Prefect server")
-
-
-def init(result: InitResult, screen: Screen) -> None:
-    """What was decided, and the files to read before one signs."""
-    screen.line(
-        (f"{result.pipeline}: ", "bold"),
-        f"{plural(result.rows, 'row')}, {plural(result.columns, 'column')}; {len(result.telling)} of them may tell ",
-        (result.target, "bold"),
-    )
-    positive = f", the probability is that of {result.positive!r}" if result.positive is not None else ""
-    group = f" by {result.group}" if result.group else ""
-    screen.facts(
-        (
-            ("task", f"{result.task}{positive}"),
-            ("key", ", ".join(result.key) or "none: a row is known by its file and place"),
-            ("time", result.time or "none"),
-            ("split", f"{result.split}{group}"),
-            ("categories", ", ".join(result.categories)),
-        )
-    )
-    for dropped in result.drop:
-        screen.line(("  not used  ", "dim"), (dropped.column, "bold"), f": {dropped.why}")
-    for remark in result.remarks:
-        screen.line(("  note  ", "yellow"), remark)
-    screen.facts(
-        (
-            ("config", result.config),
-            ("suite", f"{result.suite} ({plural(result.expectations, 'expectation')})"),
-            ("new files", f"go to {result.inbox}"),
-        )
-    )
-    screen.next("read the two files, then", "train", "-p", result.pipeline)
-
-
-def check(result: CheckResult, screen: Screen) -> None:
-    """What was compared, every finding with its way out."""
-    screen.facts(
-        (
-            ("config", result.config),
-            ("suite", f"{result.suite} ({plural(result.columns, 'column')}, {result.expectations:,} expectations)"),
-            ("data", f"{plural(result.files, 'file')}; looked at {result.looked_at or 'none'}"),
-        )
-    )
-    for finding in result.findings:
-        style = "bold red" if finding.level == "problem" else "bold yellow"
-        screen.line((f"{finding.level}: ", style), f"{finding.where}: {finding.message}")
-        if finding.way_out:
-            screen.line(("  way out: ", "bold"), finding.way_out)
-    if result.exit_code():
-        screen.next("mend what does not fit, then", "check")
-        return
-    screen.line(("config, suite and data fit together", "bold green"))
-    screen.next("a model", "train")

@@ -1,23 +1,43 @@
-"""The machine: `up`, `down`, `alerts`, `doctor`."""
+"""`treadle doctor` checks the machine and the home: its arguments and its output."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.flows.cli.runtime.screen import Screen, plural
+import typer
+
+from treadle.flows.cli.runtime.formatting import plural
+from treadle.flows.cli.runtime.help_pages import example_lines
+from treadle.flows.cli.runtime.options import Json
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
+    from treadle.flows.cli.runtime.screen import Screen
     from treadle.flows.project.doctor import DoctorResult
-    from treadle.flows.service.alerts.delivery import AlertsResult
-    from treadle.flows.service.down import DownResult
-    from treadle.flows.service.up import UpResult
+
+EXAMPLES = example_lines(
+    "treadle doctor",
+    "treadle doctor --json",
+)
 
 
-def doctor(result: DoctorResult, screen: Screen) -> None:
-    """Every check with what was found, then the remedies."""
+def doctor_command(context: typer.Context, *, as_json: Json = False) -> int:
+    """Check this machine and this home, and say how to mend them."""
+
+    def action() -> DoctorResult:
+        from treadle.flows.project import doctor
+        from treadle.infra.settings import here
+
+        return doctor.run_doctor(here())
+
+    return carry_out(context.obj, "doctor", action, show_doctor, as_json=as_json)
+
+
+def show_doctor(result: DoctorResult, screen: Screen) -> None:
+    """Print every check with what was found, then the remedies."""
     screen.table(("check", "", "found"), [(check.name, check.status, check.found) for check in result.checks])
-    ill = [check for check in result.checks if check.remedy]
-    for check in ill:
+    failed = [check for check in result.checks if check.remedy]
+    for check in failed:
         style = "bold red" if check.status == "broken" else "bold yellow"
         screen.line((f"{check.name}: ", style), check.remedy)
     broken = sum(check.status == "broken" for check in result.checks)
@@ -27,40 +47,3 @@ def doctor(result: DoctorResult, screen: Screen) -> None:
         screen.next("the whole job on real data", "demo")
     else:
         screen.next("how everything stands", "status")
-
-
-def up(result: UpResult, screen: Screen) -> None:
-    """What is up and where; of an `up` that was told to end, that it has."""
-    if not result.already and not result.detached:
-        screen.next("Prefect's server stays for other commands; to end it too", "down")
-        return
-    screen.line("already up; deployments brought up to date" if result.already else "up")
-    screen.facts((("Prefect", result.prefect), ("MLflow", result.mlflow)))
-    for change in result.changes:
-        screen.line("  ", change)
-    screen.next("how it goes, and what needs you", "status")
-
-
-def alerts(result: AlertsResult, screen: Screen) -> None:
-    """Everybody who is told, and what became of it."""
-    if not result.deliveries:
-        screen.line("nobody is told: no file in pipelines/ has a section [alerts] that names somebody")
-    for one in result.deliveries:
-        said = (
-            "test sent" if result.test else f"{plural(one.notified, 'thing')} told" if one.notified else "nothing new"
-        )
-        where = f" ({one.receiver.address})" if one.receiver.address else ""
-        what = (one.trouble, "bold red") if one.trouble else (said, "green")
-        screen.line((one.receiver.name, "bold"), f"{where}, of {', '.join(one.receiver.pipelines)}: ", what)
-    screen.next("how everything stands, and what needs you", "status")
-
-
-def down(result: DownResult, screen: Screen) -> None:
-    """Whose servers were ended."""
-    for home in result.no_longer_up:
-        screen.line("ended what treadle up kept alive in ", (home, "bold"))
-    for home in result.ended:
-        screen.line("ended the Prefect server of ", (home, "bold"))
-    if not result.ended and not result.no_longer_up:
-        screen.line("no Prefect server of this home was at work")
-    screen.next("a command that needs a server starts it by itself; to bring all up again", "up")

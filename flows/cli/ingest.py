@@ -1,41 +1,32 @@
-"""Every day: `ingest`, `train`, `score`, `monitor`, `notify`."""
+"""`treadle ingest` validates new files: its arguments and its output."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from treadle.flows.cli.runtime.help_pages import Page
-from treadle.flows.cli.runtime.options import Json, Pipeline, examples
-from treadle.flows.cli.runtime.pipeline_choice import opened
+from treadle.flows.cli.runtime.formatting import coloured_word, plural
+from treadle.flows.cli.runtime.help_pages import example_lines
+from treadle.flows.cli.runtime.options import Json, Pipeline
+from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
 from treadle.flows.cli.runtime.session import carry_out
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
-    from treadle.flows.ingest import IngestResult
-    from treadle.flows.monitor import MonitorResult
-    from treadle.flows.score import ScoreResult
-    from treadle.flows.service.notify import NotifyResult
-    from treadle.flows.train import NotDue, TrainResult
+    from treadle.flows.cli.runtime.screen import Screen
+    from treadle.flows.ingest import BatchResult, IngestResult, LabelBatch, LabelsResult
 
-GROUP = "Every day"
-
-commands = typer.Typer()
-
-
-@commands.command(
-    cls=Page,
-    rich_help_panel=GROUP,
-    epilog=examples(
-        "treadle ingest",
-        "treadle ingest inbox/2024-05.csv",
-        "treadle ingest --labels churned-in-may.csv",
-        "treadle ingest --json | jq .quarantined",
-    ),
+EXAMPLES = example_lines(
+    "treadle ingest",
+    "treadle ingest inbox/2024-05.csv",
+    "treadle ingest --labels churned-in-may.csv",
+    "treadle ingest --json | jq .quarantined",
 )
-def ingest(
+
+
+def ingest_command(
     context: typer.Context,
     *,
     paths: Annotated[
@@ -50,139 +41,89 @@ def ingest(
 
     A file whose content was seen before, under whatever name, does nothing.
     """
-    from treadle.flows.cli import show
 
-    def verb() -> IngestResult:
+    def action() -> IngestResult:
         if labels and not paths:
             raise UsageError("--labels says what PATH holds, and names none", "treadle ingest --labels PATH")
         from treadle.flows import ingest
 
-        return ingest.run_ingest(*opened(pipeline), paths or (), labels=labels)
+        return ingest.run_ingest(*open_pipeline(pipeline), paths or (), labels=labels)
 
-    return carry_out(context.obj, "ingest", verb, show.ingest, as_json=as_json, pipeline=pipeline, alerts=True)
-
-
-@commands.command(
-    cls=Page,
-    rich_help_panel=GROUP,
-    epilog=examples("treadle train", "treadle train --budget 60 --trials 100", "treadle train --if-due --device cpu"),
-)
-def train(
-    context: typer.Context,
-    *,
-    trials: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="At most N trials (default: the config's).", show_default=False),
-    ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(min=1, metavar="SECONDS", help="Time for tuning (default: the config's).", show_default=False),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None,
-        typer.Option(help="Where to train (default: the config's).", show_default=False),
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Train anew where the same run is finished.")] = False,
-    if_due: Annotated[
-        bool, typer.Option("--if-due", help="Only where a rule of [retrain] calls for another model.")
-    ] = False,
-    timings: Annotated[bool, typer.Option("--timings", help="Say at the end where each second went.")] = False,
-    pipeline: Pipeline = "",
-    as_json: Json = False,
-) -> int:
-    """Train, judge on the holdout, promote if better.
-
-    What waits is ingested first. Interrupted or killed, the same command goes on where it stopped.
-    """
-    from treadle.flows.cli import show
-
-    if timings:
-        from treadle.flows.context import timings as clock
-
-        clock.start_timing()
-
-    def verb() -> TrainResult | NotDue:
-        from treadle.flows import train
-
-        return train.run_train(
-            *opened(pipeline), trials=trials, budget=budget, device=device, again=again, if_due=if_due
-        )
-
-    return carry_out(context.obj, "train", verb, show.train, as_json=as_json, pipeline=pipeline, alerts=True)
+    return carry_out(context.obj, "ingest", action, show_ingest, as_json=as_json, pipeline=pipeline, alerts=True)
 
 
-@commands.command(
-    cls=Page,
-    rich_help_panel=GROUP,
-    epilog=examples(
-        "treadle score", "treadle score --rescore", "treadle score --input new.csv --output predictions.csv"
-    ),
-)
-def score(
-    context: typer.Context,
-    *,
-    rescore: Annotated[
-        bool, typer.Option("--rescore", help="Also batches that an earlier champion has scored.")
-    ] = False,
-    input: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Answer for this file alone; no table is touched.", show_default=False),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where the answer goes: .csv, .tsv or .parquet.", show_default=False),
-    ] = None,
-    pipeline: Pipeline = "",
-    as_json: Json = False,
-) -> int:
-    """Predict with the champion.
-
-    What waits is ingested, then rows without a label are scored; or one file is answered by another.
-    """
-    from treadle.flows.cli import show
-
-    def verb() -> ScoreResult:
-        if (input is None) != (output is None):
-            raise UsageError("--input and --output belong together", "treadle score --input FILE --output FILE")
-        if input is not None and rescore:
-            raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
-        from treadle.flows import score
-
-        return score.run_score(*opened(pipeline), rescore=rescore, input=input, output=output)
-
-    return carry_out(context.obj, "score", verb, show.score, as_json=as_json, pipeline=pipeline, alerts=True)
+def show_ingest(result: IngestResult, screen: Screen) -> None:
+    """Print one line per batch, the totals, and what became of refused rows."""
+    columns = ("batch", "status", "rows in", "accepted", "quarantined", "duplicates", "labelled")
+    rows: list[tuple[str | int, ...]] = [
+        (one.label, one.status, one.rows_in, one.accepted, one.quarantined, one.duplicates, one.labelled)
+        for one in result.batches
+    ]
+    if len(rows) > 1:
+        labelled = sum(one.labelled for one in result.batches)
+        rows.append(("all", "", result.rows_in, result.accepted, result.quarantined, result.duplicates, labelled))
+    screen.table(columns, rows)
+    _show_labels(result.labels, screen)
+    for one in result.batches:
+        for refusal in one.refusals:
+            screen.line((f"{one.label}: ", "bold"), ("rows refused", "red"), f": {refusal}")
+    batches: list[BatchResult | LabelBatch] = [*result.batches, *result.labels.batches]
+    for batch in batches:
+        if batch.reason:
+            screen.line((f"{batch.label}: ", "bold"), coloured_word(batch.status), f": {batch.reason}")
+        for warning in batch.warnings:
+            screen.line((f"{batch.label}: ", "bold"), ("warning", "yellow"), f": {warning}")
+    joined = sum(batch.joined for batch in result.batches)
+    if joined:
+        screen.line(f"{plural(joined, 'row')} found a label that had come before")
+    for closed in result.closed:
+        screen.line(("left alone: ", "red"), closed, "; it is looked at again the next time")
+    for growing in result.growing:
+        screen.line(("left alone: ", "yellow"), growing, "; it is looked at again the next time")
+    for refused in result.refused_before:
+        screen.line(("refused before: ", "red"), refused)
+    if result.skipped:
+        screen.line(f"{plural(result.skipped, 'file')} seen before: nothing to do")
+    if not (result.batches or result.labels.batches or result.skipped or result.closed or result.growing):
+        screen.line("nothing waits in the source")
+    _show_next(result, screen)
 
 
-@commands.command(
-    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle monitor", "treadle monitor --json | jq .due,.reason")
-)
-def monitor(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
-    """See how the champion does, and whether to train again.
-
-    What waits is ingested, predictions are compared with the labels that have come, and new batches with the rows
-    that the champion learned from.
-    """
-    from treadle.flows.cli import show
-
-    def verb() -> MonitorResult:
-        from treadle.flows import monitor
-
-        return monitor.run_monitor(*opened(pipeline))
-
-    return carry_out(context.obj, "monitor", verb, show.monitor, as_json=as_json, pipeline=pipeline, alerts=True)
+def _show_labels(result: LabelsResult, screen: Screen) -> None:
+    """Print what late labels changed, file by file."""
+    counts = ("labels_in", "new", "revised", "repeated", "outdated", "orphan", "empty", "quarantined")
+    rows = [(one.label, one.status, *(getattr(one, name) for name in counts)) for one in result.batches]
+    if len(rows) > 1:
+        rows.append(("all", "", *(getattr(result, name) for name in counts)))
+    screen.table(("labels", "status", "labels in", *counts[1:]), rows)
+    if result.orphan:
+        screen.line(f"{plural(result.orphan, 'label')} of rows that have not come yet: kept, and joined when they do")
 
 
-@commands.command(cls=Page, rich_help_panel=GROUP, epilog=examples("treadle notify", "treadle notify -p customers"))
-def notify(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
-    """Tell the server that there is data.
+def _show_next(result: IngestResult, screen: Screen) -> None:
+    if result.closed:
+        screen.next("give the right to read it, or take it away, then", "ingest")
+    elif result.growing:
+        screen.next("the rest of it, once it is whole", "ingest")
+    elif result.exit_code():
+        screen.next("what is in quarantine and why; mended files are ingested again", "quarantine", "list")
+    elif result.labels.new or result.labels.revised or any(batch.labelled for batch in result.batches):
+        screen.next("a model from the labelled rows", "train")
+    elif result.accepted:
+        screen.next("predictions for rows without a label", "score")
+    else:
+        screen.next("what there is to score with", "models")
 
-    For upstream systems: what `treadle up` keeps at work takes it in, scores it, and trains where that is due.
-    """
-    from treadle.flows.cli import show
 
-    def verb() -> NotifyResult:
-        from treadle.flows.service import notify
-
-        return notify.run_notify(*opened(pipeline))
-
-    return carry_out(context.obj, "notify", verb, show.notify, as_json=as_json, pipeline=pipeline)
+def show_ingested_first(result: IngestResult | None, screen: Screen) -> None:
+    """Print what a command ingested before its own work, and what of it was refused."""
+    if result is None or not (result.batches or result.labels.batches):
+        return
+    rows = f"{plural(result.accepted, 'row')} of {plural(len(result.batches), 'batch')}"
+    labels = result.labels
+    late = f", {plural(labels.labels_in - labels.quarantined - labels.empty, 'late label')}" if labels.batches else ""
+    screen.line(f"ingested first: {rows}{late}")
+    batches: list[BatchResult | LabelBatch] = [*result.batches, *result.labels.batches]
+    for batch in batches:
+        if batch.status != "accepted":
+            screen.line((f"{batch.label}: ", "bold"), coloured_word(batch.status), f": {batch.reason}")

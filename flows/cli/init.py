@@ -1,4 +1,4 @@
-"""Beginning: `demo`, `init`, `check`."""
+"""`treadle init` writes config and suite for a table: its arguments and its output."""
 
 from __future__ import annotations
 
@@ -7,61 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from treadle.flows.cli.runtime.help_pages import Page
-from treadle.flows.cli.runtime.options import Json, Pipeline, examples
-from treadle.flows.cli.runtime.pipeline_choice import opened
+from treadle.flows.cli.runtime.formatting import plural
+from treadle.flows.cli.runtime.help_pages import example_lines
+from treadle.flows.cli.runtime.options import Json
 from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.demo import DemoResult
-    from treadle.flows.project.check import CheckResult
+    from treadle.flows.cli.runtime.screen import Screen
     from treadle.flows.project.init import InitResult
 
-GROUP = "Begin"
-
-commands = typer.Typer()
-
-
-@commands.command(
-    cls=Page,
-    rich_help_panel=GROUP,
-    epilog=examples("treadle demo", "treadle demo --life", "treadle demo --json > summary.json"),
+EXAMPLES = example_lines(
+    "treadle init customers.csv --target churn",
+    "treadle init sales.parquet --target amount --time sold_at --name sales",
+    "treadle init visits.csv --target 'Came Back' --key patient --key day --task binary",
 )
-def demo(
-    context: typer.Context,
-    *,
-    life: Annotated[
-        bool,
-        typer.Option("--life", help="Go on with bad files, late labels, a challenger and a step back."),
-    ] = False,
-    as_json: Json = False,
-) -> int:
-    """See the whole job on real data, in a home of its own.
-
-    It runs the public commands in .treadle/demo beside the program; a second run skips what is done.
-    """
-    from treadle.flows.cli import show
-
-    def verb() -> DemoResult:
-        from treadle.flows import demo
-
-        # The commands that the demo runs are part of its output; under --json they must leave stdout alone.
-        return demo.run_demo(terminal.err if as_json else terminal.out, terminal.err, with_life=life)
-
-    terminal = context.obj
-    return carry_out(terminal, "demo", verb, show.demo, as_json=as_json, bar=False)
 
 
-@commands.command(
-    cls=Page,
-    rich_help_panel=GROUP,
-    epilog=examples(
-        "treadle init customers.csv --target churn",
-        "treadle init sales.parquet --target amount --time sold_at --name sales",
-        "treadle init visits.csv --target 'Came Back' --key patient --key day --task binary",
-    ),
-)
-def init(
+def init_command(
     context: typer.Context,
     *,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A CSV or Parquet file, a folder, or a glob.")],
@@ -88,27 +50,43 @@ def init(
 
     Every line says what was inferred and why. Outside any home the current folder becomes one.
     """
-    from treadle.flows.cli import show
 
-    def verb() -> InitResult:
+    def action() -> InitResult:
         from treadle.flows.project import init
         from treadle.infra.settings import here
 
         return init.run_init(here(), data, target, name=name, time=time, key=tuple(key or ()), task=task)
 
-    return carry_out(context.obj, "init", verb, show.init, as_json=as_json)
+    return carry_out(context.obj, "init", action, show_init, as_json=as_json)
 
 
-@commands.command(
-    cls=Page, rich_help_panel=GROUP, epilog=examples("treadle check", "treadle check -p customers --json")
-)
-def check(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
-    """Say whether config, suite and data fit together."""
-    from treadle.flows.cli import show
-
-    def verb() -> CheckResult:
-        from treadle.flows.project import check
-
-        return check.run_check(*opened(pipeline))
-
-    return carry_out(context.obj, "check", verb, show.check, as_json=as_json, pipeline=pipeline)
+def show_init(result: InitResult, screen: Screen) -> None:
+    """Print what was inferred, and the files to review."""
+    screen.line(
+        (f"{result.pipeline}: ", "bold"),
+        f"{plural(result.rows, 'row')}, {plural(result.columns, 'column')}; {len(result.telling)} of them may tell ",
+        (result.target, "bold"),
+    )
+    positive = f", the probability is that of {result.positive!r}" if result.positive is not None else ""
+    group = f" by {result.group}" if result.group else ""
+    screen.facts(
+        (
+            ("task", f"{result.task}{positive}"),
+            ("key", ", ".join(result.key) or "none: a row is known by its file and place"),
+            ("time", result.time or "none"),
+            ("split", f"{result.split}{group}"),
+            ("categories", ", ".join(result.categories)),
+        )
+    )
+    for dropped in result.drop:
+        screen.line(("  not used  ", "dim"), (dropped.column, "bold"), f": {dropped.why}")
+    for remark in result.remarks:
+        screen.line(("  note  ", "yellow"), remark)
+    screen.facts(
+        (
+            ("config", result.config),
+            ("suite", f"{result.suite} ({plural(result.expectations, 'expectation')})"),
+            ("new files", f"go to {result.inbox}"),
+        )
+    )
+    screen.next("read the two files, then", "train", "-p", result.pipeline)

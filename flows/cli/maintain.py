@@ -1,20 +1,50 @@
-"""Keeping: `maintain`, `backup`, `restore`."""
+"""`treadle maintain` removes what is not referred to any more: its arguments and its output."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from treadle.flows.cli.runtime.screen import Screen, plural
+import typer
+
+from treadle.flows.cli.runtime.help_pages import example_lines
+from treadle.flows.cli.runtime.options import Json, Pipeline
+from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
+    from treadle.flows.cli.runtime.screen import Screen
     from treadle.flows.maintain import FreedPart, MaintainResult
-    from treadle.flows.project.backup import BackupResult
+
+EXAMPLES = example_lines(
+    "treadle maintain --dry-run",
+    "treadle maintain -p customers",
+)
 
 
-def maintain(result: MaintainResult, screen: Screen) -> None:
-    """What went or would go, and what stays, each with its reason."""
+def maintain_command(
+    context: typer.Context,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and take nothing.")] = False,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Take away what nobody refers to any more.
+
+    Old runs, models that never were champion, replaced files of tables: the config's [retention] says what is old.
+    """
+
+    def action() -> MaintainResult:
+        from treadle.flows import maintain
+
+        return maintain.run_maintain(*open_pipeline(pipeline), dry_run=dry_run)
+
+    return carry_out(context.obj, "maintain", action, show_maintain, as_json=as_json, pipeline=pipeline)
+
+
+def show_maintain(result: MaintainResult, screen: Screen) -> None:
+    """Print what was or would be removed, and what stays, each with its reason."""
     for title, parts in (("would go" if result.dry_run else "gone", result.cleared), ("stays", result.kept)):
-        screen.table((title, "how many", "MB", "why"), [_part(one) for one in parts])
+        screen.table((title, "how many", "MB", "why"), [_row(one) for one in parts])
     if not result.cleared:
         screen.line(f"{result.pipeline} has nothing to clear up")
         screen.hint("how everything stands: treadle status")
@@ -26,21 +56,5 @@ def maintain(result: MaintainResult, screen: Screen) -> None:
         screen.hint("how everything stands: treadle status")
 
 
-def _part(part: FreedPart) -> tuple[str, int, str, str]:
+def _row(part: FreedPart) -> tuple[str, int, str, str]:
     return part.what, part.count, f"{part.bytes / 1e6:,.2f}" if part.bytes else "", part.why
-
-
-def backup(result: BackupResult, screen: Screen) -> None:
-    """How much went where, and what did not."""
-    screen.line(f"{plural(result.files, 'file')}, {result.bytes / 1e6:,.1f} MB, are in ", (result.folder, "bold"))
-    for name in result.left_out:
-        screen.line("left out, for it was still being written: ", (name, "bold"))
-    screen.next("put it back, into an empty folder", f"restore {result.folder} HOME")
-
-
-def restore(result: BackupResult, screen: Screen) -> None:
-    """What it is the state of."""
-    screen.line(
-        f"{plural(result.files, 'file')}, as of {result.made_at:%Y-%m-%d %H:%M} UTC, are in ", (result.home, "bold")
-    )
-    screen.next("how everything stands, in that folder", "status")

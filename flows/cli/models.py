@@ -1,22 +1,51 @@
-"""What is known of models: `models`, `promote`, `rollback`, `report`."""
+"""`treadle models` lists versions and champions: its arguments and its output."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from treadle.flows.cli.runtime.screen import Screen, judged
+import typer
+
+from treadle.flows.cli.runtime.help_pages import example_lines
+from treadle.flows.cli.runtime.options import Json, Pipeline
+from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
     from treadle.flows.champion.history import ModelsResult
-    from treadle.flows.champion.promote import PromoteResult
-    from treadle.flows.champion.rollback import RollbackResult
-    from treadle.flows.project.report import ReportResult
+    from treadle.flows.cli.runtime.screen import Screen
+
+EXAMPLES = example_lines(
+    "treadle models",
+    "treadle models --at '2026-10-12 09:00'",
+    "treadle models --json | jq .champion",
+)
 
 
-def models(result: ModelsResult, screen: Screen) -> None:
-    """Versions, newest first, and the champion's history; or who was champion at the moment that was asked for."""
+def models_command(
+    context: typer.Context,
+    *,
+    at: Annotated[
+        str,
+        typer.Option(metavar="MOMENT", help="Who was champion then? Local time unless it says.", show_default=False),
+    ] = "",
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """List versions, verdicts and champions."""
+
+    def action() -> ModelsResult:
+        from treadle.flows.champion import history
+
+        return history.run_models(*open_pipeline(pipeline), at)
+
+    return carry_out(context.obj, "models", action, show_models, as_json=as_json, pipeline=pipeline)
+
+
+def show_models(result: ModelsResult, screen: Screen) -> None:
+    """Print versions, newest first, and the champion's history; or the champion at the moment of --at."""
     if result.at is not None:
-        _then(result, screen)
+        _show_champion_at(result, screen)
         return
     ranked = sorted(result.versions, key=lambda one: one.version, reverse=True)
     screen.table(
@@ -62,56 +91,15 @@ def models(result: ModelsResult, screen: Screen) -> None:
         screen.next("predictions by the champion", "score")
 
 
-def _then(result: ModelsResult, screen: Screen) -> None:
-    asked = f"{result.at:%Y-%m-%d %H:%M %Z}"
+def _show_champion_at(result: ModelsResult, screen: Screen) -> None:
+    moment = f"{result.at:%Y-%m-%d %H:%M %Z}"
     if result.then is None:
-        screen.line(f"at {asked} {result.pipeline} had no champion")
+        screen.line(f"at {moment} {result.pipeline} had no champion")
     else:
         since = f"{result.then.at.astimezone():%Y-%m-%d %H:%M}"
         screen.line(
-            f"at {asked} ",
+            f"at {moment} ",
             (f"version {result.then.to}", "bold green"),
             f" was the champion of {result.pipeline} (since {since}: {result.then.verdict}, {result.then.reason})",
         )
     screen.next("all versions, and the champion now", "models")
-
-
-def rollback(result: RollbackResult, screen: Screen) -> None:
-    """The step, what was checked before it, and the one command that undoes it."""
-    screen.line(
-        (f"version {result.to}", "bold green"),
-        f" is the champion of {result.pipeline} again (before: version {result.from_version}; move {result.seq} by "
-        f"{result.who}: {result.reason})",
-    )
-    screen.line(f"checked first: every file, the certificate, {result.golden_rows} golden rows; {result.seconds:.1f} s")
-    screen.line(("undo: ", "bold"), (result.undo, "bold cyan"))
-    screen.next("its own predictions for batches that the other one scored", "score", "--rescore")
-
-
-def promote(result: PromoteResult, screen: Screen) -> None:
-    """The move and its entry in the ledger; or that there is none."""
-    if result.declined:
-        screen.line(f"version {result.to} of {result.pipeline} is declined (by {result.who}: {result.reason})")
-        screen.next("another one", "train", "--again")
-        return
-    before = f"version {result.from_version}" if result.from_version is not None else "nobody"
-    screen.line(
-        (f"version {result.to}", "bold green"),
-        f" is the champion of {result.pipeline} (before: {before}; move {result.seq} by {result.who}: {result.reason})",
-    )
-    screen.next("its own predictions for batches that an earlier champion scored", "score", "--rescore")
-
-
-def report(result: ReportResult, screen: Screen) -> None:
-    """Where the report lies, and what it says at its top."""
-    screen.line(judged(result.decision), "  ", (result.headline, "bold"))
-    opened = " (opened in the browser)" if result.opened else ""
-    screen.facts(
-        (
-            ("version", str(result.version)),
-            ("made", f"{result.created_at:%Y-%m-%d %H:%M}"),
-            ("MLflow run", result.run_id),
-            ("report", f"{result.path}{opened}"),
-        )
-    )
-    screen.next("all versions and verdicts", "models")

@@ -1,27 +1,146 @@
-"""The quarantine: `quarantine list`, `show`, `release`, `drop`."""
+"""`treadle quarantine` lists, shows, releases and drops refused batches: arguments and output of its sub-commands."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from treadle.flows.cli.runtime.screen import Screen, plural
+import typer
+
+from treadle.flows.cli.runtime.formatting import plural
+from treadle.flows.cli.runtime.help_pages import CommandPage, FrontPage, example_lines
+from treadle.flows.cli.runtime.options import Json, Pipeline
+from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
+from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
+    from treadle.flows.cli.runtime.screen import Screen
     from treadle.flows.project.quarantine import DropResult, ListResult, ReleaseResult, ShowResult
 
-SCOPES = {"row": "some rows", "batch": "the whole batch", "file": "cannot be read"}
-LONGEST = 60
+SCOPE_WORDS = {"row": "some rows", "batch": "the whole batch", "file": "cannot be read"}
+LONGEST_VALUE = 60
+
+Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Its id (or the first digits), or its file's name.")]
+
+quarantine_app = typer.Typer(
+    cls=FrontPage,
+    help="Look at what was refused; release or drop it.",
+    epilog=example_lines(
+        "treadle quarantine list",
+        "treadle quarantine show 2013-10.parquet",
+        "treadle quarantine release 3f9c1a",
+        "treadle quarantine drop 3f9c1a --reason 'sent again as 10b'",
+    ),
+    no_args_is_help=True,
+)
 
 
-def quarantine_list(result: ListResult, screen: Screen) -> None:
-    """Every open batch with its reasons and what to do, then the last decisions."""
+@quarantine_app.command(
+    "list", cls=CommandPage, epilog=example_lines("treadle quarantine list", "treadle quarantine list --json")
+)
+def quarantine_list_command(context: typer.Context, *, pipeline: Pipeline = "", as_json: Json = False) -> int:
+    """List the batches that nobody has settled.
+
+    Each with its file, why it was refused, and what can be done; below them what people decided before.
+    """
+
+    def action() -> ListResult:
+        from treadle.flows.project import quarantine
+
+        return quarantine.run_list(*open_pipeline(pipeline))
+
+    return carry_out(context.obj, "quarantine list", action, show_quarantine_list, as_json=as_json, pipeline=pipeline)
+
+
+@quarantine_app.command(
+    "show",
+    cls=CommandPage,
+    epilog=example_lines("treadle quarantine show 3f9c1a", "treadle quarantine show october.csv --limit 100"),
+)
+def quarantine_show_command(
+    context: typer.Context,
+    *,
+    batch: Batch,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N rows.")] = 20,
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Print refused rows, each with rule, column and value."""
+
+    def action() -> ShowResult:
+        from treadle.flows.project import quarantine
+
+        return quarantine.run_show(*open_pipeline(pipeline), batch, limit)
+
+    return carry_out(context.obj, "quarantine show", action, show_quarantine_show, as_json=as_json, pipeline=pipeline)
+
+
+@quarantine_app.command(
+    "release",
+    cls=CommandPage,
+    epilog=example_lines(
+        "treadle quarantine release 3f9c1a", "treadle quarantine release 3f9c1a --reason 'a new carrier'"
+    ),
+)
+def quarantine_release_command(
+    context: typer.Context,
+    *,
+    batch: Batch,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.", show_default=False)
+    ] = "",
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Take in the rows that meet today's contract.
+
+    Suite and config may have changed since they were refused. What fails again stays.
+    """
+
+    def action() -> ReleaseResult:
+        from treadle.flows.project import quarantine
+
+        return quarantine.run_release(*open_pipeline(pipeline), batch, reason)
+
+    return carry_out(
+        context.obj, "quarantine release", action, show_quarantine_release, as_json=as_json, pipeline=pipeline
+    )
+
+
+@quarantine_app.command(
+    "drop",
+    cls=CommandPage,
+    epilog=example_lines("treadle quarantine drop 3f9c1a --reason 'sent again as october-2.csv'"),
+)
+def quarantine_drop_command(
+    context: typer.Context,
+    *,
+    batch: Batch,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.")],
+    pipeline: Pipeline = "",
+    as_json: Json = False,
+) -> int:
+    """Settle a batch for good because you say so.
+
+    Its rows stay in the quarantine table, and are never listed again.
+    """
+
+    def action() -> DropResult:
+        from treadle.flows.project import quarantine
+
+        return quarantine.run_drop(*open_pipeline(pipeline), batch, reason)
+
+    return carry_out(context.obj, "quarantine drop", action, show_quarantine_drop, as_json=as_json, pipeline=pipeline)
+
+
+def show_quarantine_list(result: ListResult, screen: Screen) -> None:
+    """Print every open batch with its reasons and what to do, then the last decisions."""
     screen.table(
         ("batch", "file", "", "rows", "when"),
         [
             (
                 one.batch_id,
                 one.file,
-                f"{SCOPES[one.scope]}{' of labels' if one.kind == 'labels' else ''}",
+                f"{SCOPE_WORDS[one.scope]}{' of labels' if one.kind == 'labels' else ''}",
                 one.rows if one.scope != "file" else None,
                 f"{one.at:%Y-%m-%d %H:%M}",
             )
@@ -55,18 +174,18 @@ def quarantine_list(result: ListResult, screen: Screen) -> None:
         screen.next("new files", "ingest")
 
 
-def quarantine_show(result: ShowResult, screen: Screen) -> None:
-    """One line for every rule that a row broke."""
+def show_quarantine_show(result: ShowResult, screen: Screen) -> None:
+    """Print one line for every rule that a row broke."""
     lines: list[tuple[str | int | None, ...]] = []
     for row in result.rows if result.scope != "file" else ():
-        place = row.ordinal + 1 if row.ordinal is not None else None
+        number = row.ordinal + 1 if row.ordinal is not None else None
         if not row.rules:
-            lines.append((place, "none of its own", "-", None, "-"))
+            lines.append((number, "none of its own", "-", None, "-"))
         for nth, (rule, columns, value, words) in enumerate(
             zip(row.rules, row.columns, row.values, row.words, strict=True)
         ):
-            said = "missing" if value is None or not value.strip() else _short(value)
-            lines.append((place if nth == 0 else "", rule.removeprefix("expect_"), columns, said, _short(words)))
+            shown = "missing" if value is None or not value.strip() else _short(value)
+            lines.append((number if nth == 0 else "", rule.removeprefix("expect_"), columns, shown, _short(words)))
     screen.table(("row", "rule", "column", "value", "must be"), lines, title=f"{result.file} ({result.batch_id})")
     if result.reason:
         screen.line(result.reason)
@@ -79,8 +198,8 @@ def quarantine_show(result: ShowResult, screen: Screen) -> None:
     screen.hint(result.advice)
 
 
-def quarantine_release(result: ReleaseResult, screen: Screen) -> None:
-    """What was taken in, and what stays."""
+def show_quarantine_release(result: ReleaseResult, screen: Screen) -> None:
+    """Print how many rows were released, and how many stay."""
     noun = "label" if result.kind == "labels" else "row"
     screen.line(
         (f"{plural(result.released, noun)} of {result.file} released", "bold green" if result.released else "bold"),
@@ -96,8 +215,8 @@ def quarantine_release(result: ReleaseResult, screen: Screen) -> None:
         screen.next("predictions for rows without a label", "score")
 
 
-def quarantine_drop(result: DropResult, screen: Screen) -> None:
-    """What was given up, and where it still is."""
+def show_quarantine_drop(result: DropResult, screen: Screen) -> None:
+    """Print how many rows were dropped."""
     screen.line(
         (f"{result.file} is settled", "bold"),
         f": {plural(result.dropped, 'row')} given up ({result.who}: {result.reason})",
@@ -106,4 +225,4 @@ def quarantine_drop(result: DropResult, screen: Screen) -> None:
 
 
 def _short(value: str) -> str:
-    return value if len(value) <= LONGEST else value[: LONGEST - 3] + "..."
+    return value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "..."

@@ -12,7 +12,7 @@ HEAVY = (
     "deltalake,duckdb,jinja2,matplotlib.pyplot,mlflow,mlflow.pyfunc,optuna,pandas,prefect,prefect.artifacts,pyarrow.csv,"
     "pyarrow.parquet,sklearn.metrics,sklearn.linear_model,sqlalchemy,xgboost,great_expectations,typer,rich.console,"
     "mlflow.store.tracking.sqlalchemy_store,prefect.client.orchestration,"
-    "treadle.flows.cli.app,treadle.flows.cli.show,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,"
+    "treadle.flows.cli.app,treadle.flows.cli.runtime.screen,treadle.flows.cli.runtime.progress,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,"
     "treadle.flows.champion.promote,treadle.flows.champion.rollback,treadle.flows.monitor,"
     "treadle.infra.tracking.runs,treadle.infra.tracking.registry,treadle.infra.stores,"
     "treadle.expectations.contract,treadle.tasks.training"

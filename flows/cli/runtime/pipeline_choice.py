@@ -1,4 +1,4 @@
-"""Which home and which pipeline a command means."""
+"""Which home and which pipeline a command works on."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     from treadle.tasks.config.spec import PipelineConfig
 
 
-def opened(pipeline: str) -> tuple[Settings, PipelineConfig]:
-    """The home around the current folder and the config of `pipeline` (empty: its only one).
+def open_pipeline(pipeline: str) -> tuple[Settings, PipelineConfig]:
+    """Return the home around the current folder and the config of `pipeline` (empty: its only one).
 
-    Raises HomeError where there is no home or no such pipeline, ConfigError for a file that we do not obey.
+    Raises HomeError where there is no home or no such pipeline, ConfigError for a file that breaks a rule.
     """
     from treadle.infra import settings as settings_
     from treadle.tasks.config.load import load_config
 
     settings = settings_.find_home()
-    return settings, load_config(path(settings, pipeline))
+    return settings, load_config(pipeline_file(settings, pipeline))
 
 
-def path(settings: Settings, pipeline: str) -> Path:
-    """The TOML file of `pipeline`, or of the home's only pipeline.
+def pipeline_file(settings: Settings, pipeline: str) -> Path:
+    """Return the TOML file of `pipeline`, or of the home's only pipeline where it is empty.
 
     Raises HomeError, with the nearest name or the names there are.
     """
-    files, place = {file.stem: file for file in settings.pipelines}, settings.home / "pipelines"
-    known = list(files)
-    if pipeline in known:
+    files, folder = {file.stem: file for file in settings.pipelines}, settings.home / "pipelines"
+    names = list(files)
+    if pipeline in files:
         return files[pipeline]
     if pipeline:
-        near = get_close_matches(pipeline, known, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise HomeError(f"no pipeline named {pipeline!r} in {place}{meant}", _choose(known))
-    if not known:
-        raise HomeError(f"{place} holds no pipeline yet", _choose(known))
-    if len(known) > 1:
-        raise HomeError(f"this home has {len(known)} pipelines: {', '.join(known)}", f"say which: -p {known[0]}")
-    return files[known[0]]
+        near = get_close_matches(pipeline, names, n=1)
+        suggestion = f"; did you mean {near[0]}?" if near else ""
+        raise HomeError(f"no pipeline named {pipeline!r} in {folder}{suggestion}", _choose(names))
+    if not names:
+        raise HomeError(f"{folder} holds no pipeline yet", _choose(names))
+    if len(names) > 1:
+        raise HomeError(f"this home has {len(names)} pipelines: {', '.join(names)}", f"say which: -p {names[0]}")
+    return files[names[0]]
 
 
-def complete(incomplete: str) -> list[str]:
-    """Pipeline names for the shell's completion; nothing outside a home."""
+def complete_pipeline(incomplete: str) -> list[str]:
+    """Return the pipeline names that the shell can complete to; none outside a home."""
     from treadle.infra import settings as settings_
 
     try:
@@ -56,5 +56,5 @@ def complete(incomplete: str) -> list[str]:
         return []
 
 
-def _choose(known: list[str]) -> str:
-    return f"choose one of {', '.join(known)}" if known else "make one: treadle init DATA --target COLUMN"
+def _choose(names: list[str]) -> str:
+    return f"choose one of {', '.join(names)}" if names else "make one: treadle init DATA --target COLUMN"

@@ -1,4 +1,4 @@
-"""One command's run: quiet libraries, show progress, then print the result as people or programs want it."""
+"""One command's run: quiet libraries, show progress, then print the result as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
 
-class Result(Protocol):
+class CommandResult(Protocol):
     """What every command's `run` returns: a frozen pydantic model that knows its exit code."""
 
     def exit_code(self) -> int:
-        """The process's exit code."""
+        """Return the process's exit code."""
         ...
 
     def model_dump_json(self, *, indent: int | None = None, by_alias: bool | None = None) -> str:
-        """The documented object."""
+        """Return the documented object."""
         ...
 
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=CommandResult)
 
 
 def carry_out(
     terminal: Terminal,
     command: str,
-    verb: Callable[[], R],
+    action: Callable[[], R],
     show: Callable[[R, Screen], None],
     *,
     as_json: bool,
@@ -43,31 +43,31 @@ def carry_out(
     dated: bool = False,
     alerts: bool = False,
 ) -> int:
-    """Run `verb` under its progress display, print its result, and return its exit code.
+    """Run `action` under its progress display, print its result, and return its exit code.
 
     With `as_json` stdout gets the result's one object and nothing else; otherwise `show` renders it.
-    `pipeline` is what the person gave as -p, and is repeated in the commands that we or an error recommend. A verb that
-    runs commands, which have bars of their own, wants no `bar`; of one that goes on for days every line is `dated`.
-    With `alerts` people are told at the end what needs them, where nobody sits at the terminal.
+    `pipeline` is the value of -p, repeated in the commands that a result or an error recommends. An action that runs
+    commands, which have bars of their own, wants no `bar`; one that goes on for days wants `dated` lines.
+    With `alerts` the receivers are notified at the end of what needs a person, unless stderr is a terminal.
     """
     from rich.console import Console
 
-    from treadle.flows.cli.runtime.progress import watching
+    from treadle.flows.cli.runtime.progress import showing_progress
     from treadle.flows.cli.runtime.screen import Screen
     from treadle.infra import settings as settings_
     from treadle.infra.orchestrator import prepare_client
 
     settings = settings_.here()
-    inside = (settings.home / "pipelines").is_dir()
-    terminal.keep(settings.state / "treadle.log" if inside else None, debug=settings.debug)
+    in_home = (settings.home / "pipelines").is_dir()
+    terminal.redirect_libraries(settings.state / "treadle.log" if in_home else None, debug=settings.debug)
     prepare_client(settings)
-    tells = alerts and inside and not terminal.err.isatty()
+    sends_alerts = alerts and in_home and not terminal.err.isatty()
     try:
-        with watching(Console(file=terminal.err), command, bar=bar, dated=dated):
-            result = verb()
+        with showing_progress(Console(file=terminal.err), command, bar=bar, dated=dated):
+            result = action()
     except Exception as error:
-        if tells:
-            _tell(settings, pipeline)
+        if sends_alerts:
+            _send_alerts(settings, pipeline)
         if isinstance(error, TreadleError):
             command_names.complete_commands(error, pipeline)
         raise
@@ -77,17 +77,17 @@ def carry_out(
         else:
             show(result, Screen(terminal.out, pipeline))
         terminal.out.flush()
-    except BrokenPipeError:  # whoever read our output has seen enough; the work is done all the same
-        terminal.forget_output()
-    if tells:
-        _tell(settings, pipeline)
+    except BrokenPipeError:  # the reader closed the pipe; the work is done all the same
+        terminal.discard_output()
+    if sends_alerts:
+        _send_alerts(settings, pipeline)
     return result.exit_code()
 
 
-def _tell(settings: Settings, pipeline: str) -> None:
-    from treadle.flows.cli.runtime.pipeline_choice import path
+def _send_alerts(settings: Settings, pipeline: str) -> None:
+    from treadle.flows.cli.runtime.pipeline_choice import pipeline_file
     from treadle.flows.service.alerts import delivery
     from treadle.tasks.errors import HomeError
 
     with suppress(HomeError):
-        delivery.notify_after_run(settings, path(settings, pipeline).stem)
+        delivery.notify_after_run(settings, pipeline_file(settings, pipeline).stem)
