@@ -24,12 +24,13 @@ EXAMPLES = example_lines(
 def alerts_command(
     context: typer.Context,
     *,
-    test: Annotated[bool, typer.Option("--test", help="Send everybody a word, and nothing else.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every receiver.")] = False,
     as_json: Json = False,
 ) -> int:
     """Tell those whom [alerts] names what needs a person.
 
-    Only what they have not been told. `treadle up` does so by itself; let cron do it where nothing else is at work.
+    Only what they have not been notified of. `treadle up` does so by itself; let cron do it where nothing else is at
+    work.
     """
 
     def action() -> AlertsResult:
@@ -44,12 +45,10 @@ def alerts_command(
 def show_alerts(result: AlertsResult, screen: Screen) -> None:
     """Print every receiver, and whether its message was sent."""
     if not result.deliveries:
-        screen.line("nobody is told: no file in pipelines/ has a section [alerts] that names somebody")
+        screen.line("no receivers: no file in pipelines/ has a section [alerts] that names one")
     for one in result.deliveries:
-        outcome = (
-            "test sent" if result.test else f"{plural(one.notified, 'thing')} told" if one.notified else "nothing new"
-        )
+        news = f"notified of {plural(one.notified, 'thing')}" if one.notified else "nothing new"
         where = f" ({one.receiver.address})" if one.receiver.address else ""
-        shown = (one.trouble, "bold red") if one.trouble else (outcome, "green")
-        screen.line((one.receiver.name, "bold"), f"{where}, of {', '.join(one.receiver.pipelines)}: ", shown)
+        outcome = (one.trouble, "bold red") if one.trouble else ("test sent" if result.test else news, "green")
+        screen.line((one.receiver.name, "bold"), f"{where}, of {', '.join(one.receiver.pipelines)}: ", outcome)
     screen.next("how everything stands, and what needs you", "status")

@@ -27,7 +27,11 @@ def models_command(
     *,
     at: Annotated[
         str,
-        typer.Option(metavar="MOMENT", help="Who was champion then? Local time unless it says.", show_default=False),
+        typer.Option(
+            metavar="MOMENT",
+            help="Show the champion at this time (local time unless a zone is given).",
+            show_default=False,
+        ),
     ] = "",
     pipeline: Pipeline = "",
     as_json: Json = False,
@@ -83,7 +87,7 @@ def show_models(result: ModelsResult, screen: Screen) -> None:
         screen.line(
             (f"version {result.waiting} is better and waits: ", "bold yellow"), "a person confirms, or declines it"
         )
-        screen.next("it takes the chair", "promote", str(result.waiting), "--reason", "'...'")
+        screen.next("make it the champion", "promote", str(result.waiting), "--reason", "'...'")
     elif result.champion is None:
         newest = str(ranked[0].version)
         screen.next("nothing is promoted; a better model, or a person's word", "promote", newest, "--reason", "'...'")

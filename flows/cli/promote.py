@@ -26,7 +26,7 @@ def promote_command(
     *,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that becomes champion.")],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.")],
-    decline: Annotated[bool, typer.Option("--decline", help="It waits for your word, and shall not be.")] = False,
+    decline: Annotated[bool, typer.Option("--decline", help="Reject this pending version.")] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:

@@ -126,7 +126,7 @@ def _show_next(result: TrainResult, screen: Screen) -> None:
         screen.next("a person confirms", "promote", str(result.version), "--reason", "'...'")
     elif result.decision == "PROMOTE":
         screen.line(
-            (f"version {result.version} is not promoted: ", "bold yellow"), "another model took the chair since"
+            (f"version {result.version} is not promoted: ", "bold yellow"), "another model became champion since"
         )
         screen.next("a challenger that is judged against today's champion", "train", "--again")
     else:
