@@ -1,7 +1,7 @@
 """`treadle`: the front page, which lists every command by group, in the order of a person's work.
 
-Commands import only typer and the standard library at their top, because `treadle --help` must be quick; the rest is
-imported by the function that uses it.
+Because `treadle --help` must be quick, a command's module imports typer at its top and nothing that is slower; its
+functions import the rest.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def check_command(context: typer.Context, *, pipeline: Pipeline = "", as_json: J
 
 
 def show_check(result: CheckResult, screen: Screen) -> None:
-    """Print what was compared, and every finding with its way out."""
+    """Print what was compared, and every finding with its fix."""
     screen.facts(
         (
             ("config", result.config),
@@ -46,7 +46,7 @@ def show_check(result: CheckResult, screen: Screen) -> None:
         style = "bold red" if finding.level == "problem" else "bold yellow"
         screen.line((f"{finding.level}: ", style), f"{finding.where}: {finding.message}")
         if finding.way_out:
-            screen.line(("  way out: ", "bold"), finding.way_out)
+            screen.line(("  fix: ", "bold"), finding.way_out)
     if result.exit_code():
         screen.next("mend what does not fit, then", "check")
         return

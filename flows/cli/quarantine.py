@@ -157,7 +157,7 @@ def show_quarantine_list(result: ListResult, screen: Screen) -> None:
             screen.line(f"  {plural(rule.rows, 'row')}: {rule.columns} must be {rule.words}{example}")
         if one.again:
             screen.line(f"  {plural(one.again, 'row')} of it came again later (same key)")
-        screen.line(("  way out: ", "bold"), one.advice)
+        screen.line(("  fix: ", "bold"), one.advice)
     if result.decisions:
         screen.table(
             ("when", "batch", "decision", "rows", "left", "who", "reason"),

@@ -35,7 +35,7 @@ COMPLETED = (
 )
 """Their texts are completed: of needs where they are made, of the others where the error that holds them is shown."""
 
-WAY_OUT = "  way out: "
+WAY_OUT = "  fix: "
 
 
 class Text(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a command prints when something went wrong: one line, the way out, an exit code."""
+"""What a command prints when something went wrong: one line, the fix, an exit code."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Failure:
 
 
 def explain_error(error: Exception) -> Failure:
-    """Return the line, the way out and the exit code of any exception.
+    """Return the line, the fix and the exit code of any exception.
 
-    Ours have all three; typer's are bad usage; an error of the system names the file; anything else is a bug of ours
-    and names the line of code.
+    Our own errors have all three (`way_out` is the fix); typer's are bad usage; a system error names its file;
+    any other error is a bug of ours and names the line of code.
     """
     import typer
 
@@ -59,7 +59,7 @@ def print_failure(failure: Failure, error: Exception, terminal: Terminal, *, as_
         traceback.print_exception(error, file=terminal.err)
     console.print(Text.assemble(("treadle: ", "bold red"), failure.error))
     if failure.way_out:
-        console.print(Text.assemble(("  way out: ", "bold"), failure.way_out))
+        console.print(Text.assemble(("  fix: ", "bold"), failure.way_out))
     terminal.err.flush()
     if as_json:
         print(json.dumps(asdict(failure), indent=2, ensure_ascii=False), file=terminal.out, flush=True)
