@@ -112,7 +112,7 @@ def test_mlflows_server_that_stays_away_is_one_clear_error_and_the_same_command_
     command = workshop.start(home, TRAIN, TREADLE_TRACKING_URI=url, MLFLOW_HTTP_REQUEST_MAX_RETRIES="2")
     assert command.wait(LONGEST_SECONDS) == 1, command.said()
     assert "MLflow: " in command.said()
-    assert "way out: look at TREADLE_TRACKING_URI" in command.said()
+    assert "fix: look at TREADLE_TRACKING_URI" in command.said()
     assert "Traceback" not in command.said()
     assert stores.open(settings, NAME).ledger.versions(NAME) == ()
     with serving(mlflow) as url:

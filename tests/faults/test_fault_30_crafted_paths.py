@@ -10,7 +10,7 @@ import pytest
 
 from tests.projects import inbox, project, tumours
 from treadle.flows import ingest, score
-from treadle.flows.cli import place
+from treadle.flows.cli.runtime import pipeline_choice
 from treadle.flows.project import init
 from treadle.infra import sources, stores, tables
 from treadle.tasks import bundle
@@ -32,7 +32,7 @@ OUTSIDE = ["../clinic", "../../etc/passwd", "/etc/passwd", "clinic/../clinic", "
 def test_a_pipeline_is_a_name_and_no_path(clinic: Clinic, name: str) -> None:
     settings, _ = clinic
     with pytest.raises(HomeError, match="no pipeline named"):
-        place.path(settings, name)
+        pipeline_choice.pipeline_file(settings, name)
     with pytest.raises((UsageError, DataError)):
         init.run_init(settings, settings.home.parent / "clinic.csv", "Malignant", name=name)
 

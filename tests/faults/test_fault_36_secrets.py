@@ -87,6 +87,6 @@ def test_an_address_that_does_not_answer_is_told_without_its_password(
         home, "train", "--trials", "1", "--again", **{"PREFECT_API_URL": prefect_server, **quick, variable: url}
     )
     assert done.returncode in (1, 2), done.stdout
-    assert "way out" in done.stderr
+    assert "  fix: " in done.stderr
     assert CANARY not in done.stdout + done.stderr
     assert list(found(home)) == []

@@ -12,7 +12,7 @@ HEAVY = (
     "deltalake,duckdb,jinja2,matplotlib.pyplot,mlflow,mlflow.pyfunc,optuna,pandas,prefect,prefect.artifacts,pyarrow.csv,"
     "pyarrow.parquet,sklearn.metrics,sklearn.linear_model,sqlalchemy,xgboost,great_expectations,typer,rich.console,"
     "mlflow.store.tracking.sqlalchemy_store,prefect.client.orchestration,"
-    "treadle.flows.cli.app,treadle.flows.cli.show,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,"
+    "treadle.flows.cli.app,treadle.flows.cli.runtime.screen,treadle.flows.cli.runtime.progress,treadle.flows.train,treadle.flows.score,treadle.flows.ingest,"
     "treadle.flows.champion.promote,treadle.flows.champion.rollback,treadle.flows.monitor,"
     "treadle.infra.tracking.runs,treadle.infra.tracking.registry,treadle.infra.stores,"
     "treadle.expectations.contract,treadle.tasks.training"
@@ -54,9 +54,9 @@ def work(order: dict) -> None:
     for descriptor, name in ((0, os.devnull), (1, order["out"]), (2, order["err"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_APPEND), descriptor)
     sys.argv = ["treadle", *order["arguments"]]
-    from treadle.flows.cli.entry import start
+    from treadle.flows.cli import main as treadle
 
-    code = start()
+    code = treadle()
     sys.stdout.flush()
     os._exit(code)
 

@@ -14,8 +14,9 @@ import pytest
 
 from tests.flows_.told import CANARY, CHAT, arrive, break_suite, left, to
 from tests.projects import prefect_database
-from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.alerts import show_alerts
+from treadle.flows.cli.runtime.screen import Screen
+from treadle.flows.cli.status import show_status
 from treadle.flows.project import quarantine, status
 from treadle.flows.service import deployments
 from treadle.flows.service.alerts import delivery
@@ -59,11 +60,11 @@ def test_a_command_that_no_terminal_watches_tells_and_leaves_no_secret(
     )
     assert ended.returncode == 3, ended.stderr
     out.write(ended.stdout + ended.stderr)
-    show.status(status.run_status(settings), Screen(out))
+    show_status(status.run_status(settings), Screen(out))
     for test in (False, True):
         result = delivery.run_alerts(settings, test=test)
         assert result.exit_code() == 1, "one address is not known"
-        show.alerts(result, Screen(out))
+        show_alerts(result, Screen(out))
     assert [told.title for told in chat.received] == [
         "treadle: clinic: 1 batch (40 rows) in quarantine without a decision",
         "treadle: a test",

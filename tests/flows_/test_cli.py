@@ -81,7 +81,7 @@ def test_bad_usage_is_one_clear_line_with_a_way_out(home: Path, words: list[str]
     assert done.returncode == 2
     assert done.stdout == ""
     assert [line for line in lines if line.startswith("treadle: ")] == lines[-2:-1]
-    assert lines[-1].startswith("  way out: ")
+    assert lines[-1].startswith("  fix: ")
     assert said in lines[-2]
     assert "Traceback" not in done.stderr
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.projects import inbox, project, tumours
 from treadle.flows import ingest
-from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.ingest import show_ingest
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.infra import sources, stores
 from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ConfigError
@@ -146,7 +146,7 @@ def test_a_file_that_nobody_lets_us_read_keeps_no_other_waiting_and_is_looked_at
     result = ingest.run_ingest(settings, config, [closed, good])
     assert (result.exit_code(), result.accepted) == (3, 100)
     assert [told.partition(": ")[2] for told in result.closed] == ["cannot be read (Input/output error)"]
-    show.ingest(result, Screen(out := io.StringIO()))
+    show_ingest(result, Screen(out := io.StringIO()))
     assert "left alone: " in out.getvalue()
     assert out.getvalue().rstrip().endswith("treadle ingest")
     closed.unlink()
@@ -217,7 +217,7 @@ def test_a_file_that_grows_while_it_is_read_is_no_batch_yet_and_keeps_no_other_w
         first = ingest.run_ingest(settings, config, [inbox(settings.home)])
     assert (first.accepted, first.exit_code()) == (30, 3)
     assert first.growing == ("slow.csv was still being written while it was read",)
-    show.ingest(first, Screen(out := io.StringIO()))
+    show_ingest(first, Screen(out := io.StringIO()))
     assert "left alone: slow.csv was still being written" in out.getvalue()
     again = ingest.run_ingest(settings, config, [file])
     assert (again.accepted, again.exit_code(), again.growing) == (100, 0, ())

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tests.corner_shop import Shop, shop
 from treadle.flows import ingest as ingest_
-from treadle.flows.cli.screen import Screen
-from treadle.flows.cli.show.work import _arrived
+from treadle.flows.cli.ingest import show_ingested_first
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.rows import take_in
 from treadle.infra import settings as settings_
@@ -196,7 +196,7 @@ def test_ingest_says_what_became_of_labels_and_a_named_file_may_hold_some(
     assert "treadle ingest --labels" in again.batches[0].reason
     refused = ingest_.run_ingest(settings, config)
     assert (refused.exit_code(), refused.labels.labels_in) == (3, 1)
-    _arrived(refused, Screen(out := io.StringIO()))
+    show_ingested_first(refused, Screen(out := io.StringIO()))
     assert out.getvalue().startswith("ingested first: 0 rows of 0 batches, 0 late labels\n")
     assert ingest_.run_ingest(settings, config).exit_code() == 0
 

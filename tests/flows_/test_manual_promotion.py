@@ -13,8 +13,8 @@ import pytest
 from tests.projects import project, tumours
 from treadle.flows import train
 from treadle.flows.champion import history, promote
-from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
+from treadle.flows.cli.train import show_train
 from treadle.infra import stores
 from treadle.infra.databases.ledger import VersionRecord
 from treadle.tasks.config.load import load_config
@@ -85,10 +85,10 @@ def test_a_model_beyond_the_limits_is_refused_with_the_figures(home: Path) -> No
     assert (result.decision, result.promoted, result.exit_code()) == ("REFUSED", False, 4)
     assert "MB (gate.max_model_mb: 1e-06)" in result.headline
     assert any("ms on this machine (gate.max_ms_per_1000_rows: 0.001)" in reason for reason in result.reasons)
-    show.train(result, Screen(out := io.StringIO()))
+    show_train(result, Screen(out := io.StringIO()))
     assert out.getvalue().count("gate.max_model_mb: 1e-06") == 2, "in the headline and, as there are more, among all"
     refused = result.model_copy(update={"reasons": (result.headline, "another")})
-    show.train(refused, Screen(out := io.StringIO()))
+    show_train(refused, Screen(out := io.StringIO()))
     assert out.getvalue().count("gate.max_model_mb: 1e-06") == 1
 
 

@@ -10,8 +10,8 @@ import pytest
 from tests.projects import inbox, project, tumours
 from tests.receivers import hook
 from treadle.flows import ingest, train
-from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
+from treadle.flows.cli.runtime.screen import Screen
+from treadle.flows.cli.status import show_status
 from treadle.flows.project import status
 from treadle.flows.project.status import prefect_messages
 from treadle.flows.service.alerts import delivery
@@ -120,7 +120,7 @@ def test_a_run_that_the_server_does_not_know_is_no_link(place: Place) -> None:
 def shown(settings: Settings) -> str:
     """What `treadle status` prints."""
     out = io.StringIO()
-    show.status(status.run_status(settings), Screen(out))
+    show_status(status.run_status(settings), Screen(out))
     return out.getvalue()
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Clinic = tuple[Settings, PipelineConfig]
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ("flows/cli/commands/", "flows/cli/app.py")
 COMPLETED = (
     "flows/project/status/needs.py",
     "infra/stores.py",
@@ -36,7 +35,7 @@ COMPLETED = (
 )
 """Their texts are completed: of needs where they are made, of the others where the error that holds them is shown."""
 
-WAY_OUT = "  way out: "
+WAY_OUT = "  fix: "
 
 
 class Text(NamedTuple):
@@ -57,10 +56,11 @@ def texts() -> Iterator[Text]:
 def _texts(path: Path) -> Iterator[Text]:
     tree = ast.parse(path.read_text())
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings, of constants too
+    examples = {id(inner) for node in ast.walk(tree) if _lists_examples(node) for inner in ast.walk(node)}
     raised = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Raise) for inner in ast.walk(node)}
     within = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for inner in node.values}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone | within:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone | examples | within:
             said = node.value
         elif isinstance(node, ast.JoinedStr):
             said = "".join(str(one.value) if isinstance(one, ast.Constant) else "3" for one in node.values)
@@ -68,6 +68,11 @@ def _texts(path: Path) -> Iterator[Text]:
             continue
         if "treadle " in said:
             yield Text(str(path.relative_to(ROOT)), node.lineno, said, id(node) in raised)
+
+
+def _lists_examples(node: ast.AST) -> bool:
+    """Examples of help pages name pipelines, files and batches of their own."""
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "example_lines"
 
 
 def commands() -> Mapping[tuple[str, ...], set[str]]:
@@ -109,8 +114,7 @@ def test_what_lacks_a_pipeline_gets_it(said: str, complete: str) -> None:
 def test_every_command_in_our_words_can_be_given_as_it_stands() -> None:
     tree, found = get_command(app), 0
     for one in texts():
-        said = "" if one.file.startswith(EXAMPLES) else command_names.with_pipeline(one.text, "shop")
-        for command in command_names.COMMAND.findall(said):
+        for command in command_names.COMMAND.findall(command_names.with_pipeline(one.text, "shop")):
             words = shlex.split(command.replace(" V ", " 3 "))[1:]
             name, inner, rest = tree.resolve_command(tree.make_context("treadle", []), words)
             if hasattr(inner, "commands"):
@@ -127,7 +131,7 @@ def test_only_errors_leave_the_pipeline_to_whoever_shows_them() -> None:
         f"{one.file}:{one.line}: {command}"
         for one in texts()
         for command in command_names.COMMAND.findall(one.text)
-        if " -p " not in command and not one.in_error and not one.file.startswith((*EXAMPLES, *COMPLETED))
+        if " -p " not in command and not one.in_error and not one.file.startswith(COMPLETED)
     ]
     assert left == []
 
@@ -135,15 +139,18 @@ def test_only_errors_leave_the_pipeline_to_whoever_shows_them() -> None:
 def test_a_next_step_without_a_pipeline_is_a_command_that_takes_none() -> None:
     """`Screen.next` repeats the -p of the command before; after one that takes none there is nothing to repeat."""
     takes_none = {words[0] for words, parameters in commands().items() if "pipeline" not in parameters}
-    shown = (ROOT / "flows" / "cli" / "show").glob("*.py")
-    for path in shown:
+    checked = set()
+    for path in (ROOT / "flows" / "cli").glob("*.py"):
         for function in ast.walk(ast.parse(path.read_text())):
-            if isinstance(function, ast.FunctionDef) and function.name in takes_none:
+            command = getattr(function, "name", "").removeprefix("show_")
+            if isinstance(function, ast.FunctionDef) and command in takes_none:
+                checked.add(command)
                 for call in ast.walk(function):
                     if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "next":
                         words = [one.value for one in call.args[1:] if isinstance(one, ast.Constant)]
                         first = str(words[0]).split()[0] if words else ""
                         assert first in {*takes_none, ""} or "-p" in words, (path.name, function.name, words)
+    assert checked == takes_none
 
 
 def treadle(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

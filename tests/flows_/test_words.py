@@ -16,9 +16,9 @@ import pytest
 from tests.projects import inbox, project, tumours
 from treadle.flows import monitor, score
 from treadle.flows.champion import history, promote
-from treadle.flows.cli import show
-from treadle.flows.cli.screen import Screen
-from treadle.flows.cli.show.status import _realised as realised
+from treadle.flows.cli.models import show_models
+from treadle.flows.cli.runtime.screen import Screen
+from treadle.flows.cli.status import _realised as realised
 from treadle.flows.project import status
 from treadle.flows.project.status.snapshot import ChampionStatus
 from treadle.flows.service.alerts import delivery
@@ -96,7 +96,7 @@ def test_a_version_that_waited_until_another_was_promoted_was_passed_over(clinic
     def verdicts() -> dict[int, str]:
         out = io.StringIO()
         known = history.run_models(settings, config)
-        show.models(known, Screen(out))
+        show_models(known, Screen(out))
         table = out.getvalue().partition("Champions")[0]
         lines = [[cell.strip() for cell in line.split("│")] for line in table.splitlines() if "│" in line]
         assert known.waiting == (3 if not any(one.passed_over for one in known.versions) else None)

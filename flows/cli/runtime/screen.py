@@ -10,21 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from treadle.flows.cli.runtime.formatting import coloured_word, format_score
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDE = 200
 NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?%?")
-GOOD = {"PROMOTE": "green", "accepted": "green", "ok": "green"}
-BAD = {
-    "REFUSED": "red",
-    "NOT_COMPARABLE": "yellow",
-    "KEEP": "yellow",
-    "refused": "red",
-    "unreadable": "red",
-    "broken": "red",
-    "warning": "yellow",
-}
 
 
 class Screen:
@@ -54,9 +46,9 @@ class Screen:
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
         """Print names and values in two columns; a fact without a value is left out."""
-        known = [(name, value) for name, value in facts if value]
-        width = max((len(name) for name, _ in known), default=0)
-        for name, value in known:
+        filled = [(name, value) for name, value in facts if value]
+        width = max((len(name) for name, _ in filled), default=0)
+        for name, value in filled:
             self.line((f"  {name:<{width}}  ", "dim"), value)
 
     def next(self, why: str, *command: str) -> None:
@@ -69,30 +61,6 @@ class Screen:
         self.line(("next: ", "bold"), text)
 
 
-def judged(word: str) -> tuple[str, str]:
-    """A verdict or status with its colour."""
-    return word, f"bold {GOOD.get(word) or BAD.get(word) or 'default'}"
-
-
-def plural(number: int, noun: str) -> str:
-    """`1 row`, `1,000 rows`, `2 batches`."""
-    ending = "es" if noun.endswith(("ch", "s", "x")) else "s"
-    return f"{number:,} {noun}{'' if number == 1 else ending}"
-
-
-def figure(value: float | None) -> str:
-    """A score with four significant decimals; a missing one is a dash."""
-    if value is None:
-        return "-"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """`12 s` or `2 min 5 s`."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
-
-
 def _numeric(value: str | float | None) -> bool:
     return not isinstance(value, str) or NUMBER.fullmatch(value) is not None
 
@@ -101,9 +69,9 @@ def _cell(value: str | float | None) -> Text:
     if value is None:
         return Text("-", style="dim")
     if isinstance(value, bool | str):
-        text, style = judged(str(value))
+        text, style = coloured_word(str(value))
         return Text(text, style=style if style != "bold default" else "")
-    return Text(f"{value:,}" if isinstance(value, int) else figure(value))
+    return Text(f"{value:,}" if isinstance(value, int) else format_score(value))
 
 
 def _width(out: TextIO) -> int | None:

@@ -1,4 +1,4 @@
-"""What a person sees while a flow works: on a terminal a bar with the time left, elsewhere lines."""
+"""Progress while a flow works: on a terminal a bar with the time left, elsewhere lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from treadle.flows.cli.terminal import NOTICES, Notices
+from treadle.flows.cli.runtime.formatting import format_clock
+from treadle.flows.cli.runtime.terminal import NOTICES, NoticeHandler
 from treadle.flows.context import events
 
 if TYPE_CHECKING:
@@ -20,41 +21,41 @@ if TYPE_CHECKING:
     from treadle.flows.context.events import Event
 
 
-class Watcher(Protocol):
+class ProgressDisplay(Protocol):
     """Shows events and single lines."""
 
     def event(self, event: Event) -> None:
-        """Show what happened."""
+        """Show one event."""
 
     def line(self, text: str) -> None:
         """Show one line of the project's own log."""
 
 
 @contextmanager
-def watching(console: Console, command: str, *, bar: bool = True, dated: bool = False) -> Iterator[None]:
-    """Show the events and notices of the block on `console`, in the way that fits it.
+def showing_progress(console: Console, command: str, *, bar: bool = True, dated: bool = False) -> Iterator[None]:
+    """Show the events and notices of the block on `console`: a bar on a terminal, else lines.
 
     Without `bar` a terminal gets lines, too: two bars at once, ours and that of a command that we run, erase each
-    other's lines. What goes on for days is `dated`: its lines say when, not how long after the start.
+    other's lines. With `dated` a line has its local time, not the seconds since the start.
     """
-    with _bars(console, command) if bar and console.is_terminal else _lines(console, dated=dated) as watcher:
-        notices = Notices(watcher.line)
+    with _bars(console, command) if bar and console.is_terminal else _lines(console, dated=dated) as display:
+        handler = NoticeHandler(display.line)
         logger = logging.getLogger(NOTICES)
-        logger.addHandler(notices)
+        logger.addHandler(handler)
         try:
-            with events.listening(watcher.event):
+            with events.listening(display.event):
                 yield
         finally:
-            logger.removeHandler(notices)
+            logger.removeHandler(handler)
 
 
 @contextmanager
-def _lines(console: Console, *, dated: bool) -> Iterator[Watcher]:
-    yield Lines(console, dated=dated)
+def _lines(console: Console, *, dated: bool) -> Iterator[ProgressDisplay]:
+    yield ProgressLines(console, dated=dated)
 
 
-class Lines:
-    """One plain line per event, with the seconds since the command began, or where it is `dated` the local time."""
+class ProgressLines:
+    """Prints one plain line per event, with the seconds since the command began; with `dated` the local time."""
 
     def __init__(self, console: Console, *, dated: bool = False) -> None:
         self._console = console
@@ -64,11 +65,11 @@ class Lines:
     def event(self, event: Event) -> None:
         """Print the event with its count and the time left, where they are known."""
         counted = f" {event.done}/{event.total}" if event.total is not None else ""
-        left = f" ({clock(event.seconds_left)} left)" if event.seconds_left is not None else ""
+        left = f" ({format_clock(event.seconds_left)} left)" if event.seconds_left is not None else ""
         self.line(f"{event.kind}{counted}: {event.message}{left}")
 
     def line(self, text: str) -> None:
-        """Print one line at once: whoever reads the pipe wants it now."""
+        """Print one line and flush it: the reader of a pipe needs it now."""
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         when = now if self._dated else f"{time.monotonic() - self._began:6.1f} s"
         self._console.print(f"[{when}] {text}", markup=False, highlight=False, soft_wrap=True)
@@ -76,7 +77,7 @@ class Lines:
 
 
 @contextmanager
-def _bars(console: Console, command: str) -> Iterator[Watcher]:
+def _bars(console: Console, command: str) -> Iterator[ProgressDisplay]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     progress = Progress(
@@ -92,11 +93,11 @@ def _bars(console: Console, command: str) -> Iterator[Watcher]:
         redirect_stderr=False,
     )
     with progress:
-        yield Bars(progress.console, command, progress)
+        yield ProgressBar(progress.console, command, progress)
 
 
-class Bars:
-    """One bar at a time: the work that was heard of last; what is finished stays above it as a line."""
+class ProgressBar:
+    """Draws one bar, for the kind of work whose event came last; finished work stays above it as a line."""
 
     def __init__(self, console: Console, command: str, progress: Progress) -> None:
         self._console = console
@@ -107,7 +108,7 @@ class Bars:
         self._task = self._begin(command, None, "getting ready")
 
     def event(self, event: Event) -> None:
-        """Move the bar; a finished step of known number becomes a line, a trial only moves the bar."""
+        """Move the bar; a finished step also becomes a line, a trial does not."""
         if event.kind != self._kind:
             self._progress.remove_task(self._task)
             self._kind, self._done, self._began = event.kind, event.done or 0, time.monotonic()
@@ -133,17 +134,10 @@ class Bars:
         return self._progress.add_task("", total=total, kind=kind, message=message, count="", left="")
 
     def _left(self, event: Event) -> str:
-        """The flow's own estimate, else the mean of the steps that this command has done."""
+        """Return the time left: the flow's own estimate, else from the mean of the steps done so far."""
         if event.seconds_left is not None:
-            return f"{clock(event.seconds_left)} left"
+            return f"{format_clock(event.seconds_left)} left"
         if not event.done or not event.total:
             return ""
         each = (time.monotonic() - self._began) / event.done
-        return f"{clock(each * (event.total - event.done))} left"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as `0:42` or `1:02:03`."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+        return f"{format_clock(each * (event.total - event.done))} left"

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
-class Formatter(Protocol):
-    """The part of the help formatter that the pages use."""
+class HelpFormatter(Protocol):
+    """The part of typer's help formatter that the pages use."""
 
     width: int
 
@@ -33,19 +33,19 @@ class Formatter(Protocol):
         ...
 
 
-class Page(TyperCommand):
+class CommandPage(TyperCommand):
     """A command whose epilog holds one example a line."""
 
-    def format_epilog(self, ctx: object, formatter: Formatter) -> None:
+    def format_epilog(self, ctx: object, formatter: HelpFormatter) -> None:
         """Write the examples."""
-        write_examples(self.epilog or "", formatter)
+        _write_examples(self.epilog or "", formatter)
 
 
-class Front(TyperGroup):
-    """The front page: commands by group, then examples."""
+class FrontPage(TyperGroup):
+    """A page that lists commands by group, then examples."""
 
-    def format_commands(self, ctx: object, formatter: Formatter) -> None:
-        """Write the commands in the order in which they were made, under their groups' headings."""
+    def format_commands(self, ctx: object, formatter: HelpFormatter) -> None:
+        """Write the commands in the order in which they were added, under their groups' headings."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
             group = str(getattr(command, "rich_help_panel", None) or "Commands")
@@ -55,16 +55,20 @@ class Front(TyperGroup):
             with formatter.section(typer.style(group, bold=True)):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
-    def format_epilog(self, ctx: object, formatter: Formatter) -> None:
+    def format_epilog(self, ctx: object, formatter: HelpFormatter) -> None:
         """Write the examples."""
-        write_examples(self.epilog or "", formatter)
+        _write_examples(self.epilog or "", formatter)
 
 
-def write_examples(examples: str, formatter: Formatter) -> None:
-    """Write one example a line; what follows two spaces explains it."""
-    if not examples:
+def example_lines(*lines: str) -> str:
+    """Return the epilog of a help page: one example a line; two spaces part a command from its explanation."""
+    return "\n".join(lines)
+
+
+def _write_examples(epilog: str, formatter: HelpFormatter) -> None:
+    if not epilog:
         return
     with formatter.section(typer.style("Examples", bold=True)):
-        for line in examples.splitlines():
-            command, gap, why = line.partition("  ")
-            formatter.write(f"  {typer.style(command, fg='cyan')}{gap}{why}\n")
+        for line in epilog.splitlines():
+            command, gap, explanation = line.partition("  ")
+            formatter.write(f"  {typer.style(command, fg='cyan')}{gap}{explanation}\n")

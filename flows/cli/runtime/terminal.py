@@ -1,7 +1,7 @@
-"""The person's terminal, kept for what the command has to say: libraries' noise goes to a log file.
+"""The terminal, kept for the command's own output: the output of libraries goes to a log file.
 
 This is the one place where logging is configured. Descriptors 1 and 2 are pointed elsewhere while a command
-runs, because C++ code, progress bars and warnings of libraries write to them without asking anybody.
+runs, because C++ code, progress bars and warnings of libraries write to them directly.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ LOG_BYTES = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Where a command speaks: `out` carries its result, nothing else; `err` progress, notices, errors."""
+    """The two streams of a command: `out` carries its result, nothing else; `err` progress, notices, errors."""
 
     out: TextIO
     err: TextIO
 
     @classmethod
     def of_this_process(cls) -> Terminal:
-        """Copies of stdout and stderr; a closed one becomes the null device."""
+        """Return copies of stdout and stderr; a closed one becomes the null device."""
         return cls(out=_copy(1, sys.stdout), err=_copy(2, sys.stderr))
 
-    def keep(self, log: Path | None, *, debug: bool) -> None:
-        """Send what anybody else writes to stdout or stderr to `log` (None: nowhere), for the process's life.
+    def redirect_libraries(self, log: Path | None, *, debug: bool) -> None:
+        """Send what libraries write to stdout or stderr to `log` (None: discard it), until the process ends.
 
         With `debug` it goes to stderr.
         """
@@ -48,13 +48,13 @@ class Terminal:
         os.dup2(noise, 2)
         configure_logging(debug=debug)
 
-    def forget_output(self) -> None:
+    def discard_output(self) -> None:
         """Point stdout to the null device, so that nothing fails again when buffers are flushed at exit."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.out.fileno())
         os.dup2(nowhere, 1)
 
-    def say_last(self, line: str) -> None:
+    def write_last(self, line: str) -> None:
         """Write one line past all buffers, as the last thing before the process ends."""
         with suppress(OSError, ValueError):
             self.out.flush()
@@ -65,39 +65,39 @@ class Terminal:
 
 
 def configure_logging(*, debug: bool) -> None:
-    """Log everything to stderr (which `keep` has pointed to the log file); warnings never reach a person."""
+    """Log everything to stderr, which `redirect_libraries` has pointed to the log file; hide warnings."""
     import warnings
 
     logging.captureWarnings(True)
     if not debug:
         warnings.simplefilter("ignore")
     noise = logging.StreamHandler(sys.stderr)
-    noise.setFormatter(Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    noise.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[noise], force=True)
     logging.getLogger(NOTICES).setLevel(logging.INFO)
 
 
-class Discreet(logging.Formatter):
-    """Leaves out the passwords of addresses, which libraries do not mind printing."""
+class RedactingFormatter(logging.Formatter):
+    """Formats records without the passwords of addresses, which libraries print."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
+        """Return one record as text."""
         from treadle.infra.settings import without_secrets
 
         return without_secrets(super().format(record))
 
 
-class Notices(logging.Handler):
-    """Hands the project's own log lines to `say`; events have their own way to the screen."""
+class NoticeHandler(logging.Handler):
+    """Passes the project's own log lines to `show_line`; events reach the screen another way."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, show_line: Callable[[str], None]) -> None:
         super().__init__(level=logging.INFO)
-        self._say = say
+        self._show_line = show_line
         self.addFilter(lambda record: record.name != events.LOGGER)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one line."""
-        self._say(record.getMessage())
+        self._show_line(record.getMessage())
 
 
 def _copy(descriptor: int, stream: TextIO | None) -> TextIO:

@@ -1,4 +1,4 @@
-"""What a person reads when something went wrong: one line, the way out, an exit code."""
+"""What a command prints when something went wrong: one line, the fix, an exit code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
-    from treadle.flows.cli.terminal import Terminal
+    from treadle.flows.cli.runtime.terminal import Terminal
 
-DISK = {
+DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your disk quota is used up",
     errno.EROFS: "the disk is read-only",
@@ -30,11 +30,11 @@ class Failure:
     exit_code: int
 
 
-def explain(error: Exception) -> Failure:
-    """Turn any exception into a line, a way out and an exit code.
+def explain_error(error: Exception) -> Failure:
+    """Return the line, the fix and the exit code of any exception.
 
-    Ours say all three themselves; typer's are bad usage; what the system refuses is named; anything else is a
-    bug of ours and says where it happened.
+    Our own errors have all three (`way_out` is the fix); typer's are bad usage; a system error names its file;
+    any other error is a bug of ours and names the line of code.
     """
     import typer
 
@@ -43,13 +43,13 @@ def explain(error: Exception) -> Failure:
     if isinstance(error, typer.TyperException):
         return _usage(error)
     return _refused_by_the_system(error) or Failure(
-        _line(f"unexpected {type(error).__name__} at {_place(error)}: {error}"),
+        _line(f"unexpected {type(error).__name__} at {_code_location(error)}: {error}"),
         "this is a bug of treadle: TREADLE_DEBUG=1 before the command shows the traceback for a report",
         1,
     )
 
 
-def show(failure: Failure, error: Exception, terminal: Terminal, *, as_json: bool) -> None:
+def print_failure(failure: Failure, error: Exception, terminal: Terminal, *, as_json: bool) -> None:
     """Print a failure on stderr and, for programs, on stdout; with its traceback under TREADLE_DEBUG."""
     from rich.console import Console
     from rich.text import Text
@@ -59,24 +59,26 @@ def show(failure: Failure, error: Exception, terminal: Terminal, *, as_json: boo
         traceback.print_exception(error, file=terminal.err)
     console.print(Text.assemble(("treadle: ", "bold red"), failure.error))
     if failure.way_out:
-        console.print(Text.assemble(("  way out: ", "bold"), failure.way_out))
+        console.print(Text.assemble(("  fix: ", "bold"), failure.way_out))
     terminal.err.flush()
     if as_json:
         print(json.dumps(asdict(failure), indent=2, ensure_ascii=False), file=terminal.out, flush=True)
 
 
 def _refused_by_the_system(error: Exception) -> Failure | None:
-    if isinstance(error, OSError) and error.errno in DISK:
-        return Failure(f"{_where(error)}{DISK[error.errno]}", "make room and run the same command again", 1)
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return Failure(
+            f"{_file_prefix(error)}{DISK_ERRORS[error.errno]}", "make room and run the same command again", 1
+        )
     if isinstance(error, PermissionError):
-        return Failure(f"{_where(error)}no right to read or write", "change the rights or the folder", 1)
+        return Failure(f"{_file_prefix(error)}no right to read or write", "change the rights or the folder", 1)
     if isinstance(error, MemoryError):
         return Failure("not enough memory", "close other programs, or use a machine with more", 1)
     return None
 
 
 def _usage(error: Exception) -> Failure:
-    """Typer's own errors; a misspelt option gets its nearest name, as a misspelt command has already."""
+    """Explain typer's own errors; a misspelt option gets its nearest name, as a misspelt command already has."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "treadle"
     possibilities = getattr(error, "possibilities", None)
@@ -88,13 +90,13 @@ def _usage(error: Exception) -> Failure:
     return Failure(_line(message), f"see: {command} --help", int(getattr(error, "exit_code", 2)))
 
 
-def _where(error: OSError) -> str:
+def _file_prefix(error: OSError) -> str:
     return f"{error.filename}: " if error.filename else ""
 
 
-def _place(error: Exception) -> str:
-    """The last line of our own code that the error went through, as `flows/train.py:12`."""
-    root = Path(__file__).parents[2]
+def _code_location(error: Exception) -> str:
+    """Return the last line of our own code that the error went through, as `flows/train/run.py:12`."""
+    root = Path(__file__).parents[3]  # the folder of flows/
     ours = [
         f"{Path(frame.filename).relative_to(root)}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

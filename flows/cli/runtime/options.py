@@ -1,4 +1,4 @@
-"""The options that commands share, and how examples are written."""
+"""The options that commands share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from treadle.flows.cli.place import complete
+from treadle.flows.cli.runtime.pipeline_choice import complete_pipeline
 
 Pipeline = Annotated[
     str,
@@ -16,12 +16,7 @@ Pipeline = Annotated[
         metavar="NAME",
         help="Which pipeline, where the home has several.",
         show_default=False,
-        autocompletion=complete,
+        autocompletion=complete_pipeline,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md) instead of tables.")]
-
-
-def examples(*lines: str) -> str:
-    """Examples for the end of a help page."""
-    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The machinery behind every command: its session, screen, progress and failures."""
