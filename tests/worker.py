@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of the home's pool, as a process of its own in a folder that is not the home."""
+def worker(settings: Settings, folder: Path | None = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of the home's pool: a process of its own, in a folder that is not the home."""
     url = orchestrator.server_state(settings).url
     log = settings.state / "worker.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", server.POOL],
-            env=settings_.child_environment({"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}),
+            env=settings_.child_environment(
+                {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1", **environment}
+            ),
             stdout=output,
             stderr=output,
-            cwd=settings.state,
+            cwd=folder or settings.state,
         )
     try:
         yield process

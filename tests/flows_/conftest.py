@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows_.told import CANARY, CHAT, MAIL
+from tests.flows_.alerting import CANARY, CHAT, MAIL
 from tests.projects import project, tumours
 from tests.receivers import Receiver, hook, mailbox
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.flows_.told import Place
+    from tests.flows_.alerting import Place
 
 
 @pytest.fixture

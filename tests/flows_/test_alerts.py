@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from prefect.states import Completed, Crashed, Running
 
-from tests.flows_.told import CHAT, MAIL, arrive, break_suite, left, to, version
+from tests.flows_.alerting import CHAT, MAIL, arrive, break_suite, left, to, version
 from treadle.flows import ingest
 from treadle.flows.project import status
 from treadle.flows.service import deployments
@@ -23,7 +23,7 @@ from treadle.tasks.errors import ConfigError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from tests.flows_.told import Place
+    from tests.flows_.alerting import Place
     from tests.receivers import Receiver
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows_.told import CANARY, CHAT, arrive, break_suite, left, to
+from tests.flows_.alerting import CANARY, CHAT, arrive, break_suite, left, to
 from tests.projects import prefect_database
 from treadle.flows.cli.alerts import show_alerts
 from treadle.flows.cli.runtime.screen import Screen
@@ -26,7 +26,7 @@ from treadle.infra import settings as settings_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.flows_.told import Place
+    from tests.flows_.alerting import Place
     from tests.receivers import Receiver
     from treadle.infra.settings import Settings
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.flows_.told import CANARY, CHAT, MAIL, to, version
+from tests.flows_.alerting import CANARY, CHAT, MAIL, to, version
 from treadle.flows.service.alerts import backoff, delivery
 from treadle.infra import notifications as sending
 from treadle.infra import stores
 
 if TYPE_CHECKING:
-    from tests.flows_.told import Place
+    from tests.flows_.alerting import Place
     from tests.receivers import Receiver
 
 

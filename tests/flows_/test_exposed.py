@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.addresses import listening, other_addresses, reached
-from tests.flows_.test_up import SCORED_SECONDS, kept, processes, treadle, until
+from tests.home_up import SCORED_SECONDS, kept, processes, until
 from tests.projects import inbox, prefect_database, tumours
+from tests.worker import treadle
 from treadle.infra import orchestrator
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator.api import requires_login

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.flows_.test_prefect_file import completed
+from tests.flows_.test_prefect_yaml import completed
 from tests.infra_.test_image import INFRA, Service, compose
 from tests.postgres import PASSWORD, USER, cluster
 from tests.projects import inbox, project, tumours

@@ -81,6 +81,28 @@ def test_what_was_carried_is_renewed_and_what_a_person_changed_is_left(tmp_path:
     assert not list(there.rglob("*.part"))
 
 
+def test_a_home_that_only_treadle_0_1_0_laid_files_out_in_is_renewed_and_a_persons_change_stays(tmp_path: Path) -> None:
+    home, there = tmp_path / "home", tmp_path / "there"
+    add(home, "[score]\nschedule = '0 6 * * *'\n")
+    unpack(home, there)
+    state = there / ".treadle"
+    (state / "project_package.json").rename(state / project_package.EARLIER)
+    assert project_package.EARLIER == "carried.json", "the name that it has on people's machines"
+    suite = there / "expectations" / "shop.json"
+    suite.write_text('{"mine": true}')
+
+    file = add(home, "[score]\nschedule = '0 7 * * *'\n")
+    (home / "expectations" / "shop.json").write_text('{"regex": "new"}')
+    unpack(home, there)
+    assert (there / "pipelines" / "shop.toml").read_text() == file.read_text(), "ours, as the earlier file says"
+    assert suite.read_text() == '{"mine": true}'
+
+    file = add(home, "[score]\nschedule = '0 8 * * *'\n")
+    unpack(home, there)
+    assert (there / "pipelines" / "shop.toml").read_text() == file.read_text(), "and what was renewed is known anew"
+    assert suite.read_text() == '{"mine": true}'
+
+
 def unpack(home: Path, there: Path) -> None:
     files = project_package.pack(str(home), "shop")["files"]
     assert isinstance(files, dict)

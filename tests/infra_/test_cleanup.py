@@ -31,7 +31,7 @@ NAMES = (f"shop{number}" for number in count())
 
 @pytest.fixture(scope="module", params=STORES)
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with stored(request, tmp_path_factory.mktemp("attic") / "the home") as settings:
+    with stored(request, tmp_path_factory.mktemp("cleanup") / "the home") as settings:
         shop.write(settings.state / "bundle", shop.model("binary", count=80))
         yield settings
 
@@ -62,8 +62,8 @@ def logged(opened: Stores, run: str, name: str, text: str) -> None:
     opened.tracking.log_folder(run, folder)
 
 
-def of(attic: Cleanup, work: str) -> RunWithTrials:
-    return next(run for run in attic.runs() if run.work == work)
+def of(cleanup: Cleanup, work: str) -> RunWithTrials:
+    return next(run for run in cleanup.runs() if run.work == work)
 
 
 def cached(opened: Stores) -> int:
@@ -87,17 +87,17 @@ def test_runs_are_known_with_their_trials(opened: Stores) -> None:
 
 
 def test_what_is_taken_is_gone_with_the_bytes_that_were_said_and_the_rest_opens(opened: Stores) -> None:
-    attic = Cleanup(opened.settings, opened.pipeline)
-    run = of(attic, "k1")
+    cleanup = Cleanup(opened.settings, opened.pipeline)
+    run = of(cleanup, "k1")
     opened.registry.bundle(1)
     assert opened.tracking.report_file(run.id) is not None
-    before, copies, said = files(opened), cached(opened), attic.size(run)
-    attic.delete_run(run)
+    before, copies, said = files(opened), cached(opened), cleanup.size(run)
+    cleanup.delete_run(run)
     served = opened.settings.tracking.startswith("http")
     assert before - files(opened) > 0
     assert (copies - cached(opened) if served else before - files(opened)) == said > 0
-    assert [(one.work, len(one.trials)) for one in attic.runs()] == [("k2", 2), ("m1", 0)]
-    page = opened.tracking.report_file(of(attic, "k2").id)
+    assert [(one.work, len(one.trials)) for one in cleanup.runs()] == [("k2", 2), ("m1", 0)]
+    page = opened.tracking.report_file(of(cleanup, "k2").id)
     assert page is not None
     assert page.read_text() == "<p>k2</p>"
     assert opened.tracking.report_file(run.id) is None
@@ -114,26 +114,26 @@ def test_what_is_taken_is_gone_with_the_bytes_that_were_said_and_the_rest_opens(
 
 
 def test_a_run_that_an_alias_or_another_model_names_is_known(opened: Stores) -> None:
-    attic = Cleanup(opened.settings, opened.pipeline)
-    ours = {work: of(attic, work).id for work in ("k1", "k2", "m1")}
-    assert attic.named().isdisjoint(ours.values())
+    cleanup = Cleanup(opened.settings, opened.pipeline)
+    ours = {work: of(cleanup, work).id for work in ("k1", "k2", "m1")}
+    assert cleanup.named().isdisjoint(ours.values())
     opened.registry.set_champion(2)
     with quiet():
         mlflow = client(opened.settings)
         mlflow.create_registered_model("somebody's")
         (model,) = mlflow.search_logged_models([opened.tracking.experiment_id], f"source_run_id = '{ours['k1']}'")
         mlflow.create_model_version("somebody's", model.artifact_location, ours["k1"], model_id=model.model_id)
-    assert attic.named() & set(ours.values()) == {ours["k1"], ours["k2"]}
+    assert cleanup.named() & set(ours.values()) == {ours["k1"], ours["k2"]}
 
 
 def test_a_run_that_a_person_logged_beside_ours_is_none_of_our_business(opened: Stores) -> None:
-    attic = Cleanup(opened.settings, opened.pipeline)
+    cleanup = Cleanup(opened.settings, opened.pipeline)
     with quiet():
         theirs = client(opened.settings).create_run(opened.tracking.experiment_id, run_name="by hand").info.run_id
-    assert theirs not in [run.id for run in attic.runs()]
+    assert theirs not in [run.id for run in cleanup.runs()]
 
 
 def test_there_is_nothing_before_the_first_run(tmp_path: Path) -> None:
-    attic = Cleanup(settings_.at(tmp_path), "shop")
-    assert attic.runs() == ()
+    cleanup = Cleanup(settings_.at(tmp_path), "shop")
+    assert cleanup.runs() == ()
     assert not list(tmp_path.iterdir())
