@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.infra import settings as settings_
+from treadle.infra import supervisor
 from treadle.infra.settings import Settings, child_environment
 
 if TYPE_CHECKING:
@@ -114,6 +115,24 @@ def test_what_the_services_are_told_is_what_treadle_reads_and_the_databases_are_
         for name in re.findall(r"@postgres:5432/(\w+)", value)
     }
     assert named == set(re.findall(r"CREATE DATABASE (\w+);", (INFRA / "databases.sql").read_text()))
+
+
+def test_the_health_check_says_whether_up_is_at_work(home: Path) -> None:
+    _, python, *words = compose().services["treadle"].healthcheck.test
+    assert python == "python"
+
+    def check() -> subprocess.CompletedProcess[str]:
+        told = child_environment({"TREADLE_HOME": str(home)})
+        return subprocess.run(
+            [sys.executable, *words], env=told, cwd=home, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    away = check()
+    assert (away.returncode, away.stderr.strip().splitlines()[-1]) == (1, "AssertionError"), away.stderr
+    lock = supervisor.locks_folder(settings_.at(home)) / "up.lock"
+    with supervisor.hold_process_lock(lock, home):
+        at_work = check()
+    assert at_work.returncode == 0, at_work.stderr
 
 
 def instructions() -> Iterator[tuple[str, str]]:
