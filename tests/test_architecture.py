@@ -35,25 +35,48 @@ ROOMS = {
 """Where a library may be imported, by name too."""
 
 
-def modules(package: str) -> list[str]:
-    """The modules and folders of a package, as the text would name them."""
+PLANNED = "## What is not built yet, and where it goes"
+
+
+def modules(folder: Path) -> list[str]:
+    """The modules and folders of a package or room, as the text would name them."""
     return sorted(
         f"{path.name}/" if path.is_dir() else path.name
-        for path in (ROOT / package).iterdir()
+        for path in folder.iterdir()
         if (path.is_dir() and (path / "__init__.py").exists()) or (path.suffix == ".py" and path.name != "__init__.py")
     )
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_module_has_its_place_in_the_text(package: str) -> None:
+def test_every_room_and_module_has_its_place_in_the_text(package: str) -> None:
     room = TEXT.split(f"### {package}/")[1].split("\n##")[0]
-    assert [name for name in modules(package) if f"`{name}`" not in room] == []
+    assert [name for name in modules(ROOT / package) if f"`{name}`" not in room] == []
+
+
+@pytest.mark.parametrize("room", ["flows/champion", "flows/project", "flows/service", "flows/context", "infra/tracking"])
+def test_every_module_of_a_room_of_many_things_is_named(room: str) -> None:
+    assert [name for name in modules(ROOT / room) if f"`{name}`" not in TEXT and f"/{name}`" not in TEXT] == []
+
+
+def paths(text: str) -> list[str]:
+    """The files and folders that a text names."""
+    return re.findall(r"`((?:flows|tasks|expectations|infra|pipelines|docs|src|tests)/[\w./]*)`", text)
 
 
 def test_every_path_in_the_text_exists() -> None:
-    named = re.findall(r"`((?:flows|tasks|expectations|infra|pipelines|docs)/[\w./]*)`", TEXT)
+    before, planned = TEXT.split(PLANNED)
+    named = paths(before + planned.partition("\n## ")[2])
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_each_line_of_what_is_coming_says_where_it_goes() -> None:
+    lines = TEXT.split(PLANNED)[1].partition("\n## ")[0].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| capability")]
+    assert len(rows) > 15
+    assert [row for row in rows if not paths(row)] == []
+    new = [path for path in paths("\n".join(rows)) if not (ROOT / path).exists()]
+    assert [path for path in new if not (ROOT / path).parent.parent.exists()] == []
 
 
 def top_level(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -219,6 +242,9 @@ PURE = "tasks knows no orchestrator, tracker, validator, network or environment"
 PREFECT = "Prefect only in flows and infra.orchestrator"
 MLFLOW = "MLflow only in infra.tracking"
 GX = "Great Expectations only in expectations"
+DELTA = "Delta only in infra.tables"
+APPRISE = "Apprise only in infra.notifications"
+TERMINAL = "typer and rich only in flows.cli"
 SCORER = "The scorer stands alone"
 CIRCLES = "No circles"
 FORBIDDEN = [
@@ -229,6 +255,10 @@ FORBIDDEN = [
     ({"flows/newflow/z.py": "def late():\n    import mlflow.pyfunc"}, MLFLOW),
     ({"flows/newflow/z.py": "import great_expectations"}, GX),
     ({"infra/newroom/x.py": "from great_expectations import core"}, GX),
+    ({"infra/newroom/x.py": "def late():\n    import deltalake"}, DELTA),
+    ({"flows/newflow/z.py": "from apprise import Apprise"}, APPRISE),
+    ({"flows/service/new.py": "from rich.table import Table"}, TERMINAL),
+    ({"infra/newroom/x.py": "import typer"}, TERMINAL),
     ({"tasks/newroom/x.py": "import os"}, PURE),
     ({"tasks/newroom/x.py": "def late():\n    import sqlalchemy"}, PURE),
     ({"tasks/newroom/x.py": "from treadle.infra import settings"}, LAYERS),
