@@ -21,9 +21,9 @@ from treadle.tasks import bundle, parity
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
-    from treadle.infra.tracking.scorer import Scorer
+    from treadle.infra.tracking.scorer.reading import Scorer
 
-SCORER = Path(__file__).parents[2] / "infra" / "tracking" / "scorer.py"
+SCORER = Path(__file__).parents[2] / "infra" / "tracking" / "scorer" / "reading.py"
 NEW_ROWS = 300
 
 

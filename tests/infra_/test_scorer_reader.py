@@ -17,7 +17,7 @@ from treadle.tasks.dataset import Column, Schema
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
-    from treadle.infra.tracking.scorer import Reader
+    from treadle.infra.tracking.scorer.reading import Reader
 
 KNOWN_TEXTS = [
     *("", " ", "?", " NA", "-999", "-999.0", "true", "FALSE", " True ", "T", "1", "0", "1.0", "+3", "3.5", "1e3"),
