@@ -8,7 +8,6 @@ import shutil
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -16,10 +15,12 @@ import sqlalchemy as sa
 from treadle.infra import failpoint
 from treadle.infra.databases import engines, sqlite
 from treadle.infra.tracking.runs import RUN_KEY, Tracking, client, fetch, local_path, mlflow_lock, quiet, unreachable
+from treadle.infra.tracking.scorer.join import shipped_source
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import pandas as pd
     from mlflow import MlflowClient
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"
 DIGEST = "treadle.digest"
-SCORER = Path(__file__).parent / "scorer" / "reading.py"
 SCORER_FILE = "scorer.py"
 """The scorer's name inside a model, to which the MLmodel file refers."""
 PINNED = ("xgboost", "numpy", "pandas", "mlflow")
@@ -108,7 +108,7 @@ class Registry:
 
     def scorer(self) -> bytes:
         """The source code that MLflow's loader runs."""
-        return SCORER.read_bytes()
+        return shipped_source()
 
     def register(self, run_id: str, model_uri: str, run_key: str, tags: Mapping[str, str], description: str) -> int:
         """Make the model a version and return its number; the same run key again gives the same version."""

@@ -31,7 +31,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII)
 WIDTHS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%j": 3, "%H": 2, "%M": 2, "%S": 2}
 MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
-MODEL_FILES |= {Path(__file__).name, "__pycache__"}  # what MLflow keeps of a model, and Python of this file
+MODEL_FILES |= {"scorer.py", "__pycache__"}  # what MLflow keeps of a model, and Python of the joined file
 FIRST, LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
 
 
@@ -345,6 +345,3 @@ def _only_once(pairs: Iterable[tuple[Any, float]]) -> dict[Any, float]:
     known = list(pairs)
     times = Counter(key for key, _ in known)
     return {key: value for key, value in known if times[key] == 1}
-
-
-mlflow.models.set_model(Scorer())
