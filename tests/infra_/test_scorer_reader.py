@@ -58,7 +58,7 @@ KINDS = [
 def read(scorer: ModuleType, series: pd.Series, column: Column) -> np.ndarray:
     reader = scorer.Reader(shop.MISSING, shop.ZONE)
     if column.kind in ("date", "timestamp"):
-        return reader.local(reader.instants(series, column.model_dump()), column.kind)
+        return scorer.local_time(reader.instants(series, column.model_dump()), column.kind, reader.zone)
     return features.to_float32(reader.numeric(series, column.kind))
 
 
@@ -105,7 +105,7 @@ def test_codes_of_text_are_those_of_the_batch_path(scorer, levels, texts):
     feature = features.Feature(name="c", source="c", kind="code", levels=tuple(levels))
     spec = features.FeatureSpec(features=(feature,))
     ours = features.encode(spec, pa.table({"c": pa.array(texts, pa.string())}))[:, 0]
-    theirs = scorer.Reader((), "").codes(pd.Series(texts, dtype=object), levels, spec.read_as_missing)
+    theirs = scorer.text_codes(scorer.Reader((), ""), pd.Series(texts, dtype=object), levels, spec.read_as_missing)
     assert np.array_equal(ours, features.to_float32(theirs), equal_nan=True)
 
 
@@ -123,4 +123,4 @@ VALUES = {
 @pytest.mark.parametrize("case", VALUES)
 def test_what_pandas_took_for_numbers_or_booleans_finds_its_level(scorer, case):
     levels, value, code = VALUES[case]
-    assert scorer.Reader((), "").codes(pd.Series([value], dtype=object), levels, ())[0] == code
+    assert scorer.text_codes(scorer.Reader((), ""), pd.Series([value], dtype=object), levels, ())[0] == code
