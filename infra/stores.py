@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESTORE = "restore mlruns/artifacts from a backup, or train again: treadle train --again"
 MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
 MODEL_FILES |= {"scorer.py", "__pycache__"}
+"""What a model's folder may hold; a test keeps it equal to what the scorer allows."""
 
 
 @dataclass(frozen=True)

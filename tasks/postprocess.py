@@ -1,4 +1,7 @@
-"""From the booster's raw output to the columns that people read: calibration, threshold, intervals, labels."""
+"""From the booster's raw output to the columns that people read: calibration, threshold, intervals, labels.
+
+The scorer repeats `apply_postprocess` (infra/tracking/scorer/postprocessing.py); a property test keeps the two equal.
+"""
 
 from __future__ import annotations
 

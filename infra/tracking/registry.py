@@ -8,7 +8,6 @@ import shutil
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -16,10 +15,12 @@ import sqlalchemy as sa
 from treadle.infra import failpoint
 from treadle.infra.databases import engines, sqlite
 from treadle.infra.tracking.runs import RUN_KEY, Tracking, client, fetch, local_path, mlflow_lock, quiet, unreachable
+from treadle.infra.tracking.scorer.join import shipped_source
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import pandas as pd
     from mlflow import MlflowClient
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"
 DIGEST = "treadle.digest"
-SCORER = Path(__file__).with_name("scorer.py")
+SCORER_FILE = "scorer.py"
+"""The scorer's name inside a model, to which the MLmodel file refers."""
 PINNED = ("xgboost", "numpy", "pandas", "mlflow")
 
 
@@ -61,8 +63,8 @@ class Registry:
                 model = self._own_model(run_id, digest) or model
             if model.status != "READY":
                 with _aside(bundle_folder) as folder, failpoint.around("mlflow.artifacts"):
-                    _save(folder, _described(model, run_id), bundle_folder, columns)
-                    self._client.log_model_artifacts(model.model_id, str(folder))
+                    saved = _save(folder, _described(model, run_id), bundle_folder, columns, self.scorer())
+                    self._client.log_model_artifacts(model.model_id, str(saved))
                 with failpoint.around("mlflow.ready"):
                     self._client.finalize_logged_model(model.model_id, "READY")
             outputs = self._client.get_run(run_id).outputs
@@ -100,13 +102,13 @@ class Registry:
             import mlflow
             from mlflow.models import Model
 
-            _save(folder, Model(), bundle_folder, signature(bundle_folder))
-            answer: pd.DataFrame = mlflow.pyfunc.load_model(str(folder)).predict(frame)
+            saved = _save(folder, Model(), bundle_folder, signature(bundle_folder), self.scorer())
+            answer: pd.DataFrame = mlflow.pyfunc.load_model(str(saved)).predict(frame)
             return answer
 
     def scorer(self) -> bytes:
         """The source code that MLflow's loader runs."""
-        return SCORER.read_bytes()
+        return shipped_source()
 
     def register(self, run_id: str, model_uri: str, run_key: str, tags: Mapping[str, str], description: str) -> int:
         """Make the model a version and return its number; the same run key again gives the same version."""
@@ -228,9 +230,10 @@ def _digest(bundle_folder: Path) -> str:
 
 @contextmanager
 def _aside(bundle_folder: Path) -> Iterator[Path]:
-    """Where a model is put together: beside its bundle, so that a kill leaves it where the next attempt clears up."""
+    """A new folder beside the bundle, for the block; one that a kill has left is removed by the next attempt."""
     folder = bundle_folder.with_name(f".{bundle_folder.name}.mlflow")
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
         yield folder
     finally:
@@ -249,18 +252,24 @@ def _described(model: LoggedModel, run_id: str) -> Model:
     )
 
 
-def _save(path: Path, described: Model, bundle_folder: Path, columns: ModelSignature) -> None:
-    """Write the MLflow model: our scorer as code, the bundle as its artifact."""
+def _save(folder: Path, described: Model, bundle_folder: Path, columns: ModelSignature, scorer: bytes) -> Path:
+    """Write the MLflow model, `scorer` as its code and the bundle as its artifact, under `folder`; return its path.
+
+    MLflow reads the code from a file, which is written to `folder` beside the model.
+    """
     import mlflow
 
+    model, code = folder / "model", folder / SCORER_FILE
+    code.write_bytes(scorer)
     mlflow.pyfunc.save_model(
-        path,
+        model,
         mlflow_model=described,
-        python_model=str(SCORER),
+        python_model=str(code),
         artifacts={"bundle": str(bundle_folder)},
         signature=columns,
         pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
     )
+    return model
 
 
 def signature(bundle_folder: Path) -> ModelSignature:

@@ -1,4 +1,7 @@
-"""The bundle's files as bytes: written aside and renamed, read only where every one is what the manifest says."""
+"""The bundle's files as bytes: written aside and renamed, read only where every one is what the manifest says.
+
+The scorer repeats `verified` (infra/tracking/scorer/verification.py).
+"""
 
 from __future__ import annotations
 

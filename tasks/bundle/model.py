@@ -1,4 +1,7 @@
-"""A model: a booster with all that turns typed rows into predictions."""
+"""A model: a booster with all that turns typed rows into predictions.
+
+The scorer repeats `predict_table` for raw rows (infra/tracking/scorer/model.py).
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,9 @@ same thing become the same rows:
 - date: ISO 8601, the column's `format`, or the local date of a timestamp.
 - timestamp: ISO 8601 or the column's `format`; without an offset it is read in the pipeline's time zone (else UTC).
   A local time that a clock change skips is taken as if the clock had not changed yet.
+
+The scorer repeats the rules for pandas (infra/tracking/scorer/reading.py, values.py); a property test keeps the two
+equal.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,11 @@ import pytest
 from tests import shop
 from treadle.tasks import bundle, parity
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
-    from treadle.infra.tracking.scorer import Scorer
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import ModuleType
 
-SCORER = Path(__file__).parents[2] / "infra" / "tracking" / "scorer.py"
 NEW_ROWS = 300
 
 
@@ -34,10 +34,16 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return bundle.load_bundle(folder), folder
 
 
-def scorer(folder: Path) -> Scorer:
-    loaded = Scorer()
-    loaded.load_context(SimpleNamespace(artifacts={"bundle": str(folder)}))
-    return loaded
+@pytest.fixture(scope="module")
+def load(scorer: ModuleType) -> Callable[[Path], Any]:
+    """The shipped scorer of a bundle."""
+
+    def load(folder: Path) -> Any:
+        loaded = scorer.Scorer()
+        loaded.load_context(SimpleNamespace(artifacts={"bundle": str(folder)}))
+        return loaded
+
+    return load
 
 
 def as_people_write(rows: pa.Table) -> pd.DataFrame:
@@ -68,25 +74,25 @@ def as_people_write(rows: pa.Table) -> pd.DataFrame:
     return text.where(text.notna(), None)
 
 
-def assert_same_answers(model: bundle.Model, folder: Path, rows: pa.Table, frame: pd.DataFrame) -> None:
-    assert parity.disagreement(bundle.predict_table(model, rows), scorer(folder).predict(None, frame)) == ""
+def assert_same_answers(model: bundle.Model, loaded: Any, rows: pa.Table, frame: pd.DataFrame) -> None:
+    assert parity.disagreement(bundle.predict_table(model, rows), loaded.predict(None, frame)) == ""
 
 
-def test_csv_through_pandas_gives_the_predictions_of_the_batch(made, duck):
+def test_csv_through_pandas_gives_the_predictions_of_the_batch(made, duck, load):
     model, folder = made
     text = as_people_write(shop.rows(NEW_ROWS, seed=7))
     rows = shop.typed(duck, pa.Table.from_pandas(text, preserve_index=False), model.schema.without("y"))
     frame = pd.read_csv(io.StringIO(text.to_csv(index=False)))
     assert frame["Zip"].dtype == np.float64, "pandas took the texts for numbers, or this tests nothing"
     assert rows["Zip"].to_pylist()[0] in {"02134", "10001", "00501"}
-    assert_same_answers(model, folder, rows, frame)
+    assert_same_answers(model, load(folder), rows, frame)
 
 
-def test_parquet_through_pandas_gives_the_predictions_of_the_batch(made, tmp_path):
+def test_parquet_through_pandas_gives_the_predictions_of_the_batch(made, tmp_path, load):
     model, folder = made
     rows = shop.rows(NEW_ROWS, seed=8)
     pq.write_table(rows, tmp_path / "rows.parquet")
-    assert_same_answers(model, folder, rows, pd.read_parquet(tmp_path / "rows.parquet"))
+    assert_same_answers(model, load(folder), rows, pd.read_parquet(tmp_path / "rows.parquet"))
 
 
 FRAMES = {
@@ -119,61 +125,62 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("shape", FRAMES)
-def test_however_pandas_holds_a_column_the_prediction_is_the_same(made, shape):
+def test_however_pandas_holds_a_column_the_prediction_is_the_same(made, shape, load):
     model, folder = made
     rows = shop.rows(120, seed=9)
-    assert_same_answers(model, folder, rows, FRAMES[shape](rows.to_pandas()))
+    assert_same_answers(model, load(folder), rows, FRAMES[shape](rows.to_pandas()))
 
 
-def test_golden_rows_agree_in_both_paths(made):
+def test_golden_rows_agree_in_both_paths(made, load):
     folder = made[1]
     rows, expected = bundle.golden(folder)
-    assert parity.disagreement(expected, scorer(folder).predict(None, rows.to_pandas())) == ""
+    assert parity.disagreement(expected, load(folder).predict(None, rows.to_pandas())) == ""
     assert rows.num_rows == 200
 
 
-def test_a_missing_column_is_named(made):
+def test_a_missing_column_is_named(made, load):
     folder = made[1]
     frame = shop.rows(5).to_pandas().drop(columns=["Channel", "Order No"])
     with pytest.raises(ValueError, match="missing columns: 'Order No', 'Channel'; the model needs"):
-        scorer(folder).predict(None, frame)
+        load(folder).predict(None, frame)
 
 
-def test_a_column_that_no_feature_is_made_of_may_be_missing(made):
+def test_a_column_that_no_feature_is_made_of_may_be_missing(made, load):
     model, folder = made
     assert "Always 1" not in model.features.sources
     rows = shop.rows(20)
-    assert_same_answers(model, folder, rows, rows.to_pandas().drop(columns="Always 1"))
+    assert_same_answers(model, load(folder), rows, rows.to_pandas().drop(columns="Always 1"))
 
 
-def test_no_rows_give_no_predictions_with_all_columns(made):
+def test_no_rows_give_no_predictions_with_all_columns(made, load):
     model, folder = made
-    answer = scorer(folder).predict(None, shop.rows(3).to_pandas().head(0))
+    answer = load(folder).predict(None, shop.rows(3).to_pandas().head(0))
     assert list(answer.columns) == ["Order No", *model.post.column_names()]
     assert len(answer) == 0
 
 
-def test_without_a_key_all_inputs_stand_beside_the_predictions(tmp_path):
+def test_without_a_key_all_inputs_stand_beside_the_predictions(tmp_path, load):
     model = shop.model("regression", key=())
     shop.write(tmp_path / "bundle", model)
-    answer = scorer(tmp_path / "bundle").predict(None, shop.labelled("regression", 10).to_pandas())
+    answer = load(tmp_path / "bundle").predict(None, shop.labelled("regression", 10).to_pandas())
     assert list(answer.columns) == [*shop.INPUTS.names, "prediction", "lower", "upper"]
     assert list(model.identity) == list(shop.INPUTS.names)
 
 
-def test_infinite_and_untypable_values_count_as_missing(made):
+def test_infinite_and_untypable_values_count_as_missing(scorer, made, load):
     _, folder = made
     frame = shop.rows(4).to_pandas().astype(object)
     frame.loc[0, ["Price [EUR]", "Items", "Gift"]] = [np.inf, 3.5, "maybe"]
     frame.loc[0, ["Born", "Due", "Placed at"]] = ["20131399", "yesterday", "2013-02-30"]
     blank = frame.copy()
     blank.loc[0, ["Price [EUR]", "Items", "Gift", "Born", "Due", "Placed at"]] = None
-    loaded = scorer(folder)
-    assert np.array_equal(loaded.encode(frame), loaded.encode(blank), equal_nan=True)
+    loaded = load(folder)
+    typed, missing = (scorer.encode(loaded.features, loaded.columns, loaded.reader, rows) for rows in (frame, blank))
+    assert np.array_equal(typed, missing, equal_nan=True)
 
 
 @pytest.mark.parametrize("what", ["changed", "extra", "gone", "link"])
-def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, what):
+def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, what, load):
     folder = tmp_path / "bundle"
     shop.write(folder, shop.model("regression"))
     data = (folder / "model.ubj").read_bytes()
@@ -186,21 +193,22 @@ def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, what):
         if what == "link":
             (folder / "model.ubj").symlink_to(tmp_path / "model.ubj")
     with pytest.raises(ValueError, match="model bundle: "):
-        scorer(folder)
+        load(folder)
 
 
 STRANGER = """
 import json, sys
+sys.modules["treadle"] = None
 import pandas as pd
 import mlflow
 for folder in sys.argv[1:]:
     frame = pd.read_csv(f"{folder}/rows.csv")
     mlflow.pyfunc.load_model(f"{folder}/model").predict(frame).to_parquet(f"{folder}/out.parquet")
-print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"tasks", "infra", "flows", "treadle"})))
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"tasks", "infra", "flows"})))
 """
 
 
-def save_as_mlflow_model(folder: Path, to: Path) -> None:
+def save_as_mlflow_model(scorer_file: Path, folder: Path, to: Path) -> None:
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec
@@ -214,19 +222,19 @@ def save_as_mlflow_model(folder: Path, to: Path) -> None:
         warnings.simplefilter("ignore")  # it asks for an input example, which would be a person's row
         mlflow.pyfunc.save_model(
             str(to),
-            python_model=str(SCORER),
+            python_model=str(scorer_file),
             artifacts={"bundle": str(folder)},
             signature=signature,
             pip_requirements=["mlflow", "numpy", "pandas", "xgboost"],
         )
 
 
-def test_a_process_without_treadle_loads_and_scores_every_kind(tmp_path, duck):
+def test_a_process_that_cannot_import_treadle_loads_and_scores_every_kind(scorer_file, tmp_path, duck):
     text = as_people_write(shop.rows(NEW_ROWS, seed=11))
     models = {tmp_path / task: shop.model(task) for task in shop.LABELS}
     for place, model in models.items():
         shop.write(place / "bundle", model)
-        save_as_mlflow_model(place / "bundle", place / "model")
+        save_as_mlflow_model(scorer_file, place / "bundle", place / "model")
         text.to_csv(place / "rows.csv", index=False)
     ran = subprocess.run(
         [sys.executable, "-I", "-c", STRANGER, *models], cwd=tmp_path, capture_output=True, text=True, check=False

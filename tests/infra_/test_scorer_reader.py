@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,8 @@ from tests import shop
 from treadle.tasks import features
 from treadle.tasks.dataset import Column, Schema
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # mlflow warns about its own type hints when it is imported
-    from treadle.infra.tracking.scorer import Reader
+if TYPE_CHECKING:
+    from types import ModuleType
 
 KNOWN_TEXTS = [
     *("", " ", "?", " NA", "-999", "-999.0", "true", "FALSE", " True ", "T", "1", "0", "1.0", "+3", "3.5", "1e3"),
@@ -56,10 +55,10 @@ KINDS = [
 ]
 
 
-def read(series: pd.Series, column: Column) -> np.ndarray:
-    reader = Reader(shop.MISSING, shop.ZONE)
+def read(scorer: ModuleType, series: pd.Series, column: Column) -> np.ndarray:
+    reader = scorer.Reader(shop.MISSING, shop.ZONE)
     if column.kind in ("date", "timestamp"):
-        return reader.local(reader.instants(series, column.model_dump()), column.kind)
+        return scorer.local_time(reader.instants(series, column.model_dump()), column.kind, reader.zone)
     return features.to_float32(reader.numeric(series, column.kind))
 
 
@@ -74,23 +73,23 @@ def encoded(table: pa.Table, column: Column) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @example(texts=KNOWN_TEXTS)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=20))
-def test_text_is_typed_as_the_batch_path_types_it(duck, column, texts):
+def test_text_is_typed_as_the_batch_path_types_it(scorer, duck, column, texts):
     table = shop.typed(duck, pa.table({"c": pa.array(texts, pa.string())}), Schema(columns=(column,)))
-    ours, theirs = encoded(table, column), read(pd.Series(texts, dtype=object), column)
+    ours, theirs = encoded(table, column), read(scorer, pd.Series(texts, dtype=object), column)
     different = [
         text for text, a, b in zip(texts, ours, theirs, strict=True) if a != b and not (pd.isna(a) and pd.isna(b))
     ]
     assert different == []
 
 
-def test_every_local_hour_of_a_year_becomes_the_same_instant_in_both_paths(duck):
+def test_every_local_hour_of_a_year_becomes_the_same_instant_in_both_paths(scorer, duck):
     for zone in (shop.ZONE, "Australia/Lord_Howe", "Europe/Dublin", "Asia/Kolkata", ""):
         hours = np.arange("2013-01-01", "2014-01-01", 10, dtype="datetime64[m]").astype("datetime64[us]")
         table = shop.typed(
             duck, pa.table({"c": pa.array(hours)}), Schema(columns=(Column(name="c", kind="timestamp"),)), zone
         )
         ours = table["c"].to_numpy().astype("datetime64[us]")
-        theirs = Reader((), zone).instants(pd.Series(hours), {"name": "c", "kind": "timestamp", "format": ""})
+        theirs = scorer.Reader((), zone).instants(pd.Series(hours), {"name": "c", "kind": "timestamp", "format": ""})
         assert np.array_equal(ours, theirs), zone
 
 
@@ -102,11 +101,11 @@ LEVELS = st.lists(st.sampled_from(["1", "01", "1.0", "2", "TRUE", "false", "b", 
     levels=LEVELS,
     texts=st.lists(st.one_of(st.none(), st.sampled_from(["1", "01", "b", "zz", "None", "TRUE"])), min_size=1),
 )
-def test_codes_of_text_are_those_of_the_batch_path(levels, texts):
+def test_codes_of_text_are_those_of_the_batch_path(scorer, levels, texts):
     feature = features.Feature(name="c", source="c", kind="code", levels=tuple(levels))
     spec = features.FeatureSpec(features=(feature,))
     ours = features.encode(spec, pa.table({"c": pa.array(texts, pa.string())}))[:, 0]
-    theirs = Reader((), "").codes(pd.Series(texts, dtype=object), levels, spec.read_as_missing)
+    theirs = scorer.text_codes(scorer.Reader((), ""), pd.Series(texts, dtype=object), levels, spec.read_as_missing)
     assert np.array_equal(ours, features.to_float32(theirs), equal_nan=True)
 
 
@@ -122,6 +121,6 @@ VALUES = {
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_what_pandas_took_for_numbers_or_booleans_finds_its_level(case):
+def test_what_pandas_took_for_numbers_or_booleans_finds_its_level(scorer, case):
     levels, value, code = VALUES[case]
-    assert Reader((), "").codes(pd.Series([value], dtype=object), levels, ())[0] == code
+    assert scorer.text_codes(scorer.Reader((), ""), pd.Series([value], dtype=object), levels, ())[0] == code

@@ -1,0 +1,89 @@
+"""The scorer's arithmetic, from typed values to prediction columns, is that of the batch path, to the bit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from treadle.tasks import features, parity
+from treadle.tasks.postprocess import Post, apply_postprocess
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LARGEST = float(np.finfo(np.float32).max)
+FLOATS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, LARGEST, -LARGEST, LARGEST * 1.5, 1e300, 1e-300]))
+CHANCES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12)
+
+
+@example(values=[np.inf, -np.inf, np.nan, 1e39, -1e39, LARGEST])
+@given(values=st.lists(FLOATS))
+def test_numbers_become_the_same_float32(scorer: ModuleType, values: list[float]) -> None:
+    raw = np.array(values, dtype=np.float64)
+    ours, theirs = features.to_float32(raw), scorer.to_float32(raw)
+    assert theirs.dtype == np.float32
+    assert ours.tobytes() == theirs.tobytes()
+
+
+@given(levels=st.sets(st.integers(-20, 20), max_size=8), values=st.lists(st.one_of(st.none(), st.integers(-25, 25))))
+def test_integers_become_the_same_codes(scorer: ModuleType, levels: set[int], values: list[int | None]) -> None:
+    known = [str(level) for level in sorted(levels)]
+    feature = features.Feature(name="c", source="c", kind="code", levels=tuple(known))
+    ours = features.encode(features.FeatureSpec(features=(feature,)), pa.table({"c": pa.array(values, pa.int64())}))
+    series = pd.Series(values, dtype="Int64")
+    theirs = scorer.integer_codes(scorer.Reader((), ""), series, known)
+    assert np.array_equal(ours[:, 0], theirs.astype(np.float32), equal_nan=True)
+
+
+@pytest.mark.parametrize("part", get_args(features.DatePart))
+@given(moments=st.lists(st.one_of(st.none(), st.datetimes())))
+def test_a_moment_has_the_same_parts(scorer: ModuleType, part: features.DatePart, moments: list[object]) -> None:
+    local = np.array(moments, dtype="datetime64[us]")
+    ours, theirs = features._date_part(local, part), scorer.date_part(local, part)
+    assert ours.dtype == theirs.dtype == np.float64
+    assert np.array_equal(ours, theirs, equal_nan=True)
+
+
+def assert_same_columns(scorer: ModuleType, post: Post, raw: np.ndarray) -> None:
+    expected = apply_postprocess(post, raw).columns
+    answered = scorer.postprocess(post.model_dump(mode="json"), raw, pd.RangeIndex(len(raw)))
+    assert list(answered.columns) == expected.column_names
+    assert parity.disagreement(expected, answered) == ""
+
+
+@settings(deadline=None)
+@given(
+    chances=CHANCES,
+    position=st.integers(0, 11),
+    classes=st.sampled_from([("no", "yes"), (0, 1), (False, True), (0.0, 2.5)]),
+    inner=st.sets(st.floats(0.01, 0.99), max_size=4).map(sorted),
+)
+def test_chances_become_the_same_columns(
+    scorer: ModuleType, chances: list[float], position: int, classes: tuple[object, ...], inner: list[float]
+) -> None:
+    raw = np.array(chances, dtype=np.float32)
+    knots = (0.0, *inner, 1.0) if inner else ()
+    post = Post(task="binary", classes=classes, knots_x=knots, knots_y=tuple(np.sqrt(knots).tolist()))
+    threshold = float(apply_postprocess(post, raw).columns["probability"][position % len(raw)].as_py())
+    assert_same_columns(scorer, post.model_copy(update={"threshold": threshold}), raw)
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 3), min_size=1, max_size=8))
+@pytest.mark.parametrize("classes", [("a", "b", "c"), (1, 2, 3), (1.0, 2.5, 3.0)], ids=str)
+def test_scores_of_classes_become_the_same_columns(
+    scorer: ModuleType, classes: tuple[object, ...], rows: list[tuple[float, ...]]
+) -> None:
+    assert_same_columns(scorer, Post(task="multiclass", classes=classes), np.array(rows, dtype=np.float32))
+
+
+@settings(deadline=None)
+@given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), width=st.floats(0, 1e6))
+def test_amounts_become_the_same_columns(scorer: ModuleType, values: list[float], width: float) -> None:
+    assert_same_columns(scorer, Post(task="regression", half_width=width), np.array(values, dtype=np.float32))
