@@ -276,7 +276,7 @@ def advice(place: Workplace, held: HeldBatch, again: int | None) -> str:
     if held.interrupted:
         return f"a release was interrupted; complete it: {release}"
     if _replaced(place, held) or (again and again == held.rows):
-        return f"a later file seems to have replaced it; if so: {drop}"
+        return f"it seems to have been sent again and accepted; if so: {drop}"
     if again:
         return f"{again:,} of its rows were accepted in a later file; check the others, then: {drop}"
     if held.scope == "file":
