@@ -53,7 +53,9 @@ def test_every_room_and_module_has_its_place_in_the_text(package: str) -> None:
     assert [name for name in modules(ROOT / package) if f"`{name}`" not in room] == []
 
 
-@pytest.mark.parametrize("room", ["flows/champion", "flows/project", "flows/service", "flows/context", "infra/tracking"])
+@pytest.mark.parametrize(
+    "room", ["flows/champion", "flows/project", "flows/service", "flows/context", "infra/tracking"]
+)
 def test_every_module_of_a_room_of_many_things_is_named(room: str) -> None:
     assert [name for name in modules(ROOT / room) if f"`{name}`" not in TEXT and f"/{name}`" not in TEXT] == []
 
