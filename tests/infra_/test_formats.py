@@ -19,7 +19,8 @@ from treadle.flows.project import backup
 from treadle.infra import settings as settings_
 from treadle.infra import stores
 from treadle.infra.databases.ledger import Ledger
-from treadle.tasks import bundle
+from treadle.infra.tracking.runs import quiet
+from treadle.tasks import bundle, parity
 from treadle.tasks.alerts import Case, News
 from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import NewerFormat
@@ -52,6 +53,13 @@ def test_a_project_of_every_format_is_gone_on_with(kept: Path, tmp_path: Path) -
     assert champion is not None
     folder = opened.bundle_folder(champion.version_to)
     bundle.check_golden(bundle.load_bundle(folder, digest=champion.digest), folder)
+    opened.check_scorer(champion.version_to, bundle.certificate(folder).scorer)
+    rows, expected = bundle.golden(folder)
+    with quiet():
+        import mlflow
+
+        answered = mlflow.pyfunc.load_model(str(folder.parents[1])).predict(rows.to_pandas())
+    assert parity.disagreement(expected, answered) == ""
     with duckdb.connect() as con:
         assert con.sql(f"SELECT count(*) FROM {opened.tables.relation('predictions')}").fetchall() == [(20,)]
     shutil.copy(place / "data" / "inbox" / NAME / "new.csv", place / "again.csv")
