@@ -12,8 +12,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from prefect.client.schemas.objects import StateType
+
 from tests.faults.harness import NAME, parcels
-from tests.worker import eventually, treadle
+from tests.worker import eventually
+from treadle.infra import settings as settings_
+from treadle.infra.orchestrator import connected, flow_context
 
 INIT = ("init", "parcels.csv", "--target", "Late", "--name", NAME)
 TRAIN = ("train", "--trials", "1")
@@ -30,14 +34,15 @@ def keep_backup(home: Path, kept: Path) -> None:
 
 
 def keep_home(home: Path, kept: Path) -> None:
-    """Live a short life, be up until a run by schedule has ended and what came is settled, and keep all of it."""
-    for command in (INIT, TRAIN, ("score",), ("monitor",)):
+    """Live a short life, be up until what came is settled and a run by schedule has ended, and keep all of it."""
+    for command in (INIT, TRAIN, ("score",), ("monitor",), ("up", "--detach")):
         run(home, *command)
-    config = home / "pipelines" / f"{NAME}.toml"
-    config.write_text(config.read_text() + SCHEDULE)
-    run(home, "up", "--detach")
     try:
-        eventually(lambda: (home / ".treadle" / "up" / "settled.json").exists() and scheduled(home), WAIT_SECONDS)
+        eventually((home / ".treadle" / "up" / "settled.json").exists, WAIT_SECONDS)
+        config = home / "pipelines" / f"{NAME}.toml"
+        config.write_text(config.read_text() + SCHEDULE)  # not before: follow-ups wait for a minute without a run
+        run(home, "up")
+        eventually(lambda: scheduled(home), WAIT_SECONDS)
     finally:
         run(home, "down")
     with tarfile.open(kept, "w:xz") as tar:
@@ -53,9 +58,9 @@ def run(home: Path, *command: str) -> None:
 
 
 def scheduled(home: Path) -> bool:
-    """Whether the newest run of `score` ended well and the schedule has another one."""
-    work = [one for pipeline in treadle(home, "status")["pipelines"] for one in pipeline["work"]]
-    return any(one["work"] == "score" and one["state"] == "COMPLETED" and one["next"] for one in work)
+    """Whether a run that the schedule has made has ended well."""
+    with flow_context(settings_.at(home)), connected() as client:
+        return any(run.auto_scheduled and run.state_type is StateType.COMPLETED for run in client.read_flow_runs())
 
 
 def main(*arguments: str) -> None:
