@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.infra.sources.files import covers, find_files, fingerprint, open_raw
+from treadle.infra.sources.files import covers, find_files, fingerprint
+from treadle.infra.sources.reading import open_raw
 
 __all__ = ["covers", "find_files", "fingerprint", "open_raw"]
