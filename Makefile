@@ -16,7 +16,7 @@ install: $(STAMP)  ## create .venv from the hash locks; does nothing when nothin
 # Build tools come first and from their own lock, so that nothing is ever built with an unpinned one.
 # --no-deps: the lock is the whole closure, less NVIDIA's NCCL, which only multi-GPU training needs.
 $(STAMP): requirements.lock requirements-build.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("treadle needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Way out: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("treadle needs Python 3.11 or later; this is " + sys.version.split()[0] + ". fix: make PYTHON=python3.12 install" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (a few minutes, once)"
 	@if command -v uv >/dev/null 2>&1; then \
@@ -49,7 +49,7 @@ postgres: install  ## the stores, a whole way and Prefect's server on a PostgreS
 	@$(PYTEST) -m postgres --timeout 900
 
 browser: install  ## both servers' pages in a headless Chromium; pictures in build/browser/ (minutes; needs chromium, nginx)
-	@command -v chromium >/dev/null || { echo "make browser needs Chromium. Way out: apt-get install chromium" >&2; exit 1; }
+	@command -v chromium >/dev/null || { echo "make browser needs Chromium. fix: apt-get install chromium" >&2; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-browser.lock
 	@$(BIN)/python -m pytest -m browser tests/browser
 
