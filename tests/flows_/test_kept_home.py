@@ -77,10 +77,10 @@ def test_it_opens_scores_and_trains(place: Settings, prefect_server: str) -> Non
 def test_what_was_settled_stays_settled(place: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         nowhere = Runs(f"http://127.0.0.1:{free.getsockname()[1]}/api", None, TAG)
-    Followups(place).look(nowhere)  # nothing is asked of a server
+    Followups(place).start_missing(nowhere)  # nothing is asked of a server
     (place.state / "up" / "settled.json").unlink()
     with pytest.raises(OSError, match="refused"):
-        Followups(place).look(nowhere)
+        Followups(place).start_missing(nowhere)
 
 
 @pytest.mark.timeout(900)

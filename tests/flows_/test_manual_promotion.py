@@ -113,7 +113,7 @@ def test_a_version_that_waits_can_be_declined_with_a_reason_and_those_before_it_
     ledger = stores.open(settings, config.name).ledger
     for version, decision in ((1, "PROMOTE"), (2, "KEEP"), (3, "PROMOTE")):
         ledger.add_version(judged(version, decision, None))
-    for version, reason, why in ((1, "too slow", "version 3 does"), (2, "x", "version 3 does"), (3, " ", "a reason")):
+    for version, reason, why in ((1, "too slow", "version 3 is"), (2, "x", "version 3 is"), (3, " ", "a reason")):
         with pytest.raises(UsageError, match=why):
             promote.run_promote(settings, config, version, reason, decline=True)
     said = promote.run_promote(settings, config, 3, "too slow ", decline=True)

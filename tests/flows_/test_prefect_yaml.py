@@ -86,8 +86,8 @@ def test_a_home_that_only_treadle_0_1_0_laid_files_out_in_is_renewed_and_a_perso
     add(home, "[score]\nschedule = '0 6 * * *'\n")
     unpack(home, there)
     state = there / ".treadle"
-    (state / "project_package.json").rename(state / project_package.EARLIER)
-    assert project_package.EARLIER == "carried.json", "the name that it has on people's machines"
+    (state / "project_package.json").rename(state / project_package.FORMER_NAME)
+    assert project_package.FORMER_NAME == "carried.json", "the name that it has on people's machines"
     suite = there / "expectations" / "shop.json"
     suite.write_text('{"mine": true}')
 
