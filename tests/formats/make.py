@@ -6,10 +6,13 @@ python -m tests.formats.make home N    a whole home that `treadle up` has kept a
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from prefect.client.schemas.objects import StateType
@@ -45,6 +48,9 @@ def keep_home(home: Path, kept: Path) -> None:
         eventually(lambda: scheduled(home), WAIT_SECONDS)
     finally:
         run(home, "down")
+    shutil.rmtree(home / ".treadle" / "prefect" / "pages")  # a copy of what Prefect brings
+    with closing(sqlite3.connect(home / ".treadle" / "prefect" / "prefect.db")) as database:
+        database.executescript("PRAGMA wal_checkpoint(TRUNCATE); VACUUM")
     with tarfile.open(kept, "w:xz") as tar:
         tar.add(home, "home")
 
