@@ -118,6 +118,7 @@ def evaluate_models(
     comparable = champion_p if unseen is None else None
     everyone = {"challenger": predictions.p, "champion": comparable, "linear": linear, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
+    some_p = postprocess.apply_postprocess(model.post, _raw(model, some.X)).p
     return Evidence(
         judged=gate.Judged(
             task=problem.task,
@@ -140,9 +141,7 @@ def evaluate_models(
         ),
         broken=broken,
         scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
-        train_scores=metrics.scores(
-            problem.task, some.y, postprocess.apply_postprocess(model.post, _raw(model, some.X)).p
-        ),
+        train_scores=metrics.scores(problem.task, some.y, some_p),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
