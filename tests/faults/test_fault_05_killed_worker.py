@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from tests.projects import prefect_database
 from tests.worker import ended, eventually, runs, worker
 from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
+from treadle.infra.orchestrator.api import ask
 from treadle.infra.processes import process
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 CRASHED_SECONDS = 120.0
 TRAINING = {"again": True, "trials": 10_000, "budget_seconds": 60.0}
+
+
+def heartbeats(settings: Settings, run: str) -> int:
+    """How many heartbeats of the run the server has received."""
+    wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run}"]}}
+    return int(json.loads(ask(orchestrator.server_state(settings).url, "/events/filter", {"filter": wanted}))["total"])
 
 
 @pytest.mark.slow
@@ -44,7 +52,7 @@ def test_a_run_that_was_killed_with_its_worker_is_marked_and_another_worker_take
                 return next(one for one in runs(settings) if one.id == UUID(name))
 
             eventually(lambda: run().state_type == StateType.RUNNING and process.run_processes(settings.home))
-            eventually((settings.home / "mlruns" / "optuna.db").exists)
+            eventually(lambda: heartbeats(settings, name))  # before its first one the server cannot miss any
             for pid in (first.pid, *process.run_processes(settings.home).values()):
                 os.kill(pid, signal.SIGKILL)
         took = eventually(lambda: run().state_type == StateType.CRASHED, CRASHED_SECONDS)
