@@ -80,12 +80,12 @@ def train(rows: pa.Table, seed: int, *, drop: tuple[str, ...] = (), rounds: int 
 
 def judged(challenger: Trained, champion: Trained | None, holdout: pa.Table, seed: int) -> tuple[Judged, Verdict]:
     """What a training run would hand to the gate, and its verdict by the defaults."""
-    chair = None
+    champion_before = None
     if champion is not None:
         new, left_out = judging(holdout, challenger.fitted, champion.fitted)
-        chair = evaluation.ComparedChampion(1, champion.model, new, left_out)
+        champion_before = evaluation.ComparedChampion(1, champion.model, new, left_out)
     evidence = evaluation.evaluate_models(
-        challenger.problem, challenger.model, chair, challenger.fitted.rows, holdout, (), seed
+        challenger.problem, challenger.model, champion_before, challenger.fitted.rows, holdout, (), seed
     )
     verdict = gate.decide_verdict(
         gate.GateSpec(), evidence.judged, leaks=evidence.leaks, broken=evidence.broken, seed=seed
