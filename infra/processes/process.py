@@ -54,7 +54,7 @@ def locks_folder(settings: Settings) -> Path:
 def take_process_lock(path: Path) -> IO[str] | None:
     """The lock file, locked, with our number in it and the port that was there; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+")
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     deadline = time.monotonic() + READER_SECONDS
     while True:
         try:
@@ -70,11 +70,12 @@ def take_process_lock(path: Path) -> IO[str] | None:
 
 
 def write_record(file: IO[str], record: ProcessRecord) -> None:
-    """Write our record into a lock file that we hold."""
-    file.seek(0)
-    file.truncate()
-    file.write(json.dumps(asdict(record)))
-    file.flush()
+    """Write our record into a lock file that we hold, at once: a reader finds the record before or this one.
+
+    A shorter record is filled up with blanks, for a file that is cut first is empty for a moment.
+    """
+    text = json.dumps(asdict(record)).encode()
+    os.pwrite(file.fileno(), text.ljust(os.fstat(file.fileno()).st_size), 0)
 
 
 def last_record(path: Path) -> ProcessRecord:
@@ -136,9 +137,9 @@ def end_holder_of(path: Path, grace_seconds: float = STOP_SECONDS) -> bool:
                 raise ServiceError(f"process {record.pid} belongs to another user", "ask its owner") from error
         while time.monotonic() < deadline:
             now = holder(path)
-            if now is None or (record.pid and now.pid != record.pid):
+            if now is None or (record.pid and now.pid not in {0, record.pid}):  # 0: it has not written its record yet
                 return True
-            record = now
+            record = now if now.pid else record
             time.sleep(POLL_SECONDS)
     return True
 

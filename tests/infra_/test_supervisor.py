@@ -29,6 +29,14 @@ from treadle.infra.processes import process
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with process.hold_process_lock(Path(sys.argv[1]), Path("/somewhere")) as ours:
+    if sys.argv[2] == "empty":  # it is about to write its record again, as earlier versions did
+        stop = []
+        signal.signal(signal.SIGTERM, lambda *_: stop.append(Path(sys.argv[1]).write_text("")))
+        print(ours, flush=True)
+        while not stop:
+            time.sleep(0.05)
+        time.sleep(1)
+        sys.exit(7)
     print(ours, flush=True)
     time.sleep(60)
 """
@@ -87,6 +95,36 @@ def test_a_holder_is_ended_also_where_it_does_not_listen(
     assert process.end_holder_of(lock, grace_seconds=1.0)
     assert one.wait(10) == -by
     assert not process.end_holder_of(lock)
+
+
+def test_a_holder_whose_record_is_not_there_for_a_moment_is_waited_for(
+    lock: Path, another: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    one = another("empty")
+    assert one.stdout is not None
+    one.stdout.readline()
+    assert process.end_holder_of(lock)
+    assert process.holder(lock) is None
+    assert one.wait(1) == 7
+
+
+def test_a_reader_finds_a_record_at_every_moment(lock: Path, tmp_path: Path) -> None:
+    short, long = process.ProcessRecord(os.getpid()), process.ProcessRecord(os.getpid(), str(tmp_path / ("x" * 3000)))
+    stop, found = threading.Event(), set()
+    with process.hold_process_lock(lock, tmp_path), lock.open("r+") as file:
+
+        def write() -> None:
+            while not stop.is_set():
+                process.write_record(file, long)
+                process.write_record(file, short)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(3000):
+            found.add(process.last_record(lock).pid)
+        stop.set()
+        writer.join()
+    assert found == {os.getpid()}
 
 
 def test_what_ends_again_and_again_is_started_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
