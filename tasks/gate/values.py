@@ -45,7 +45,11 @@ class Judged:
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
     [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
     `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
-    the others are not.
+    the others are not. `groups` [n] are codes of the group of each row where rows of one group depend on each other
+    (None: there are no groups), `times` [n] numbers where rows that are near in time do (None: they do not).
+    `challenger_threshold` and `champion_threshold` are the least probabilities that each model calls positive.
+    `newer` says whether the challenger was trained on newer rows than the champion, `spent` how much of the metric
+    versions promoted as `fresh` have given away since the last one that was promoted as `better`.
     """
 
     task: str
@@ -57,6 +61,12 @@ class Judged:
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: int | None = None
     why_left_out: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    challenger_threshold: float = 0.5
+    champion_threshold: float = 0.5
+    newer: bool = False
+    spent: float = 0.0
 
     @property
     def first(self) -> bool:
