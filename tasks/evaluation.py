@@ -32,12 +32,14 @@ class ComparedChampion:
     """The champion that a challenger is compared with, by its version.
 
     `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
+    `boosters` names the two that are compared.
     """
 
     version: int
     model: Model
     new: pa.Table
     left_out: Sequence[LeftOut] = ()
+    boosters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def evaluate_models(
             slices={name: features.as_text(rows[name]) for name in slices if name in rows.column_names},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
+            boosters=champion.boosters if champion and champion_p is not None else "",
         ),
         leaks=leakage.find_leaks(
             problem.task,

@@ -114,14 +114,13 @@ class RunRef(BaseModel):
 
 
 class Packaged(BaseModel):
-    """The model in MLflow: its run, its address, its bundle's digest, and where the scorer disagreed, if it did."""
+    """The model in MLflow: its run, its address, and its bundle's digest."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     run_id: str
     model_uri: str
     digest: str
-    disagreement: str
 
 
 class TrainResult(BaseModel):

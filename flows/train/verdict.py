@@ -1,4 +1,4 @@
-"""The steps of a training run after its model is fitted: package, judge, register, promote.
+"""The steps of a training run after its judged model is fitted: judge, package, register, promote.
 
 Each step loads by `infra`, calls `tasks`, and stores its result on the run's workbench.
 """
@@ -19,6 +19,8 @@ from treadle.flows.context.workplace import this_run
 from treadle.flows.train.run import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.files.workbench import Workbench
     from treadle.tasks.evaluation import ComparedChampion, Scores
@@ -48,6 +50,62 @@ def finished_result(ref: RunRef) -> TrainResult | None:
     return result.model_copy(update={"promoted": promoted})
 
 
+@task(name="judge", task_run_name="judge")
+@timings.timed("judge")
+def judge(ref: RunRef) -> None:
+    """Read the holdout once, let the gate decide, and write the report."""
+    if not ref.bench.has("verdict.json"):
+        _judge(ref)
+
+
+def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
+    """Let the gate decide on the judged model; `broken` is what is wrong with the serving one, if anything."""
+    from treadle.tasks import evaluation, gate, metrics, report, training
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.bundle import load_bundle
+    from treadle.tasks.dataset.judging import alike
+    from treadle.tasks.recipe import Recipe
+    from treadle.tasks.search import Found
+
+    bench, place = ref.bench, ref.open()
+    problem, recipe = bench.get("problem.json", training.Problem), bench.get("recipe.json", Recipe)
+    holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
+    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
+    rows = len(holdout if champion is None else champion.new)
+    events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
+    model = load_bundle(bench.folder / "judged", part="judged")
+    fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
+    evidence = evaluation.evaluate_models(
+        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
+    )
+    reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
+    cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)
+    verdict = gate.decide_verdict(
+        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=(*evidence.broken, *broken), seed=ref.seed
+    )
+    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
+    served = (
+        f"{recipe.serving_rounds:,} rounds on all {len(fitted_on) + len(holdout):,} rows"
+        if recipe.refit == "all" and verdict.decision != "REFUSED"
+        else "the judged booster"
+    )
+    facts = {
+        **ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"),
+        "judged booster": f"{recipe.rounds:,} rounds on {len(fitted_on):,} rows: {cost}",
+        "serving booster": served,
+    }
+    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
+    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
+    with timings.timed("report"):
+        for name, svg in report.plots(story).items():
+            bench.put_text(f"artifacts/plots/{name}.svg", svg)
+        bench.put_text("artifacts/report.html", report.render_report(story))
+    bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
+    bench.put("scores.json", scores, evaluation.Scores)
+    bench.put("verdict.json", verdict, gate.Verdict)
+
+
 @task(
     name="package",
     task_run_name="package",
@@ -57,12 +115,12 @@ def finished_result(ref: RunRef) -> TrainResult | None:
 )
 @timings.timed("package")
 def package(ref: RunRef) -> None:
-    """Record run, trials and model in MLflow.
+    """Record run, trials and model in MLflow, and refuse a serving model with which something is wrong.
 
-    Before that, MLflow's scorer loads the model as any client would; the bundle's certificate says whether it predicts
-    the golden rows as the batch path does.
+    MLflow's scorer loads the model as any client would; the bundle's certificate says whether it predicts the golden
+    rows as the batch path does.
     """
-    from treadle.tasks import bundle, parity, training
+    from treadle.tasks import bundle, evaluation, gate, parity, refit, training
     from treadle.tasks.booster import Curve
     from treadle.tasks.search import Found
 
@@ -71,9 +129,11 @@ def package(ref: RunRef) -> None:
         return
     stores, found = place.stores, bench.get("found.json", Found)
     problem, curve = bench.get("problem.json", training.Problem), bench.get("curve.json", Curve)
+    finding = bench.get("refit.json", refit.RefitFinding)
     events.emit("train", "recording run and model in MLflow")
     run_id = stores.tracking.open_run(ref.work, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
-    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **flat(place.config)})
+    rounds = {"rounds": found.rounds, "serving_rounds": finding.rounds}
+    stores.tracking.log_params(run_id, {**found.params, **rounds, **flat(place.config)})
     stores.tracking.log_curves(
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
     )
@@ -85,53 +145,14 @@ def package(ref: RunRef) -> None:
     with timings.timed("parity"):
         disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
     digest = bundle.certify(candidate, folder, disagreement=disagreement, scorer=stores.registry.scorer())
+    size = (folder / "serving" / "model.ubj").stat().st_size
+    cost = evaluation.cost(bundle.load_bundle(folder), bench.table("holdout.arrow"), size)
+    broken = (finding.refused, disagreement, *gate.over_limits(place.config.gate, cost))
+    if any(broken):
+        _judge(ref, [one for one in broken if one])
     uri = stores.registry.log_model(run_id, folder)
-    packaged = Packaged(run_id=run_id, model_uri=uri, digest=digest, disagreement=disagreement)
+    packaged = Packaged(run_id=run_id, model_uri=uri, digest=digest)
     bench.put("packaged.json", packaged, Packaged)
-
-
-@task(name="judge", task_run_name="judge")
-@timings.timed("judge")
-def judge(ref: RunRef) -> None:
-    """Read the holdout once, let the gate decide, and write the report."""
-    from treadle.tasks import evaluation, gate, metrics, report, training
-    from treadle.tasks.booster import Curve
-    from treadle.tasks.bundle import load_bundle
-    from treadle.tasks.dataset.judging import alike
-    from treadle.tasks.search import Found
-
-    bench, place = ref.bench, ref.open()
-    if bench.has("verdict.json"):
-        return
-    problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
-    holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
-    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
-    rows = len(holdout if champion is None else champion.new)
-    events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
-    model = load_bundle(bench.folder / "bundle", digest=packaged.digest)
-    fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
-    evidence = evaluation.evaluate_models(
-        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
-    )
-    reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
-    cost = evaluation.cost(model, holdout, (bench.folder / "bundle" / "model.ubj").stat().st_size)
-    broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
-    broken = (*broken, *gate.over_limits(place.config.gate, cost))
-    verdict = gate.decide_verdict(
-        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
-    )
-    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
-    facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
-    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
-    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
-    with timings.timed("report"):
-        for name, svg in report.plots(story).items():
-            bench.put_text(f"artifacts/plots/{name}.svg", svg)
-        bench.put_text("artifacts/report.html", report.render_report(story))
-    bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
-    bench.put("scores.json", scores, evaluation.Scores)
-    bench.put("verdict.json", verdict, gate.Verdict)
 
 
 @task(
@@ -251,14 +272,25 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
 
 
 def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
-    """The champion when the run began, with the holdout rows that are new to it; None without one."""
+    """The champion when the run began, with the booster and the holdout rows to compare on; None without one."""
+    from treadle.tasks.bundle import load_bundle
     from treadle.tasks.dataset.judging import Comparison
     from treadle.tasks.evaluation import ComparedChampion
 
     if not ref.champion:
         return None
-    left_out = ref.bench.get("comparison.json", Comparison).left_out
-    return ComparedChampion(ref.champion, place.model(ref.champion), ref.bench.table("new.arrow"), left_out)
+    comparison = ref.bench.get("comparison.json", Comparison)
+    if comparison.booster == "recipe":
+        model = load_bundle(ref.bench.folder / "opponent")
+    else:
+        model = place.model(ref.champion, part=comparison.booster)
+    return ComparedChampion(
+        version=ref.champion,
+        model=model,
+        new=ref.bench.table("new.arrow"),
+        left_out=comparison.left_out,
+        boosters=comparison.names(ref.champion),
+    )
 
 
 def store_contract(bench: Workbench, place: Workplace) -> None:

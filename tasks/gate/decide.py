@@ -78,6 +78,7 @@ def decide_verdict(
         margin=bounds.margin,
         least=bounds.least,
         luck=chance,
+        boosters=judged.boosters,
     )
 
 
@@ -161,6 +162,8 @@ def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: 
 
 def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) -> Iterator[str]:
     opponent = "the dummy" if judged.first else judged.champion_name
+    if judged.boosters:
+        yield f"compared: {judged.boosters}"
     sure = f"{1 - spec.alpha:.0%}"
     yield (
         f"gain over {opponent}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "

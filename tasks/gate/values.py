@@ -45,7 +45,7 @@ class Judged:
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
     [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
     `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
-    the others are not.
+    the others are not. `boosters` names what is compared, the challenger's first; empty for the dummy.
     """
 
     task: str
@@ -57,6 +57,7 @@ class Judged:
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: int | None = None
     why_left_out: tuple[str, ...] = ()
+    boosters: str = ""
 
     @property
     def first(self) -> bool:
@@ -85,7 +86,8 @@ class Verdict(BaseModel):
     one-sided bounds at alpha; `lower` must exceed `margin`, and
     `gain` reach `least`. `power` is the chance that such rows would show a gain
     of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
-    labels shuffled at random would score as well. A number that could not be computed is NaN.
+    labels shuffled at random would score as well. `boosters` names the two that were compared, empty with the dummy. A
+    number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -107,6 +109,7 @@ class Verdict(BaseModel):
     margin: float = 0.0
     least: float = 0.0
     luck: float = 0.0
+    boosters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
