@@ -42,6 +42,7 @@ def refit_model(ref: RunRef) -> None:
         serving = refitted.model
     if serving is judged or finding.refused:
         serving, rows = judged, training.together(parts.train, parts.validation)
+        finding = refit.RefitFinding(len(rows), recipe.rounds, finding.refused)
         recipe = recipe.model_copy(update={"refit": "none", "serving_rounds": recipe.rounds})
     facts = bundle_facts(ref, training.last_time(problem, rows), training.first_time(problem, parts.holdout))
     with failpoint.around("bundle"):

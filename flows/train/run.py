@@ -128,7 +128,8 @@ class TrainResult(BaseModel):
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
+    asked to train only then. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of
+    before there was one. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -161,6 +162,8 @@ class TrainResult(BaseModel):
     value_upper: float | None = None
     waits: bool = False
     reason: str = ""
+    serving_rows: int = 0
+    serving_rounds: int = 0
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from treadle.infra.files.workbench import Workbench
     from treadle.tasks.evaluation import ComparedChampion, Scores
     from treadle.tasks.gate import Verdict
+    from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
 BATCHES_KEPT = 50
@@ -168,6 +169,7 @@ def register(ref: RunRef) -> TrainResult:
     from treadle.infra.databases.ledger import VersionRecord
     from treadle.tasks.evaluation import Scores
     from treadle.tasks.gate import Verdict
+    from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
     bench, stores = ref.bench, ref.open().stores
@@ -176,11 +178,12 @@ def register(ref: RunRef) -> TrainResult:
     stores.tracking.log_metrics(packaged.run_id, scores.flat())
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
-    description = describe(ref, verdict, scores)
+    refitted = bench.get("refit.json", RefitFinding)
+    description = describe(ref, verdict, scores, refitted)
     version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, description)
     stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, description)
     report = stores.tracking.report_file(packaged.run_id)
-    result = train_result(ref, packaged, version, verdict, scores, found, str(report))
+    result = train_result(ref, packaged, version, verdict, scores, found, refitted, str(report))
     stores.ledger.add_version(
         VersionRecord(
             pipeline=ref.pipeline,
@@ -205,7 +208,14 @@ def register(ref: RunRef) -> TrainResult:
 
 
 def train_result(
-    ref: RunRef, packaged: Packaged, version: int, verdict: Verdict, scores: Scores, found: Found, report: str
+    ref: RunRef,
+    packaged: Packaged,
+    version: int,
+    verdict: Verdict,
+    scores: Scores,
+    found: Found,
+    refitted: RefitFinding,
+    report: str,
 ) -> TrainResult:
     """The result of the run, before any promotion."""
     return TrainResult(
@@ -236,6 +246,8 @@ def train_result(
         value_lower=scores.lower,
         value_upper=scores.upper,
         reason=ref.reason,
+        serving_rows=refitted.rows,
+        serving_rounds=refitted.rounds,
     )
 
 
@@ -313,12 +325,13 @@ def none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
+def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFinding) -> str:
     """The version's description in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
         *(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
+        f"The serving booster: {refitted.rounds:,} rounds on {refitted.rows:,} rows.",
         f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
     ]
     return "\n\n".join(lines)

@@ -52,8 +52,8 @@ def write_bundle(
     `serving` is the model that answers, `judged` the one that the gate saw (default: the same). `golden` are typed rows
     (at least one) to choose golden rows from, `reference` typed training rows. Readers never see half a bundle.
     """
-    contents = {}
-    boosters = {}
+    contents: dict[str, bytes] = {}
+    boosters: dict[str, bytes] = {}
     for part, model in (("judged", judged or serving), ("serving", serving)):
         boosters[part] = bytes(model.booster.save_raw("ubj"))
         contents |= {f"{part}/model.ubj": boosters[part], f"{part}/spec.json": canonical_json(model.spec())}

@@ -145,7 +145,7 @@ def verified(folder: Path, digest: str | None = None) -> tuple[BundleManifest, d
 
 def _files(folder: Path) -> dict[str, Path]:
     """Everything in a bundle by its name, that in the folders of its boosters too."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name in PARTS and path.is_dir() and not path.is_symlink():
             found |= {f"{path.name}/{inner.name}": inner for inner in sorted(path.iterdir())}
