@@ -73,7 +73,7 @@ def package(ref: RunRef) -> None:
     problem, curve = bench.get("problem.json", training.Problem), bench.get("curve.json", Curve)
     events.emit("train", "recording run and model in MLflow")
     run_id = stores.tracking.open_run(ref.work, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
-    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **flat(place.config)})
+    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **found.record(), **flat(place.config)})
     stores.tracking.log_curves(
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
     )
@@ -121,8 +121,9 @@ def judge(ref: RunRef) -> None:
         place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
     )
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
-    facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
+    facts = ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}")
+    facts = {**facts, "search": found.why_stopped, "model": str(cost)}
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
         for name, svg in report.plots(story).items():
@@ -157,7 +158,8 @@ def register(ref: RunRef) -> TrainResult:
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
     description = describe(ref, verdict, scores)
     version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, description)
-    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, description)
+    ending = {"verdict": verdict.decision, "version": str(version), "search_stopped": found.stopped}
+    stores.tracking.finish(packaged.run_id, ending, description)
     report = stores.tracking.report_file(packaged.run_id)
     result = train_result(ref, packaged, version, verdict, scores, found, str(report))
     stores.ledger.add_version(
@@ -215,6 +217,11 @@ def train_result(
         value_lower=scores.lower,
         value_upper=scores.upper,
         reason=ref.reason,
+        stopped=found.stopped,
+        why_stopped=found.why_stopped,
+        cut=found.cut,
+        lowest_rate=found.lowest_rate,
+        nthread=found.nthread,
     )
 
 

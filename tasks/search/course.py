@@ -53,6 +53,16 @@ class Course:
 
         return np.concatenate([lane.y for lane in self.lanes])
 
+    def expected_pace(self) -> float:
+        """Seconds that a round on all lanes takes on an ordinary machine."""
+        from treadle.tasks.search.space import expected_pace
+
+        trees = int(self.fixed.get("num_class", 1))
+        return sum(
+            expected_pace(lane.fitted.num_row(), lane.fitted.num_col(), len(lane.fitted.get_quantile_cut()[1]), trees)
+            for lane in self.lanes
+        )
+
     def models(self, params: Mapping[str, Scalar]) -> list[Booster]:
         """An untrained model for each lane, which `grow` trains."""
         import xgboost
