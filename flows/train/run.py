@@ -129,10 +129,10 @@ class TrainResult(BaseModel):
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in results
-    of an earlier version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate,
-    `nthread` the threads of XGBoost (0: all). `timings` are the command's seconds by part (`timings.PARTS`), None unless
-    requested.
+    asked to train only then. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in
+    results of an earlier version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning
+    rate, `nthread` the threads of XGBoost (0: all). `timings` are the command's seconds by part (`timings.PARTS`), None
+    unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
