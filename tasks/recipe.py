@@ -23,7 +23,7 @@ class Recipe(BaseModel):
 
     `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one.
     `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
-    `nthread` (0: all); `stopped` says why the search ended (empty: not recorded).
+    `nthread` (0: all); `stopped` is what ended the search, 'trials' or 'budget' (empty: not recorded).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +73,7 @@ def make_recipe(
         device=device,
         threads=booster.threads(judged_rows),
         refit=config.model.refit,
+        stopped=found.stopped,
     )
 
 

@@ -16,7 +16,7 @@ from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.opponent import choose_opponent
 from treadle.flows.train.refit import bundle_facts
-from treadle.flows.train.run import NotDue, RunRef, key_of, with_overrides
+from treadle.flows.train.run import NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def plan(
     reason: str = "",
     token: int | None = None,
 ) -> RunRef:
-    """Identify the run by data version, config digest and seed; `again` gives it a key of its own."""
+    """Identify the run by data version, config digest, seed and device; `again` gives it a key of its own."""
     from treadle.infra.stores import versions
     from treadle.tasks import booster
 
@@ -82,7 +82,7 @@ def plan(
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
     chosen, why = booster.choose_device(config.model.device)
-    name = f"{data_version}|{config.digest()}|{config.tune.seed}"
+    name = run_name(data_version, config.digest(), config.tune.seed, chosen)
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
         ordinal += 1

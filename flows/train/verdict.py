@@ -90,12 +90,13 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
         if recipe.refit == "all" and verdict.decision != "REFUSED"
         else "the judged booster"
     )
+    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     facts = {
         **ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"),
+        "search": found.why_stopped,
         "judged booster": f"{recipe.rounds:,} rounds on {len(fitted_on):,} rows: {cost}",
         "serving booster": served,
     }
-    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
         for name, svg in report.plots(story).items():
@@ -134,7 +135,7 @@ def package(ref: RunRef) -> None:
     events.emit("train", "recording run and model in MLflow")
     run_id = stores.tracking.open_run(ref.work, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
     rounds = {"rounds": found.rounds, "serving_rounds": finding.rounds}
-    stores.tracking.log_params(run_id, {**found.params, **rounds, **flat(place.config)})
+    stores.tracking.log_params(run_id, {**found.params, **rounds, **found.record(), **flat(place.config)})
     stores.tracking.log_curves(
         run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
     )
@@ -181,7 +182,8 @@ def register(ref: RunRef) -> TrainResult:
     refitted = bench.get("refit.json", RefitFinding)
     description = describe(ref, verdict, scores, refitted)
     version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, description)
-    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, description)
+    ending = {"verdict": verdict.decision, "version": str(version), "search_stopped": found.stopped}
+    stores.tracking.finish(packaged.run_id, ending, description)
     report = stores.tracking.report_file(packaged.run_id)
     result = train_result(ref, packaged, version, verdict, scores, found, refitted, str(report))
     stores.ledger.add_version(
@@ -248,6 +250,11 @@ def train_result(
         reason=ref.reason,
         serving_rows=refitted.rows,
         serving_rounds=refitted.rounds,
+        stopped=found.stopped,
+        why_stopped=found.why_stopped,
+        cut=found.cut,
+        lowest_rate=found.lowest_rate,
+        nthread=found.nthread,
     )
 
 
