@@ -45,11 +45,11 @@ def decide_verdict(
     Better: the gain's lower bound exceeds `min_gain` and a quarter of `detect`, it is itself at least half of
     `detect`, its bound at the level charged for the `looks`-th comparison on (nearly) these rows exceeds `min_gain`,
     and predictions that say nothing would hardly ever score as well. Fresh: trained on newer rows than the champion,
-    and surely not worse by more than half of `detect`, less what fresh versions have given away since the last better
-    one. A challenger that surely gains less is kept out however few the rows; but where groups or blocks of time are
-    too few, nothing is said of a challenger. Where too few rows are new to both models nothing is compared, and those
-    rows only say how many it would take. `broken` are sentences on checks that failed or could not be made: each
-    refuses. Slices are judged only against a real champion, not against the dummy.
+    and surely not worse by more than `detect` than the last version that was promoted as better. A challenger that
+    surely gains less is kept out however few the rows; but where groups or blocks of time are too few, nothing is said
+    of a challenger. Where too few rows are new to both models nothing is compared, and those rows only say how many it
+    would take. `broken` are sentences on checks that failed or could not be made: each refuses. Slices are judged only
+    against a real champion, not against the dummy.
     """
     bounds = measure_gain(spec, judged, looks)
     compared = judged.unseen is None
@@ -96,11 +96,13 @@ def decide_verdict(
         luck=chance,
         basis=basis,
         detect=bounds.detect,
+        error=bounds.standard.error,
         charged_lower=bounds.charged_lower,
         may_lose=bounds.may_lose,
         looks=looks,
         units=bounds.standard.units,
         unit=bounds.standard.unit,
+        boosters=judged.boosters,
     )
 
 
@@ -256,6 +258,8 @@ def _caveat(bounds: GainBounds) -> str:
 def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float, looks: int) -> Iterator[str]:
     opponent = "the dummy" if judged.first else judged.champion_name
     sure, standard = f"{1 - spec.alpha:.0%}", bounds.standard
+    if judged.boosters:
+        yield f"compared: {judged.boosters}"
     if standard.freedom >= 1:
         yield (
             f"gain over {opponent}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
@@ -276,8 +280,9 @@ def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float, 
         )
     if judged.newer and not judged.first and standard.freedom >= 1:
         yield (
-            f"trained on newer rows than {opponent}: at least {_signed(bounds.fresh_lower)} "
-            f"(needed to be promoted for that: more than -{_figure(bounds.may_lose)})"
+            f"trained on newer rows than {opponent}: its gain over the last version that was promoted as better is at "
+            f"least {_signed(bounds.fresh_lower)} (needed to be promoted as fresh: more than "
+            f"{_signed(-bounds.may_lose)})"
         )
     if chance > LUCK:
         yield (
