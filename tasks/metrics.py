@@ -37,6 +37,9 @@ METRICS: dict[str, tuple[str, ...]] = {
 ERRORS = frozenset({"log_loss", "brier", "rmse", "mae"})
 """Smaller is better; a gain that is worth detecting is a share of the champion's value."""
 
+AT_THRESHOLD = frozenset({"accuracy", "f1"})
+"""Metrics of a binary task that depend on the threshold above which a row is called positive."""
+
 FALLBACK = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
 """What is defined on any rows, also where the labels are all the same."""
 

@@ -143,7 +143,7 @@ def fit_postprocess(task: str, classes: Sequence[ClassLabel], y: np.ndarray, raw
         return Post(task=task, classes=tuple(classes))
     knots_x, knots_y = _knots(raw64, y64) if _calibration_helps(raw64, y64) else (np.empty(0), np.empty(0))
     post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
-    return post.model_copy(update={"threshold": _best_threshold(calibrate(post, raw), y64)})
+    return post.model_copy(update={"threshold": best_threshold(calibrate(post, raw), y64)})
 
 
 def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
@@ -262,8 +262,11 @@ def _knots(raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _best_threshold(p: np.ndarray, y: np.ndarray) -> float:
-    """Halfway between the two neighbouring probabilities that part the rows with the highest macro F1."""
+def best_threshold(p: np.ndarray, y: np.ndarray) -> float:
+    """The threshold that predictions carry, from probabilities `p` [n] of a binary task and labels `y` [n].
+
+    Halfway between the two neighbouring probabilities that part the rows with the highest macro F1.
+    """
     import numpy as np
 
     order = np.argsort(-p, kind="stable")

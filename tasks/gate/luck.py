@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """Labels [shuffles, n] -> how good each row of them is: the metric, or what rises with it."""
 
 PERMUTATIONS = 9_999
-STAGES = (2_000, 20_000)
+STAGES = (1_000, 20_000)
 """So many rows at most: few of them first, as most models show on few already that they are no luck."""
 
 GIVEN_UP = 20
@@ -35,8 +35,8 @@ def luck(judged: Judged, seed: int) -> float:
     """The probability of so good a score by a challenger whose predictions say nothing: 1 if they do say nothing.
 
     Where rows do not depend on each other, the share of 9,999 permutations of the labels that score as well, the real
-    order counted among them (Phipson & Smyth 2010): exact whatever the metric. More than 2,000 rows are tested twice,
-    on a sample of 2,000 and if that does not do on 20,000 at most; the smaller share counts double, for there were two
+    order counted among them (Phipson & Smyth 2010): exact whatever the metric. More than 1,000 rows are tested twice,
+    on a sample of 1,000 and if that does not do on 20,000 at most; the smaller share counts double, for there were two
     tests. Where rows depend on each other, the one-sided p-value of the gain over a dummy that always answers these
     rows' own mean or shares.
     """
@@ -81,9 +81,9 @@ def _by_permutation(judged: Judged, rows: np.ndarray, draw: np.random.Generator)
     if not np.isfinite(actual):
         return 1.0
     least = actual - 1e-9 * max(1.0, abs(actual))
-    as_good, done, block = 0, 0, max(1, CELLS // len(y))
+    as_good, done, several = 0, 0, 50
     while done < PERMUTATIONS and as_good < GIVEN_UP:
-        several = min(block, PERMUTATIONS - done)
+        several = min(2 * several, max(1, CELLS // len(y)), PERMUTATIONS - done)
         as_good += int((score(_shuffled(judged.task, y, several, draw)) >= least).sum())
         done += several
     return (as_good + 1) / (done + 1)
@@ -94,7 +94,8 @@ def _shuffled(task: str, y: Floats, several: int, draw: np.random.Generator) -> 
     import numpy as np
 
     if task != "binary":
-        return draw.permuted(np.tile(y if task == "regression" else y.astype(np.uint8), (several, 1)), axis=1)
+        coded = y if task == "regression" else y.astype(np.uint8)
+        return np.array([draw.permutation(coded) for _ in range(several)])
     labels, positives = np.zeros((several, len(y)), dtype=np.uint8), int(y.sum())
     for one in labels:
         one[draw.choice(len(y), positives, replace=False, shuffle=False)] = 1

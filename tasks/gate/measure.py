@@ -40,7 +40,9 @@ def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
     """
     found = gain_spread(judged, judged.metric)
     if judged.first and found.standard.freedom < 1:
-        found = gain_spread(replace(judged, groups=None, times=None), judged.metric)
+        # one group or block: judged row by row, and still said to be few
+        whole, found = found.standard, gain_spread(replace(judged, groups=None, times=None), judged.metric)
+        found = replace(found, standard=replace(found.standard, units=whole.units, unit=whole.unit))
     standard, error = found.standard, found.standard.error
     detect = worth_detecting(spec, judged.metric, found.champion_value)
     margin, least = max(spec.min_gain, SURE * detect), max(spec.min_gain, WORTH * detect)

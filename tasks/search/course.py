@@ -80,14 +80,19 @@ class Course:
         return better * total / len(self.lanes)
 
     def answers(self, models: Sequence[Booster], rounds: int) -> list[np.ndarray]:
-        """Predictions of the first `rounds` rounds for each lane's measured rows."""
-        from treadle.tasks import booster
+        """Predictions of the first `rounds` rounds for each lane's measured rows.
+
+        Where the metric depends on a threshold they are 0 and 1, by the rule that gives a model its threshold.
+        """
+        from treadle.tasks import booster, metrics
 
         found = []
         for model, lane in zip(models, self.lanes, strict=True):
             model.set_param({"device": "cpu"})
             found.append(booster.predict_raw(model[:rounds], lane.X))
-        return found
+        if self.task != "binary" or self.metric not in metrics.AT_THRESHOLD:
+            return found
+        return called([lane.y for lane in self.lanes], found)
 
     def score(self, answers: Sequence[np.ndarray]) -> float:
         """The metric on the measured rows, averaged over the lanes."""
@@ -98,6 +103,24 @@ class Course:
             for lane, answer in zip(self.lanes, answers, strict=True)
         ]
         return sum(values) / len(values)
+
+
+def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What each lane's measured rows are called, 0 or 1, at a threshold fitted on the rows of all lanes.
+
+    `labels` and `answers` (probabilities) are [n] for each lane. The rows are dealt to folds in order, and each fold's
+    threshold is fitted on the others: a threshold that had seen a row's label would flatter it.
+    """
+    import numpy as np
+
+    from treadle.tasks.postprocess import best_threshold
+
+    y, p = np.concatenate(labels), np.concatenate(answers)
+    given, fold = np.empty(len(y)), np.arange(len(y)) % FOLDS
+    for one in range(FOLDS):
+        held = fold == one
+        given[held] = p[held] >= best_threshold(p[~held], y[~held])
+    return np.split(given, np.cumsum([len(one) for one in answers])[:-1])
 
 
 def lay_out(

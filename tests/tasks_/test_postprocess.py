@@ -138,7 +138,7 @@ def test_no_other_threshold_has_a_better_macro_f1(rows):
     def macro_f1(threshold: float) -> float:
         return f1_score(y, p >= threshold, average="macro", labels=[0, 1], zero_division=0)
 
-    best = macro_f1(postprocess._best_threshold(p, y))
+    best = macro_f1(postprocess.best_threshold(p, y))
     assert best == pytest.approx(max(macro_f1(threshold) for threshold in p))
 
 
