@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 def check_horizon(text: str) -> str:
     """The span as it stands; raises ValueError where it is none. Empty means: none is set."""
     if text and FORM.fullmatch(text) is None:
-        raise PydanticCustomError("horizon", "{why}", {"why": f'{text!r} is no span of days or hours, as in "30d"'})
+        raise PydanticCustomError("horizon", "{why}", {"why": 'a number of days or hours, as in "30d" or "12h"'})
     return text
 
 

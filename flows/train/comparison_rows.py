@@ -42,16 +42,19 @@ def fitted_by(place: Workplace, version: int) -> FittedRows | str:
     Its data version is split again by its own config. A bundle without a split counts as fitted on all of its rows.
     """
     from treadle.infra import stores
+    from treadle.infra.tables.labelled import Maturity
     from treadle.tasks import bundle, training
     from treadle.tasks.dataset import SplitSpec, split
     from treadle.tasks.dataset.judging import FittedRows
+    from treadle.tasks.horizon import span
 
     folder = place.stores.bundle_folder(version)
     model, facts = place.model(version), bundle.read_facts(folder)
     tables, (rows_version, labels_version) = place.stores.tables, stores.versions(facts.data_version)
     if rows_version > tables.version("rows") or labels_version > tables.version("labels"):
         return f"the rows that version {version} was fitted on ({facts.data_version}) are not in the tables any more"
-    rows = tables.training(rows_version, model.target, model.key, labels_version)
+    maturity = Maturity(span(facts.mature_after), model.time, model.timezone)
+    rows = tables.training(rows_version, model.target, model.key, labels_version, maturity)
     if facts.split is not None:
         try:
             parts = split(rows, facts.split, key=model.key, time=model.time, target=model.target)

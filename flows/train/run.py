@@ -70,6 +70,12 @@ class RunRef(BaseModel):
 
         return Workbench(self._folder / self.work, self._check_token)
 
+    @property
+    def left_out(self) -> LeftOutRows:
+        """What was left out when the rows were split."""
+        name = "left_out.json"  # a run that was begun by an earlier treadle has none
+        return self.bench.get(name, LeftOutRows) if self.bench.has(name) else LeftOutRows()
+
     def clear_up(self) -> None:
         """Delete the run's intermediate files, including those against former champions."""
         self._check_token()
@@ -124,12 +130,37 @@ class Packaged(BaseModel):
     disagreement: str
 
 
+class LeftOutRows(BaseModel):
+    """Labelled rows of the data version that no part of the split has, and labels without a row.
+
+    `young` are younger than `[labels] mature_after`, `versions` are other versions of rows that train or judge,
+    `orphans` are labels whose row has not come, `gap` lie in `[split] gap`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    young: int = 0
+    versions: int = 0
+    orphans: int = 0
+    gap: int = 0
+
+    def sentence(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        named = {
+            "rows younger than mature_after": self.young,
+            "rows in the gap between the parts": self.gap,
+            "other versions of these rows": self.versions,
+            "labels whose row has not come": self.orphans,
+        }
+        return ", ".join(f"{number:,} {name}" for name, number in named.items() if number)
+
+
 class TrainResult(BaseModel):
     """The result of a training run; `against` is the champion that it was compared with, None without one.
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
+    asked to train only then. `left_out` counts what the data version holds and no part of the split has. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -162,6 +193,7 @@ class TrainResult(BaseModel):
     value_upper: float | None = None
     waits: bool = False
     reason: str = ""
+    left_out: LeftOutRows = LeftOutRows()
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 

@@ -5,6 +5,7 @@ Each step loads by `infra`, calls `tasks`, and stores its result on the run's wo
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -15,7 +16,7 @@ from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.comparison_rows import new_to_both
-from treadle.flows.train.run import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
+from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def plan(
 @timings.timed("prepare")
 def split_rows(ref: RunRef) -> None:
     """Read the rows at their version, split them, and select the holdout rows that are new to the champion too."""
+    from treadle.infra.tables.labelled import not_trained, training_rows
     from treadle.tasks import training
     from treadle.tasks.dataset import split
     from treadle.tasks.dataset.judging import Comparison
@@ -112,7 +114,8 @@ def split_rows(ref: RunRef) -> None:
         return
     config, stores = place.config, place.stores
     events.emit("train", f"reading {ref.data_version}")
-    rows = stores.tables.training(ref.rows_version, config.data.target, config.data.key, ref.labels_version)
+    asked = place.labelled(ref.data_version)
+    rows = training_rows(stores.tables, asked)
     problem = training.define(config, place.suite().schema, training.labels(rows, config.data.target))
     parts = split(
         rows,
@@ -121,6 +124,8 @@ def split_rows(ref: RunRef) -> None:
         time=config.data.time,
         target=config.data.target,
     )
+    left = LeftOutRows(gap=parts.gap, **asdict(not_trained(stores.tables, asked)))
+    bench.put("left_out.json", left, LeftOutRows)
     if ref.champion:
         new, left_out = new_to_both(place, parts, ref.champion)
         bench.put_table("new.arrow", new)
@@ -128,9 +133,13 @@ def split_rows(ref: RunRef) -> None:
     bench.put_table("train.arrow", parts.train)
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
+    if parts.known is not None:
+        bench.put_table("known.arrow", parts.known)
     bench.put("problem.json", problem, training.Problem)
     sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")
+    if left.sentence():
+        events.emit("train", f"left out: {left.sentence()}")
 
 
 @task(name="tune", task_run_name="tune")
@@ -204,6 +213,7 @@ def fit_model(ref: RunRef) -> None:
         judged_from=training.first_time(problem, bench.table("holdout.arrow"))
         if place.config.split.strategy == "time"
         else None,
+        mature_after=place.config.labels.mature_after,
         code_version=code_version(),
         lock_hash=lock_hash(),
     )

@@ -122,6 +122,8 @@ def judge(ref: RunRef) -> None:
     )
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
     facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
+    if left_out := ref.left_out.sentence():
+        facts["left out"] = left_out
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
@@ -215,6 +217,7 @@ def train_result(
         value_lower=scores.lower,
         value_upper=scores.upper,
         reason=ref.reason,
+        left_out=ref.left_out,
     )
 
 

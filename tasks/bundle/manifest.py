@@ -39,7 +39,8 @@ class BundleFacts(BaseModel):
 
     `trained_until` is the last value of the time column among the rows that it was fitted on; None without one.
     `split` parted the rows of `data_version`, so that the rows it was fitted on can be found again; a bundle
-    that does not say it was fitted on all. `judged_from` is where the holdout of a time split begins.
+    that does not say it was fitted on all. `mature_after` is how old the rows had to be, empty where any age would do.
+    `judged_from` is where the holdout of a time split begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +50,7 @@ class BundleFacts(BaseModel):
     seed: int
     trained_until: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
     split: SplitSpec | None = None
+    mature_after: str = ""
     judged_from: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
     code_version: str = ""
     lock_hash: str = ""

@@ -6,14 +6,19 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.infra.tables import Tables
 from treadle.infra.tables.labelled import DataVersion, Maturity, NotTrained, count_labelled, not_trained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MICROS = pa.timestamp("us", tz="UTC")
@@ -56,6 +61,38 @@ EVENT = st.one_of(
     st.builds(Scored, st.integers(0, 30), st.sampled_from(["champion", "rescore", "shadow"])),
     st.builds(Scored, st.integers(0, 30), st.just("champion")),
 )
+
+
+class Files(Tables):
+    """Tables whose versions are Parquet files, which are written in a hundredth of the time of a Delta commit."""
+
+    def __init__(self, root: str, scratch: Path) -> None:
+        super().__init__(root, scratch)
+        self.versions: dict[str, list[pa.Table]] = {"rows": [], "labels": [], "predictions": []}
+
+    def version(self, name: str) -> int:
+        return len(self.versions[name]) - 1
+
+    def columns(self, name: str, version: int | None = None) -> pa.Schema:
+        return super().columns(name, -1) if not self.versions[name] or version == -1 else self._at(name, version).schema
+
+    def overwrite(self, name: str, where: dict[str, str], reader: pa.RecordBatchReader) -> int:
+        new = reader.read_all()
+        parts = [*self.versions[name][-1:], new]
+        self.versions[name].append(pa.concat_tables(parts, promote_options="default"))
+        return len(new)
+
+    def relation(self, name: str, *, version: int | None = None, batches: Sequence[str] | None = None) -> str:
+        assert batches is None
+        if version == -1 or not self.versions[name]:
+            return super().relation(name)
+        file = self.root / f"{name}-{self.version(name) if version is None else version}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(self._at(name, version), file)
+        return f"(SELECT * FROM read_parquet('{file}'))"
+
+    def _at(self, name: str, version: int | None) -> pa.Table:
+        return self.versions[name][-1 if version is None else version]
 
 
 @dataclass
@@ -118,6 +155,8 @@ class History:
 
     def expected(self, mature_days: int) -> tuple[dict[object, tuple[object, object]], NotTrained]:
         """Which row trains each key with which label, and what is left out, step by step as the docs say it."""
+        if not self.rows:
+            return {}, NotTrained()
         newest = max((one["_ingested_at"] for one in self.rows + self.labels), default=None)  # type: ignore[type-var]
         chosen, young, versions = {}, 0, 0
         keys = {one["Order No"] for one in self.labels} | {one["Order No"] for one in self.rows if one["y"]}
@@ -180,12 +219,12 @@ def trained(tables: Tables, asked: DataVersion) -> dict[object, tuple[object, ob
 
 
 @given(st.lists(EVENT, min_size=3, max_size=9), st.integers(0, 4), st.integers(1, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_label_trains_the_version_of_its_row_that_was_in_use_whatever_comes_first(
     events: list[Rows | Late | Scored], mature_days: int, stop: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        history = History(Tables(f"{folder}/orders", Path(folder) / "scratch"))
+        history = History(Files(f"{folder}/orders", Path(folder) / "scratch"))
         for event in events[:stop]:
             history.add(event)
         then, (rows, left_out) = history.version(mature_days), history.expected(mature_days)
@@ -200,7 +239,7 @@ MARCH, APRIL = Late([(1, "yes", None)]), Rows({1: None}, None, corrects=False)
 JANUARY = Rows({1: None}, None, corrects=False)
 IN_USE = {
     "the one that was scored": ([JANUARY, Scored(0, "champion"), MARCH, APRIL], "1.0"),
-    "the one scored first": ([JANUARY, APRIL, Scored(1, "champion"), Scored(0, "champion"), MARCH], "2.0"),
+    "the one scored first": ([JANUARY, APRIL, Scored(0, "champion"), Scored(1, "champion"), MARCH], "1.0"),
     "no prediction in a shadow": ([JANUARY, APRIL, Scored(0, "shadow"), MARCH], "2.0"),
     "the newest that had arrived": ([JANUARY, APRIL, MARCH, APRIL], "2.0"),
     "not one after the label was first sent": ([JANUARY, MARCH, APRIL, MARCH], "1.0"),
