@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import DataError, TargetError
@@ -19,21 +20,40 @@ def new_to_both(place: Workplace, parts: Parts, champion: int) -> tuple[pa.Table
 
     Empty where it is no longer known what the champion was fitted on.
     """
-    from treadle.tasks import training
-    from treadle.tasks.dataset.judging import FittedRows, LeftOut, judging
+    from treadle.tasks.dataset.judging import LeftOut, judging
 
-    config = place.config
-    challenger = FittedRows(
-        training.together(parts.train, parts.validation),
-        config.split,
-        config.data.key,
-        config.data.time,
-        config.data.target,
-    )
     fitted = fitted_by(place, champion)
     if isinstance(fitted, str):
         return parts.holdout.slice(0, 0), (LeftOut(fitted, len(parts.holdout)),)
-    return judging(parts.holdout, challenger, fitted)
+    return judging(parts.holdout, _challenger(place, parts), fitted)
+
+
+def _challenger(place: Workplace, parts: Parts) -> FittedRows:
+    from treadle.tasks import training
+    from treadle.tasks.dataset.judging import FittedRows
+
+    data = place.config.data
+    fitted = training.together(parts.train, parts.validation)
+    return FittedRows(fitted, place.config.split, data.key, data.time, data.target)
+
+
+def known_to_neither(place: Workplace, parts: Parts, champion: int | None) -> pa.Table:
+    """The holdout rows of known entities (`parts.known`) on which neither model was fitted; they do not judge.
+
+    All of them without a champion. Empty where it is no longer known what the champion was fitted on.
+    """
+    from treadle.tasks.dataset.judging import judging
+
+    assert parts.known is not None
+    if champion is None:
+        return parts.known
+    fitted = fitted_by(place, champion)
+    if isinstance(fitted, str):
+        return parts.known.slice(0, 0)
+    ungrouped = [
+        replace(one, split=one.split.model_copy(update={"group": ""})) for one in (_challenger(place, parts), fitted)
+    ]
+    return judging(parts.known, *ungrouped)[0]
 
 
 def fitted_by(place: Workplace, version: int) -> FittedRows | str:

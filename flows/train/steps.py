@@ -15,7 +15,7 @@ from treadle.flows.champion.moves import settle_moves
 from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
-from treadle.flows.train.comparison_rows import new_to_both
+from treadle.flows.train.comparison_rows import known_to_neither, new_to_both
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
 from treadle.tasks.errors import TargetError
 
@@ -134,7 +134,7 @@ def split_rows(ref: RunRef) -> None:
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
     if parts.known is not None:
-        bench.put_table("known.arrow", parts.known)
+        bench.put_table("known.arrow", known_to_neither(place, parts, ref.champion))
     bench.put("problem.json", problem, training.Problem)
     sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")

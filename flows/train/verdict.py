@@ -120,6 +120,11 @@ def judge(ref: RunRef) -> None:
     verdict = gate.decide_verdict(
         place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
     )
+    if bench.has("known.arrow"):
+        known = evaluation.score_known_entities(
+            problem, model, champion, bench.table("known.arrow"), place.config.split.group
+        )
+        verdict = verdict.model_copy(update={"reasons": (*verdict.reasons, known.sentence(len(evidence.y)))})
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
     facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
     if left_out := ref.left_out.sentence():
