@@ -151,6 +151,47 @@ def evaluate_models(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class KnownEntities:
+    """The holdout rows of a time split whose group was in training too: they do not judge.
+
+    `challenger` and `champion` are the metric's values on these `rows`; None where it is not defined, or not comparable.
+    """
+
+    column: str
+    rows: int
+    metric: str
+    challenger: float | None
+    champion: float | None
+
+    def sentence(self, judged_rows: int) -> str:
+        """What was left out of the verdict, and how it was scored; `judged_rows` judge."""
+        values = {"challenger": self.challenger, "champion": self.champion}
+        scored = ", ".join(f"{who} {value:.4g}" for who, value in values.items() if value is not None)
+        return (
+            f"the verdict is on {judged_rows:,} holdout rows of a new {self.column!r}; not in it are {self.rows:,} rows of "
+            f"one that training knows ({self.metric} there: {scored or 'not defined'})"
+        )
+
+
+def score_known_entities(
+    problem: Problem, model: Model, champion: ComparedChampion | None, rows: pa.Table, column: str
+) -> KnownEntities:
+    """Score both models on holdout rows of known entities, apart from the verdict."""
+    from treadle.tasks import metrics, postprocess, training
+
+    if not len(rows):
+        return KnownEntities(column, 0, problem.metric, None, None)
+    part = training.encoded_part(problem, model.features, rows)
+    challenger_p = postprocess.apply_postprocess(model.post, _raw(model, part.X)).p
+    champion_p, _ = _champion_predictions(problem, champion, rows)
+    both = [
+        None if p is None else metrics.scores(problem.task, part.y, p).get(problem.metric)
+        for p in (challenger_p, champion_p)
+    ]
+    return KnownEntities(column, len(rows), problem.metric, *both)
+
+
 def cost(model: Model, rows: pa.Table, size: int) -> Cost:
     """What a model whose file has `size` bytes costs: speed is the median of five times, 1,000 rows of `rows`."""
     import time

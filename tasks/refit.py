@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import pyarrow as pa
 
     from treadle.tasks.booster import MatrixRows
     from treadle.tasks.bundle import Model
@@ -51,13 +50,6 @@ class RefitFinding:
     refused: str = ""
 
 
-def all_rows(parts: Parts) -> pa.Table:
-    """All labelled rows: training, validation, then holdout rows."""
-    import pyarrow as pa
-
-    return pa.concat_tables([parts.train, parts.validation, parts.holdout])
-
-
 def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec) -> Refit:
     """Fit the recipe on all rows of `parts`, with calibration, threshold and interval from out-of-fold answers.
 
@@ -73,7 +65,7 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
     from treadle.tasks import booster, postprocess, training
     from treadle.tasks.recipe import recipe_parameters, serving_rounds
 
-    rows = all_rows(parts)
+    rows, first = parts.every_row(), len(parts.train) + len(parts.validation)
     spec = training.learn_features(problem, rows)
     whole = training.encoded_part(problem, spec, rows)
     params = recipe_parameters(problem, recipe, spec)
@@ -81,7 +73,7 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
     raw = np.full((len(whole.y), len(problem.classes)) if problem.task == "multiclass" else len(whole.y), np.nan)
     for fold in usable_folds(problem, whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
         part = _take(whole, fold.fitted)
-        rounds = serving_rounds(recipe.rounds, len(rows) - len(parts.holdout), len(part.y))
+        rounds = serving_rounds(recipe.rounds, first, len(part.y))
         fitted = booster.fit_booster(params, part, rounds=rounds, names=spec.names)
         raw[fold.answered] = booster.predict_raw(fitted, whole.X[fold.answered])
     answered = np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)
@@ -90,8 +82,7 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
         post = postprocess.fit_postprocess(
             problem.task, problem.classes, whole.y[answered], raw[answered].astype(np.float32)
         )
-    first = len(rows) - len(parts.holdout)
-    held = np.flatnonzero(answered[first:])
+    held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
         model=dataclasses.replace(judged, booster=final, features=spec, post=post),
         holdout=held,
@@ -100,21 +91,22 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
 
 
 def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int) -> tuple[Fold, ...]:
-    """How the rows of `parts`, in the order of `all_rows`, are left out; `y` [n] are their labels as numbers."""
+    """How the rows of `parts`, in the order of `every_row`, are left out; `y` [n] are their labels as numbers."""
     import numpy as np
 
     from treadle.tasks.dataset import folds as folds_
-    from treadle.tasks.dataset.split import moments
+    from treadle.tasks.dataset.split import gap_units, moments
 
-    rows = all_rows(parts)
+    rows = parts.every_row()
     if split.strategy == "group":
         return folds_.grouped_folds(rows, [split.group])
     if split.strategy == "time":
         when, has_time = moments(rows, problem.time)
         when = np.where(has_time, when.astype(np.float64), -np.inf)  # rows without a time count as the oldest
         first, held = len(parts.train), len(parts.train) + len(parts.validation)
-        starts = folds_.origins(when, float(when[first:held].min()), float(when[held:].min()))
-        return folds_.rolling_folds(when, starts)
+        holdout = slice(held, held + len(parts.holdout))
+        starts = folds_.origins(when, float(when[first:held].min()), float(when[holdout].min()))
+        return folds_.rolling_folds(when, starts, gap_units(rows, split.gap, problem.time))
     if problem.key:
         return folds_.dealt_folds(y, seed)
     inputs = [name for name in rows.column_names if name != problem.target and not name.startswith("_")]

@@ -45,7 +45,8 @@ class RetrainState:
     are there now; `labelled_then` were there when version `tried` was trained: the champion, or a challenger that was
     tried later, so that what the gate has turned down is not tried again on the same rows. `expected` is the
     champion's holdout value with its interval, `realised` what its recent predictions turned out to be worth, both in
-    `metric`; None where they are not known.
+    `metric`; None where they are not known. `settled` says whether the labels of those predictions are complete: else
+    they may be mostly of the kind that becomes known first, and do not judge.
     """
 
     spec: RetrainSpec
@@ -57,6 +58,7 @@ class RetrainState:
     labelled: int
     expected: MetricBounds | None = None
     realised: Realised | None = None
+    settled: bool = True
 
     @property
     def new_rows(self) -> int:
@@ -171,9 +173,15 @@ def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
     )
     if not enough:
         sentence += f"; fewer than {LEAST_LABELS} labels say nothing"
+    elif not state.settled:
+        sentence += (
+            f"; it does not judge: {realised.coverage:.0%} of these predictions have a label, and the others may come "
+            "later and be unlike them (set [labels] mature_after)"
+        )
     elif nothing_new:
         sentence += "; but no labelled row is new"
-    yield RetrainFinding(cause="performance", due=outside and surely and enough and not nothing_new, sentence=sentence)
+    judges = enough and state.settled and not nothing_new
+    yield RetrainFinding(cause="performance", due=outside and surely and judges, sentence=sentence)
 
 
 def four_digits(value: float) -> str:

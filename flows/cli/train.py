@@ -79,6 +79,8 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
             screen.line(f"  - {reason}")
         screen.next("how the champion does", "monitor")
         return
+    if left_out := result.left_out.sentence():
+        screen.line("left out: ", left_out)
     if result.reason:
         screen.line(("it was due: ", "yellow"), result.reason)
     if result.already:

@@ -35,7 +35,7 @@ def refit_model(ref: RunRef) -> None:
     serving, rows = judged, training.together(parts.train, parts.validation)
     finding = refit.RefitFinding(len(rows), recipe.rounds)
     if recipe.refit == "all" and verdict.decision != "REFUSED":
-        rows = refit.all_rows(parts)
+        rows = parts.every_row()
         events.emit("train", f"fitting {recipe.serving_rounds} rounds on all {len(rows):,} rows, to serve")
         refitted = refit.refit(problem, recipe, judged, parts, place.config.split)
         finding = refit.RefitFinding(len(rows), recipe.serving_rounds, _refusal(ref, problem, parts, refitted))
@@ -62,7 +62,12 @@ def parts_of(ref: RunRef) -> Parts:
     """The run's rows as they were parted."""
     from treadle.tasks.dataset import Parts
 
-    return Parts(*(ref.bench.table(f"{name}.arrow") for name in ("train", "validation", "holdout")))
+    bench = ref.bench
+    known = bench.table("all_known.arrow") if bench.has("all_known.arrow") else None
+    train, validation, holdout, between = (
+        bench.table(f"{name}.arrow") for name in ("train", "validation", "holdout", "between")
+    )
+    return Parts(train, validation, holdout, between, known)
 
 
 def bundle_facts(
@@ -79,6 +84,7 @@ def bundle_facts(
         trained_until=trained_until,
         split=split,
         judged_from=holdout_from if split.strategy == "time" else None,
+        mature_after=ref.open().config.labels.mature_after,
         code_version=code_version(),
         lock_hash=lock_hash(),
     )

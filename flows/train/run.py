@@ -70,6 +70,12 @@ class RunRef(BaseModel):
 
         return Workbench(self._folder / self.work, self._check_token)
 
+    @property
+    def left_out(self) -> LeftOutRows:
+        """What was left out when the rows were split."""
+        name = "left_out.json"  # a run that was begun by an earlier treadle has none
+        return self.bench.get(name, LeftOutRows) if self.bench.has(name) else LeftOutRows()
+
     def clear_up(self) -> None:
         """Delete the run's intermediate files, including those against former champions."""
         self._check_token()
@@ -123,6 +129,31 @@ class Packaged(BaseModel):
     digest: str
 
 
+class LeftOutRows(BaseModel):
+    """Labelled rows of the data version that no part of the split has, and labels without a row.
+
+    `young` are younger than `[labels] mature_after`, `versions` are other versions of rows that train or judge,
+    `orphans` are labels whose row has not come, `gap` lie in `[split] gap`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    young: int = 0
+    versions: int = 0
+    orphans: int = 0
+    gap: int = 0
+
+    def sentence(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        named = {
+            "rows younger than mature_after": self.young,
+            "rows in the gap between the parts": self.gap,
+            "other versions of these rows": self.versions,
+            "labels whose row has not come": self.orphans,
+        }
+        return ", ".join(f"{number:,} {name}" for name, number in named.items() if number)
+
+
 class TrainResult(BaseModel):
     """The result of a training run; `against` is the champion that it was compared with, None without one.
 
@@ -132,7 +163,7 @@ class TrainResult(BaseModel):
     before there was one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in
     results of an earlier version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning
     rate, `nthread` the threads of XGBoost (0: all). `timings` are the command's seconds by part (`timings.PARTS`), None
-    unless requested.
+    unless requested. `left_out` counts what the data version holds and no part of the split has.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -172,6 +203,7 @@ class TrainResult(BaseModel):
     cut: int = 0
     lowest_rate: float = 0.0
     nthread: int = 0
+    left_out: LeftOutRows = LeftOutRows()
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 

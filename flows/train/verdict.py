@@ -84,6 +84,11 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
     verdict = gate.decide_verdict(
         place.config.gate, evidence.judged, leaks=evidence.leaks, broken=(*evidence.broken, *broken), seed=ref.seed
     )
+    if bench.has("known.arrow"):
+        known = evaluation.score_known_entities(
+            problem, model, champion, bench.table("known.arrow"), place.config.split.group
+        )
+        verdict = verdict.model_copy(update={"reasons": (*verdict.reasons, known.sentence(len(evidence.y)))})
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
     served = (
         f"{recipe.serving_rounds:,} rounds on all {len(fitted_on) + len(holdout):,} rows"
@@ -97,6 +102,8 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
         "judged booster": f"{recipe.rounds:,} rounds on {len(fitted_on):,} rows: {cost}",
         "serving booster": served,
     }
+    if left_out := ref.left_out.sentence():
+        facts["left out"] = left_out
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
         for name, svg in report.plots(story).items():
@@ -255,6 +262,7 @@ def train_result(
         cut=found.cut,
         lowest_rate=found.lowest_rate,
         nthread=found.nthread,
+        left_out=ref.left_out,
     )
 
 

@@ -43,6 +43,9 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     }
     if data.task == "regression":
         wanted["data.target"] = NUMERIC
+    if config.split.gap:  # a span of days or hours
+        roles.append(("split.gap", data.time))
+        wanted["split.gap"] = TEMPORAL
     for key, name in roles:
         if not name:
             continue

@@ -20,6 +20,7 @@ from treadle.tasks.booster import BoosterSpec
 from treadle.tasks.dataset.schema import nearest
 from treadle.tasks.dataset.split import SplitSpec
 from treadle.tasks.gate import GateSpec
+from treadle.tasks.horizon import Horizon
 from treadle.tasks.performance import MonitorSpec
 from treadle.tasks.retention import RetentionSpec
 from treadle.tasks.retrain import RetrainSpec
@@ -71,6 +72,11 @@ class LabelsSpec(BaseModel):
     observed_at: str = Field(
         default="", description="column that says when a label was observed, the newest counts; empty: by arrival"
     )
+    mature_after: Horizon = Field(
+        default="",
+        description="age from which on the labels of rows are complete, such as '90d': younger rows neither train nor "
+        "judge; empty: every labelled row does",
+    )
 
 
 class ScoreSpec(BaseModel):
@@ -118,6 +124,10 @@ class PipelineConfig(BaseModel):
         after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts", "retention"), True)
         partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
         obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
+        if not self.split.gap:  # a key that is not set leaves the digests of before as they are
+            del obeyed["split"]["gap"]
+        if self.labels.mature_after:
+            obeyed["labels"] = {"mature_after": self.labels.mature_after}
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -201,8 +211,10 @@ def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
             "'group' needs split.group, which names no column",
             "set split.group, or 'random'",
         )
-    if split.strategy != "group" and split.group:
-        yield Clash("split.group", f"a {split.strategy} split does not obey it", "only with strategy = 'group'")
+    if split.strategy == "random" and split.group:
+        yield Clash("split.group", "a random split does not obey it", "only with strategy = 'group' or 'time'")
+    if split.strategy != "time" and split.gap:
+        yield Clash("split.gap", f"a {split.strategy} split has no order in time", "only with strategy = 'time'")
     if split.group and split.group == data.target:
         yield Clash("split.group", f"is the target {split.group!r}", "a column other than the target")
 

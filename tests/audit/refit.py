@@ -171,7 +171,7 @@ def errors(world: World, seed: int) -> tuple[dict[str, float], bool]:
     served = refit.refit(problem, made, judged, parts, spec)
     error = error_of(problem, served.model, world.later)
     found = {"rule": error / error_of(problem, judged, world.later)}
-    whole = training.encoded_part(problem, served.model.features, refit.all_rows(parts))
+    whole = training.encoded_part(problem, served.model.features, parts.every_row())
     parameters = booster.complete_parameters(
         problem.task, made.params, classes=len(problem.classes), device="cpu", seed=seed
     )

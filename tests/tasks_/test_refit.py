@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_a_serving_model_is_fitted_on_all_rows_with_the_recipes_rounds(task: str
     assert served.model.booster.num_boosted_rounds() == recipe.serving_rounds
     assert recipe.serving_rounds == serving_rounds(30, len(rows) - len(parts.holdout), len(rows)) > 30
     assert len(served.model.booster.get_dump()) == recipe.serving_rounds * classes
-    whole = refit.all_rows(parts)
+    whole = parts.every_row()
     assert sorted(whole["id"].to_pylist()) == list(range(600))
     assert list(served.holdout) == list(range(len(parts.holdout))), "each holdout row was answered for"
     assert served.p.shape[0] == len(parts.holdout)
@@ -185,7 +186,7 @@ def test_an_interval_from_rows_not_fitted_on_is_wider_than_one_from_rows_fitted_
     problem, parts = parted("regression", "random", rows)
     recipe, judged = fitted("regression", "random", problem, parts, rounds=300)
     served = refit.refit(problem, recipe, judged, parts, SPLITS["random"]).model
-    whole = refit.all_rows(parts)
+    whole = parts.every_row()
     residuals = np.abs(answers(served, whole) - whole["y"].to_numpy())
     assert served.post.half_width > 2 * np.quantile(residuals, 0.9)
 
@@ -215,8 +216,9 @@ def test_a_task_with_too_few_of_a_class_to_leave_any_out_keeps_the_judged_calibr
     problem, parts = parted("binary", "random", rows)
     recipe, judged = fitted("binary", "random", problem, parts)
     one_class = {
-        name: part.set_column(part.column_names.index("y"), "y", pa.array([False] * len(part)))
-        for name, part in (("train", parts.train), ("validation", parts.validation), ("holdout", parts.holdout))
+        field.name: part.set_column(part.column_names.index("y"), "y", pa.array([False] * len(part)))
+        for field in dataclasses.fields(parts)
+        if (part := getattr(parts, field.name)) is not None
     }
     served = refit.refit(problem, recipe, judged, Parts(**one_class), SPLITS["random"])
     assert served.model.post == judged.post
