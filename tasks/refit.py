@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from treadle.tasks.training import Problem
 
 
+ANSWERED = 20_000
+"""Once so many rows were answered for, no further fold is fitted: calibration gains no more, and a fit of many rows is
+dear."""
+
 ALPHA = 0.001
 """How often a refit that is as good would be refused: seldom, for every version is refitted."""
 
@@ -55,8 +59,8 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
 
     The encoding is learned from all rows: it knows no label. Random splits leave out a fifth of the rows five times
     (without a key all rows of one content together), group splits a fifth of the groups; time splits answer for the
-    validation rows and the two halves of the holdout from what lies before each. Where no fold has two labels to fit
-    on, the judged model's calibration stays.
+    validation rows and the two halves of the holdout from what lies before each. On many rows `ANSWERED` of them are
+    enough. Where no fold has two labels to fit on, the judged model's calibration stays.
     """
     import dataclasses
 
@@ -71,7 +75,7 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
     params = recipe_parameters(problem, recipe, spec)
     final = booster.fit_booster(params, whole, rounds=recipe.serving_rounds, names=spec.names)
     raw = np.full((len(whole.y), len(problem.classes)) if problem.task == "multiclass" else len(whole.y), np.nan)
-    for fold in usable_folds(problem, whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
+    for fold in usable_folds(whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
         part = _take(whole, fold.fitted)
         rounds = serving_rounds(recipe.rounds, first, len(part.y))
         fitted = booster.fit_booster(params, part, rounds=rounds, names=spec.names)
@@ -113,11 +117,15 @@ def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed:
     return folds_.grouped_folds(rows, inputs)
 
 
-def usable_folds(problem: Problem, y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
-    """The folds whose fitted rows have two labels or more, all of a binary task's among them."""
+def usable_folds(y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
+    """The folds to fit: the last ones of `found` whose fitted rows have two labels or more, until rows are enough."""
     import numpy as np
 
-    return [fold for fold in found if len(np.unique(y[fold.fitted])) >= 2]
+    chosen: list[Fold] = []
+    for fold in reversed(found):
+        if sum(len(one.answered) for one in chosen) < ANSWERED and len(np.unique(y[fold.fitted])) >= 2:
+            chosen.append(fold)
+    return chosen
 
 
 def refusal(spec: GateSpec, problem: Problem, judged_p: np.ndarray, y: np.ndarray, refitted: Refit, seed: int) -> str:

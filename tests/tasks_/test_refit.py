@@ -12,7 +12,7 @@ import pytest
 from treadle.tasks import booster, bundle, features, postprocess, refit, training
 from treadle.tasks.bundle.manifest import canonical_json
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
-from treadle.tasks.dataset import Column, Parts, Schema, SplitSpec, split
+from treadle.tasks.dataset import Column, Parts, Schema, SplitSpec, folds, split
 from treadle.tasks.errors import TargetError
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.metrics import metric_value
@@ -189,6 +189,14 @@ def test_an_interval_from_rows_not_fitted_on_is_wider_than_one_from_rows_fitted_
     whole = parts.every_row()
     residuals = np.abs(answers(served, whole) - whole["y"].to_numpy())
     assert served.post.half_width > 2 * np.quantile(residuals, 0.9)
+
+
+@pytest.mark.parametrize(("rows", "fitted"), [(100, 5), (20_000, 5), (26_000, 4), (50_000, 2), (200_000, 1)])
+def test_on_many_rows_fewer_folds_are_fitted(rows: int, fitted: int) -> None:
+    y = np.random.default_rng(0).integers(0, 2, rows)
+    chosen = refit.usable_folds(y, folds.dealt_folds(y, 0))
+    assert len(chosen) == fitted
+    assert sum(len(fold.answered) for fold in chosen) >= min(rows, refit.ANSWERED)
 
 
 @pytest.mark.parametrize(
