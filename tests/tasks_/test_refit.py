@@ -224,7 +224,7 @@ def test_a_task_with_too_few_of_a_class_to_leave_any_out_keeps_the_judged_calibr
     problem, parts = parted("binary", "random", rows)
     recipe, judged = fitted("binary", "random", problem, parts)
     one_class = {
-        field.name: part.set_column(part.column_names.index("y"), "y", pa.array([False] * len(part)))
+        field.name: part.set_column(part.column_names.index("y"), "y", pa.array([False] * len(part), pa.bool_()))
         for field in dataclasses.fields(parts)
         if (part := getattr(parts, field.name)) is not None
     }
