@@ -169,9 +169,10 @@ def filled_later(
         if name == time:
             continue
         for empty, what in _empties(rows[name]):
-            evidence = _emptier_unlabelled(empty, labelled, what) if labelled is not None else ""
-            if not evidence and order is not None:
-                evidence = _emptier_newest(empty[order], what)
+            evidence = "" if order is None else _emptier_newest(empty[order], what)
+            # rows without a label are the newest: a season explains their zeros, where no window was compared
+            if not evidence and labelled is not None and (order is None or what == "empty"):
+                evidence = _emptier_unlabelled(empty, labelled, what)
             if evidence:
                 found.append(Suspect(name, "is filled in only after a while", evidence))
                 break

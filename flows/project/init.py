@@ -113,7 +113,7 @@ def run_init(
         text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, late)
         suspects = _suspects(con, table, proposal, text)
     if suspects:
-        proposal.remarks += [f"{one.column} {one.suspicion}: {one.evidence}; {ASK}" for one in suspects]
+        proposal.remarks += [f"{one.column}: {one.suspicion} ({one.evidence}); {ASK}" for one in suspects]
         text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, late)
     _config(text)
     suite = starter.starter(paths.name, table, proposal)
