@@ -31,12 +31,16 @@ COLUMNS = ("topic", "experiment", "figure", "measured", "limit", "ok")
 
 def in_processes(names: Sequence[str], scale: int, seed: int) -> Iterator[Measured]:
     """Each topic in a fresh process on one thread, as many at a time as there are cores; in the order of their ends."""
+    fresh, before = multiprocessing.get_context("spawn"), dict(os.environ)
     # read when OpenMP and BLAS are loaded, so that topics beside each other do not fight for the cores
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh, max_tasks_per_child=1) as pool:
-        for done in as_completed([pool.submit(measure, name, scale, seed) for name in names]):
-            yield done.result()
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    try:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh, max_tasks_per_child=1) as pool:
+            for done in as_completed([pool.submit(measure, name, scale, seed) for name in names]):
+                yield done.result()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def table(figures: Iterable[Figure]) -> str:
