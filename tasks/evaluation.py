@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from treadle.tasks.postprocess import Predictions
     from treadle.tasks.report import Story
     from treadle.tasks.search import Found
+    from treadle.tasks.suspects import Suspect
     from treadle.tasks.training import Problem
 
 TRAIN_SCORE_ROWS = 50_000
@@ -48,7 +49,8 @@ class Evidence:
 
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
     challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made;
-    `holdout` is a sketch of the rows, by which reads of (nearly) the same rows are counted.
+    `holdout` is a sketch of the rows, by which reads of (nearly) the same rows are counted; `suspects` are columns to
+    question, which refuse nothing.
     """
 
     judged: Judged
@@ -59,6 +61,7 @@ class Evidence:
     predictions: Predictions
     y: np.ndarray
     holdout: str
+    suspects: tuple[Suspect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ def evaluate_models(
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
+        suspects=columns_to_question(problem, model, fitted_on, (fitted_rows, holdout), seed),
     )
 
 
@@ -190,6 +194,22 @@ def score_known_entities(
         for p in (challenger_p, champion_p)
     ]
     return KnownEntities(column, len(rows), problem.metric, *both)
+
+
+def columns_to_question(
+    problem: Problem, model: Model, fitted_on: MatrixRows, parts: Sequence[pa.Table], seed: int
+) -> tuple[Suspect, ...]:
+    """The suspects among the model's columns: by the rows that it was fitted on, and by the age of all `parts`."""
+    import pyarrow as pa
+
+    from treadle.tasks import suspects
+
+    by_source = _by_source(model)
+    told = suspects.question_columns(problem.task, fitted_on, columns=by_source, classes=model.post.classes, seed=seed)
+    if not problem.time:
+        return told
+    rows = pa.concat_tables([part.select([*by_source, *{problem.time} - set(by_source)]) for part in parts])
+    return (*told, *suspects.filled_later(rows, list(by_source), time=problem.time))
 
 
 def cost(model: Model, rows: pa.Table, size: int) -> Cost:
@@ -294,6 +314,7 @@ def story(
         lower=table["lower"].to_numpy() if regression else None,
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
+        suspects=evidence.suspects,
         groups=evidence.judged.slices,
         comparison=evidence.judged.champion,
     )

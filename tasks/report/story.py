@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from treadle.tasks.gate import Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.search import Trial
+    from treadle.tasks.suspects import Suspect
     from treadle.tasks.training import TrainingLabel
 
 
@@ -50,5 +51,6 @@ class Story:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     leaks: Sequence[Leak] = ()
+    suspects: Sequence[Suspect] = ()
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     comparison: np.ndarray | None = None
