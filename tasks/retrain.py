@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAST_LABELS = 100
 """Fewer realised labels than this say nothing of a champion."""
 
-Cause = Literal["first", "new_rows", "new_share", "age", "performance"]
+Cause = Literal["first", "new_rows", "new_share", "age", "performance", "forbidden"]
 
 
 class RetrainSpec(BaseModel):
@@ -45,7 +45,7 @@ class RetrainState:
     are there now; `labelled_then` were there when version `tried` was trained: the champion, or a challenger that was
     tried later, so that what the gate has turned down is not tried again on the same rows. `expected` is the
     champion's holdout value with its interval, `realised` what its recent predictions turned out to be worth, both in
-    `metric`; None where they are not known.
+    `metric`; None where they are not known. `forbidden` are the columns for which the champion is out of service.
     """
 
     spec: RetrainSpec
@@ -57,6 +57,7 @@ class RetrainState:
     labelled: int
     expected: MetricBounds | None = None
     realised: Realised | None = None
+    forbidden: tuple[str, ...] = ()
 
     @property
     def new_rows(self) -> int:
@@ -100,7 +101,15 @@ def findings(state: RetrainState) -> tuple[RetrainFinding, ...]:
     """What every rule that is switched on says, due or not."""
     if state.champion is None:
         return (RetrainFinding(cause="first", due=True, sentence="there is no champion yet"),)
-    return (*_rows(state), *_age(state), *_performance(state))
+    return (*_out_of_service(state), *_rows(state), *_age(state), *_performance(state))
+
+
+def _out_of_service(state: RetrainState) -> Iterator[RetrainFinding]:
+    """A champion that uses a forbidden column answers nothing: a model without it is due, whatever the rules say."""
+    if state.forbidden:
+        columns = ", ".join(repr(name) for name in state.forbidden)
+        sentence = f"version {state.champion} is out of service: it uses {columns}, which data.forbid names"
+        yield RetrainFinding(cause="forbidden", due=True, sentence=sentence)
 
 
 def _rows(state: RetrainState) -> Iterator[RetrainFinding]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from treadle.flows.champion.forbidden import used
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -62,6 +64,7 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
     if record is None:
         now = count(stores.data_version())
         return RetrainState(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
+    model = place.model(record.version)
     tried = stores.ledger.versions(stores.pipeline)[0]
     return RetrainState(
         spec=spec,
@@ -72,7 +75,8 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
         labelled_then=count(tried.data_version),
         labelled=count(stores.data_version()),
         expected=expected(record),
-        realised=recent(place, outcomes, record.version, place.model(record.version), record.metric),
+        realised=recent(place, outcomes, record.version, model, record.metric),
+        forbidden=used(model.spec(), data.forbid),
     )
 
 

@@ -20,6 +20,7 @@ from treadle.tasks.bundle.artifact import (
     golden,
     load_bundle,
     read_facts,
+    read_spec,
     reference,
     write_bundle,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "load_bundle",
     "predict_table",
     "read_facts",
+    "read_spec",
     "reference",
     "write_bundle",
 ]

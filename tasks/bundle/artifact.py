@@ -62,11 +62,7 @@ def load_bundle(folder: Path, digest: str | None = None) -> Model:
     Raises BundleError where anything is missing, extra, changed, no plain file, or not as its formats say.
     """
     _, contents = verified(folder, digest)
-    try:
-        spec = Spec.model_validate_json(contents["spec.json"])
-        schema = Schema(columns=spec.columns)
-    except ValidationError as error:
-        raise BundleError(f"{folder}: spec.json is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+    spec, schema = _parsed(folder, contents["spec.json"])
     booster = _booster(contents["model.ubj"])
     if tuple(booster.feature_names or ()) not in {(), spec.features.names} or (
         booster.num_features() != len(spec.features.features)
@@ -84,6 +80,19 @@ def load_bundle(folder: Path, digest: str | None = None) -> Model:
         task=spec.task,
         missing=spec.missing,
     )
+
+
+def read_spec(folder: Path, digest: str | None = None) -> Spec:
+    """All of the model but its booster, quickly: XGBoost is not imported. Verified like `load_bundle`."""
+    return _parsed(folder, verified(folder, digest)[1]["spec.json"])[0]
+
+
+def _parsed(folder: Path, text: bytes) -> tuple[Spec, Schema]:
+    try:
+        spec = Spec.model_validate_json(text)
+        return spec, Schema(columns=spec.columns)
+    except ValidationError as error:
+        raise BundleError(f"{folder}: spec.json is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
 
 
 def read_facts(folder: Path) -> BundleFacts:

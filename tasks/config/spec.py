@@ -177,7 +177,7 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
     named = data.key[0] if len(data.key) == 1 and data.key[0] != data.time else ""
     if named and named in data.forbid:
         yield Clash("data.forbid", f"{named!r} is the key, so no feature of any model", "columns other than the key")
-    no_features = {name: "in data.drop" for name in data.drop} | {name: "in data.forbid" for name in data.forbid}
+    no_features = dict.fromkeys(data.drop, "in data.drop") | dict.fromkeys(data.forbid, "in data.forbid")
     no_features |= {data.target: "the target", config.split.group: "the group", named: "the key"}
     for name in config.model.monotone:
         if name and name in no_features:

@@ -85,7 +85,8 @@ class Verdict(BaseModel):
     one-sided bounds at alpha; `lower` must exceed `margin`, and
     `gain` reach `least`. `power` is the chance that such rows would show a gain
     of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
-    labels shuffled at random would score as well. A number that could not be computed is NaN.
+    labels shuffled at random would score as well. A number that could not be computed is NaN. `unsettled` says why the
+    champion cannot be compared with any challenger, so that a person decides; else it is empty.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -107,6 +108,7 @@ class Verdict(BaseModel):
     margin: float = 0.0
     least: float = 0.0
     luck: float = 0.0
+    unsettled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
