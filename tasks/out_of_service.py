@@ -1,11 +1,11 @@
-"""How a challenger does beside a champion that is out of service, which the gate does not compare it with."""
+"""A champion that uses a forbidden column: why it is out of service, and how a challenger does beside it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
     from treadle.tasks.evaluation import ComparedChampion
     from treadle.tasks.training import Problem
+
+
+def out_of_service_reason(version: int, forbidden: Iterable[str]) -> str:
+    """Why the champion `version` answers nothing: the columns of data.forbid that it uses."""
+    return f"version {version} is out of service: it uses {quoted_columns(forbidden)}, which data.forbid names"
+
+
+def dropped_reason(version: int, dropped: Iterable[str]) -> str:
+    """What is wrong with the champion `version`: the columns of data.drop that it uses."""
+    return f"version {version} uses {quoted_columns(dropped)}, which data.drop names, and goes on as champion"
+
+
+def quoted_columns(columns: Iterable[str]) -> str:
+    """`column 'a'`, or `columns 'a', 'b'`."""
+    names = [repr(name) for name in columns]
+    return f"column{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def beside_champion(problem: Problem, model: Model, champion: ComparedChampion, forbidden: Sequence[str]) -> str:
@@ -23,8 +39,7 @@ def beside_champion(problem: Problem, model: Model, champion: ComparedChampion, 
     from treadle.tasks import gate, metrics, training
     from treadle.tasks.gate.comparable import why_not_comparable
 
-    columns = "column" if len(forbidden) == 1 else "columns"
-    who = f"version {champion.version}, which uses the forbidden {columns} {', '.join(map(repr, forbidden))}"
+    who = f"version {champion.version}, which uses the forbidden {quoted_columns(forbidden)}"
     rows, judged = champion.new, "is out of service, so the challenger is judged like a first model"
     names = [name for name in rows.column_names if name in problem.schema.names]
     if why := why_not_comparable(champion.version, champion.model.spec(), problem, names):

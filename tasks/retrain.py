@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.metrics import greater_is_better
+from treadle.tasks.out_of_service import out_of_service_reason
 from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
@@ -106,9 +107,8 @@ def findings(state: RetrainState) -> tuple[RetrainFinding, ...]:
 
 def _out_of_service(state: RetrainState) -> Iterator[RetrainFinding]:
     """A champion that uses a forbidden column answers nothing: a model without it is due, whatever the rules say."""
-    if state.forbidden:
-        columns = ", ".join(repr(name) for name in state.forbidden)
-        sentence = f"version {state.champion} is out of service: it uses {columns}, which data.forbid names"
+    if state.champion is not None and state.forbidden:
+        sentence = out_of_service_reason(state.champion, state.forbidden)
         yield RetrainFinding(cause="forbidden", due=True, sentence=sentence)
 
 

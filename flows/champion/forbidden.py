@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.errors import BundleError, ConfigError, ForbiddenColumn
+from treadle.tasks.out_of_service import dropped_reason, out_of_service_reason, quoted_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,10 +38,8 @@ class ColumnUse(BaseModel):
     def sentence(self) -> str:
         """What is wrong; the forbidden columns first, as they are the reason that it does not score."""
         if self.forbidden:
-            columns = quoted(self.forbidden)
-            return f"version {self.version} is out of service: it uses {columns}, which data.forbid names"
-        columns = quoted(self.dropped)
-        return f"version {self.version} uses {columns}, which data.drop names, and goes on as champion"
+            return out_of_service_reason(self.version, self.forbidden)
+        return dropped_reason(self.version, self.dropped)
 
     def command(self) -> str:
         """The command that settles it."""
@@ -51,12 +50,6 @@ class ColumnUse(BaseModel):
         if self.instead is None:
             return f"train a model without: {self.command()}"
         return f"version {self.instead} does without: {self.command()}; or train another: treadle train"
-
-
-def quoted(columns: Iterable[str]) -> str:
-    """`column 'a'`, or `columns 'a', 'b'`."""
-    names = [repr(name) for name in columns]
-    return f"column{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def champion_use(stores: Stores, config: PipelineConfig) -> ColumnUse | None:
@@ -110,7 +103,7 @@ def check_allowed(stores: Stores, config: PipelineConfig, version: int) -> None:
     if columns := forbidden_columns(stores, config, version):
         instead = version_without(stores, config)
         raise ForbiddenColumn(
-            f"version {version} of {stores.pipeline} cannot be champion: it uses {quoted(columns)}, "
+            f"version {version} of {stores.pipeline} cannot be champion: it uses {quoted_columns(columns)}, "
             "which data.forbid names",
             ColumnUse(version=version, forbidden=columns, dropped=(), instead=instead).way_out(),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.flows.champion.forbidden import quoted
+from treadle.tasks.out_of_service import dropped_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,4 @@ def person_decides(ref: RunRef, verdict: Verdict, version: int) -> Iterator[str]
     if verdict.unsettled:
         yield f"look at the report, then promote it, or add --decline: {command}"
     elif ref.dropped and verdict.decision in ("KEEP", "NOT_COMPARABLE"):
-        yield (
-            f"version {ref.champion} uses {quoted(ref.dropped)}, which data.drop names, and goes on as champion; "
-            f"this one does without: {command}"
-        )
+        yield f"{dropped_reason(ref.champion or 0, ref.dropped)}; this one does without: {command}"
