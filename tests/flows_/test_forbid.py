@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.projects import inbox, project, tumours
 from treadle.flows import monitor, score, train
-from treadle.flows.champion import history, promote, rollback
+from treadle.flows.champion import forbidden, history, moves, promote, rollback
 from treadle.flows.project import check, doctor, status
+from treadle.flows.service.withdrawals import ForbidWatch
+from treadle.infra import settings as settings_
 from treadle.infra import stores
 from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ForbiddenColumn
@@ -25,6 +30,16 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 COLUMN = "worst perimeter"
 COLUMNS = ["Tumour ID", "Malignant", COLUMN, "mean texture", "mean smoothness", "worst area"]
+
+
+SETTLE = """
+import sys
+from pathlib import Path
+from treadle.flows.champion import moves
+from treadle.flows.context.workplace import open_workplace
+place = open_workplace(sys.argv[1], "clinic")
+moves.settle_champion(place.stores, place.config)
+"""
 
 
 def configured(settings: Settings, line: str = "") -> PipelineConfig:
@@ -105,3 +120,73 @@ def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another
     assert opened.registry.champion_alias() is None
     assert score.run_score(settings, configured(settings)).version == 1
     assert opened.registry.champion_alias() == 1, "allowed again, it is in service again"
+
+
+@pytest.mark.parametrize(
+    ("place", "back"),
+    [
+        ("ledger.withdrawal:after", False),
+        ("mlflow.alias_removed:after", False),
+        ("ledger.withdrawal:after", True),
+        ("mlflow.alias:after", True),
+    ],
+)
+def test_a_kill_between_ledger_and_alias_is_made_up_for_by_the_next_command(
+    clinic: tuple[Settings, PipelineConfig], place: str, back: bool
+) -> None:
+    settings, _ = clinic
+    config = configured(settings, f"forbid = [{COLUMN!r}]")
+    opened = stores.open(settings, config.name)
+    if back:
+        assert moves.settle_champion(opened, config) == (COLUMN,)
+        config = configured(settings)
+    environment = settings_.child_environment({settings_.FAILPOINT: place})
+    command = [sys.executable, "-c", SETTLE, str(settings.home)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    for _ in range(2):
+        assert moves.settle_champion(opened, config) == (() if back else (COLUMN,))
+        assert opened.registry.champion_alias() == (2 if back else None)
+        assert (opened.ledger.withdrawn(config.name) is None) is back
+        assert opened.ledger.pending(config.name) == ()
+    if not back:
+        opened.registry.set_champion(2)
+        moves.settle_champion(opened, config)
+        assert opened.registry.champion_alias() is None, "set by hand, and removed again"
+        promote.run_promote(settings, configured(settings), 1, "the older one")
+        assert opened.registry.champion_alias() == 1
+
+
+def test_up_takes_a_champion_out_of_service_when_the_file_is_saved(clinic: tuple[Settings, PipelineConfig]) -> None:
+    settings, config = clinic
+    opened, watch = stores.open(settings, config.name), ForbidWatch(settings)
+    watch.check()
+    assert opened.registry.champion_alias() == 2
+    file = settings.home / "pipelines" / "clinic.toml"
+    sound = file.read_text()
+    file.write_text("not TOML")
+    watch.check()
+    file.write_text(sound)
+    configured(settings, f"forbid = [{COLUMN!r}]")
+    watch.check()
+    assert opened.registry.champion_alias() is None
+    opened.registry.set_champion(2)
+    watch.check()
+    assert opened.registry.champion_alias() == 2, "a file that has not changed is not read again"
+
+
+def test_the_version_to_promote_instead_is_the_newest_that_may_be_and_does_without(
+    clinic: tuple[Settings, PipelineConfig],
+) -> None:
+    settings, config = clinic
+    opened = stores.open(settings, config.name)
+    assert forbidden.champion_use(opened, config) is None
+    assert forbidden.version_without(opened, config) == 1, "it uses none that is forbidden, as there is none"
+    use = forbidden.champion_use(opened, configured(settings, f"drop = [{COLUMN!r}]"))
+    assert use is not None
+    assert (use.forbidden, use.dropped, use.instead) == ((), (COLUMN,), None)
+    assert use.way_out() == "train a model without: treadle train"
+    both = forbidden.champion_use(opened, configured(settings, f"drop = [{COLUMN!r}]\nforbid = [{COLUMN!r}]"))
+    assert both is not None
+    assert (both.forbidden, both.dropped) == ((COLUMN,), ())
+    other = config.model_copy(update={"data": config.data.model_copy(update={"target": "another"})})
+    assert forbidden.version_without(opened, other) is None, "it answers another question"
