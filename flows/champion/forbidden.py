@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.tasks.errors import BundleError, ConfigError, ForbiddenColumn
+from treadle.tasks.errors import BundleError, ConfigError, ForbiddenColumn, ServiceError
 from treadle.tasks.out_of_service import dropped_reason, out_of_service_reason, quoted_columns
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def champion_use(stores: Stores, config: PipelineConfig) -> ColumnUse | None:
 
     None without a champion, where it uses none of them, or where its bundle cannot be read: it does not score then.
     """
-    champion = stores.ledger.champion(stores.pipeline)
-    if champion is None or not (config.data.forbid or config.data.drop):
+    champion = stores.ledger.champion(stores.pipeline) if config.data.forbid or config.data.drop else None
+    if champion is None:
         return None
     try:
         spec = _spec(stores, champion.version_to)
@@ -73,17 +73,21 @@ def champion_use(stores: Stores, config: PipelineConfig) -> ColumnUse | None:
 
 
 def out_of_service(settings: Settings) -> Iterator[tuple[str, ColumnUse]]:
-    """Every pipeline of the home whose champion uses a column of data.forbid; without those whose file is invalid."""
-    from treadle.flows.context.workplace import open_workplace
+    """Every pipeline of the home whose champion uses a column of data.forbid.
 
-    for name in (file.stem for file in settings.pipelines):
+    Leaves out a pipeline whose file is invalid, or whose ledger does not answer.
+    """
+    from treadle.infra import stores
+    from treadle.tasks.config.load import load_config
+
+    for file in settings.pipelines:
         try:
-            place = open_workplace(str(settings.home), name)
-        except ConfigError:
+            config = load_config(file)
+            use = champion_use(stores.open(settings, config.name), config) if config.data.forbid else None
+        except (ConfigError, ServiceError):
             continue
-        use = champion_use(place.stores, place.config) if place.config.data.forbid else None
         if use is not None and use.forbidden:
-            yield name, use
+            yield config.name, use
 
 
 def forbidden_columns(stores: Stores, config: PipelineConfig, version: int) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context.command_names import with_pipeline
-from treadle.tasks.errors import ConfigError, DataError
+from treadle.tasks.errors import ConfigError, DataError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,11 +94,13 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
 
 
 def _champion(settings: Settings, config: PipelineConfig) -> Iterator[CheckFinding]:
-    """A champion that uses a column which the config forbids or drops."""
+    """A champion that uses a column which the config forbids or drops; nothing where the ledger does not answer."""
     from treadle.flows.champion.forbidden import champion_use
     from treadle.infra import stores
 
-    use = champion_use(stores.open(settings, config.name), config)
+    use = None
+    with suppress(ServiceError):
+        use = champion_use(stores.open(settings, config.name), config)
     if use is not None:
         where = "data.forbid" if use.forbidden else "data.drop"
         way_out = with_pipeline(use.way_out(), config.name)
