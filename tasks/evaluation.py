@@ -48,14 +48,14 @@ class Evidence:
     """What the gate and the report need to know about a model, all from the same holdout rows.
 
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
-    challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made;
-    `holdout` is a sketch of the rows, by which reads of (nearly) the same rows are counted; `suspects` are columns to
-    question, which refuse nothing.
+    challenger's on (a sample of) the rows that it was fitted on; `incomparable` says why the champion was not compared,
+    however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
+    same rows are counted; `suspects` are columns to question, which refuse nothing.
     """
 
     judged: Judged
     leaks: tuple[Leak, ...]
-    broken: tuple[str, ...]
+    incomparable: str
     scores: dict[str, dict[str, float]]
     train_scores: dict[str, float]
     predictions: Predictions
@@ -107,14 +107,14 @@ def evaluate_models(
     """
     from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
 
-    champion_p, broken = _champion_predictions(problem, champion, holdout)
+    champion_p, incomparable = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
-    if champion is not None and not broken:
+    if champion is not None and not incomparable:
         new = training.encoded_part(problem, model.features, champion.new)
         unseen = None if gate.enough(problem.task, new.y) else len(new.y)
         if unseen is None:
             rows = champion.new
-            champion_p, broken = _champion_predictions(problem, champion, rows)
+            champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
@@ -145,7 +145,7 @@ def evaluate_models(
             achieved=leakage.quality(problem.task, judge_on.y, predictions.p),
             used=list(column_importance(model)),
         ),
-        broken=broken,
+        incomparable=incomparable,
         scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
         train_scores=metrics.scores(problem.task, some.y, some_p),
         predictions=predictions,
@@ -259,22 +259,16 @@ def _sample(part: MatrixRows, rows: int, seed: int) -> MatrixRows:
 
 def _champion_predictions(
     problem: Problem, champion: ComparedChampion | None, holdout: pa.Table
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
+) -> tuple[np.ndarray | None, str]:
     """The champion's calibrated predictions in the problem's class order, or why there are none."""
-    from treadle.tasks import features, postprocess
+    from treadle.tasks import features, gate, postprocess
 
     if champion is None:
-        return None, ()
-    who, model = f"the champion (version {champion.version})", champion.model
-    if gone := [name for name in model.features.sources if name not in holdout.column_names]:
-        return None, (f"{who} cannot be compared: column {gone[0]!r} that it needs is not in the rows any more",)
-    if model.target != problem.target:
-        return None, (f"{who} cannot be compared: it predicts {model.target!r}, not {problem.target!r}",)
-    if model.task != problem.task or tuple(model.post.classes) != problem.classes:
-        return None, (
-            f"{who} cannot be compared: it answers {model.post.classes}, the target now has {problem.classes}",
-        )
-    return postprocess.apply_postprocess(model.post, _raw(model, features.encode(model.features, holdout))).p, ()
+        return None, ""
+    model, columns = champion.model, [name for name in holdout.column_names if name in problem.schema.names]
+    if why := gate.why_not_comparable(champion.version, model.spec(), problem, columns):
+        return None, why
+    return postprocess.apply_postprocess(model.post, _raw(model, features.encode(model.features, holdout))).p, ""
 
 
 def story(

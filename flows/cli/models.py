@@ -78,20 +78,20 @@ def show_models(result: ModelsResult, screen: Screen) -> None:
         ],
         title="Champions",
     )
+    if result.out_of_service:
+        screen.line(("warning: ", "yellow"), result.out_of_service)
     if result.alias:
         screen.line(("warning: ", "yellow"), result.alias)
     if not result.versions:
         screen.line(f"{result.pipeline} has no versions yet")
         screen.next("the first one", "train")
     elif result.waiting is not None:
-        screen.line(
-            (f"version {result.waiting} is better and waits: ", "bold yellow"), "a person confirms, or declines it"
-        )
+        screen.line((f"version {result.waiting} waits: ", "bold yellow"), "a person promotes or declines it")
         screen.next("make it the champion", "promote", str(result.waiting), "--reason", "'...'")
     elif result.champion is None:
         newest = str(ranked[0].version)
         screen.next("nothing is promoted; a better model, or a person's word", "promote", newest, "--reason", "'...'")
-    else:
+    elif not result.out_of_service:
         screen.next("predictions by the champion", "score")
 
 

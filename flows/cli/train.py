@@ -122,6 +122,9 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
 def _show_next(result: TrainResult, screen: Screen) -> None:
     if result.promoted:
         screen.next("predictions for rows without a label", "score")
+    elif result.unsettled:
+        screen.line((f"version {result.version} waits: ", "bold yellow"), "look at the report, then decide")
+        screen.next("a person promotes it", "promote", str(result.version), "--reason", "'...'")
     elif result.decision == "NOT_COMPARABLE":
         screen.next("more labelled rows settle it; put files into the source, then", "train")
     elif result.waits:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from treadle.flows.champion.forbidden import used
 from treadle.tasks.maturity import COMPLETE, settled_after
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
     if record is None:
         now = count(stores.data_version())
         return RetrainState(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
+    model = place.model(record.version)
     tried = stores.ledger.versions(stores.pipeline)[0]
     settled = settled_delay(place, outcomes)
-    realised = recent(place, outcomes, record.version, place.model(record.version), record.metric, settled)
+    realised = recent(place, outcomes, record.version, model, record.metric, settled)
     return RetrainState(
         spec=spec,
         metric=record.metric,
@@ -80,6 +82,7 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
         expected=expected(record),
         realised=realised,
         settled=bool(place.config.labels.mature_after or settled or (realised and realised.coverage >= COMPLETE)),
+        forbidden=used(model.spec(), data.forbid),
     )
 
 

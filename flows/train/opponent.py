@@ -145,7 +145,7 @@ def has_usable_recipe(place: Workplace, problem: Problem, version: int) -> bool:
     from treadle.tasks.recipe import by_recipe
 
     recipe = bundle.read_recipe(place.stores.bundle_folder(version))
-    if recipe is None:
+    if recipe is None or tuple(place.model(version).post.classes) != problem.classes:
         return False
     try:
         by_recipe(problem, recipe)

@@ -23,7 +23,9 @@ class RunRef(BaseModel):
 
     `champion` is the champion when the run began; its last training row bounds a time split's holdout. `wanted_device`
     is that of the config or the command line, `device` the one that is used; `reason` says why training was due, empty
-    where that was not checked. `token` is that of the run's lease: a run with an outdated token cannot write.
+    where that was not checked. `forbidden` and `dropped` are columns that data.forbid and data.drop name and the
+    champion uses; with a forbidden one it is out of service, and the challenger is judged like a first model. `token`
+    is that of the run's lease: a run with an outdated token cannot write.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +45,8 @@ class RunRef(BaseModel):
     device_why: str
     champion: int | None
     reason: str = ""
+    forbidden: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     token: int | None = None
 
     def open(self) -> Workplace:
@@ -57,6 +61,11 @@ class RunRef(BaseModel):
         if config.digest() != self.config_digest:
             raise UsageError(f"pipelines/{self.pipeline}.toml was changed during the run", "start it again")
         return Workplace(place.settings, config, place.stores)
+
+    @property
+    def why_dummy(self) -> str:
+        """Why the challenger is not judged against a champion."""
+        return f"version {self.champion} is out of service" if self.champion else "there is no champion yet"
 
     @property
     def work(self) -> str:
@@ -102,7 +111,7 @@ class RunRef(BaseModel):
             "config_digest": self.config_digest,
             "seed": str(self.seed),
             "device": self.device,
-            "judged_against": f"version {self.champion}" if self.champion else "dummy",
+            "judged_against": f"version {self.champion}" if self.champion and not self.forbidden else "dummy",
             **({"reason": self.reason} if self.reason else {}),
         }
 
@@ -155,8 +164,10 @@ class LeftOutRows(BaseModel):
 
 
 class TrainResult(BaseModel):
-    """The result of a training run; `against` is the champion that it was compared with, None without one.
+    """The result of a training run; `against` is the champion when it began, None without one.
 
+    `unsettled` says why the challenger cannot be compared with that champion, however many rows come, so that a person
+    decides; else it is empty.
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
     asked to train only then. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of
@@ -195,6 +206,7 @@ class TrainResult(BaseModel):
     value_lower: float | None = None
     value_upper: float | None = None
     waits: bool = False
+    unsettled: str = ""
     reason: str = ""
     serving_rows: int = 0
     serving_rounds: int = 0

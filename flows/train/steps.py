@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from treadle.flows.champion.moves import settle_moves
+from treadle.flows.champion.forbidden import champion_use
+from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
@@ -37,7 +38,7 @@ def check_due(home: str, pipeline: str) -> NotDue | Reason:
     from treadle.tasks import retrain
 
     place = open_workplace(home, pipeline)
-    settle_moves(place.stores)
+    settle_champion(place.stores, place.config)
     with outcomes(place) as all_outcomes:
         state = retrain_state(place, all_outcomes)
     reason, findings = retrain.due(state), retrain.findings(state)
@@ -76,8 +77,11 @@ def plan(
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
-    settle_moves(place.stores)
+    forbidden = settle_champion(place.stores, config)
     champion = place.stores.ledger.champion(pipeline)
+    use = champion_use(place.stores, config)
+    if use is not None:
+        events.emit("train", f"{use.sentence()}; {use.way_out()}" if use.instead else use.sentence())
     data_version = place.stores.data_version()
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:
@@ -103,6 +107,8 @@ def plan(
         device_why=why,
         champion=champion.version_to if champion else None,
         reason=reason,
+        forbidden=forbidden,
+        dropped=use.dropped if use else (),
         token=token,
     )
 

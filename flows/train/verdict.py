@@ -16,6 +16,7 @@ from treadle.flows.champion.moves import move_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import this_run
+from treadle.flows.train.champion_notes import person_decides, with_champion
 from treadle.flows.train.run import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
@@ -71,25 +72,27 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
     bench, place = ref.bench, ref.open()
     problem, recipe = bench.get("problem.json", training.Problem), bench.get("recipe.json", Recipe)
     holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
-    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
-    rows = len(holdout if champion is None else champion.new)
+    compared = None if ref.forbidden else champion
+    opponent = f"version {ref.champion}" if compared else f"the dummy: {ref.why_dummy}"
+    rows = len(holdout if compared is None else compared.new)
     events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
     model = load_bundle(bench.folder / "judged", part="judged")
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate_models(
-        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
+        problem, model, compared, fitted_on, holdout, place.config.gate.slices, ref.seed
     )
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)
     verdict = gate.decide_verdict(
-        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=(*evidence.broken, *broken), seed=ref.seed
+        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
     )
     if bench.has("known.arrow"):
         known = evaluation.score_known_entities(
-            problem, model, champion, bench.table("known.arrow"), place.config.split.group
+            problem, model, compared, bench.table("known.arrow"), place.config.split.group
         )
         verdict = verdict.model_copy(update={"reasons": (*verdict.reasons, known.sentence(len(evidence.y)))})
-    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
+    verdict = with_champion(ref, problem, model, champion, evidence.incomparable, verdict)
+    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if compared else "")
     served = (
         f"{recipe.serving_rounds:,} rounds on all {len(fitted_on) + len(holdout):,} rows"
         if recipe.refit == "all" and verdict.decision != "REFUSED"
@@ -234,12 +237,12 @@ def train_result(
         version=version,
         decision=verdict.decision,
         headline=verdict.headline,
-        reasons=verdict.reasons,
+        reasons=(*verdict.reasons, *person_decides(ref, verdict, version)),
         promoted=False,
         already=False,
         metric=verdict.metric,
         value=none_if_nan(verdict.value),
-        champion_value=none_if_nan(verdict.champion_value),
+        champion_value=None if ref.forbidden else none_if_nan(verdict.champion_value),
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
@@ -263,6 +266,7 @@ def train_result(
         lowest_rate=found.lowest_rate,
         nthread=found.nthread,
         left_out=ref.left_out,
+        unsettled=verdict.unsettled,
     )
 
 
@@ -282,11 +286,13 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
 
     Raises Conflict where the champion has changed since, Fenced where another process has taken over the lease.
     """
-    stores = ref.open().stores
+    place = ref.open()
+    stores = place.stores
     champion = stores.ledger.champion(ref.pipeline)
     if champion is None or champion.version_to != result.version:
         move_champion(
             stores,
+            place.config,
             result.version,
             expected=result.against,
             verdict=result.decision,

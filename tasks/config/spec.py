@@ -35,6 +35,9 @@ Name = Annotated[str, Field(min_length=1)]
 
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
+ADDED = (("data", "forbid"), ("split", "gap"))
+"""Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
+
 PREDICTED = ("prediction", "probability", "lower", "upper", "purpose", "model_version", "model_digest", "data_version")
 """Names that stand beside the key's own in the predictions table, which knows no case."""
 
@@ -57,6 +60,11 @@ class DataSpec(BaseModel):
     )
     categories: tuple[Name, ...] = Field((), description="integer columns whose values are names, not amounts")
     drop: tuple[Name, ...] = Field(default=(), description="columns that the model may not see")
+    forbid: tuple[Name, ...] = Field(
+        default=(),
+        description="columns that no model may use, for legal reasons or as leaks: no features, and a champion that "
+        "uses one is out of service",
+    )
     missing: tuple[str, ...] = Field(default=MISSING, description="text that means: no value")
     max_bad_rows: float = Field(0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole")
 
@@ -119,13 +127,14 @@ class PipelineConfig(BaseModel):
         """Sha256 (hex) of what training obeys: the same digest on the same data version is the same run.
 
         Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
-        bad rows a batch may have, and what happens after training.
+        bad rows a batch may have, what happens after training, and a key of `ADDED` with its default.
         """
         after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts", "retention"), True)
         partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
         obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
-        if not self.split.gap:  # a key that is not set leaves the digests of before as they are
-            del obeyed["split"]["gap"]
+        for section, key in ADDED:
+            if getattr(getattr(self, section), key) == type(getattr(self, section)).model_fields[key].default:
+                del obeyed[section][key]
         if self.labels.mature_after:
             obeyed["labels"] = {"mature_after": self.labels.mature_after}
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -157,7 +166,12 @@ def _clashes(config: PipelineConfig) -> Iterator[Clash]:
 def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
     """The target may have no second role, and no column is named twice."""
     data = config.data
-    roles = {"data.drop": data.drop, "data.key": data.key, "data.categories": data.categories}
+    roles = {
+        "data.drop": data.drop,
+        "data.forbid": data.forbid,
+        "data.key": data.key,
+        "data.categories": data.categories,
+    }
     for key, columns in roles.items():
         if data.target in columns:
             yield Clash(key, f"holds the target {data.target!r}", "columns other than the target")
@@ -168,10 +182,15 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
             yield Clash("data.key", f"{name!r} is the name of a column of predictions", "rename the column, or no key")
     if data.target == data.time:
         yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
+    named = data.key[0] if len(data.key) == 1 and data.key[0] != data.time else ""
+    if named and named in data.forbid:
+        yield Clash("data.forbid", f"{named!r} is the key, so no feature of any model", "columns other than the key")
+    no_features = dict.fromkeys(data.drop, "in data.drop") | dict.fromkeys(data.forbid, "in data.forbid")
+    no_features |= {data.target: "the target", config.split.group: "the group", named: "the key"}
     for name in config.model.monotone:
-        if name == data.target or name in data.drop:
-            what = "the target" if name == data.target else "in data.drop"
-            yield Clash(f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features")
+        if name and name in no_features:
+            message = f"{name!r} is {no_features[name]}, so no feature"
+            yield Clash(f"model.monotone.{name}", message, "columns that are features")
 
 
 def _label_clashes(config: PipelineConfig) -> Iterator[Clash]:

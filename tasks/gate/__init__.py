@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from treadle.tasks.gate.comparable import leave_to_person, why_not_comparable
 from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide_verdict, enough
 from treadle.tasks.gate.limits import Cost, over_limits
 from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure_gain
@@ -22,6 +23,8 @@ __all__ = [
     "Verdict",
     "decide_verdict",
     "enough",
+    "leave_to_person",
     "measure_gain",
     "over_limits",
+    "why_not_comparable",
 ]

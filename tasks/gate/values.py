@@ -86,8 +86,9 @@ class Verdict(BaseModel):
     one-sided bounds at alpha; `lower` must exceed `margin`, and
     `gain` reach `least`. `power` is the chance that such rows would show a gain
     of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
-    labels shuffled at random would score as well. `boosters` names the two that were compared, empty with the dummy. A
-    number that could not be computed is NaN.
+    labels shuffled at random would score as well. `boosters` names the two that were compared, empty with the dummy.
+    `unsettled` says why the champion cannot be compared with any challenger, so that a person decides; else it is empty.
+    A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -110,6 +111,7 @@ class Verdict(BaseModel):
     least: float = 0.0
     luck: float = 0.0
     boosters: str = ""
+    unsettled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
