@@ -100,7 +100,7 @@ def evaluate_models(
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
     """
-    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
 
     champion_p, broken = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
@@ -113,6 +113,7 @@ def evaluate_models(
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
+    codes = {feature.source for feature in model.features.features if feature.kind == "code"}
     linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
     comparable = champion_p if unseen is None else None
@@ -127,7 +128,12 @@ def evaluate_models(
             challenger=predictions.p,
             champion=chance if champion_p is None else champion_p,
             champion_name=f"version {champion.version}" if champion and champion_p is not None else "dummy",
-            slices={name: features.as_text(rows[name]) for name in slices if name in rows.column_names},
+            slices={
+                name: gate.slice_values(rows[name], category=name in codes)
+                for name in slices
+                if name in rows.column_names
+            },
+            beside={"linear": linear, "dummy": chance},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
         ),
@@ -250,8 +256,6 @@ def story(
         lower=table["lower"].to_numpy() if regression else None,
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
-        groups=evidence.judged.slices,
-        comparison=evidence.judged.champion,
     )
 
 

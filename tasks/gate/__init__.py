@@ -5,6 +5,7 @@ from __future__ import annotations
 from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide_verdict, enough
 from treadle.tasks.gate.limits import Cost, over_limits
 from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure_gain
+from treadle.tasks.gate.slices import slice_values
 from treadle.tasks.gate.values import Decision, GateSpec, Judged, SliceVerdict, Verdict
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "enough",
     "measure_gain",
     "over_limits",
+    "slice_values",
 ]

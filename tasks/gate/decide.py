@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure_gain, slice_verdicts
-from treadle.tasks.gate.values import Decision, GainBounds, GateSpec, Judged, SliceVerdict, Verdict
+from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure_gain
+from treadle.tasks.gate.slices import SliceReview, review_slices
+from treadle.tasks.gate.values import Decision, GainBounds, GateSpec, Judged, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,17 +38,17 @@ def decide_verdict(
     `detect`, and labels shuffled at random would hardly ever be matched as well. A challenger that surely gains less
     is kept out however few the rows. Where too few rows are new to both models nothing is compared, and those rows
     only say how many it would take. `broken` are sentences on checks that failed or could not be made: each refuses.
-    Slices are judged only against a real champion, not against the dummy.
+    In slices a first model is compared with the dummy.
     """
     bounds = measure_gain(spec, judged, seed)
     compared = judged.unseen is None
-    by_slice = () if judged.first or not compared else slice_verdicts(spec, judged, seed)
+    slices = review_slices(spec, judged, seed) if compared else SliceReview()
     refusals = [
         *_leaking(leaks),
         *broken,
         *_immeasurable(judged, bounds),
         *(_unwatched(spec, judged) if compared else ()),
-        *_worse_slices(by_slice),
+        *slices.refusals,
     ]
     chance = luck(judged, seed)
     decision: Decision
@@ -74,10 +75,11 @@ def decide_verdict(
         power=bounds.power,
         rows=len(judged.y),
         rows_needed=bounds.rows_needed,
-        slices=by_slice,
+        slices=slices.verdicts,
         margin=bounds.margin,
         least=bounds.least,
         luck=chance,
+        notes=slices.notes,
     )
 
 
@@ -127,15 +129,6 @@ def _unwatched(spec: GateSpec, judged: Judged) -> Iterator[str]:
     for column in spec.slices:
         if not judged.first and column not in judged.slices:
             yield f"slices of {column!r} cannot be watched: the holdout has no such column"
-
-
-def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
-    for one in by_slice:
-        if one.upper < 0:
-            yield (
-                f"worse where {one.column} is {one.value!r} ({one.rows:,} rows): {one.metric} gain "
-                f"{_signed(one.gain)}, at most {_signed(one.upper)} after correction for {len(by_slice)} slices"
-            )
 
 
 def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
-from treadle.tasks.gate.values import GainBounds, GateSpec, Judged, SliceVerdict
+from treadle.tasks.gate.values import GainBounds, GateSpec, Judged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,6 @@ zero promoted 29 to 143, by the champion's own luck; these two at most 8.
 
 RESAMPLES = 2_000
 SHUFFLES = 100
-SMALLEST_SLICE = 200
 
 
 def measure_gain(spec: GateSpec, judged: Judged, seed: int) -> GainBounds:
@@ -85,45 +84,3 @@ def luck(judged: Judged, seed: int) -> float:
     spread = float(np.std(shuffled))
     distance = of(judged.y) - float(np.mean(shuffled))
     return 1 - NormalDist().cdf(distance / spread) if spread > 0 and np.isfinite(distance) else 1.0
-
-
-def slice_verdicts(spec: GateSpec, judged: Judged, seed: int) -> tuple[SliceVerdict, ...]:
-    """The gain within every slice of 200 rows or more, with bounds corrected for their number (Holm 1979).
-
-    The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (m - k + 1), and from the
-    first one on that may have lost nothing, no slice counts as worse.
-    """
-    found = [
-        one
-        for column, values in judged.slices.items()
-        for one in metrics.slices(
-            judged.metric,
-            judged.task,
-            judged.y,
-            judged.challenger,
-            judged.champion,
-            column=column,
-            values=values,
-            smallest=SMALLEST_SLICE,
-            seed=seed,
-        )
-    ]
-    found.sort(key=lambda one: one.gain / one.error if one.error else float("inf") * (one.gain or 1))
-    verdicts: list[SliceVerdict] = []
-    still_worse = True
-    for rank, one in enumerate(found):
-        z = NormalDist().inv_cdf(1 - spec.alpha / (len(found) - rank))
-        upper = one.gain + z * one.error
-        still_worse = still_worse and upper < 0
-        verdicts.append(
-            SliceVerdict(
-                column=one.column,
-                value=one.value,
-                rows=one.rows,
-                metric=one.metric,
-                gain=one.gain,
-                lower=one.gain - z * one.error,
-                upper=upper if still_worse else max(upper, 0.0),
-            )
-        )
-    return tuple(verdicts)

@@ -29,6 +29,13 @@ class GateSpec(BaseModel):
         "(for errors: a share of the champion's)",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
+    slice_margin: float | None = Field(
+        None,
+        ge=0,
+        exclude_if=lambda margin: margin is None,
+        description="a loss in a slice refuses where it is sure and at least this; half of detect where unset "
+        "(for errors: a share of the champion's)",
+    )
     max_model_mb: float | None = Field(None, gt=0, description="a model whose file is larger, in MB, is refused")
     max_ms_per_1000_rows: float | None = Field(
         None, gt=0, description="a model that takes longer to predict 1,000 rows, in ms, is refused"
@@ -43,7 +50,8 @@ class Judged:
     """Two models on the same n holdout rows.
 
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
-    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
+    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values [n], as
+    `slices.slice_values` gives them; `beside` has the predictions of 'linear' and 'dummy', shaped as the challenger's.
     `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
     the others are not. `groups` [n] are codes of the group of each row where rows of one group depend on each other
     (None: there are no groups), `times` [n] numbers where rows that are near in time do (None: they do not).
@@ -59,6 +67,7 @@ class Judged:
     champion: np.ndarray
     champion_name: str
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: int | None = None
     why_left_out: tuple[str, ...] = ()
     groups: np.ndarray | None = None
@@ -75,7 +84,11 @@ class Judged:
 
 
 class SliceVerdict(BaseModel):
-    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`."""
+    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`.
+
+    `score` is the challenger's value there, `margin` the smallest loss that refuses; `refuses` where this one is sure
+    and as large.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,6 +99,9 @@ class SliceVerdict(BaseModel):
     gain: float
     lower: float
     upper: float
+    score: float = float("nan")
+    margin: float = 0.0
+    refuses: bool = False
 
 
 class Verdict(BaseModel):
@@ -95,7 +111,8 @@ class Verdict(BaseModel):
     one-sided bounds at alpha; `lower` must exceed `margin`, and
     `gain` reach `least`. `power` is the chance that such rows would show a gain
     of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
-    labels shuffled at random would score as well. A number that could not be computed is NaN.
+    labels shuffled at random would score as well. `notes` are sentences to know that decide nothing: what slices show,
+    and by which scores the linear model or the dummy is better. A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -117,6 +134,7 @@ class Verdict(BaseModel):
     margin: float = 0.0
     least: float = 0.0
     luck: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
