@@ -129,7 +129,8 @@ class TrainResult(BaseModel):
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
+    asked to train only then. `notes` are the verdict's sentences that decided nothing. `timings` are the command's
+    seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -162,6 +163,7 @@ class TrainResult(BaseModel):
     value_upper: float | None = None
     waits: bool = False
     reason: str = ""
+    notes: tuple[str, ...] = ()
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 

@@ -75,7 +75,9 @@ def package(ref: RunRef) -> None:
     run_id = stores.tracking.open_run(ref.work, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
     stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **flat(place.config)})
     stores.tracking.log_curves(
-        run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
+        # train_<metric> is the finished model's score, which the report shows too
+        run_id,
+        {f"curve_train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation},
     )
     stores.tracking.log_trials(run_id, problem.metric, found.finished)
     stores.tracking.log_dataset(run_id, ref.pipeline, _named(place.config.data.source), ref.data_version)
@@ -215,6 +217,7 @@ def train_result(
         value_lower=scores.lower,
         value_upper=scores.upper,
         reason=ref.reason,
+        notes=verdict.notes,
     )
 
 
@@ -285,7 +288,7 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
     """The version's description in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
-        *(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline),
+        *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
         f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
     ]
@@ -298,7 +301,8 @@ def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_addres
     values = {model: scores.of(model, verdict.metric) for model in scores.holdout}
     rows = [f"| {model} | {value:.4f} |" for model, value in values.items() if value is not None]
     table = "\n".join([f"| model | {verdict.metric} |", "|---|---|", *rows])
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline)
+    shown = (*verdict.reasons, *verdict.notes)
+    reasons = "\n".join(f"- {reason}" for reason in shown if reason != verdict.headline)
     create_markdown_artifact(
         key=f"verdict-{name}",
         markdown=f"## {verdict.decision}: {verdict.headline}\n\n{table}\n\n{reasons}",

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure_gain
+from treadle.tasks.gate.proper import better_beside, worse_than_dummy
 from treadle.tasks.gate.slices import SliceReview, review_slices
 from treadle.tasks.gate.values import Decision, GainBounds, GateSpec, Judged, Verdict
+from treadle.tasks.gate.words import alike, compared, differences, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +50,7 @@ def decide_verdict(
         *broken,
         *_immeasurable(judged, bounds),
         *(_unwatched(spec, judged) if compared else ()),
+        *(worse_than_dummy(spec, judged, seed) if compared else ()),
         *slices.refusals,
     ]
     chance = luck(judged, seed)
@@ -65,7 +68,10 @@ def decide_verdict(
     return Verdict(
         decision=decision,
         headline=_headline(decision, judged, bounds, refusals),
-        reasons=(*refusals, *(_reasons(judged, bounds, spec, chance) if compared else _apart(judged, bounds))),
+        reasons=(
+            *refusals,
+            *(_reasons(decision, judged, bounds, spec, chance) if compared else _apart(judged, bounds)),
+        ),
         metric=judged.metric,
         value=bounds.value,
         champion_value=bounds.champion_value,
@@ -79,7 +85,7 @@ def decide_verdict(
         margin=bounds.margin,
         least=bounds.least,
         luck=chance,
-        notes=slices.notes,
+        notes=(*better_beside(spec, judged, seed), *slices.notes),
     )
 
 
@@ -133,7 +139,7 @@ def _unwatched(spec: GateSpec, judged: Judged) -> Iterator[str]:
 
 def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: Sequence[str]) -> str:
     opponent = "the dummy predictor" if judged.first else judged.champion_name
-    numbers = f"{judged.metric} {_figure(bounds.value)} against {_figure(bounds.champion_value)}"
+    numbers = compared(judged.metric, bounds.value, bounds.champion_value, bounds.gain)
     rows = f"{len(judged.y):,} holdout rows"
     stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
     needed = f"about {bounds.rows_needed:,} would" if bounds.rows_needed else "more would"
@@ -152,19 +158,21 @@ def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: 
     return f"{rows} cannot tell whether it is better than {opponent} ({numbers}); {needed}, and {stays}"
 
 
-def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) -> Iterator[str]:
+def _reasons(decision: Decision, judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) -> Iterator[str]:
     opponent = "the dummy" if judged.first else judged.champion_name
     sure = f"{1 - spec.alpha:.0%}"
+    gain, lower, upper = differences(bounds.gain, bounds.lower, bounds.upper)
+    least, margin = alike(bounds.least, bounds.margin, by=bounds.margin)
     yield (
-        f"gain over {opponent}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
-        f"{_signed(bounds.lower)} and at most {_signed(bounds.upper)} (needed: at least {_figure(bounds.least)}, and "
-        f"with that confidence more than {_figure(bounds.margin)}); paired bootstrap, {RESAMPLES:,} draws"
+        f"gain over {opponent}: {gain} {judged.metric}, with {sure} confidence at least {lower} and at most {upper} "
+        f"(needed: at least {least}, and with that confidence more than {margin}); paired bootstrap, "
+        f"{RESAMPLES:,} draws"
     )
     if bounds.lower == bounds.upper:
         yield f"the two score alike whichever of these {len(judged.y):,} rows are drawn"
-    else:
+    elif decision != "PROMOTE":  # a promoted gain was shown: how likely that was reads as how sure it is
         yield (
-            f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"
+            f"these rows would show a gain of {figure(bounds.detect)} with probability {bounds.power:.0%}"
             + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
         )
     if chance >= LUCK:
@@ -178,15 +186,6 @@ def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) 
 def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:
     yield from judged.why_left_out
     yield (
-        f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
+        f"about {bounds.rows_needed:,} rows new to both would show a gain of {figure(bounds.detect)} with probability "
         f"{POWER:.0%}, estimated on the {len(judged.y):,} that are not; label newer rows, or let a person decide"
     )
-
-
-def _figure(value: float) -> str:
-    """Four significant digits, or a whole number with commas: a price's error is 21,695 and not 2.17e+04."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _signed(value: float) -> str:
-    return f"+{_figure(value)}" if value >= 0 else _figure(value)

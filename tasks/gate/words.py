@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-MOST_DECIMALS = 8
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SMALLEST_WRITTEN_OUT = 1e-6
+
+MOST_MORE = 4
+"""So many decimals more than a value has by itself are shown to tell it from another."""
 
 
 def figure(value: float) -> str:
@@ -38,18 +45,28 @@ def alike(*values: float, by: float) -> tuple[str, ...]:
     return tuple(f"{value:,.{decimals}f}" if math.isfinite(value) else "n/a" for value in values)
 
 
-def compared(metric: str, value: float, other: float, gain: float) -> str:
-    """Two values of `metric` and what lies between them: "roc_auc 0.7249 against 0.5000, a gain of +0.2249".
+def beside(values: Sequence[float]) -> tuple[str, ...]:
+    """Values of several models with as many decimals as tell the first from the nearest other; NaN is "n/a"."""
+    apart = [abs(value - values[0]) for value in values[1:] if math.isfinite(value - values[0]) and value != values[0]]
+    return alike(*values, by=min(apart, default=0.0))
+
+
+def pair(value: float, other: float, gain: float) -> tuple[str, str, str]:
+    """Two values and the gain between them with equal decimals: "0.7249", "0.5000", "+0.2249"; no gain is "0".
 
     `gain` is positive where the first is better, whichever way the metric runs.
     """
     ours, theirs = alike(value, other, by=gain)
+    return ours, theirs, _signed(gain, len(ours.partition(".")[2]))
+
+
+def compared(metric: str, value: float, other: float, gain: float) -> str:
+    """Two values of `metric` and the gain between them: "roc_auc 0.7249 against 0.5000 (gain +0.2249)"."""
+    ours, theirs, between = pair(value, other, gain)
     both = f"{metric} {ours} against {theirs}"
     if not math.isfinite(gain):
         return both
-    if gain == 0:
-        return f"{both}, no difference"
-    return f"{both}, a {'gain' if gain > 0 else 'loss'} of {_signed(gain, len(ours.partition('.')[2]))}"
+    return f"{both} (gain {between})" if gain else f"{both} (no difference)"
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -57,14 +74,18 @@ def _signed(value: float, decimals: int) -> str:
         return "n/a"
     if value == 0:
         return "0"
+    if abs(value) < SMALLEST_WRITTEN_OUT:
+        return f"{value:+.2g}"
     text = f"{value:+,.{decimals}f}"
     return text if float(text.replace(",", "")) else f"{value:+.1g}"
 
 
 def _decimals(largest: float, by: float) -> int:
     """Four digits of the largest value, at most four decimals; more where a difference needs them for two digits."""
+    size = _size(largest)
+    own = max(0, min(4, 3 - size)) if size >= -3 else 1 - size
     fine = 1 - _size(by) if by and math.isfinite(by) else 0
-    return min(MOST_DECIMALS, max(0, min(4, 3 - _size(largest)), fine))
+    return max(own, min(fine, own + MOST_MORE))
 
 
 def _size(value: float) -> int:
