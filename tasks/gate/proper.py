@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.tasks import metrics
 from treadle.tasks.gate import words
 from treadle.tasks.gate.sure import gain_on
 
@@ -36,7 +35,7 @@ NAMED: Mapping[str, tuple[str, ...]] = {
 NAMES = {"linear": "the linear model", "dummy": "the dummy predictor"}
 
 
-def worse_than_dummy(spec: GateSpec, judged: Judged, seed: int) -> Iterator[str]:
+def worse_than_dummy(spec: GateSpec, judged: Judged) -> Iterator[str]:
     """A sentence for each proper score by which a first model is surely worse than the dummy: each refuses.
 
     The bounds hold for all scores of the task together (Bonferroni).
@@ -45,7 +44,7 @@ def worse_than_dummy(spec: GateSpec, judged: Judged, seed: int) -> Iterator[str]
         return
     deciding = DECIDING[judged.task]
     for metric in deciding:
-        found = gain_on(judged, metric, seed=seed)
+        found = gain_on(judged, metric)
         level = spec.alpha / len(deciding)
         if found.loses() < level:
             loss, most = words.differences(found.gain, found.upper(level))
@@ -56,7 +55,7 @@ def worse_than_dummy(spec: GateSpec, judged: Judged, seed: int) -> Iterator[str]
             )
 
 
-def better_beside(spec: GateSpec, judged: Judged, seed: int) -> Iterator[str]:
+def better_beside(spec: GateSpec, judged: Judged) -> Iterator[str]:
     """A sentence for each of linear model and dummy that is better by a score of `NAMED`, with every such score."""
     if not _measurable(judged):
         return
@@ -64,17 +63,16 @@ def better_beside(spec: GateSpec, judged: Judged, seed: int) -> Iterator[str]:
     if judged.first:
         beside.setdefault("dummy", judged.champion)
     for who in (name for name in NAMES if name in beside):
-        parts = list(_better(spec, judged, beside[who], seed))
+        parts = list(_better(spec, judged, beside[who]))
         if parts:
             yield f"{NAMES[who]} is better: {'; '.join(parts)}"
 
 
-def _better(spec: GateSpec, judged: Judged, other: np.ndarray, seed: int) -> Iterator[str]:
+def _better(spec: GateSpec, judged: Judged, other: np.ndarray) -> Iterator[str]:
     for metric in NAMED[judged.task]:
-        ours, theirs = (metrics.metric_value(judged.task, metric, judged.y, p) for p in (judged.challenger, other))
-        if metrics.gain(metric, ours, theirs) < 0:
-            found = gain_on(judged, metric, other=other, seed=seed)
-            lead = words.compared(metric, theirs, ours, -found.gain)
+        found = gain_on(judged, metric, other=other)
+        if found.gain < 0:
+            lead = words.compared(metric, found.other_value, found.value, -found.gain)
             yield lead + ("" if found.loses() < spec.alpha else ", which may be chance")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.gate import words
-from treadle.tasks.gate.measure import WORTH
+from treadle.tasks.gate.measure import WORTH, worth_detecting
 from treadle.tasks.gate.sure import gain_on
 from treadle.tasks.gate.values import SliceVerdict
 from treadle.tasks.metrics import greater_is_better
@@ -75,7 +75,7 @@ class _Slice:
     gain: Gain
 
 
-def review_slices(spec: GateSpec, judged: Judged, seed: int) -> SliceReview:
+def review_slices(spec: GateSpec, judged: Judged) -> SliceReview:
     """Every slice of 200 rows or more, with bounds that hold for all together (Holm 1979).
 
     The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (m - k + 1), and from the first
@@ -84,7 +84,7 @@ def review_slices(spec: GateSpec, judged: Judged, seed: int) -> SliceReview:
     A first model is compared with the dummy predictor of the whole, and slices where it has no skill are named.
     """
     sliced = {column: slice_column(values) for column, values in judged.slices.items()}
-    found = [one for column, cuts in sliced.items() for one in _measured(judged, column, cuts, seed)]
+    found = [one for column, cuts in sliced.items() for one in _measured(judged, column, cuts)]
     notes = [*_not_there(spec, judged), *_not_examined(sliced)]
     if not found:
         return SliceReview(notes=tuple(notes))
@@ -119,16 +119,18 @@ def review_slices(spec: GateSpec, judged: Judged, seed: int) -> SliceReview:
         )
     told = [f"a little worse where {one}" for one in small_losses[:MOST_NAMED]]
     if judged.first:
-        told += _without_skill(spec, judged, found, seed)
+        told += _without_skill(spec, judged, found)
     return SliceReview(tuple(verdicts), tuple(refusals), (_summary(spec, judged, found, refusals), *told, *notes))
 
 
 def slice_margin(spec: GateSpec, gain: Gain) -> float:
     """The smallest loss that refuses, in units of the gain's metric; for errors a share of the other model's.
 
-    Default: half of `detect`, which is also the least gain that promotes.
+    Default: half of the gain that is worth detecting there; such a half is also the least gain that promotes.
     """
-    margin = WORTH * spec.detect if spec.slice_margin is None else spec.slice_margin
+    if spec.slice_margin is None:
+        return WORTH * worth_detecting(spec, gain.metric, gain.other_value)
+    margin = spec.slice_margin
     return margin if greater_is_better(gain.metric) else margin * abs(gain.other_value)
 
 
@@ -171,7 +173,7 @@ def slice_column(values: np.ndarray) -> tuple[Sliced, ...]:
     return (_pooled(sliced),)
 
 
-def _measured(judged: Judged, column: str, cuts: Sequence[Sliced], seed: int) -> Iterator[_Slice]:
+def _measured(judged: Judged, column: str, cuts: Sequence[Sliced]) -> Iterator[_Slice]:
     """The gain in every slice of enough rows; one that both cuts have comes once, all rows together never."""
     import numpy as np
 
@@ -181,27 +183,24 @@ def _measured(judged: Judged, column: str, cuts: Sequence[Sliced], seed: int) ->
             here = np.flatnonzero(sliced.codes == code)
             if SMALLEST_SLICE <= len(here) < len(judged.y) and (value, len(here)) not in known:
                 known.add((value, len(here)))
-                gain = gain_on(judged, judged.metric, here=here, seed=seed)
+                gain = gain_on(judged, judged.metric, here=here)
                 shown = value if sliced.binned or value in (RARE, MISSING) else repr(value)
                 yield _Slice(f"{column} is {shown} ({gain.rows:,} rows)", column, value, gain)
 
 
 def _summary(spec: GateSpec, judged: Judged, found: Sequence[_Slice], refusals: Sequence[str]) -> str:
-    margins = {one.gain.metric: slice_margin(spec, one.gain) for one in found}
-    margin = words.figure(margins[judged.metric]) + f" {judged.metric}" if judged.metric in margins else "the margin"
-    if not greater_is_better(judged.metric):
-        share = WORTH * spec.detect if spec.slice_margin is None else spec.slice_margin
-        margin = f"{share:.3g} of the {judged.metric} there"
-    columns = ", ".join(dict.fromkeys(one.column for one in sorted(found, key=lambda one: one.column)))
+    margins = [slice_margin(spec, one.gain) for one in found if one.gain.metric == judged.metric]
+    ends = list(dict.fromkeys(words.figure(end) for end in (min(margins), max(margins)))) if margins else []
+    least = f"by {' to '.join(ends)} {judged.metric} or more" if ends else "by the margin or more"
+    columns = ", ".join(sorted({one.column for one in found}))
     worse = f"{len(refusals)} surely worse" if refusals else "none surely worse"
-    examined = f"{len(found)} slice{'' if len(found) == 1 else 's'} of {columns} examined"
-    return f"{examined}: {worse} by {margin} or more"
+    return f"{len(found)} slice{'' if len(found) == 1 else 's'} of {columns} examined: {worse} {least}"
 
 
-def _without_skill(spec: GateSpec, judged: Judged, found: Sequence[_Slice], seed: int) -> Iterator[str]:
+def _without_skill(spec: GateSpec, judged: Judged, found: Sequence[_Slice]) -> Iterator[str]:
     """Slices where a first model may be no better than the dummy, and surely gains less than half of what it gains."""
     whole = {one.gain.metric for one in found}
-    over_all = {metric: gain_on(judged, metric, seed=seed).gain for metric in sorted(whole)}
+    over_all = {metric: gain_on(judged, metric).gain for metric in sorted(whole)}
     level = spec.alpha / len(found)
     named = 0
     for one in sorted(found, key=lambda one: one.gain.gain):

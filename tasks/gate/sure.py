@@ -1,4 +1,4 @@
-"""How sure a gain is on some of the rows: its standard error, and bounds that also hold on few rows."""
+"""How sure a gain is on some of the rows, also where a class is rare there, or the labels are all the same."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
-from treadle.tasks.gate.resample import gain_draws
+from treadle.tasks.gate.resample import gain_spread
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from treadle.tasks.dependence import StandardError
     from treadle.tasks.gate.values import Judged
 
 FEWEST_OF_A_LEVEL = 10
@@ -18,16 +19,12 @@ FEWEST_OF_A_LEVEL = 10
 
 COMPARES_CLASSES = frozenset({"roc_auc", "average_precision", "f1", "f1_macro", "balanced_accuracy"})
 
-DRAWS = 400
-MOST_ROWS = 5_000
-"""Of more rows so many are drawn, and their standard error is scaled (m out of n, Bickel & Sakov 2008)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gain:
     """The gain of the challenger over another model in `metric` on `rows` rows; positive is better.
 
-    `error` is its standard error, `freedom` the degrees of freedom that the error was estimated with.
+    `value` and `other_value` are those of the challenger and of the other; `standard` says how sure the gain is.
     """
 
     metric: str
@@ -35,82 +32,56 @@ class Gain:
     value: float
     other_value: float
     gain: float
-    error: float
-    freedom: int
+    standard: StandardError
 
     def lower(self, alpha: float) -> float:
-        """The one-sided lower bound at `alpha`."""
-        return self.gain - self._quantile(alpha) * self.error
+        """The one-sided lower bound at `alpha`; minus infinity where nothing can be said."""
+        return self.gain - self._reach(alpha)
 
     def upper(self, alpha: float) -> float:
-        """The one-sided upper bound at `alpha`."""
-        return self.gain + self._quantile(alpha) * self.error
+        """The one-sided upper bound at `alpha`; infinity where nothing can be said."""
+        return self.gain + self._reach(alpha)
 
     def loses(self) -> float:
-        """The p-value for "the challenger loses nothing": small where it surely loses. NaN counts as 1."""
-        from scipy import stats
+        """The p-value of "it loses nothing": small where the challenger surely loses, 1 where nothing can be said."""
+        from scipy.stats import t
 
-        if self.error == 0:
+        error, freedom = self.standard.error, self.standard.freedom
+        if error == 0:
             return 0.0 if self.gain < 0 else 1.0
-        found = float(stats.t.cdf(self.gain / self.error, self.freedom))
-        return found if found == found else 1.0  # noqa: PLR0124 - not NaN
+        return float(t.cdf(self.gain / error, freedom)) if error > 0 and freedom >= 1 else 1.0
 
-    def _quantile(self, alpha: float) -> float:
-        from scipy import stats
-
-        return float(stats.t.ppf(1 - alpha, self.freedom))
+    def _reach(self, alpha: float) -> float:
+        error = self.standard.error
+        return self.standard.quantile(1 - alpha) * error if error > 0 else 0.0 if error == 0 else float("inf")
 
 
-def gain_on(
-    judged: Judged, metric: str, *, here: np.ndarray | None = None, other: np.ndarray | None = None, seed: int = 0
-) -> Gain:
+def gain_on(judged: Judged, metric: str, *, here: np.ndarray | None = None, other: np.ndarray | None = None) -> Gain:
     """The gain in `metric` on the rows at the positions `here` (default: all) over `other` (default: the champion).
 
-    `other` are predictions for all n rows, shaped as the challenger's. Where `metric` compares classes and one has
-    fewer than 10 rows, the task's fallback takes its place. Bounds use Student's t, with the rows of the rarest class
-    less one as degrees of freedom for such metrics: with few positives the normal quantile is too sure.
+    `other` are predictions for all n rows, shaped as the challenger's; a class is called at probability 0.5. Where
+    `metric` compares classes and one has fewer than 10 rows, the task's fallback takes its place.
     """
     import numpy as np
 
+    compared = judged if other is None else replace(judged, champion=other, champion_threshold=0.5)
     rows = np.arange(len(judged.y)) if here is None else here
-    against = judged.champion if other is None else other
-    y, ours, theirs = judged.y[rows], judged.challenger[rows], against[rows]
-    used, rarest = metric, len(rows)
+    used = metric
     if metric in COMPARES_CLASSES:
-        classes, counts = np.unique(y, return_counts=True)
-        rarest = int(counts.min()) if len(classes) > 1 else 0
-    if rarest < FEWEST_OF_A_LEVEL and metric in COMPARES_CLASSES:
-        used, rarest = metrics.FALLBACK[judged.task], len(rows)
-    value, other_value = (metrics.metric_value(judged.task, used, y, p) for p in (ours, theirs))
-    error = max(_resampled_error(judged, used, rows, against, seed), _predicted_error(judged.task, used, ours, theirs))
-    return Gain(
-        metric=used,
-        rows=len(rows),
-        value=value,
-        other_value=other_value,
-        gain=metrics.gain(used, value, other_value),
-        error=error,
-        freedom=max(1, rarest - 1),
-    )
-
-
-def _resampled_error(judged: Judged, metric: str, rows: np.ndarray, other: np.ndarray, seed: int) -> float:
-    """The paired bootstrap's standard error of the gain on `rows`; of many rows, a part is drawn."""
-    import numpy as np
-
-    some = rows
-    if len(rows) > MOST_ROWS:
-        some = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
-    drawn = gain_draws(replace(judged, champion=other), metric, some, DRAWS, seed)
-    defined = drawn[np.isfinite(drawn)]
-    return float(np.std(defined) * np.sqrt(len(some) / len(rows))) if len(defined) else float("nan")
+        classes, counts = np.unique(judged.y[rows], return_counts=True)
+        if len(classes) < 2 or counts.min() < FEWEST_OF_A_LEVEL:
+            used = metrics.FALLBACK[judged.task]
+    found = gain_spread(compared, used, here)
+    floor = _predicted_error(judged.task, used, judged.challenger[rows], compared.champion[rows])
+    standard = found.standard if found.standard.error >= floor else replace(found.standard, error=floor)
+    return Gain(used, len(rows), found.value, found.champion_value, found.gain, standard)
 
 
 def _predicted_error(task: str, metric: str, ours: np.ndarray, theirs: np.ndarray) -> float:
     """The standard error of the gain in a mean score if labels were drawn by the other model's probabilities; else 0.
 
-    On rows whose labels are (nearly) all the same the bootstrap sees no variance, and a difference of nothing would be
-    sure (Spiegelhalter, Statistics in Medicine 5, 1986).
+    On rows whose labels are (nearly) all the same the observed losses show no variance, and a difference of nothing
+    would be sure (Spiegelhalter, Statistics in Medicine 5, 1986).
     """
     import numpy as np
 

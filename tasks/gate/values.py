@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from treadle.tasks.dependence import StandardError
+
+DETECT_SHARE = 0.05
+"""Twice what another seed changes: of the error that is left, 0.1 to 2% on four public tables (docs/gate.md)."""
+
+Basis = Literal["", "better", "fresh"]
 Decision = Literal["PROMOTE", "KEEP", "NOT_COMPARABLE", "REFUSED"]
 
 
@@ -21,12 +27,25 @@ class GateSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     min_gain: float = Field(0.0, ge=0, description="the gain's lower bound must exceed this, and a quarter of detect")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided error level of the bound")
-    detect: float = Field(
-        0.02,
+    alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="one-sided error level of the bound, shared by all looks at the same rows"
+    )
+    detect_share: float = Field(
+        DETECT_SHARE,
         gt=0,
-        description="a gain that the rows must be able to show; half of it is the least that promotes "
-        "(for errors: a share of the champion's)",
+        lt=1,
+        description="a gain that the rows must be able to show, as a share of what can still be gained "
+        "(the error itself, or what is missing to 1); half of it is the least that promotes",
+    )
+    detect: float | None = Field(
+        None,
+        gt=0,
+        description="the same in units of the metric (for errors: a share of the champion's), in place of detect_share",
+    )
+    fresh: bool | None = Field(
+        None,
+        description="promote a model trained on newer rows that is surely not worse by more than half of detect; "
+        "default: with time splits",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
     slice_margin: float | None = Field(
@@ -107,12 +126,15 @@ class SliceVerdict(BaseModel):
 class Verdict(BaseModel):
     """The gate's decision, with a sentence, reasons and numbers.
 
-    `gain` is positive where the challenger is better, whichever way the metric runs; `lower` and `upper` are its
-    one-sided bounds at alpha; `lower` must exceed `margin`, and
-    `gain` reach `least`. `power` is the chance that such rows would show a gain
-    of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
-    labels shuffled at random would score as well. `notes` are sentences to know that decide nothing: what slices show,
-    and by which scores the linear model or the dummy is better. A number that could not be computed is NaN.
+    `basis` says why a model is promoted: it is `better`, or `fresh` (surely not worse by more than `may_lose`, and
+    trained on newer rows); empty where it is not promoted, and in verdicts of earlier versions. `gain` is positive
+    where the challenger is better, whichever way the metric runs; `lower` and `upper` are its one-sided bounds at
+    alpha. To be better, `lower` must exceed `margin`, `gain` reach `least`, and `charged_lower`, the bound for the
+    `looks`-th comparison on (nearly) these rows, exceed `min_gain`. `power` is the chance that such rows would show a
+    gain of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `units` of `unit` (rows,
+    groups, blocks of time) are independent of each other. `luck` is the probability that predictions which say nothing
+    score as well, computed where it decides. `notes` are sentences to know that decide nothing: what slices show, and
+    by which scores the linear model or the dummy is better. A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -134,12 +156,23 @@ class Verdict(BaseModel):
     margin: float = 0.0
     least: float = 0.0
     luck: float = 0.0
+    basis: Basis = ""
+    detect: float = float("nan")
+    charged_lower: float = float("nan")
+    may_lose: float = float("nan")
+    looks: int = 1
+    units: float = float("nan")
+    unit: str = "rows"
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GainBounds:
-    """The measured gain and what the paired bootstrap says about it, all in units of the metric."""
+    """The measured gain and how sure it is, all in units of the metric; NaN where nothing can be said.
+
+    `lower` and `upper` at alpha, `charged_lower` at `charged`, the level that this look at the rows may spend,
+    `fresh_lower` at what it may spend on a model that is no worse; `may_lose` is the margin for that.
+    """
 
     value: float
     champion_value: float
@@ -151,4 +184,8 @@ class GainBounds:
     margin: float
     least: float
     rows_needed: int | None
-    undefined: float
+    standard: StandardError
+    charged: float
+    charged_lower: float
+    fresh_lower: float
+    may_lose: float
