@@ -55,7 +55,7 @@ class Sliced:
         """The slice [n] of each row, by its name."""
         import numpy as np
 
-        return np.array(self.levels, dtype=object)[self.codes]
+        return np.asarray(np.array(self.levels, dtype=object)[self.codes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +304,8 @@ def _edge(edge: np.generic, digits: str | int) -> str:
     import numpy as np
 
     if isinstance(edge, np.datetime64):
-        return str(np.datetime_as_string(edge, unit=digits))
-    number = float(edge)
+        return str(edge.astype(f"datetime64[{digits}]"))
+    number = float(edge)  # type: ignore[arg-type]
     return _whole(number) if number.is_integer() else f"{number:.{digits}g}"
 
 
@@ -339,7 +339,7 @@ def _as_numbers(sliced: Sliced) -> np.ndarray | None:
         numbers = [float("nan" if name == MISSING else name) for name in sliced.levels]
     except ValueError:
         return None
-    return np.array(numbers)[sliced.codes]
+    return np.asarray(np.array(numbers)[sliced.codes])
 
 
 def _absent(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
 from treadle.tasks.gate.resample import gain_spread
+from treadle.tasks.influence import PROBABILITY_FLOOR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,8 +92,7 @@ def _predicted_error(task: str, metric: str, ours: np.ndarray, theirs: np.ndarra
     if metric == "brier":
         gains = (1 - q) ** 2 - (1 - p) ** 2
     else:
-        floor = metrics.PROBABILITY_FLOOR
-        gains = np.log(np.maximum(p, floor)) - np.log(np.maximum(q, floor))
+        gains = np.log(np.maximum(p, PROBABILITY_FLOOR)) - np.log(np.maximum(q, PROBABILITY_FLOOR))
     mean = (q * gains).sum(axis=1, keepdims=True)
     variance = float((q * (gains - mean) ** 2).sum(axis=1).mean())
     return float(np.sqrt(variance / len(p)))
