@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo life test faults postgres browser bench check lock clean
+.PHONY: help install demo life test faults postgres browser bench audit check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -55,6 +55,9 @@ browser: install  ## both servers' pages in a headless Chromium; pictures in bui
 
 bench: install  ## what Prefect costs a command, and where the seconds of a small training go
 	@$(BIN)/python -m tests.bench.prefect_cost
+
+audit: install  ## error rates of the gate and its neighbours, measured by experiment (an hour or so)
+	@$(BIN)/python -m tests.audit
 
 check: install  ## lint, format, types, arrows
 	@$(BIN)/ruff check .

@@ -54,11 +54,15 @@ class MatrixRows:
 
 
 class BoosterSpec(BaseModel):
-    """Where the model is trained and which directions it must keep."""
+    """Where the model is trained, on which rows it ends, and which directions it must keep."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
+    refit: Literal["all", "none"] = Field(
+        "all",
+        description="all: the serving model is fitted on all labelled rows, with the holdout; none: it is the judged",
+    )
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
     )

@@ -25,7 +25,10 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
+
+    from treadle.tasks.dataset import SplitSpec
 
     Floats = NDArray[np.float64]
 
@@ -79,33 +82,66 @@ class StandardError:
 
     def quantile(self, probability: float) -> float:
         """So many standard errors lie between the estimate and its bound with this one-sided probability."""
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
-        return float(t.ppf(probability, self.freedom)) if self.freedom >= 1 else float("inf")
+        return float(stdtrit(self.freedom, probability)) if self.freedom >= 1 else float("inf")
+
+    def beyond(self, value: float) -> float:
+        """The one-sided probability of an estimate of `value` or more where the truth is zero."""
+        from scipy.special import stdtr
+
+        if self.freedom < 1:
+            return 1.0
+        if not self.error:
+            return 0.0 if value > 0 else 1.0
+        return float(stdtr(self.freedom, -value / self.error))
+
+
+def dependence_of(rows: pa.Table, split: SplitSpec, time: str) -> Dependence:
+    """How `rows` depend on each other by the split that parts them: by its group, by `time`, by both, or not.
+
+    Rows without a group are one; rows without a time count as the oldest.
+    """
+    import numpy as np
+
+    from treadle.tasks.dataset.split import moments
+
+    groups = times = None
+    if split.group and split.group in rows.column_names:
+        groups = np.asarray(rows[split.group].combine_chunks().dictionary_encode().indices.fill_null(-1))
+    if split.strategy == "time" and time in rows.column_names:
+        when, known = moments(rows, time)
+        times = np.where(known, when, when[known].min() if known.any() else 0)
+    return Dependence(groups, times)
 
 
 def standard_error(influence: np.ndarray, dependence: Dependence) -> StandardError:
     """The standard error of the mean of `influence` float64 [n], whose own mean is zero."""
     import numpy as np
 
-    groups, times, rows = dependence.groups, dependence.times, len(influence)
-    if groups is None and times is None:
+    rows = len(influence)
+    if dependence.groups is None and dependence.times is None:
         return _jackknife(influence, np.ones(rows), rows, "rows")
-    if times is None:
-        _, codes = np.unique(groups, return_inverse=True)
-        return _jackknife(np.bincount(codes, influence), np.bincount(codes), rows, "groups")
-    period = periods(times)
-    series = np.bincount(period, influence)
-    block = _longer(block_length(series))
-    by_time = _blocks(series, np.bincount(period), block, rows)
-    if groups is None:
-        return by_time
-    _, codes = np.unique(groups, return_inverse=True)
-    by_group = _jackknife(np.bincount(codes, influence), np.bincount(codes), rows, "groups")
+    if dependence.groups is None:
+        return _by_time(influence, periods(np.asarray(dependence.times)))
+    codes = np.unique(dependence.groups, return_inverse=True)[1]
+    by_group = _jackknife(_sums(codes, influence), np.bincount(codes), rows, "groups")
+    if dependence.times is None:
+        return by_group
+    period = periods(dependence.times)
+    by_time = _by_time(influence, period)
+    block = by_time.block
     crossed = _within_groups(influence, codes, period, block)
     scarcer = min(by_group, by_time, key=lambda one: one.units / FEWEST_UNITS[one.unit])
     error = float(np.sqrt(by_group.error**2 + by_time.error**2 + crossed))
     return StandardError(error, min(by_group.freedom, by_time.freedom), scarcer.units, scarcer.unit, block)
+
+
+def _by_time(influence: Floats, period: np.ndarray) -> StandardError:
+    import numpy as np
+
+    series = _sums(period, influence)
+    return _blocks(series, np.bincount(period), _longer(block_length(series)), len(influence))
 
 
 def periods(times: np.ndarray) -> np.ndarray:
@@ -147,6 +183,13 @@ def block_length(series: np.ndarray) -> int:
         return 1
     best = (2 * slope**2 / (4 / 3 * level**2)) ** (1 / 3) * n ** (1 / 3)
     return int(np.clip(np.ceil(best), 1, min(np.ceil(3 * np.sqrt(n)), np.ceil(n / 3))))
+
+
+def _sums(codes: np.ndarray, values: Floats, units: int = 0) -> Floats:
+    """The sum of `values` for each code from 0 on, [units] or as many as there are."""
+    import numpy as np
+
+    return np.bincount(codes, values, units).astype(np.float64)
 
 
 def _jackknife(sums: Floats, sizes: np.ndarray, rows: int, unit: Unit) -> StandardError:
@@ -229,5 +272,5 @@ def _within_groups(influence: Floats, codes: np.ndarray, period: np.ndarray, blo
         groups = MOST_GROUPS
     if n <= block:
         return 0.0
-    table = np.bincount(codes * n + period, influence, groups * n).reshape(groups, n)
+    table = _sums(codes * n + period, influence, groups * n).reshape(groups, n)
     return float(_overlapping(table, block).sum()) / len(influence) ** 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.judging import sketch
+from treadle.tasks.dependence import Dependence, dependence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.dataset import SplitSpec
     from treadle.tasks.dataset.judging import LeftOut
     from treadle.tasks.gate import Cost, Judged, Verdict
     from treadle.tasks.leakage import Leak
@@ -32,12 +34,14 @@ class ComparedChampion:
     """The champion that a challenger is compared with, by its version.
 
     `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
+    `boosters` names the two that are compared.
     """
 
     version: int
     model: Model
     new: pa.Table
     left_out: Sequence[LeftOut] = ()
+    boosters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,13 @@ def evaluate_models(
     holdout: pa.Table,
     slices: Sequence[str],
     seed: int,
+    split: SplitSpec | None = None,
 ) -> Evidence:
     """Score challenger, champion, linear model and dummy on the same rows: the one reading of the holdout.
 
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
+    `split` says which rows depend on each other (None: none do).
     """
     from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
 
@@ -119,6 +125,8 @@ def evaluate_models(
     comparable = champion_p if unseen is None else None
     everyone = {"challenger": predictions.p, "champion": comparable, "linear": linear, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
+    depends = dependence_of(rows, split, problem.time) if split else Dependence()
+    cuts = {"challenger": model.post.threshold, "champion": champion.model.post.threshold if champion else 0.5}
     some_p = postprocess.apply_postprocess(model.post, _raw(model, some.X)).p
     return Evidence(
         judged=gate.Judged(
@@ -136,6 +144,11 @@ def evaluate_models(
             beside={"linear": linear, "dummy": chance},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
+            boosters=champion.boosters if champion and champion_p is not None else "",
+            groups=depends.groups,
+            times=depends.times,
+            challenger_threshold=cuts["challenger"],
+            champion_threshold=cuts["champion"] if champion_p is not None else 0.5,
         ),
         leaks=leakage.find_leaks(
             problem.task,
@@ -146,8 +159,12 @@ def evaluate_models(
             used=list(column_importance(model)),
         ),
         broken=broken,
-        scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
-        train_scores=metrics.scores(problem.task, some.y, some_p),
+        scores={
+            who: metrics.scores(problem.task, judge_on.y, p, threshold=cuts.get(who, 0.5))
+            for who, p in everyone.items()
+            if p is not None
+        },
+        train_scores=metrics.scores(problem.task, some.y, some_p, threshold=model.post.threshold),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),

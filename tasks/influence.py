@@ -47,7 +47,7 @@ def influences(metric: str, y: Floats, p: Floats, threshold: float = 0.5) -> Flo
                 return np.asarray(error / variance**2 * (spread - variance) - (squares - error) / variance)
             case _:
                 losses = row_losses(metric, y, p, threshold)
-                return losses - losses.mean()
+                return np.asarray(losses - losses.mean())
 
 
 def row_losses(metric: str, y: Floats, p: Floats, threshold: float = 0.5) -> Floats:

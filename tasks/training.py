@@ -10,7 +10,7 @@ from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as J
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     import pyarrow as pa
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.features import FeatureSpec
-    from treadle.tasks.search import Found
+    from treadle.tasks.recipe import Recipe
 
 TrainingLabel = str | bool | int | float
 
@@ -48,7 +48,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The model to register (fitted on training and validation rows) and how the search's one learned."""
+    """The model to judge (fitted on training and validation rows) and how the search's one learned."""
 
     model: Model
     curve: Curve
@@ -78,7 +78,7 @@ def first_time(problem: Problem, rows: pa.Table) -> datetime | date | int | floa
 
 
 def together(training: pa.Table, validation: pa.Table) -> pa.Table:
-    """All rows that the registered model is fitted on."""
+    """All rows that the judged model is fitted on."""
     import pyarrow as pa
 
     return pa.concat_tables([training, validation])
@@ -156,39 +156,24 @@ def stack(a: MatrixRows, b: MatrixRows) -> MatrixRows:
     return MatrixRows(X=np.concatenate([a.X, b.X]), y=np.concatenate([a.y, b.y]))
 
 
-def fit_twice(
-    problem: Problem,
-    spec: FeatureSpec,
-    train: MatrixRows,
-    validation: MatrixRows,
-    found: Found,
-    *,
-    device: str,
-    seed: int,
-    monotone: Mapping[str, int],
+def fit_judged(
+    problem: Problem, spec: FeatureSpec, train: MatrixRows, validation: MatrixRows, recipe: Recipe
 ) -> FittedModel:
-    """Fit the found parameters twice: on training rows, to calibrate on validation; then on both, to register.
+    """Fit the recipe twice: on training rows, to calibrate on validation; then on both, to be judged.
 
-    The number of rounds is the search's own, fixed before: the registered model never early-stops on anything.
+    The number of rounds is the search's own, fixed before: the judged model never early-stops on anything.
     """
     from treadle.tasks import booster, bundle, postprocess
+    from treadle.tasks.recipe import recipe_parameters
 
-    params = booster.complete_parameters(
-        problem.task,
-        found.params,
-        classes=len(problem.classes),
-        device=device,
-        seed=seed,
-        monotone=monotone,
-        names=spec.names,
-    )
+    params = recipe_parameters(problem, recipe, spec)
     tuned, curve = booster.fit_with_curve(
-        params, train, validation, rounds=found.rounds, names=spec.names, metric=problem.metric
+        params, train, validation, rounds=recipe.rounds, names=spec.names, metric=problem.metric
     )
     post = postprocess.fit_postprocess(
         problem.task, problem.classes, validation.y, booster.predict_raw(tuned, validation.X)
     )
-    final: Booster = booster.fit_booster(params, stack(train, validation), rounds=found.rounds, names=spec.names)
+    final: Booster = booster.fit_booster(params, stack(train, validation), rounds=recipe.rounds, names=spec.names)
     model = bundle.Model(
         booster=final,
         features=spec,

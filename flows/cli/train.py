@@ -105,6 +105,7 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     screen.facts(
         (
             ("trials", f"{result.trials}" + (f", {result.resumed} from before" if result.resumed else "")),
+            ("search", result.why_stopped),
             ("took", format_duration(result.seconds)),
             ("data", result.data_version),
             ("judged on", f"{plural(result.judged_rows, 'row')}, read by {plural(result.holdout_reads, 'run')} so far"),

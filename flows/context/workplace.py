@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from treadle.expectations.contract import Suite
     from treadle.infra.settings import Settings
     from treadle.infra.stores import Stores
-    from treadle.tasks.bundle import Model
+    from treadle.tasks.bundle import Model, Part
     from treadle.tasks.config.spec import PipelineConfig
 
 
@@ -47,8 +47,8 @@ class Workplace:
         settings.append(self.config.labels.observed_at)
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
-    def model(self, version: int, digest: str | None = None) -> Model:
-        """A registered model, verified before anything of it is parsed.
+    def model(self, version: int, digest: str | None = None, part: Part = "serving") -> Model:
+        """A registered model, the one that answers or the one that was judged; verified before anything is parsed.
 
         Raises BundleError where it is damaged, or is not the one that `digest` (else the ledger) names.
         """
@@ -56,7 +56,7 @@ class Workplace:
 
         record = self.stores.ledger.version(self.config.name, version)
         return bundle.load_bundle(
-            self.stores.bundle_folder(version), digest=digest or (record.digest if record else None)
+            self.stores.bundle_folder(version), digest=digest or (record.digest if record else None), part=part
         )
 
 

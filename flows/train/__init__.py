@@ -1,4 +1,7 @@
-"""`treadle train`: rows @ version -> split -> tune -> fit -> evaluate -> gate -> register -> promote if better.
+"""`treadle train`: rows @ version -> split -> tune -> fit -> judge -> refit -> register -> promote if better.
+
+Each version has two boosters of one recipe: the judged one, which has not seen the holdout, and the serving one, fitted
+on all labelled rows once the verdict is known.
 
 A run is identified by data version, config and seed. The same command resumes an unfinished run: the study keeps its
 finished trials, every step's file is either absent or complete, and a registered version is found by its run key.
@@ -14,6 +17,7 @@ from prefect import flow
 from treadle.flows.context import timings
 from treadle.flows.context.locking import leased
 from treadle.flows.ingest import ingest_first
+from treadle.flows.train.refit import refit_model
 from treadle.flows.train.run import NotDue, TrainResult
 from treadle.flows.train.steps import check_due, fit_model, plan, split_rows, tune
 from treadle.flows.train.verdict import finished_result, judge, package, promote_or_wait, register
@@ -87,8 +91,9 @@ def _run(
     split_rows(ref)
     tune(ref)
     fit_model(ref)
-    package(ref)
     judge(ref)
+    refit_model(ref)
+    package(ref)
     result = register(ref)
     ref.clear_up()
     if result.decision == "PROMOTE":

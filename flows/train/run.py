@@ -114,14 +114,13 @@ class RunRef(BaseModel):
 
 
 class Packaged(BaseModel):
-    """The model in MLflow: its run, its address, its bundle's digest, and where the scorer disagreed, if it did."""
+    """The model in MLflow: its run, its address, and its bundle's digest."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     run_id: str
     model_uri: str
     digest: str
-    disagreement: str
 
 
 class TrainResult(BaseModel):
@@ -129,8 +128,13 @@ class TrainResult(BaseModel):
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `notes` are the verdict's sentences that decided nothing. `timings` are the command's
-    seconds by part (`timings.PARTS`), None unless requested.
+    asked to train only then. `notes` are the verdict's sentences that decided nothing. `basis` is the verdict's:
+    better, fresh or empty; `gain` over `against` has the standard error `gain_error`, both None where nothing was
+    compared. The serving booster was fitted on `serving_rows` in
+    `serving_rounds`; 0 for a result of before there was one. `stopped` is 'trials' or 'budget' and `why_stopped` says
+    it in words, both empty in results of an earlier version; `cut` trials were ended by the clock; `lowest_rate` is
+    the search's lowest learning rate, `nthread` the threads of XGBoost (0: all). `timings` are the command's seconds
+    by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -164,6 +168,16 @@ class TrainResult(BaseModel):
     waits: bool = False
     reason: str = ""
     notes: tuple[str, ...] = ()
+    basis: str = ""
+    gain: float | None = None
+    gain_error: float | None = None
+    serving_rows: int = 0
+    serving_rounds: int = 0
+    stopped: str = ""
+    why_stopped: str = ""
+    cut: int = 0
+    lowest_rate: float = 0.0
+    nthread: int = 0
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 
@@ -226,6 +240,14 @@ def lock_hash() -> str:
     """Sha256 of the clone's `requirements.lock`; empty outside a clone."""
     lock = Path(__file__).resolve().parents[2] / "requirements.lock"
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+
+
+def run_name(data_version: str, config_digest: str, seed: int, device: str) -> str:
+    """What identifies a run; the device that is used counts, because another device grows other trees.
+
+    The CPU is not named, so that runs of earlier versions keep their keys.
+    """
+    return f"{data_version}|{config_digest}|{seed}" + ("" if device == "cpu" else f"|{device}")
 
 
 def key_of(name: str, ordinal: int) -> str:

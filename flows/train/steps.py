@@ -14,13 +14,20 @@ from treadle.flows.champion.moves import settle_moves
 from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
-from treadle.flows.train.comparison_rows import new_to_both
-from treadle.flows.train.run import NotDue, RunRef, code_version, key_of, lock_hash, with_overrides
+from treadle.flows.train.opponent import choose_opponent
+from treadle.flows.train.refit import bundle_facts
+from treadle.flows.train.run import NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from treadle.flows.context.workplace import Workplace
+    from treadle.tasks.bundle import BundleFacts
+    from treadle.tasks.recipe import Recipe
     from treadle.tasks.retrain import Reason
     from treadle.tasks.search import Trial
+    from treadle.tasks.training import FittedModel, Problem
 
 
 @task(name="is it due?", task_run_name="is it due?")
@@ -62,7 +69,7 @@ def plan(
     reason: str = "",
     token: int | None = None,
 ) -> RunRef:
-    """Identify the run by data version, config digest and seed; `again` gives it a key of its own."""
+    """Identify the run by data version, config digest, seed and device; `again` gives it a key of its own."""
     from treadle.infra.stores import versions
     from treadle.tasks import booster
 
@@ -75,7 +82,7 @@ def plan(
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
     chosen, why = booster.choose_device(config.model.device)
-    name = f"{data_version}|{config.digest()}|{config.tune.seed}"
+    name = run_name(data_version, config.digest(), config.tune.seed, chosen)
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
         ordinal += 1
@@ -122,9 +129,9 @@ def split_rows(ref: RunRef) -> None:
         target=config.data.target,
     )
     if ref.champion:
-        new, left_out = new_to_both(place, parts, ref.champion)
+        parts, new, comparison = choose_opponent(place, problem, rows, parts, ref.champion, ref.data_version)
         bench.put_table("new.arrow", new)
-        bench.put("comparison.json", Comparison(left_out), Comparison)
+        bench.put("comparison.json", comparison, Comparison)
     bench.put_table("train.arrow", parts.train)
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
@@ -171,10 +178,10 @@ def tune(ref: RunRef) -> None:
 @task(name="fit", task_run_name="fit")
 @timings.timed("fit")
 def fit_model(ref: RunRef) -> None:
-    """Fit the best parameters on training and validation rows, calibrate, and write the bundle."""
-    from treadle.infra import failpoint
+    """Fit the best parameters on training and validation rows, calibrate, and write the model that is judged."""
     from treadle.tasks import bundle, training
     from treadle.tasks.booster import Curve
+    from treadle.tasks.recipe import Recipe, make_recipe
     from treadle.tasks.search import Found
 
     bench, place = ref.bench, ref.open()
@@ -183,30 +190,40 @@ def fit_model(ref: RunRef) -> None:
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
     events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
-    spec = training.learn_features(problem, train)
-    fitted = training.fit_twice(
-        problem,
-        spec,
-        training.encoded_part(problem, spec, train),
-        training.encoded_part(problem, spec, validation),
-        found,
-        device=ref.device,
-        seed=ref.seed,
-        monotone=place.config.model.monotone,
+    holdout, both = bench.table("holdout.arrow"), training.together(train, validation)
+    recipe = make_recipe(
+        place.config, problem, found, judged_rows=len(both), rows=len(both) + len(holdout), device=ref.device
     )
-    both = training.together(train, validation)
-    facts = bundle.BundleFacts(
-        data_version=ref.data_version,
-        config_digest=ref.config_digest,
-        seed=ref.seed,
-        trained_until=training.last_time(problem, both),
-        split=place.config.split,
-        judged_from=training.first_time(problem, bench.table("holdout.arrow"))
-        if place.config.split.strategy == "time"
-        else None,
-        code_version=code_version(),
-        lock_hash=lock_hash(),
-    )
-    with failpoint.around("bundle"):
-        bundle.write_bundle(bench.folder / "candidate", fitted.model, golden=both, reference=both, facts=facts)
+    fitted = _fit(problem, recipe, train, validation)
+    facts = bundle_facts(ref, training.last_time(problem, both), training.first_time(problem, holdout))
+    bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
+    if ref.champion:
+        _follow_champion(ref, place, problem, facts)
+    bench.put("recipe.json", recipe, Recipe)
     bench.put("curve.json", fitted.curve, Curve)
+
+
+def _fit(problem: Problem, recipe: Recipe, train: pa.Table, validation: pa.Table) -> FittedModel:
+    from treadle.tasks import training
+
+    spec = training.learn_features(problem, train)
+    train_part, validation_part = (training.encoded_part(problem, spec, part) for part in (train, validation))
+    return training.fit_judged(problem, spec, train_part, validation_part, recipe)
+
+
+def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: BundleFacts) -> None:
+    """Fit the champion's recipe on this run's training rows, where the challenger is to be compared with that."""
+    from treadle.tasks import bundle
+    from treadle.tasks.dataset.judging import Comparison
+    from treadle.tasks.recipe import by_recipe
+
+    bench = ref.bench
+    if bench.get("comparison.json", Comparison).booster != "recipe":
+        return
+    recipe = bundle.read_recipe(place.stores.bundle_folder(ref.champion or 0))
+    assert recipe is not None, "the comparison was chosen because of it"
+    train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
+    events.emit("train", f"fitting version {ref.champion}'s recipe on the same rows, to compare with")
+    recipe = recipe.model_copy(update={"device": ref.device})
+    fitted = _fit(by_recipe(problem, recipe), recipe, train, validation)
+    bundle.write_bundle(bench.folder / "opponent", fitted.model, golden=train, reference=train, facts=facts)

@@ -1,11 +1,13 @@
-"""The steps of a training run after its model is fitted: package, judge, register, promote.
+"""The steps of a training run after its judged model is fitted: judge, package, register, promote.
 
 Each step loads by `infra`, calls `tasks`, and stores its result on the run's workbench.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,13 @@ from treadle.flows.context.workplace import this_run
 from treadle.flows.train.run import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.files.workbench import Workbench
     from treadle.tasks.evaluation import ComparedChampion, Scores
-    from treadle.tasks.gate import Verdict
+    from treadle.tasks.gate import GivenAway, Verdict
+    from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
 BATCHES_KEPT = 50
@@ -48,6 +53,91 @@ def finished_result(ref: RunRef) -> TrainResult | None:
     return result.model_copy(update={"promoted": promoted})
 
 
+@task(name="judge", task_run_name="judge")
+@timings.timed("judge")
+def judge(ref: RunRef) -> None:
+    """Read the holdout once, let the gate decide, and write the report."""
+    if not ref.bench.has("verdict.json"):
+        _judge(ref)
+
+
+def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
+    """Let the gate decide on the judged model; `broken` is what is wrong with the serving one, if anything."""
+    from treadle.tasks import evaluation, gate, metrics, report, training
+    from treadle.tasks.booster import Curve
+    from treadle.tasks.bundle import load_bundle
+    from treadle.tasks.dataset.judging import alike
+    from treadle.tasks.dependence import Dependence
+    from treadle.tasks.recipe import Recipe
+    from treadle.tasks.search import Found
+
+    bench, place = ref.bench, ref.open()
+    problem, recipe = bench.get("problem.json", training.Problem), bench.get("recipe.json", Recipe)
+    holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
+    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
+    rows = len(holdout if champion is None else champion.new)
+    events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
+    model = load_bundle(bench.folder / "judged", part="judged")
+    fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
+    evidence = evaluation.evaluate_models(
+        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed, place.config.split
+    )
+    reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
+    cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)
+    judged = replace(evidence.judged, spent=_given_away(ref, place, problem.metric))
+    verdict = gate.decide_verdict(
+        place.config.gate,
+        judged,
+        leaks=evidence.leaks,
+        broken=(*evidence.broken, *broken),
+        seed=ref.seed,
+        looks=reads,
+    )
+    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
+    served = (
+        f"{recipe.serving_rounds:,} rounds on all {len(fitted_on) + len(holdout):,} rows"
+        if recipe.refit == "all" and verdict.decision != "REFUSED"
+        else "the judged booster"
+    )
+    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
+    facts = {
+        **ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"),
+        "search": found.why_stopped,
+        "judged booster": f"{recipe.rounds:,} rounds on {len(fitted_on):,} rows: {cost}",
+        "serving booster": served,
+    }
+    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
+    with timings.timed("report"):
+        for name, svg in report.plots(story).items():
+            bench.put_text(f"artifacts/plots/{name}.svg", svg)
+        bench.put_text("artifacts/report.html", report.render_report(story))
+    bounds = metrics.interval(
+        problem.task,
+        problem.metric,
+        evidence.y,
+        evidence.predictions.p,
+        dependence=Dependence(judged.groups, judged.times),
+        threshold=judged.challenger_threshold,
+    )
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
+    bench.put("scores.json", scores, evaluation.Scores)
+    bench.put("verdict.json", verdict, gate.Verdict)
+
+
+def _given_away(ref: RunRef, place: Workplace, metric: str) -> GivenAway:
+    """What the versions promoted as fresh have given away since the last better one, by their recorded results."""
+    from treadle.tasks.gate import PastVerdict, given_away
+
+    past = {}
+    for record in place.stores.ledger.versions(ref.pipeline):
+        result = json.loads(record.result or "{}")
+        gain, error = result.get("gain"), result.get("gain_error")
+        if gain is not None and error is not None:
+            basis = str(result.get("basis", ""))
+            past[record.version] = PastVerdict(basis, record.metric, gain, error, result.get("against"))
+    return given_away(past, ref.champion, metric)
+
+
 @task(
     name="package",
     task_run_name="package",
@@ -57,12 +147,12 @@ def finished_result(ref: RunRef) -> TrainResult | None:
 )
 @timings.timed("package")
 def package(ref: RunRef) -> None:
-    """Record run, trials and model in MLflow.
+    """Record run, trials and model in MLflow, and refuse a serving model with which something is wrong.
 
-    Before that, MLflow's scorer loads the model as any client would; the bundle's certificate says whether it predicts
-    the golden rows as the batch path does.
+    MLflow's scorer loads the model as any client would; the bundle's certificate says whether it predicts the golden
+    rows as the batch path does.
     """
-    from treadle.tasks import bundle, parity, training
+    from treadle.tasks import bundle, evaluation, gate, parity, refit, training
     from treadle.tasks.booster import Curve
     from treadle.tasks.search import Found
 
@@ -71,9 +161,11 @@ def package(ref: RunRef) -> None:
         return
     stores, found = place.stores, bench.get("found.json", Found)
     problem, curve = bench.get("problem.json", training.Problem), bench.get("curve.json", Curve)
+    finding = bench.get("refit.json", refit.RefitFinding)
     events.emit("train", "recording run and model in MLflow")
     run_id = stores.tracking.open_run(ref.work, f"{ref.pipeline} {ref.run_key[:6]}", tags=ref.lineage())
-    stores.tracking.log_params(run_id, {**found.params, "rounds": found.rounds, **flat(place.config)})
+    rounds = {"rounds": found.rounds, "serving_rounds": finding.rounds}
+    stores.tracking.log_params(run_id, {**found.params, **rounds, **found.record(), **flat(place.config)})
     stores.tracking.log_curves(
         # train_<metric> is the finished model's score, which the report shows too
         run_id,
@@ -87,53 +179,14 @@ def package(ref: RunRef) -> None:
     with timings.timed("parity"):
         disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
     digest = bundle.certify(candidate, folder, disagreement=disagreement, scorer=stores.registry.scorer())
+    size = (folder / "serving" / "model.ubj").stat().st_size
+    cost = evaluation.cost(bundle.load_bundle(folder), bench.table("holdout.arrow"), size)
+    broken = (finding.refused, disagreement, *gate.over_limits(place.config.gate, cost))
+    if any(broken):
+        _judge(ref, [one for one in broken if one])
     uri = stores.registry.log_model(run_id, folder)
-    packaged = Packaged(run_id=run_id, model_uri=uri, digest=digest, disagreement=disagreement)
+    packaged = Packaged(run_id=run_id, model_uri=uri, digest=digest)
     bench.put("packaged.json", packaged, Packaged)
-
-
-@task(name="judge", task_run_name="judge")
-@timings.timed("judge")
-def judge(ref: RunRef) -> None:
-    """Read the holdout once, let the gate decide, and write the report."""
-    from treadle.tasks import evaluation, gate, metrics, report, training
-    from treadle.tasks.booster import Curve
-    from treadle.tasks.bundle import load_bundle
-    from treadle.tasks.dataset.judging import alike
-    from treadle.tasks.search import Found
-
-    bench, place = ref.bench, ref.open()
-    if bench.has("verdict.json"):
-        return
-    problem, packaged = bench.get("problem.json", training.Problem), bench.get("packaged.json", Packaged)
-    holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
-    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
-    rows = len(holdout if champion is None else champion.new)
-    events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
-    model = load_bundle(bench.folder / "bundle", digest=packaged.digest)
-    fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
-    evidence = evaluation.evaluate_models(
-        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed
-    )
-    reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
-    cost = evaluation.cost(model, holdout, (bench.folder / "bundle" / "model.ubj").stat().st_size)
-    broken = (*evidence.broken, *((packaged.disagreement,) if packaged.disagreement else ()))
-    broken = (*broken, *gate.over_limits(place.config.gate, cost))
-    verdict = gate.decide_verdict(
-        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
-    )
-    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
-    facts = {**ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"), "model": str(cost)}
-    found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
-    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
-    with timings.timed("report"):
-        for name, svg in report.plots(story).items():
-            bench.put_text(f"artifacts/plots/{name}.svg", svg)
-        bench.put_text("artifacts/report.html", report.render_report(story))
-    bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
-    bench.put("scores.json", scores, evaluation.Scores)
-    bench.put("verdict.json", verdict, gate.Verdict)
 
 
 @task(
@@ -149,6 +202,7 @@ def register(ref: RunRef) -> TrainResult:
     from treadle.infra.databases.ledger import VersionRecord
     from treadle.tasks.evaluation import Scores
     from treadle.tasks.gate import Verdict
+    from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
     bench, stores = ref.bench, ref.open().stores
@@ -157,11 +211,13 @@ def register(ref: RunRef) -> TrainResult:
     stores.tracking.log_metrics(packaged.run_id, scores.flat())
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
-    description = describe(ref, verdict, scores)
+    refitted = bench.get("refit.json", RefitFinding)
+    description = describe(ref, verdict, scores, refitted)
     version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, description)
-    stores.tracking.finish(packaged.run_id, {"verdict": verdict.decision, "version": str(version)}, description)
+    ending = {"verdict": verdict.decision, "version": str(version), "search_stopped": found.stopped}
+    stores.tracking.finish(packaged.run_id, ending, description)
     report = stores.tracking.report_file(packaged.run_id)
-    result = train_result(ref, packaged, version, verdict, scores, found, str(report))
+    result = train_result(ref, packaged, version, verdict, scores, found, refitted, str(report))
     stores.ledger.add_version(
         VersionRecord(
             pipeline=ref.pipeline,
@@ -186,7 +242,14 @@ def register(ref: RunRef) -> TrainResult:
 
 
 def train_result(
-    ref: RunRef, packaged: Packaged, version: int, verdict: Verdict, scores: Scores, found: Found, report: str
+    ref: RunRef,
+    packaged: Packaged,
+    version: int,
+    verdict: Verdict,
+    scores: Scores,
+    found: Found,
+    refitted: RefitFinding,
+    report: str,
 ) -> TrainResult:
     """The result of the run, before any promotion."""
     return TrainResult(
@@ -205,6 +268,9 @@ def train_result(
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
+        basis=verdict.basis,
+        gain=none_if_nan(verdict.gain),
+        gain_error=none_if_nan(verdict.error),
         trials=len(found.finished),
         resumed=found.resumed,
         seconds=found.seconds,
@@ -218,6 +284,13 @@ def train_result(
         value_upper=scores.upper,
         reason=ref.reason,
         notes=verdict.notes,
+        serving_rows=refitted.rows,
+        serving_rounds=refitted.rounds,
+        stopped=found.stopped,
+        why_stopped=found.why_stopped,
+        cut=found.cut,
+        lowest_rate=found.lowest_rate,
+        nthread=found.nthread,
     )
 
 
@@ -254,14 +327,25 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
 
 
 def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
-    """The champion when the run began, with the holdout rows that are new to it; None without one."""
+    """The champion when the run began, with the booster and the holdout rows to compare on; None without one."""
+    from treadle.tasks.bundle import load_bundle
     from treadle.tasks.dataset.judging import Comparison
     from treadle.tasks.evaluation import ComparedChampion
 
     if not ref.champion:
         return None
-    left_out = ref.bench.get("comparison.json", Comparison).left_out
-    return ComparedChampion(ref.champion, place.model(ref.champion), ref.bench.table("new.arrow"), left_out)
+    comparison = ref.bench.get("comparison.json", Comparison)
+    if comparison.booster == "recipe":
+        model = load_bundle(ref.bench.folder / "opponent")
+    else:
+        model = place.model(ref.champion, part=comparison.booster)
+    return ComparedChampion(
+        version=ref.champion,
+        model=model,
+        new=ref.bench.table("new.arrow"),
+        left_out=comparison.left_out,
+        boosters=comparison.names(ref.champion),
+    )
 
 
 def store_contract(bench: Workbench, place: Workplace) -> None:
@@ -280,16 +364,17 @@ def _named(source: str | tuple[str, ...]) -> str:
 
 
 def none_if_nan(value: float) -> float | None:
-    """None for NaN, which databases and JSON cannot hold."""
-    return None if math.isnan(value) else value
+    """None for NaN and infinity, which databases and JSON cannot hold."""
+    return value if math.isfinite(value) else None
 
 
-def describe(ref: RunRef, verdict: Verdict, scores: Scores) -> str:
+def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFinding) -> str:
     """The version's description in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
         *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
+        f"The serving booster: {refitted.rounds:,} rounds on {refitted.rows:,} rows.",
         f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
     ]
     return "\n\n".join(lines)

@@ -325,7 +325,12 @@ class Tracking:
                 self.experiment_id,
                 start_time=ended - int(trial.seconds * 1000),
                 run_name=f"trial {trial.number}",
-                tags={PARENT: run_id, TRIAL: str(trial.number), "treadle.state": trial.state},
+                tags={
+                    PARENT: run_id,
+                    TRIAL: str(trial.number),
+                    "treadle.state": trial.state,
+                    "treadle.ended": trial.ended,
+                },
             )
         values = {metric: trial.value, "rounds": trial.rounds, "seconds": trial.seconds}
         begun = child.info.start_time

@@ -1,9 +1,12 @@
 """The model artifact: write, verify, load. Fixed formats only, nothing is ever unpickled.
 
-    model.ubj          the booster
-    spec.json          all that turns a row into the booster's input and its output into predictions
+    judged/            the model that the gate judged, which has not seen the holdout
+      model.ubj          the booster
+      spec.json          all that turns a row into the booster's input and its output into predictions
+    serving/           the model that answers: the same recipe, fitted on all labelled rows; the same two files
+    recipe.json        how both were made
     schema.json        input and output columns, for people and signatures
-    golden.parquet     rows with the predictions that any loader must give
+    golden.parquet     rows with the predictions that any loader of `serving` must give
     reference.parquet  at most 20,000 training rows, to compare later data with
     parity.json        the certificate that MLflow's scorer answers the golden rows alike; no promotion without it
     manifest.json      sha256 and size of every other file, and where the model comes from
@@ -20,17 +23,19 @@ from treadle.tasks.bundle.artifact import (
     golden,
     load_bundle,
     read_facts,
+    read_recipe,
     reference,
     write_bundle,
 )
 from treadle.tasks.bundle.certificate import Certificate, certificate, certify
-from treadle.tasks.bundle.manifest import BundleFacts
+from treadle.tasks.bundle.manifest import BundleFacts, Part
 from treadle.tasks.bundle.model import Model, predict_table
 
 __all__ = [
     "BundleFacts",
     "Certificate",
     "Model",
+    "Part",
     "certificate",
     "certify",
     "check_golden",
@@ -39,6 +44,7 @@ __all__ = [
     "load_bundle",
     "predict_table",
     "read_facts",
+    "read_recipe",
     "reference",
     "write_bundle",
 ]

@@ -13,6 +13,7 @@ from treadle.tasks.bundle.manifest import (
     MANIFEST,
     WAY_OUT,
     BundleFacts,
+    Part,
     canonical_json,
     publish_bundle,
     sha256,
@@ -21,12 +22,14 @@ from treadle.tasks.bundle.manifest import (
 from treadle.tasks.bundle.model import Model, Spec, predict_table
 from treadle.tasks.dataset import Schema
 from treadle.tasks.errors import BundleError, DataError
+from treadle.tasks.recipe import Recipe
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from xgboost import Booster
 
 REFERENCE_ROWS = 20_000
+RECIPE = "recipe.json"
 EXPECTED = "expected:"
 """Before the names of golden.parquet's columns that hold predictions."""
 
@@ -34,40 +37,54 @@ TOLERANCE = 1e-6
 """By which another machine's predictions on golden rows may differ, relative and absolute."""
 
 
-def write_bundle(folder: Path, model: Model, *, golden: pa.Table, reference: pa.Table, facts: BundleFacts) -> str:
+def write_bundle(
+    folder: Path,
+    serving: Model,
+    *,
+    judged: Model | None = None,
+    golden: pa.Table,
+    reference: pa.Table,
+    facts: BundleFacts,
+    recipe: Recipe | None = None,
+) -> str:
     """Write the bundle to `folder`, in the place of an earlier one, and return its digest.
 
-    `golden` are typed rows (at least one) to choose golden rows from, `reference` typed training rows. Readers
-    never see half a bundle.
+    `serving` is the model that answers, `judged` the one that the gate saw (default: the same). `golden` are typed rows
+    (at least one) to choose golden rows from, `reference` typed training rows. Readers never see half a bundle.
     """
-    ubj = bytes(model.booster.save_raw("ubj"))
+    contents: dict[str, bytes] = {}
+    boosters: dict[str, bytes] = {}
+    for part, model in (("judged", judged or serving), ("serving", serving)):
+        boosters[part] = bytes(model.booster.save_raw("ubj"))
+        contents |= {f"{part}/model.ubj": boosters[part], f"{part}/spec.json": canonical_json(model.spec())}
     # expectations come from the booster as it will be loaded, on the CPU, wherever it was trained
-    as_loaded = dataclasses.replace(model, booster=_booster(ubj))
-    columns = [name for name in model.schema.names if name in reference.column_names]
-    contents = {
-        "model.ubj": ubj,
-        "spec.json": canonical_json(model.spec()),
-        "schema.json": _schema_json(model),
+    as_loaded = dataclasses.replace(serving, booster=_booster(boosters["serving"]))
+    columns = [name for name in serving.schema.names if name in reference.column_names]
+    contents |= {
+        "schema.json": _schema_json(serving),
         "golden.parquet": _parquet(_golden_rows(as_loaded, golden)),
         "reference.parquet": _parquet(
             reference.select(columns).take(evenly_spaced(range(reference.num_rows), REFERENCE_ROWS))
         ),
     }
+    if recipe is not None:
+        contents[RECIPE] = canonical_json(recipe)
     return publish_bundle(folder, contents, facts)
 
 
-def load_bundle(folder: Path, digest: str | None = None) -> Model:
-    """Verify the bundle, then load it; with `digest`, only the bundle that bears it.
+def load_bundle(folder: Path, digest: str | None = None, part: Part = "serving") -> Model:
+    """Verify the bundle, then load one of its models; with `digest`, only from the bundle that bears it.
 
-    Raises BundleError where anything is missing, extra, changed, no plain file, or not as its formats say.
+    A bundle of format 1 has one model, which was judged and answers. Raises BundleError where anything is missing,
+    extra, changed, no plain file, or not as its formats say.
     """
-    _, contents = verified(folder, digest)
+    manifest, contents = verified(folder, digest)
     try:
-        spec = Spec.model_validate_json(contents["spec.json"])
+        spec = Spec.model_validate_json(contents[manifest.name_in(part, "spec.json")])
         schema = Schema(columns=spec.columns)
     except ValidationError as error:
         raise BundleError(f"{folder}: spec.json is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
-    booster = _booster(contents["model.ubj"])
+    booster = _booster(contents[manifest.name_in(part, "model.ubj")])
     if tuple(booster.feature_names or ()) not in {(), spec.features.names} or (
         booster.num_features() != len(spec.features.features)
     ):
@@ -89,6 +106,17 @@ def load_bundle(folder: Path, digest: str | None = None) -> Model:
 def read_facts(folder: Path) -> BundleFacts:
     """Where the model comes from; verified like `load_bundle`."""
     return verified(folder)[0].facts
+
+
+def read_recipe(folder: Path) -> Recipe | None:
+    """How both models were made; None where the bundle does not say. Verified like `load_bundle`."""
+    _, contents = verified(folder)
+    if RECIPE not in contents:
+        return None
+    try:
+        return Recipe.model_validate_json(contents[RECIPE])
+    except ValidationError as error:
+        raise BundleError(f"{folder}: {RECIPE} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
 
 
 def digest(folder: Path) -> str:

@@ -22,9 +22,14 @@ from treadle.tasks.errors import BundleError, NewerFormat
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 held one booster, at the top; it is read like a bundle whose two boosters are the same."""
 MANIFEST = "manifest.json"
-NEEDED = ("golden.parquet", "model.ubj", "reference.parquet", "schema.json", "spec.json")
+Part = Literal["judged", "serving"]
+PARTS: tuple[Part, ...] = ("judged", "serving")
+"""The folders of a bundle: the booster that the gate judged, and the one that answers."""
+PART_FILES = ("model.ubj", "spec.json")
+NEEDED = ("golden.parquet", "reference.parquet", "schema.json")
 WAY_OUT = "fetch the model version again, promote another one, or train: treadle models"
 
 
@@ -37,9 +42,9 @@ def _time_from_text(value: object) -> object:
 class BundleFacts(BaseModel):
     """Where a model comes from; nothing says when it was trained, so that the same run gives the same digest.
 
-    `trained_until` is the last value of the time column among the rows that it was fitted on; None without one.
-    `split` parted the rows of `data_version`, so that the rows it was fitted on can be found again; a bundle
-    that does not say it was fitted on all. `judged_from` is where the holdout of a time split begins.
+    `trained_until` is the last value of the time column among the rows that the serving booster was fitted on; None
+    without one. `split` parted the rows of `data_version`, so that those of the judged booster can be found again;
+    without it they were all of them. `judged_from` is where the holdout of a time split begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,10 +73,19 @@ class BundleManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
     files: dict[str, FileEntry]
     facts: BundleFacts
     libraries: dict[str, str]
+
+    def name_in(self, part: Part, name: str) -> str:
+        """Where the bundle keeps a file of one of its boosters."""
+        return f"{part}/{name}" if self.format > 1 else name
+
+    @property
+    def needed(self) -> set[str]:
+        """The files without which it is no bundle."""
+        return {*NEEDED, *(self.name_in(part, name) for part in PARTS for name in PART_FILES)}
 
 
 def publish_bundle(folder: Path, contents: Mapping[str, bytes], facts: BundleFacts) -> str:
@@ -86,6 +100,7 @@ def publish_bundle(folder: Path, contents: Mapping[str, bytes], facts: BundleFac
         shutil.rmtree(leftover, ignore_errors=True)
     aside.mkdir(parents=True)
     for name, data in {**contents, MANIFEST: manifest}.items():
+        (aside / name).parent.mkdir(exist_ok=True)
         (aside / name).write_bytes(data)
     if folder.exists():
         folder.replace(old)
@@ -104,20 +119,20 @@ def verified(folder: Path, digest: str | None = None) -> tuple[BundleManifest, d
         raise BundleError(f"{folder}: is a link, no folder", WAY_OUT)
     if not folder.is_dir():
         raise BundleError(f"{folder}: there is no model bundle", WAY_OUT)
-    there = sorted(folder.iterdir())
-    for path in there:
+    there = _files(folder)
+    for name, path in there.items():
         if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{folder}: {path.name!r} is no plain file", WAY_OUT)
-    if folder / MANIFEST not in there:
+            raise BundleError(f"{folder}: {name!r} is no plain file", WAY_OUT)
+    if MANIFEST not in there:
         raise BundleError(f"{folder}: {MANIFEST} is missing", WAY_OUT)
     text = (folder / MANIFEST).read_bytes()
     if digest is not None and sha256(text) != digest:
         raise BundleError(f"{folder}: digest is {sha256(text)[:12]}, not {digest[:12]}", WAY_OUT)
     manifest = _manifest(folder, text)
-    names = {path.name for path in there} - {MANIFEST}
+    names = there.keys() - {MANIFEST}
     if extra := sorted(names - manifest.files.keys()):
         raise BundleError(f"{folder}: {extra[0]!r} does not belong here: the manifest does not name it", WAY_OUT)
-    if gone := sorted((manifest.files.keys() | set(NEEDED)) - names):
+    if gone := sorted((manifest.files.keys() | manifest.needed) - names):
         raise BundleError(f"{folder}: {gone[0]!r} is missing", WAY_OUT)
     contents = {}
     for name, entry in manifest.files.items():
@@ -126,6 +141,17 @@ def verified(folder: Path, digest: str | None = None) -> tuple[BundleManifest, d
         if name not in contents or sha256(contents[name]) != entry.sha256:
             raise BundleError(f"{folder}: {name!r} is damaged: it is not what the manifest says", WAY_OUT)
     return manifest, contents
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Everything in a bundle by its name, that in the folders of its boosters too."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in PARTS and path.is_dir() and not path.is_symlink():
+            found |= {f"{path.name}/{inner.name}": inner for inner in sorted(path.iterdir())}
+        else:
+            found[path.name] = path
+    return found
 
 
 def _manifest(folder: Path, text: bytes) -> BundleManifest:

@@ -118,6 +118,13 @@ class PipelineConfig(BaseModel):
         after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts", "retention"), True)
         partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
         obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
+        # keys that came later: a file that does not name them keeps its digest
+        gate = obeyed["gate"]
+        if gate["detect"] is None:
+            gate["detect"] = 0.02
+        for name in ("detect_share", "fresh"):
+            if gate[name] == type(self.gate).model_fields[name].default:
+                del gate[name]
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

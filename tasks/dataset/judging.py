@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from treadle.tasks.dataset.split import SplitSpec, canonical_rows, moments
 
@@ -50,9 +50,21 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The rows of the challenger's holdout that judge neither it nor the champion."""
+    """Whom a challenger is compared with: the holdout rows that do not judge, and which booster is the champion's.
+
+    `booster`: the champion's judged or serving one, or one made by its `recipe` on the challenger's rows; `note` says
+    more of it. `newer`: whether the challenger learns from newer data.
+    """
 
     left_out: tuple[LeftOut, ...]
+    booster: Literal["judged", "serving", "recipe"] = "judged"
+    note: str = ""
+    newer: bool = False
+
+    def names(self, version: int) -> str:
+        """The two boosters in words."""
+        theirs = "recipe" if self.booster == "recipe" else f"{self.booster} booster"
+        return f"the challenger's judged booster with version {version}'s {theirs}{self.note}"
 
 
 def judging(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[pa.Table, tuple[LeftOut, ...]]:

@@ -23,6 +23,7 @@ from treadle.tasks.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date, datetime
 
     import numpy as np
     import pyarrow as pa
@@ -60,6 +61,7 @@ def split(
     key: Sequence[str],
     time: str,
     target: str,
+    after: datetime | date | int | float | None = None,
 ) -> Parts:
     """Part labelled `rows`; every row is in exactly one part, in the order in which it came.
 
@@ -72,6 +74,8 @@ def split(
 
     `validation` is a share of the rows that are not held out. Raises TargetError where all rows have the same
     label, and DataError where a part would be empty or hold one label only.
+
+    `after` moves the cut of a time split: the holdout is all that is later.
     """
     import numpy as np
 
@@ -86,7 +90,7 @@ def split(
             "bring rows with other labels, or choose another target",
         )
     if spec.strategy == "time":
-        holdout, validation = _by_time(rows, spec, time)
+        holdout, validation = _by_time(rows, spec, time, after)
     else:
         columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
         holdout, validation, draw = _by_hash(rows, spec, columns)
@@ -172,18 +176,34 @@ def _lend(codes: np.ndarray, draw: np.ndarray, holdout: np.ndarray, validation: 
             validation[open_[draw[open_] == highest]] = False
 
 
-def _by_time(rows: pa.Table, spec: SplitSpec, time: str) -> tuple[np.ndarray, np.ndarray]:
+def _by_time(
+    rows: pa.Table, spec: SplitSpec, time: str, after: datetime | date | int | float | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Masks of holdout and validation rows, cut at time values."""
     import numpy as np
 
     when, has_time = moments(rows, time)
     if not has_time.any():
         raise DataError(f"no row has a time in {time!r}", "set split.strategy to 'random'")
-    holdout = has_time & (when >= _cut(when[has_time], spec.holdout))
+    if after is None:
+        holdout = has_time & (when >= _cut(when[has_time], spec.holdout))
+    else:
+        holdout = has_time & (when > _moment(rows, time, after))
     rest = has_time & ~holdout
     if not rest.any():
         return holdout, np.zeros(len(rows), dtype=bool)
     return holdout, rest & (when >= _cut(when[rest], spec.validation))
+
+
+def _moment(rows: pa.Table, time: str, value: datetime | date | int | float) -> float:
+    """A value of the column `time` as `moments` gives it."""
+    import pyarrow as pa
+
+    try:
+        one = pa.table({time: pa.array([value], rows.schema.field(time).type)})
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"column {time!r} holds {rows.schema.field(time).type}, and {value!r} is none", "") from error
+    return moments(one, time)[0][0]  # type: ignore[no-any-return]
 
 
 def _cut(times: np.ndarray, share: float) -> float:

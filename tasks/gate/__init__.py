@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from treadle.tasks.gate.chain import GivenAway, PastVerdict, given_away
 from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, decide_verdict, enough
 from treadle.tasks.gate.limits import Cost, over_limits
 from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure_gain
@@ -21,13 +22,16 @@ __all__ = [
     "Cost",
     "Decision",
     "GateSpec",
+    "GivenAway",
     "Judged",
+    "PastVerdict",
     "SliceVerdict",
     "Verdict",
     "decide_verdict",
     "enough",
     "gain_draws",
     "gain_spread",
+    "given_away",
     "measure_gain",
     "over_limits",
     "slice_values",

@@ -48,11 +48,11 @@ def decide_verdict(
     Better: the gain's lower bound exceeds `min_gain` and a quarter of `detect`, it is itself at least half of
     `detect`, its bound at the level charged for the `looks`-th comparison on (nearly) these rows exceeds `min_gain`,
     and predictions that say nothing would hardly ever score as well. Fresh: trained on newer rows than the champion,
-    and surely not worse by more than half of `detect`, less what fresh versions have given away since the last better
-    one. A challenger that surely gains less is kept out however few the rows; but where groups or blocks of time are
-    too few, nothing is said of a challenger. Where too few rows are new to both models nothing is compared, and those
-    rows only say how many it would take. `broken` are sentences on checks that failed or could not be made: each
-    refuses. In slices, and by proper scores, a first model is compared with the dummy.
+    and surely not worse by more than `detect` than the last version that was promoted as better. A challenger that
+    surely gains less is kept out however few the rows; but where groups or blocks of time are too few, nothing is said
+    of a challenger. Where too few rows are new to both models nothing is compared, and those rows only say how many it
+    would take. `broken` are sentences on checks that failed or could not be made: each refuses. In slices,
+    and by proper scores, a first model is compared with the dummy.
     """
     bounds = measure_gain(spec, judged, looks)
     compared = judged.unseen is None
@@ -103,12 +103,14 @@ def decide_verdict(
         luck=chance,
         basis=basis,
         detect=bounds.detect,
+        error=bounds.standard.error,
         charged_lower=bounds.charged_lower,
         may_lose=bounds.may_lose,
         looks=looks,
         units=bounds.standard.units,
         unit=bounds.standard.unit,
         notes=(*better_beside(spec, judged), *slices.notes),
+        boosters=judged.boosters,
     )
 
 
@@ -257,6 +259,8 @@ def _reasons(
 ) -> Iterator[str]:
     opponent = "the dummy" if judged.first else judged.champion_name
     sure, standard = f"{1 - spec.alpha:.0%}", bounds.standard
+    if judged.boosters:
+        yield f"compared: {judged.boosters}"
     if standard.freedom >= 1:
         gain, lower, upper = differences(bounds.gain, bounds.lower, bounds.upper)
         least, margin = alike(bounds.least, bounds.margin, by=bounds.margin)
@@ -281,6 +285,9 @@ def _reasons(
         yield (
             f"trained on newer rows than {opponent}: at least {difference(bounds.fresh_lower)} "
             f"(needed to be promoted for that: more than -{figure(bounds.may_lose)})"
+            f"trained on newer rows than {opponent}: its gain over the last version that was promoted as better is at "
+            f"least {difference(bounds.fresh_lower)} (needed to be promoted as fresh: more than "
+            f"{difference(-bounds.may_lose)})"
         )
     if chance > LUCK:
         yield (

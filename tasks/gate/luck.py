@@ -60,7 +60,6 @@ def luck(judged: Judged, seed: int) -> float:
 
 def _by_bound(judged: Judged) -> float:
     import numpy as np
-    from scipy.stats import t
 
     y = judged.y
     if judged.challenger.ndim == 2:
@@ -68,11 +67,7 @@ def _by_bound(judged: Judged) -> float:
     else:
         dummy = np.full(len(y), float(y.mean()))
     over = gain_spread(replace(judged, champion=dummy, champion_threshold=0.5), judged.metric)
-    if not np.isfinite(over.gain) or over.standard.freedom < 1:
-        return 1.0
-    if not over.standard.error:
-        return 0.0 if over.gain > 0 else 1.0
-    return float(t.sf(over.gain / over.standard.error, over.standard.freedom))
+    return over.standard.beyond(over.gain) if np.isfinite(over.gain) else 1.0
 
 
 def _by_permutation(judged: Judged, rows: np.ndarray, draw: np.random.Generator) -> float:

@@ -44,10 +44,8 @@ def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
     margin, least = max(spec.min_gain, SURE * detect), max(spec.min_gain, WORTH * detect)
     charged = spec.alpha if judged.first else spec.alpha * share_of_alpha(looks)
     known = math.isfinite(found.gain + error) and standard.freedom >= 1
-    reach, further = (
-        standard.quantile(1 - level) * error if known else float("nan") for level in (spec.alpha, charged)
-    )
-    fresh = standard.quantile(1 - spec.alpha * falling(looks)) * error if known else float("nan")
+    reach, further = (standard.quantile(1 - level) * error if known else math.nan for level in (spec.alpha, charged))
+    since = standard.quantile(1 - charged) * math.hypot(error, judged.spent.error) if known else math.nan
     shown, phi, z = spec.min_gain + detect, NormalDist().cdf, NormalDist().inv_cdf(POWER)
     power, times = 0.0, 0.0
     if known and error:
@@ -70,8 +68,8 @@ def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
         standard=standard,
         charged=charged,
         charged_lower=found.gain - further,
-        fresh_lower=found.gain - fresh,
-        may_lose=max(0.0, least - judged.spent),
+        fresh_lower=found.gain - judged.spent.loss - since,
+        may_lose=detect,
     )
 
 
@@ -95,11 +93,6 @@ def share_of_alpha(looks: int) -> float:
     spending by Bonferroni's inequality: Lan & DeMets 1983; Foster & Stine 2008 for tests without end).
     """
     return min(1 / 20, 5.25 / max(looks, 1) ** 2)
-
-
-def falling(looks: int) -> float:
-    """A share of alpha for each look at one holdout that sums to 1 over all of them: 6 / (pi looks)²."""
-    return 6 / (math.pi * max(looks, 1)) ** 2
 
 
 def _rows_for_units(standard: StandardError, rows: int) -> int:

@@ -305,7 +305,7 @@ def _edge(edge: np.generic, digits: str | int) -> str:
 
     if isinstance(edge, np.datetime64):
         return str(edge.astype(f"datetime64[{digits}]"))
-    number = float(edge)  # type: ignore[arg-type]
+    number = float(edge)
     return _whole(number) if number.is_integer() else f"{number:.{digits}g}"
 
 

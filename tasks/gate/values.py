@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.gate.chain import GivenAway
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -44,7 +46,7 @@ class GateSpec(BaseModel):
     )
     fresh: bool | None = Field(
         None,
-        description="promote a model trained on newer rows that is surely not worse by more than half of detect; "
+        description="promote a model trained on newer rows that is surely not worse by more than detect; "
         "default: with time splits",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
@@ -75,8 +77,9 @@ class Judged:
     the others are not. `groups` [n] are codes of the group of each row where rows of one group depend on each other
     (None: there are no groups), `times` [n] numbers where rows that are near in time do (None: they do not).
     `challenger_threshold` and `champion_threshold` are the least probabilities that each model calls positive.
-    `newer` says whether the challenger was trained on newer rows than the champion, `spent` how much of the metric
-    versions promoted as `fresh` have given away since the last one that was promoted as `better`.
+    `newer` says whether the challenger was trained on newer rows than the champion, `spent` what versions promoted as
+    `fresh` have given away since the last one that was promoted as `better`. `boosters` names what is compared, the
+    challenger's first; empty for the dummy.
     """
 
     task: str
@@ -94,7 +97,8 @@ class Judged:
     challenger_threshold: float = 0.5
     champion_threshold: float = 0.5
     newer: bool = False
-    spent: float = 0.0
+    spent: GivenAway = field(default_factory=GivenAway)
+    boosters: str = ""
 
     @property
     def first(self) -> bool:
@@ -126,14 +130,15 @@ class SliceVerdict(BaseModel):
 class Verdict(BaseModel):
     """The gate's decision, with a sentence, reasons and numbers.
 
-    `basis` says why a model is promoted: it is `better`, or `fresh` (surely not worse by more than `may_lose`, and
-    trained on newer rows); empty where it is not promoted, and in verdicts of earlier versions. `gain` is positive
-    where the challenger is better, whichever way the metric runs; `lower` and `upper` are its one-sided bounds at
-    alpha. To be better, `lower` must exceed `margin`, `gain` reach `least`, and `charged_lower`, the bound for the
-    `looks`-th comparison on (nearly) these rows, exceed `min_gain`. `power` is the chance that such rows would show a
-    gain of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `units` of `unit` (rows,
-    groups, blocks of time) are independent of each other. `luck` is the probability that predictions which say nothing
-    score as well, computed where it decides. `notes` are sentences to know that decide nothing: what slices show, and
+    `basis` says why a model is promoted: it is `better`, or `fresh` (surely not worse by more than `may_lose` than the
+    last better one, and trained on newer rows); empty where it is not promoted, and in verdicts of earlier versions.
+    `gain` is positive where the challenger is better, whichever way the metric runs; `error` is its standard error,
+    `lower` and `upper` are its one-sided bounds at alpha. To be better, `lower` must exceed `margin`, `gain` reach
+    `least`, and `charged_lower`, the bound for the `looks`-th comparison on (nearly) these rows, exceed `min_gain`.
+    `power` is the chance that such rows would show a gain of `detect`, and `rows_needed` how many would with power 0.8
+    (None where these do). `units` of `unit` (rows, groups, blocks of time) are independent of each other. `luck` is the
+    probability that predictions which say nothing score as well, computed where it decides. `boosters` names the two
+    that were compared, empty with the dummy. `notes` are sentences to know that decide nothing: what slices show, and
     by which scores the linear model or the dummy is better. A number that could not be computed is NaN.
     """
 
@@ -158,20 +163,22 @@ class Verdict(BaseModel):
     luck: float = 0.0
     basis: Basis = ""
     detect: float = float("nan")
+    error: float = float("nan")
     charged_lower: float = float("nan")
     may_lose: float = float("nan")
     looks: int = 1
     units: float = float("nan")
     unit: str = "rows"
     notes: tuple[str, ...] = ()
+    boosters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GainBounds:
     """The measured gain and how sure it is, all in units of the metric; NaN where nothing can be said.
 
-    `lower` and `upper` at alpha, `charged_lower` at `charged`, the level that this look at the rows may spend,
-    `fresh_lower` at what it may spend on a model that is no worse; `may_lose` is the margin for that.
+    `lower` and `upper` at alpha, `charged_lower` at `charged`, the level that this look at the rows may spend.
+    `fresh_lower` is that bound of the gain over the last version promoted as better; `may_lose` the margin for it.
     """
 
     value: float

@@ -4,20 +4,23 @@ A study is a row of slots. The first ones hold the portfolio (`space`), a strong
 TPE's. The sampler is seeded anew from (seed, slot), so that a study which was killed and goes on makes the same
 trials as one that was not. Where the measurement shows no difference, the default is chosen: `Search.choose`.
 
-The first model comes early whatever the table: a few rounds are timed first, and where they are slow for the
-budget, the learning rates of the whole study are raised. No trial takes more than `SHARE` of the budget.
+The first model comes early whatever the table: where rounds are slow for the budget, the learning rates of the whole
+study are raised. How slow they are is calculated from the table, and measured only to correct it on machines that are
+far faster or slower, so that neighbours on the machine change nothing. No trial takes more than `SHARE` of the budget;
+one that the clock ended is marked, and `Found.stopped` says what ended the search.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.tasks.search.space import floor, portfolio, ranges
+from treadle.tasks.search.found import Found, Trial
+from treadle.tasks.search.space import floor, portfolio, ranges, settled_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,45 +60,6 @@ class TuneSpec(BaseModel):
     budget_seconds: float = Field(300, gt=0, description="seconds that the search may take in all")
     metric: str = Field("", description="what the search and the gate compare by; empty: the task's default")
     seed: int = Field(0, ge=0, description="seed of every random draw of the run")
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One setting that was tried.
-
-    `value` is the metric on validation rows (cross-validated where rows are few) after `rounds` rounds; None where
-    the trial failed. `state` is 'complete', 'pruned' (among the worst quarter at the same progress) or 'failed'
-    (interrupted; its slot is tried again).
-    """
-
-    number: int
-    params: dict[str, str | int | float]
-    value: float | None
-    rounds: int
-    seconds: float
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the search settled for.
-
-    `rounds` is the best iteration + 1; `value` the chosen trial's; `resumed` how many trials an earlier run of the
-    same study had finished; `seconds` the search's time over all runs.
-    """
-
-    params: dict[str, str | int | float]
-    rounds: int
-    value: float
-    trials: tuple[Trial, ...]
-    resumed: int
-    seconds: float
-
-    @property
-    def finished(self) -> tuple[Trial, ...]:
-        """The trials that were not interrupted, numbered by their slots: the same whether anything was or not."""
-        whole = [trial for trial in self.trials if trial.state != "failed"]
-        return tuple(replace(trial, number=slot) for slot, trial in enumerate(whole))
 
 
 def run_search(
@@ -154,6 +118,10 @@ def run_search(
         trials=made,
         resumed=len(past),
         seconds=round(spent + time.monotonic() - began, 3),
+        stopped="trials" if sum(trial.state != "failed" for trial in made) >= spec.trials else "budget",
+        allowed=spec.trials,
+        lowest_rate=float(study.user_attrs.get("lowest_rate", 0.0)),
+        nthread=int(course.fixed["nthread"]),
     )
 
 
@@ -173,6 +141,7 @@ def trials(study: optuna.Study) -> tuple[Trial, ...]:
                 rounds=outcome.get("rounds", 0),
                 seconds=outcome.get("seconds", 0.0),
                 state=states[frozen.state],
+                ended=outcome.get("ended", ""),
             )
         )
     return tuple(found)
@@ -221,17 +190,17 @@ class Search:
         trial = self._ask(slot)
         try:
             models = self.course.models(trial.params)
-            rounds, pruned = self._train(models, trial)
+            rounds, ended = self._train(models, trial)
             answers = self.course.answers(models, rounds)
             value, now = self.course.score(answers), time.monotonic()
-            outcome = {"value": value, "rounds": rounds, "seconds": round(now - self.lap, 3)}
+            outcome = {"value": value, "rounds": rounds, "seconds": round(now - self.lap, 3), "ended": ended}
             trial.set_user_attr("outcome", outcome)
             self._keep(trial.number, answers)
             self.lap = now
         except BaseException:
             self.study.tell(trial, state=TrialState.FAIL)
             raise
-        if pruned:
+        if ended == "pruning":
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial, value)
@@ -257,15 +226,17 @@ class Search:
         return best if (gains > 0).mean() >= needed else default
 
     def _lowest_rate(self) -> float:
-        """The study's lowest learning rate, measured once per study: see `space.floor`."""
+        """The study's lowest learning rate, decided once per study: see `space.floor` and `space.settled_pace`."""
         if "lowest_rate" not in self.study.user_attrs:
             models = self.course.models(portfolio(0.0, self.course.rows)[0])
             self.course.grow(models, 0)
-            started, rounds = time.monotonic(), 0
-            while rounds < PACE_ROUNDS and (rounds == 0 or self.seconds_left() > 0):
-                rounds += 1
-                self.course.grow(models, rounds)
-            pace = (time.monotonic() - started) / rounds
+            paces: list[float] = []
+            while len(paces) < PACE_ROUNDS and (not paces or self.seconds_left() > 0):
+                started = time.monotonic()
+                self.course.grow(models, len(paces) + 1)
+                paces.append(time.monotonic() - started)
+            # the fastest round is the one that other processes disturbed least
+            pace = settled_pace(min(paces), self.course.expected_pace())
             self.study.set_user_attr("lowest_rate", floor(self.spec.budget_seconds, pace))
         return float(self.study.user_attrs["lowest_rate"])
 
@@ -284,8 +255,8 @@ class Search:
             self.study.enqueue_trial(fixed[slot])
         return self.study.ask(fixed_distributions=ranges(lowest, rows))
 
-    def _train(self, models: Sequence[Booster], trial: optuna.Trial) -> tuple[int, bool]:
-        """Add rounds until they gain no more or the time is up; the best number of rounds, and whether pruned."""
+    def _train(self, models: Sequence[Booster], trial: optuna.Trial) -> tuple[int, str]:
+        """Add rounds until they gain no more or the time is up; the best number of rounds, and what ended it."""
         rate = float(trial.params["learning_rate"])
         early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
         until = min(self.deadline, time.monotonic() + SHARE * self.spec.budget_seconds)
@@ -294,14 +265,16 @@ class Search:
             watched = self.course.grow(models, iteration)
             if watched > best:
                 best, best_rounds = watched, iteration + 1
-            if iteration + 1 - best_rounds >= early_stopping_rounds or time.monotonic() >= until:
-                break
+            if iteration + 1 - best_rounds >= early_stopping_rounds:
+                return best_rounds, "early stopping"
+            if time.monotonic() >= until:
+                return best_rounds, "clock"
             if len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
                 reported += 1
                 trial.report(self.course.sign * best, reported)
                 if trial.should_prune():
-                    return best_rounds, True
-        return best_rounds, False
+                    return best_rounds, "pruning"
+        return best_rounds, "rounds"
 
     def _keep(self, number: int, answers: Sequence[np.ndarray]) -> None:
         import numpy as np

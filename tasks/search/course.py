@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from treadle.tasks.dataset.folds import FOLDS, deal
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 CROSS_VALIDATED = 5_000
 """Below this many rows outside the holdout, exchangeable rows are cross-validated."""
-
-FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,16 @@ class Course:
         import numpy as np
 
         return np.concatenate([lane.y for lane in self.lanes])
+
+    def expected_pace(self) -> float:
+        """Seconds that a round on all lanes takes on an ordinary machine."""
+        from treadle.tasks.search.space import expected_pace
+
+        trees = int(self.fixed.get("num_class", 1))
+        return sum(
+            expected_pace(lane.fitted.num_row(), lane.fitted.num_col(), len(lane.fitted.get_quantile_cut()[1]), trees)
+            for lane in self.lanes
+        )
 
     def models(self, params: Mapping[str, Scalar]) -> list[Booster]:
         """An untrained model for each lane, which `grow` trains."""
@@ -126,7 +136,7 @@ def lay_out(
     X, y = np.concatenate([train.X, validation.X]), np.concatenate([train.y, validation.y])
     sides = [np.arange(len(y)) >= rows]
     if exchangeable and _can_be_dealt(task, y):
-        dealt = _deal(y, seed)
+        dealt = deal(y, seed)
         sides = [dealt == fold for fold in range(FOLDS)]
     lanes = []
     for side in sides:
@@ -142,13 +152,3 @@ def _can_be_dealt(task: str, y: np.ndarray) -> bool:
     if len(y) >= CROSS_VALIDATED:
         return False
     return task != "binary" or bool(np.bincount(y.astype(np.int64)).min() >= FOLDS)
-
-
-def _deal(y: np.ndarray, seed: int) -> np.ndarray:
-    """A fold for every row; dealt out in the order of the target, so that each fold has its share of every class."""
-    import numpy as np
-
-    shuffled = np.random.default_rng(seed).random(len(y))
-    dealt = np.empty(len(y), dtype=np.int64)
-    dealt[np.lexsort((shuffled, y))] = np.arange(len(y)) % FOLDS
-    return dealt

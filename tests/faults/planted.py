@@ -12,7 +12,8 @@ from treadle.tasks import evaluation, gate, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.dataset.judging import FittedRows, judging
-from treadle.tasks.search import Found
+from treadle.tasks.recipe import make_recipe
+from treadle.tasks.search import Found, TuneSpec
 
 if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
@@ -64,15 +65,14 @@ def train(rows: pa.Table, seed: int, *, drop: tuple[str, ...] = (), rounds: int 
     problem = training.define(config, SCHEMA, [False, True])
     parts = split(rows, config.split, key=("id",), time="", target="y")
     spec = training.learn_features(problem, parts.train)
-    fitted = training.fit_twice(
+    found = Found(params=PARAMS, rounds=rounds, value=0.0, trials=(), resumed=0, seconds=0.0)
+    config = config.model_copy(update={"tune": TuneSpec(seed=seed)})
+    fitted = training.fit_judged(
         problem,
         spec,
         training.encoded_part(problem, spec, parts.train),
         training.encoded_part(problem, spec, parts.validation),
-        Found(params=PARAMS, rounds=rounds, value=0.0, trials=(), resumed=0, seconds=0.0),
-        device="cpu",
-        seed=seed,
-        monotone={},
+        make_recipe(config, problem, found, judged_rows=len(rows), rows=len(rows), device="cpu"),
     )
     own = training.together(parts.train, parts.validation)
     return Trained(problem, fitted.model, FittedRows(own, config.split, ("id",), "", "y"), parts.holdout)

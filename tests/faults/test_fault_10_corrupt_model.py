@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     Clinic = tuple[Settings, PipelineConfig]
 
-FILES = ("model.ubj", "spec.json", "schema.json", "golden.parquet", "reference.parquet", "parity.json", "manifest.json")
+FILES = (
+    *(f"{part}/{name}" for part in ("judged", "serving") for name in ("model.ubj", "spec.json")),
+    *("recipe.json", "schema.json", "golden.parquet", "reference.parquet", "parity.json", "manifest.json"),
+)
 
 
 def damage(path: Path, how: str) -> None:
@@ -57,7 +60,7 @@ def test_a_damaged_champion_scores_nothing(clinic: Clinic) -> None:
     settings, config = clinic
     opened = stores.open(settings, "clinic")
     tumours()[:20].drop(columns="Malignant").to_csv(inbox(settings.home) / "new.csv", index=False)
-    damage(opened.bundle_folder(2) / "model.ubj", "truncated")
+    damage(opened.bundle_folder(2) / "serving" / "model.ubj", "truncated")
     with pytest.raises(BundleError, match=r"model\.ubj"):
         score.run_score(settings, config)
     assert opened.tables.version("predictions") == -1

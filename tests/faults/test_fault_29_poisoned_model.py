@@ -34,8 +34,8 @@ class Bomb:
 
 
 def changed(bundle: Path, bomb: bytes) -> None:
-    data = (bundle / "model.ubj").read_bytes()
-    (bundle / "model.ubj").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    data = (bundle / "serving" / "model.ubj").read_bytes()
+    (bundle / "serving" / "model.ubj").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def missing(bundle: Path, bomb: bytes) -> None:
@@ -51,7 +51,7 @@ def a_pickle_in_the_bundle(bundle: Path, bomb: bytes) -> None:
 
 
 def a_pickle_in_place_of_the_model(bundle: Path, bomb: bytes) -> None:
-    (bundle / "model.ubj").write_bytes(bomb)
+    (bundle / "serving" / "model.ubj").write_bytes(bomb)
 
 
 def a_pickle_beside_the_bundle(bundle: Path, bomb: bytes) -> None:
@@ -73,8 +73,8 @@ def a_hidden_file(bundle: Path, bomb: bytes) -> None:
 
 def a_link_to_the_same_bytes(bundle: Path, bomb: bytes) -> None:
     elsewhere = bundle.parents[2] / "elsewhere.json"
-    (bundle / "spec.json").rename(elsewhere)
-    (bundle / "spec.json").symlink_to(elsewhere)
+    (bundle / "serving" / "spec.json").rename(elsewhere)
+    (bundle / "serving" / "spec.json").symlink_to(elsewhere)
 
 
 def a_link_to_the_same_folder(bundle: Path, bomb: bytes) -> None:

@@ -93,14 +93,14 @@ def test_a_bundle_with_a_link_or_a_manifest_that_names_other_places_is_refused(c
     folder = stores.open(settings, "clinic").bundle_folder(1)
     manifest = (folder / "manifest.json").read_text()
     named = json.loads(manifest)
-    named["files"]["../../../secret"] = named["files"]["spec.json"]
+    named["files"]["../../../secret"] = named["files"]["serving/spec.json"]
     (folder / "manifest.json").write_text(json.dumps(named))
     with pytest.raises(BundleError, match="is missing"):
         bundle.load_bundle(folder)
     (folder / "manifest.json").write_text(manifest)
     aside = folder.parent / "spec.json"
-    (folder / "spec.json").rename(aside)
-    (folder / "spec.json").symlink_to(aside)
+    (folder / "serving" / "spec.json").rename(aside)
+    (folder / "serving" / "spec.json").symlink_to(aside)
     with pytest.raises(BundleError, match="no plain file"):
         bundle.load_bundle(folder)
 

@@ -25,7 +25,7 @@ from treadle.flows import ingest, maintain
 from treadle.flows.champion import history, promote, rollback
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.project import backup, quarantine, report
-from treadle.flows.train.comparison_rows import fitted_by
+from treadle.flows.train.opponent import fitted_by
 from treadle.infra import failpoint, stores
 from treadle.infra import settings as settings_
 from treadle.infra.databases import studies
@@ -199,7 +199,7 @@ def test_what_live_versions_refer_to_is_there_and_a_model_that_went_is_told_of(
     maintain.run_maintain(settings, config)
     place, opened = open_workplace(str(settings.home), NAME), stores.open(settings, NAME)
     for version in (1, 2, 4):
-        assert not isinstance(fitted_by(place, version), str)
+        assert not isinstance(fitted_by(place, version, "judged"), str)
         folder = opened.bundle_folder(version)
         bundle.check_golden(bundle.load_bundle(folder, digest=None), folder)
         assert report.run_report(settings, config, str(version)).version == version

@@ -183,15 +183,15 @@ def test_infinite_and_untypable_values_count_as_missing(scorer, made, load):
 def test_a_bundle_that_differs_from_its_manifest_is_refused(tmp_path, what, load):
     folder = tmp_path / "bundle"
     shop.write(folder, shop.model("regression"))
-    data = (folder / "model.ubj").read_bytes()
+    data = (folder / "serving" / "model.ubj").read_bytes()
     if what == "changed":
-        (folder / "model.ubj").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        (folder / "serving" / "model.ubj").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     elif what == "extra":
         (folder / "loader.py").write_text("raise SystemExit")
     else:
-        (folder / "model.ubj").rename(tmp_path / "model.ubj")
+        (folder / "serving" / "model.ubj").rename(tmp_path / "model.ubj")
         if what == "link":
-            (folder / "model.ubj").symlink_to(tmp_path / "model.ubj")
+            (folder / "serving" / "model.ubj").symlink_to(tmp_path / "model.ubj")
     with pytest.raises(ValueError, match="model bundle: "):
         load(folder)
 

@@ -54,6 +54,20 @@ def test_the_same_seed_gives_the_same_model() -> None:
     assert (first == second).all()
 
 
+@pytest.mark.parametrize("task", SHAPES)
+def test_any_number_of_threads_grows_the_same_trees(task: str) -> None:
+    X, signal = rows(20_000)
+    y = {"binary": signal > 0.4, "multiclass": np.digitize(signal, [-0.5, 0.5]), "regression": signal}[task]
+    settings = {"max_depth": 8, "subsample": 0.8, "colsample_bytree": 0.7}
+    params = booster.complete_parameters(task, settings, classes=3, device="cpu", seed=1, names=NAMES)
+    many = MatrixRows(X, y.astype(np.float32))
+    grown = [
+        booster.fit_booster({**params, "nthread": threads}, many, rounds=15, names=NAMES).get_dump(with_stats=True)
+        for threads in (1, 2, 5)
+    ]
+    assert grown[0] == grown[1] == grown[2]
+
+
 def test_a_target_far_from_zero_is_learned_as_well_as_one_near_it() -> None:
     X, signal = rows(2_000)
     errors = []

@@ -15,6 +15,7 @@ from tests import shop
 from treadle.tasks import bundle
 from treadle.tasks.bundle.golden_rows import _thresholds, evenly_spaced
 from treadle.tasks.errors import BundleError, DataError
+from treadle.tasks.recipe import Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,8 @@ def test_the_same_model_gives_the_same_digest(tmp_path):
 
 def test_every_file_is_in_the_manifest_with_hash_and_size(written):
     files = json.loads((written / "manifest.json").read_text())["files"]
-    assert set(files) == {path.name for path in written.iterdir()} - {"manifest.json"}
+    there = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    assert set(files) == there - {"manifest.json"}
     for name, entry in files.items():
         data = (written / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
@@ -84,7 +86,10 @@ def test_what_a_killed_write_left_is_no_hindrance(folder):
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
 
 
-FILES = ["model.ubj", "spec.json", "schema.json", "golden.parquet", "reference.parquet", "manifest.json"]
+FILES = [
+    *(f"{part}/{name}" for part in ("judged", "serving") for name in ("model.ubj", "spec.json")),
+    *("schema.json", "golden.parquet", "reference.parquet", "manifest.json"),
+]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -97,9 +102,9 @@ def test_a_damaged_file_is_refused(folder, tmp_path, name, what):
     elif what == "truncated":
         path.write_bytes(data[:-1])
     else:
-        path.rename(tmp_path / name)
+        path.rename(tmp_path / path.name)
         if what == "link":
-            path.symlink_to(tmp_path / name)
+            path.symlink_to(tmp_path / path.name)
     with pytest.raises(BundleError) as error:
         bundle.load_bundle(folder, digest)
     assert error.value.way_out
@@ -112,10 +117,66 @@ def test_an_extra_file_is_refused(folder, name):
         bundle.load_bundle(folder)
 
 
-def test_an_extra_folder_is_refused(folder):
-    (folder / "code").mkdir()
-    with pytest.raises(BundleError, match="'code' is no plain file"):
+@pytest.mark.parametrize("name", ["code", "serving/code", "judged/judged"])
+def test_an_extra_folder_is_refused(folder, name):
+    (folder / name).mkdir()
+    with pytest.raises(BundleError, match=f"'{name}' is no plain file"):
         bundle.load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["serving/loader.py", "judged/model.pkl"])
+def test_an_extra_file_beside_a_booster_is_refused(folder, name):
+    (folder / name).write_text("import this")
+    with pytest.raises(BundleError, match=f"'{name}' does not belong here"):
+        bundle.load_bundle(folder)
+
+
+@pytest.mark.parametrize("part", ["judged", "serving"])
+def test_a_linked_folder_of_a_booster_is_refused(folder, tmp_path, part):
+    (folder / part).rename(tmp_path / part)
+    (folder / part).symlink_to(tmp_path / part)
+    with pytest.raises(BundleError, match=f"'{part}' is no plain file"):
+        bundle.load_bundle(folder)
+
+
+def test_the_judged_and_the_serving_model_are_kept_apart_and_the_serving_one_answers(tmp_path):
+    judged, serving, table = shop.model("binary"), shop.model("binary", count=300), shop.labelled("binary")
+    bundle.write_bundle(tmp_path / "bundle", serving, judged=judged, golden=table, reference=table, facts=shop.FACTS)
+    rows = shop.rows(200, seed=3)
+    answers = {
+        part: bundle.predict_table(bundle.load_bundle(tmp_path / "bundle", part=part), rows)
+        for part in ("judged", "serving")
+    }
+    assert answers["judged"].equals(bundle.predict_table(judged, rows))
+    assert answers["serving"].equals(bundle.predict_table(serving, rows))
+    assert not answers["judged"].equals(answers["serving"])
+    default = bundle.load_bundle(tmp_path / "bundle")
+    assert bundle.predict_table(default, rows).equals(answers["serving"])
+    bundle.check_golden(default, tmp_path / "bundle")
+    with pytest.raises(BundleError, match="golden rows give other predictions"):
+        bundle.check_golden(judged, tmp_path / "bundle")
+
+
+def test_a_recipe_is_read_as_it_was_written_and_may_be_missing(tmp_path, folder):
+    recipe = Recipe(
+        task="binary",
+        metric="roc_auc",
+        columns=("Items",),
+        categories=(),
+        monotone={"Items": 1},
+        params={"eta": 0.1, "max_depth": 3},
+        rounds=10,
+        serving_rounds=11,
+        seed=1,
+        device="cpu",
+        threads=1,
+        refit="all",
+    )
+    table = shop.labelled("binary")
+    model = shop.model("binary")
+    bundle.write_bundle(tmp_path / "made", model, golden=table, reference=table, facts=shop.FACTS, recipe=recipe)
+    assert bundle.read_recipe(tmp_path / "made") == recipe
+    assert bundle.read_recipe(folder) is None
 
 
 def test_another_digest_is_refused(folder):

@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from treadle.tasks import metrics, search
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.search import Found, Trial, TuneSpec
 from treadle.tasks.search.course import CROSS_VALIDATED, lay_out
-from treadle.tasks.search.space import FLOORS, LARGE, NAMES, SMALL, floor, portfolio, ranges
+from treadle.tasks.search.space import (
+    FLOORS,
+    LARGE,
+    NAMES,
+    PACE_STEP,
+    SMALL,
+    expected_pace,
+    floor,
+    portfolio,
+    ranges,
+    settled_pace,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +121,64 @@ def test_learning_rates_rise_only_where_rounds_are_slow_for_the_budget() -> None
     assert floor(300, 0.1) == 0.02
     assert floor(20, 0.2) == 0.2
     assert floor(20, 60.0) == FLOORS[-1]
+
+
+@pytest.mark.parametrize(
+    ("slower", "steps"), [(1.0, 0), (3.9, 0), (1 / 3.9, 0), (4.1, 1), (1 / 4.1, -1), (15.0, 1), (17.0, 2), (1 / 17, -2)]
+)
+def test_a_measured_pace_corrects_the_expected_one_only_by_whole_steps(slower: float, steps: int) -> None:
+    assert settled_pace(0.03 * slower, 0.03) == pytest.approx(0.03 * PACE_STEP**steps)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(1e-9, 1e4), st.floats(1e-9, 1e4))
+def test_a_settled_pace_lies_between_what_was_expected_and_measured(measured: float, expected: float) -> None:
+    settled = settled_pace(measured, expected)
+    low, high = sorted((measured, expected))
+    assert low * (1 - 1e-9) <= settled <= high * (1 + 1e-9)
+    assert measured / settled * (1 + 1e-9) >= 1 / PACE_STEP
+    assert measured / settled <= PACE_STEP * (1 + 1e-9)
+
+
+def test_a_larger_table_is_expected_to_take_longer() -> None:
+    assert expected_pace(1_000, 10, 2_560, 1) < expected_pace(100_000, 10, 2_560, 1)
+    assert expected_pace(1_000, 10, 2_560, 1) < expected_pace(1_000, 40, 10_240, 1)
+    assert expected_pace(1_000, 10, 2_560, 3) == pytest.approx(3 * expected_pace(1_000, 10, 2_560, 1))
+
+
+def test_a_slow_moment_of_the_machine_changes_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = hunt(rows=2_000, trials=3, budget=300)
+    grow = search.course.Course.grow
+
+    def disturbed(*given: object) -> float:
+        time.sleep(0.002)
+        return grow(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(search.course.Course, "grow", disturbed)
+    busy = hunt(rows=2_000, trials=3, budget=300)
+    assert busy.lowest_rate == quiet.lowest_rate > 0
+    assert tried(busy) == tried(quiet)
+    assert busy.repeatable
+    assert quiet.repeatable
+
+
+def test_all_trials_made_is_said_and_can_be_repeated() -> None:
+    found = hunt(trials=3)
+    assert (found.stopped, found.cut, found.repeatable) == ("trials", 0, True)
+    assert found.why_stopped == "all 3 trials were made"
+    assert {trial.ended for trial in found.trials} <= {"early stopping", "pruning"}
+    assert found.record()["search.trials"] == 3
+
+
+def test_the_time_was_up_is_said_and_the_trial_that_it_ended_is_marked() -> None:
+    found = hunt(rows=3_000, trials=10_000, budget=0.5)
+    assert found.stopped == "budget"
+    assert not found.repeatable
+    assert found.trials[-1].ended == "clock" or found.cut == 0
+    assert f"after {len(found.trials):,} of 10,000 trials" in found.why_stopped
+    only = hunt(rows=3_000, trials=1, budget=0.001)
+    assert (only.stopped, only.cut, only.repeatable) == ("trials", 1, False)
+    assert only.why_stopped == "the only trial was made; the clock ended it"
 
 
 def test_the_same_seed_makes_the_same_trials_and_another_makes_others() -> None:

@@ -10,6 +10,7 @@ from tests import shop
 from treadle.tasks import booster, features, postprocess, training
 from treadle.tasks.config.spec import PipelineConfig
 from treadle.tasks.errors import TargetError
+from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found
 
 FOUND = Found({"max_depth": 3, "learning_rate": 0.3}, rounds=12, value=0.8, trials=(), resumed=0, seconds=1.0)
@@ -66,7 +67,8 @@ def test_the_model_is_fitted_on_both_parts_and_calibrated_by_one_that_saw_traini
     problem = training.define(config(task), shop.schema(task), training.labels(rows, "y"))
     spec = training.learn_features(problem, rows.slice(0, 400))
     train, validation = (training.encoded_part(problem, spec, part) for part in (rows.slice(0, 400), rows.slice(400)))
-    fitted = training.fit_twice(problem, spec, train, validation, FOUND, device="cpu", seed=0, monotone={})
+    recipe = make_recipe(config(task), problem, FOUND, judged_rows=len(rows), rows=len(rows), device="cpu")
+    fitted = training.fit_judged(problem, spec, train, validation, recipe)
     params = booster.complete_parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)
     tuned, both = (
         booster.fit_booster(params, part, rounds=FOUND.rounds, names=spec.names)

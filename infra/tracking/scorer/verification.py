@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
+PARTS = ("judged", "serving")
 MODEL_FILES |= {"scorer.py", "__pycache__"}  # the joined file, and what Python keeps of it
 
 
@@ -23,7 +24,7 @@ def verified(folder: Path) -> dict[str, bytes]:
         strange := sorted(beside | ({path.name for path in model.parent.iterdir()} - MODEL_FILES))
     ):
         raise ValueError(f"model bundle: {strange[0]!r} does not belong beside it")
-    there = {path.name: path for path in folder.iterdir()}
+    there = bundle_files(folder)
     if odd := [name for name, path in there.items() if folder.is_symlink() or path.is_symlink() or not path.is_file()]:
         raise ValueError(f"model bundle: {odd[0]!r} is no plain file")
     if "manifest.json" not in there:
@@ -36,3 +37,14 @@ def verified(folder: Path) -> dict[str, bytes]:
         if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
             raise ValueError(f"model bundle: {name!r} is damaged: it is not what the manifest says")
     return contents
+
+
+def bundle_files(folder: Path) -> dict[str, Path]:
+    """Everything in a bundle by its name, that in the folders of its two boosters too."""
+    found = {}
+    for path in folder.iterdir():
+        if path.name in PARTS and path.is_dir() and not path.is_symlink():
+            found.update({f"{path.name}/{inner.name}": inner for inner in path.iterdir()})
+        else:
+            found[path.name] = path
+    return found

@@ -10,7 +10,7 @@ import pytest
 from treadle.flows import train
 from treadle.flows.champion import history
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.train.comparison_rows import fitted_by
+from treadle.flows.train.opponent import fitted_by
 from treadle.infra import stores
 from treadle.tasks import bundle
 from treadle.tasks.config.load import load_config
@@ -57,7 +57,7 @@ def test_without_its_key_most_of_the_holdout_is_known_to_the_champion_and_nothin
 def test_a_larger_holdout_judges_by_the_rows_that_the_champion_held_out(clinic: Clinic) -> None:
     settings, before = clinic
     place = open_workplace(str(settings.home), "clinic")
-    champion = fitted_by(place, 2)
+    champion = fitted_by(place, 2, "judged")
     assert not isinstance(champion, str)
     every = place.stores.tables.training(place.stores.tables.version("rows"), "Malignant", before.data.key)
     config = changed(settings, r"(?m)^holdout = 0\.2 ", "holdout = 0.4 ")
@@ -74,7 +74,8 @@ def test_a_bundle_says_how_its_rows_were_parted_and_holds_its_certificate(clinic
     facts, certificate = bundle.read_facts(folder), bundle.certificate(folder)
     assert facts.split == config.split
     assert certificate.disagreement == ""
-    assert set(certificate.files) == {path.name for path in folder.iterdir()} - {"manifest.json", "parity.json"}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(certificate.files) == there - {"manifest.json", "parity.json"}
     assert certificate.rows > 100
     assert certificate.rows_with_nulls > 0
     assert certificate.rows_at_split_edges > 0
@@ -90,7 +91,7 @@ def test_where_nobody_can_tell_what_the_champion_was_fitted_on_nothing_is_compar
         con.exec_driver_sql("DELETE FROM batches")
     folder = stores.open(settings, "clinic").bundle_folder(2)
     data_version = bundle.read_facts(folder).data_version
-    assert fitted_by(open_workplace(str(settings.home), "clinic"), 2) == (
+    assert fitted_by(open_workplace(str(settings.home), "clinic"), 2, "judged") == (
         f"the rows that version 2 was fitted on ({data_version}) are not in the tables any more"
     )
     assert config.data.key

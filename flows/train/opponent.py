@@ -1,0 +1,153 @@
+"""Which of the champion's boosters a challenger is compared with, and on which rows of the challenger's holdout.
+
+Random and group splits: judged booster against judged booster, on the rows that are new to both. Time splits: the
+serving booster, which has learned from all rows of its day, where enough rows are newer than those; else the champion's
+recipe fitted on the challenger's training rows, so that both know the same; without a recipe the judged booster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.tasks.errors import DataError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from treadle.flows.context.workplace import Workplace
+    from treadle.tasks.bundle import BundleFacts, Part
+    from treadle.tasks.dataset import Parts
+    from treadle.tasks.dataset.judging import Comparison, FittedRows, LeftOut
+    from treadle.tasks.training import Problem
+
+ENOUGH_NEWER = 0.5
+"""The share of the usual holdout that newer rows must reach before they take its place."""
+
+
+def choose_opponent(
+    place: Workplace, problem: Problem, rows: pa.Table, parts: Parts, champion: int, data_version: str
+) -> tuple[Parts, pa.Table, Comparison]:
+    """The challenger's parts, its holdout rows that judge (none: nothing can be compared), and who answers for them.
+
+    `parts` are returned as they came, unless the cut of a time split is moved to where the champion's rows end.
+    """
+    from treadle.tasks import bundle
+    from treadle.tasks.dataset.judging import Comparison
+
+    facts = bundle.read_facts(place.stores.bundle_folder(champion))
+    newer = is_newer(problem, rows, data_version, facts)
+    if place.config.split.strategy == "time":
+        whole = fitted_by(place, champion, "serving")
+        for candidate in () if isinstance(whole, str) else _cuts(place, rows, parts, facts):
+            new, left_out = new_to_both(place, candidate, whole)
+            if _suffices(problem, new, len(parts.holdout)):
+                return candidate, new, Comparison(left_out, "serving", f", trained until {facts.trained_until}", newer)
+        if has_usable_recipe(place, problem, champion):
+            return parts, parts.holdout, Comparison((), "recipe", ", fitted on the challenger's training rows", newer)
+    new, left_out = new_to_both(place, parts, fitted_by(place, champion, "judged"))
+    return parts, new, Comparison(left_out, "judged", "", newer)
+
+
+def is_newer(problem: Problem, rows: pa.Table, data_version: str, facts: BundleFacts) -> bool:
+    """Whether a challenger on `rows` learns from newer data than a model with `facts`.
+
+    Some table has a newer version, and with a time column there is a later row.
+    """
+    from treadle.infra.stores import versions
+    from treadle.tasks import training
+
+    pairs = zip(versions(data_version), versions(facts.data_version), strict=True)
+    last = training.last_time(problem, rows)
+    try:
+        later = last is None or facts.trained_until is None or bool(last > facts.trained_until)  # type: ignore[operator]
+    except TypeError:  # a time that was a date and is a timestamp
+        later = True
+    return later and any(now > then for now, then in pairs)
+
+
+def new_to_both(place: Workplace, parts: Parts, fitted: FittedRows | str) -> tuple[pa.Table, tuple[LeftOut, ...]]:
+    """The rows of the challenger's holdout on which neither it nor the champion was fitted, and what was left out.
+
+    Empty where it is no longer known what the champion was fitted on: `fitted` is then the reason.
+    """
+    from treadle.tasks import training
+    from treadle.tasks.dataset.judging import FittedRows, LeftOut, judging
+
+    if isinstance(fitted, str):
+        return parts.holdout.slice(0, 0), (LeftOut(fitted, len(parts.holdout)),)
+    config = place.config
+    challenger = FittedRows(
+        training.together(parts.train, parts.validation),
+        config.split,
+        config.data.key,
+        config.data.time,
+        config.data.target,
+    )
+    return judging(parts.holdout, challenger, fitted)
+
+
+def fitted_by(place: Workplace, version: int, part: Part) -> FittedRows | str:
+    """The rows on which a registered version's booster was fitted and tuned; else why they are unknown, in a sentence.
+
+    The judged booster's are told by splitting its data version again by its own config, or are all of them where its
+    bundle names no split. The serving one's are all, unless it is the judged one.
+    """
+    from treadle.infra import stores
+    from treadle.tasks import bundle, training
+    from treadle.tasks.dataset import SplitSpec, split
+    from treadle.tasks.dataset.judging import FittedRows
+
+    folder = place.stores.bundle_folder(version)
+    model, facts, recipe = place.model(version, part=part), bundle.read_facts(folder), bundle.read_recipe(folder)
+    tables, (rows_version, labels_version) = place.stores.tables, stores.versions(facts.data_version)
+    if rows_version > tables.version("rows") or labels_version > tables.version("labels"):
+        return f"the rows that version {version} was fitted on ({facts.data_version}) are not in the tables any more"
+    rows = tables.training(rows_version, model.target, model.key, labels_version)
+    on_all = part == "serving" and recipe is not None and recipe.refit == "all"
+    if facts.split is not None and not on_all:
+        try:
+            parts = split(rows, facts.split, key=model.key, time=model.time, target=model.target)
+        except (DataError, TargetError) as error:
+            return f"the rows that version {version} was fitted on are no longer known ({error.message})"
+        rows = training.together(parts.train, parts.validation)
+    return FittedRows(rows, facts.split or SplitSpec(), model.key, model.time, model.target)
+
+
+def has_usable_recipe(place: Workplace, problem: Problem, version: int) -> bool:
+    """Whether a version's recipe is recorded and can be followed on today's columns."""
+    from treadle.tasks import bundle
+    from treadle.tasks.recipe import by_recipe
+
+    recipe = bundle.read_recipe(place.stores.bundle_folder(version))
+    if recipe is None:
+        return False
+    try:
+        by_recipe(problem, recipe)
+    except TargetError:
+        return False
+    return True
+
+
+def _cuts(place: Workplace, rows: pa.Table, parts: Parts, facts: BundleFacts) -> Iterator[Parts]:
+    """The usual parts; then those whose holdout begins after the last row of the champion, where there can be any."""
+    from treadle.tasks.dataset import split
+
+    yield parts
+    if facts.trained_until is None:
+        return
+    data = place.config.data
+    try:
+        yield split(
+            rows, place.config.split, key=data.key, time=data.time, target=data.target, after=facts.trained_until
+        )
+    except (DataError, TargetError):  # no row is newer, or they hold one label only
+        return
+
+
+def _suffices(problem: Problem, new: pa.Table, usual: int) -> bool:
+    from treadle.tasks import gate, postprocess
+
+    y = postprocess.encode_target(new[problem.target], problem.task, problem.classes)
+    return len(new) >= ENOUGH_NEWER * usual and gate.enough(problem.task, y)

@@ -1,0 +1,166 @@
+"""The serving model: the recipe of a judged one, fitted on all labelled rows.
+
+What the judged model's holdout teaches would otherwise be lost: on dated rows it is the newest that there is. Nothing
+is left to judge such a model by, so rows are answered for by models of the same recipe that were not fitted on them:
+these answers calibrate it, and on the holdout rows they are compared with the judged model's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+    from treadle.tasks.booster import MatrixRows
+    from treadle.tasks.bundle import Model
+    from treadle.tasks.dataset import Parts, SplitSpec
+    from treadle.tasks.dataset.folds import Fold
+    from treadle.tasks.gate import GateSpec
+    from treadle.tasks.recipe import Recipe
+    from treadle.tasks.training import Problem
+
+
+ALPHA = 0.001
+"""How often a refit that is as good would be refused: seldom, for every version is refitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """The serving model, and what its recipe's answers were worth on rows that it was not fitted on.
+
+    `holdout` [m] are positions among the judged model's holdout rows, `p` [m] or [m, classes] the calibrated answers
+    for them; both are empty where no fold could be fitted.
+    """
+
+    model: Model
+    holdout: np.ndarray
+    p: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class RefitFinding:
+    """What a run keeps of its refit: rows and rounds, and why the version is refused (empty: it is not)."""
+
+    rows: int
+    rounds: int
+    refused: str = ""
+
+
+def all_rows(parts: Parts) -> pa.Table:
+    """All labelled rows: training, validation, then holdout rows."""
+    import pyarrow as pa
+
+    return pa.concat_tables([parts.train, parts.validation, parts.holdout])
+
+
+def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec) -> Refit:
+    """Fit the recipe on all rows of `parts`, with calibration, threshold and interval from out-of-fold answers.
+
+    The encoding is learned from all rows: it knows no label. Random splits leave out a fifth of the rows five times
+    (without a key all rows of one content together), group splits a fifth of the groups; time splits answer for the
+    validation rows and the two halves of the holdout from what lies before each. Where no fold has two labels to fit
+    on, the judged model's calibration stays.
+    """
+    import dataclasses
+
+    import numpy as np
+
+    from treadle.tasks import booster, postprocess, training
+    from treadle.tasks.recipe import recipe_parameters, serving_rounds
+
+    rows = all_rows(parts)
+    spec = training.learn_features(problem, rows)
+    whole = training.encoded_part(problem, spec, rows)
+    params = recipe_parameters(problem, recipe, spec)
+    final = booster.fit_booster(params, whole, rounds=recipe.serving_rounds, names=spec.names)
+    raw = np.full((len(whole.y), len(problem.classes)) if problem.task == "multiclass" else len(whole.y), np.nan)
+    for fold in usable_folds(problem, whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
+        part = _take(whole, fold.fitted)
+        rounds = serving_rounds(recipe.rounds, len(rows) - len(parts.holdout), len(part.y))
+        fitted = booster.fit_booster(params, part, rounds=rounds, names=spec.names)
+        raw[fold.answered] = booster.predict_raw(fitted, whole.X[fold.answered])
+    answered = np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)
+    post = judged.post
+    if answered.any():
+        post = postprocess.fit_postprocess(
+            problem.task, problem.classes, whole.y[answered], raw[answered].astype(np.float32)
+        )
+    first = len(rows) - len(parts.holdout)
+    held = np.flatnonzero(answered[first:])
+    return Refit(
+        model=dataclasses.replace(judged, booster=final, features=spec, post=post),
+        holdout=held,
+        p=postprocess.apply_postprocess(post, raw[first:][held]).p,
+    )
+
+
+def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int) -> tuple[Fold, ...]:
+    """How the rows of `parts`, in the order of `all_rows`, are left out; `y` [n] are their labels as numbers."""
+    import numpy as np
+
+    from treadle.tasks.dataset import folds as folds_
+    from treadle.tasks.dataset.split import moments
+
+    rows = all_rows(parts)
+    if split.strategy == "group":
+        return folds_.grouped_folds(rows, [split.group])
+    if split.strategy == "time":
+        when, has_time = moments(rows, problem.time)
+        when = np.where(has_time, when.astype(np.float64), -np.inf)  # rows without a time count as the oldest
+        first, held = len(parts.train), len(parts.train) + len(parts.validation)
+        starts = folds_.origins(when, float(when[first:held].min()), float(when[held:].min()))
+        return folds_.rolling_folds(when, starts)
+    if problem.key:
+        return folds_.dealt_folds(y, seed)
+    inputs = [name for name in rows.column_names if name != problem.target and not name.startswith("_")]
+    return folds_.grouped_folds(rows, inputs)
+
+
+def usable_folds(problem: Problem, y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
+    """The folds whose fitted rows have two labels or more, all of a binary task's among them."""
+    import numpy as np
+
+    return [fold for fold in found if len(np.unique(y[fold.fitted])) >= 2]
+
+
+def refusal(spec: GateSpec, problem: Problem, judged_p: np.ndarray, y: np.ndarray, refitted: Refit, seed: int) -> str:
+    """Why the refit is refused, or empty: the recipe's answers for the holdout are worse than the judged model's.
+
+    `judged_p` [n] or [n, classes] and `y` [n] are the judged model's answers for all holdout rows and their labels. The
+    two are compared on the same rows as the gate compares two models, and worse means: with confidence 1 - `ALPHA`, by
+    more than the gate's margin for a gain.
+    """
+    import numpy as np
+
+    from treadle.tasks import gate
+
+    at = refitted.holdout
+    if not len(at) or (problem.task != "regression" and len(np.unique(y[at])) < 2):
+        return ""
+    judged = gate.Judged(
+        task=problem.task,
+        metric=problem.metric,
+        y=y[at],
+        challenger=refitted.p,
+        champion=judged_p[at],
+        champion_name="the judged booster",
+    )
+    bounds = gate.measure_gain(spec.model_copy(update={"alpha": ALPHA}), judged, seed)
+    if not bounds.upper < -bounds.margin:
+        return ""
+    return (
+        f"fitted on all rows it gets worse: {problem.metric} {bounds.value:.4g} on holdout rows that it was not fitted "
+        f"on, the judged booster {bounds.champion_value:.4g}; look for holdout rows that contradict the others, or set "
+        'model.refit = "none"'
+    )
+
+
+def _take(part: MatrixRows, at: np.ndarray) -> MatrixRows:
+    from treadle.tasks.booster import MatrixRows
+
+    return MatrixRows(X=part.X[at], y=part.y[at])

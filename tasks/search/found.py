@@ -1,0 +1,95 @@
+"""What a search found, and why it stopped there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One setting that was tried.
+
+    `value` is the metric on validation rows (cross-validated where rows are few) after `rounds` rounds; None where
+    the trial failed. `state` is 'complete', 'pruned' (among the worst quarter at the same progress) or 'failed'
+    (interrupted; its slot is tried again). `ended` is what ended it: 'early stopping', 'clock' (its share of the
+    budget, or the budget), 'rounds' (the most that are allowed), 'pruning'; empty where it failed or is of an
+    earlier version. The rounds of a trial that the clock ended depend on the speed of the machine.
+    """
+
+    number: int
+    params: dict[str, str | int | float]
+    value: float | None
+    rounds: int
+    seconds: float
+    state: str
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the search settled for.
+
+    `rounds` is the best iteration + 1; `value` the chosen trial's; `resumed` how many trials an earlier run of the
+    same study had finished; `seconds` the search's time over all runs. `stopped` is 'trials' (all that were allowed
+    are made) or 'budget' (the seconds ended first), empty in records of an earlier version; `allowed` are the trials
+    that it might make. `lowest_rate` is the study's lowest learning rate, `nthread` the threads of XGBoost (0: all).
+    """
+
+    params: dict[str, str | int | float]
+    rounds: int
+    value: float
+    trials: tuple[Trial, ...]
+    resumed: int
+    seconds: float
+    stopped: str = ""
+    allowed: int = 0
+    lowest_rate: float = 0.0
+    nthread: int = 0
+
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that were not interrupted, numbered by their slots: the same whether anything was or not."""
+        whole = [trial for trial in self.trials if trial.state != "failed"]
+        return tuple(replace(trial, number=slot) for slot, trial in enumerate(whole))
+
+    @property
+    def cut(self) -> int:
+        """How many trials the clock ended."""
+        return sum(trial.ended == "clock" for trial in self.finished)
+
+    @property
+    def interrupted(self) -> int:
+        """How many trials were interrupted and made again."""
+        return len(self.trials) - len(self.finished)
+
+    @property
+    def why_stopped(self) -> str:
+        """Why the search ended, and whether another run makes the same trials, as a sentence without its full stop."""
+        made = len(self.finished)
+        if not self.stopped:
+            return "not recorded"
+        if self.stopped == "trials":
+            text = f"all {made:,} trials were made" if made > 1 else "the only trial was made"
+        else:
+            text = f"the time was up after {made:,} of {self.allowed:,} trials"
+        if self.cut:
+            text += f"; the clock ended {self.cut:,} of them" if made > 1 else "; the clock ended it"
+        if self.interrupted:
+            text += f"; {self.interrupted:,} interrupted and made again"
+        return text
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the clock decided nothing: the same data, config, seed and lowest rate then give the same model."""
+        return self.stopped == "trials" and not self.cut
+
+    def record(self) -> dict[str, str | int | float]:
+        """How the search went, under the names of a run's parameters."""
+        return {
+            "search.stopped": self.stopped,
+            "search.why_stopped": self.why_stopped,
+            "search.trials": len(self.finished),
+            "search.trials_ended_by_clock": self.cut,
+            "search.lowest_learning_rate": self.lowest_rate,
+            "search.nthread": self.nthread,
+        }
