@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.judging import sketch
+from treadle.tasks.dependence import Dependence, dependence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.dataset import SplitSpec
     from treadle.tasks.dataset.judging import LeftOut
     from treadle.tasks.gate import Cost, Judged, Verdict
     from treadle.tasks.leakage import Leak
@@ -33,7 +35,7 @@ class ComparedChampion:
     """The champion that a challenger is compared with, by its version.
 
     `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
-    `boosters` names the two that are compared.
+    `boosters` names the two that are compared; `newer` says whether the challenger learns from newer data.
     """
 
     version: int
@@ -41,6 +43,7 @@ class ComparedChampion:
     new: pa.Table
     left_out: Sequence[LeftOut] = ()
     boosters: str = ""
+    newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,15 @@ def evaluate_models(
     holdout: pa.Table,
     slices: Sequence[str],
     seed: int,
+    split: SplitSpec | None = None,
 ) -> Evidence:
     """Score challenger, champion, linear model and dummy on the same rows: the one reading of the holdout.
 
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
+    `split` says which rows depend on each other (None: none do).
     """
-    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
 
     champion_p, incomparable = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
@@ -118,11 +123,14 @@ def evaluate_models(
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
+    codes = {feature.source for feature in model.features.features if feature.kind == "code"}
     linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
     comparable = champion_p if unseen is None else None
     everyone = {"challenger": predictions.p, "champion": comparable, "linear": linear, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
+    depends = dependence_of(rows, split, problem.time) if split else Dependence()
+    cuts = {"challenger": model.post.threshold, "champion": champion.model.post.threshold if champion else 0.5}
     some_p = postprocess.apply_postprocess(model.post, _raw(model, some.X)).p
     return Evidence(
         judged=gate.Judged(
@@ -132,10 +140,20 @@ def evaluate_models(
             challenger=predictions.p,
             champion=chance if champion_p is None else champion_p,
             champion_name=f"version {champion.version}" if champion and champion_p is not None else "dummy",
-            slices={name: features.as_text(rows[name]) for name in slices if name in rows.column_names},
+            slices={
+                name: gate.slice_values(rows[name], category=name in codes)
+                for name in slices
+                if name in rows.column_names
+            },
+            beside={"linear": linear, "dummy": chance},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
             boosters=champion.boosters if champion and champion_p is not None else "",
+            newer=champion.newer if champion else False,
+            groups=depends.groups,
+            times=depends.times,
+            challenger_threshold=cuts["challenger"],
+            champion_threshold=cuts["champion"] if champion_p is not None else 0.5,
         ),
         leaks=leakage.find_leaks(
             problem.task,
@@ -146,8 +164,12 @@ def evaluate_models(
             used=list(column_importance(model)),
         ),
         incomparable=incomparable,
-        scores={who: metrics.scores(problem.task, judge_on.y, p) for who, p in everyone.items() if p is not None},
-        train_scores=metrics.scores(problem.task, some.y, some_p),
+        scores={
+            who: metrics.scores(problem.task, judge_on.y, p, threshold=cuts.get(who, 0.5))
+            for who, p in everyone.items()
+            if p is not None
+        },
+        train_scores=metrics.scores(problem.task, some.y, some_p, threshold=model.post.threshold),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
@@ -309,8 +331,6 @@ def story(
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
         suspects=evidence.suspects,
-        groups=evidence.judged.slices,
-        comparison=evidence.judged.champion,
     )
 
 

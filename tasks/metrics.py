@@ -1,18 +1,20 @@
-"""Scores of predictions, and the paired bootstrap that says how sure a difference between two models is.
+"""Scores of predictions, and the intervals in which they lie.
 
 Every metric is written once, for a block of weightings of the same rows: a plain score is the weighting by
-ones, a bootstrap resample the weighting by how often each row was drawn. Sorting is done once per model, so
-that 2,000 resamples of 60,000 rows take 1 to 6 seconds on one core.
+ones, a bootstrap resample the weighting by how often each row was drawn. How much each row moves a metric stands in
+tasks/influence.py; from that come intervals, which are checked against the bootstrap.
 
 `y` is [n]: class codes (binary: 1 is the positive class) or values. `p` is float [n], the probability of the
 positive class or the value, or [n, classes] for a multiclass task. Accuracy and F1 of a binary task are taken
-at the probability 0.5; the threshold that a bundle carries is reported by itself.
+at a threshold, which is 0.5 unless the caller names the one that the model carries.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from treadle.tasks.dependence import Dependence, standard_error
+from treadle.tasks.influence import answers, influences, row_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,9 +40,6 @@ FALLBACK = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"
 """What is defined on any rows, also where the labels are all the same."""
 
 BLOCK_CELLS = 100_000
-MOST_DRAWN = 20_000
-PROBABILITY_FLOOR = 1e-7
-"""Below float32's resolution near 1: a probability of exactly 0 for what happened costs 16, not infinity."""
 
 
 def default_metric(task: str) -> str:
@@ -53,21 +52,29 @@ def greater_is_better(metric: str) -> bool:
     return metric not in ERRORS
 
 
-def metric_value(task: str, metric: str, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
+def metric_value(
+    task: str,
+    metric: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    threshold: float = 0.5,
+) -> float:
     """`metric` of predictions `p` [n] or [n, classes] for `y` [n]; `weight` [n] weighs rows (default: 1).
 
-    NaN where the metric is not defined on these rows, e.g. ROC AUC of one class. Raises ValueError for no
-    rows and for a metric that is not the task's.
+    `threshold` is the least probability that a binary model calls positive. NaN where the metric is not defined on
+    these rows, e.g. ROC AUC of one class. Raises ValueError for no rows and for a metric that is not the task's.
     """
     import numpy as np
 
     weights = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
-    return float(_measure(task, metric, y, p)(weights[None, :])[0])
+    return float(_measure(task, metric, y, p, threshold)(weights[None, :])[0])
 
 
-def scores(task: str, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
+def scores(task: str, y: np.ndarray, p: np.ndarray, *, threshold: float = 0.5) -> dict[str, float]:
     """Every metric of the task: name -> value, leaving out those that are not defined on these rows."""
-    values = {metric: metric_value(task, metric, y, p) for metric in METRICS[task]}
+    values = {metric: metric_value(task, metric, y, p, threshold=threshold) for metric in METRICS[task]}
     return {metric: value for metric, value in values.items() if value == value}  # noqa: PLR0124 - not NaN
 
 
@@ -100,31 +107,49 @@ def bootstrap_gain(
 
 
 def interval(
-    task: str, metric: str, y: np.ndarray, p: np.ndarray, *, resamples: int = 400, level: float = 0.95, seed: int = 0
+    task: str,
+    metric: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    *,
+    level: float = 0.95,
+    dependence: Dependence | None = None,
+    threshold: float = 0.5,
 ) -> tuple[float, float]:
-    """Where `metric` of one model lies with probability `level`: lower and upper end, by the bootstrap's percentiles.
+    """Where `metric` of one model lies with probability `level`: lower and upper end.
 
-    Of more than `MOST_DRAWN` rows that many are drawn from, and the distance of the ends from the value is shrunk by
-    the square root of the share (the m out of n bootstrap, Bickel & Sakov 2008): the cost is bounded, whatever the
-    rows. Both ends are NaN where there are no rows, where the metric is not defined on them, or on more than 5% of the
-    draws.
+    `dependence` says which rows depend on each other (None: none do); few groups or blocks of time make a wide
+    interval, and fewer than two none. The ends lie so many standard errors away as Student's t says, on a scale that
+    the metric cannot leave: logit for what lies between 0 and 1, the logarithm for errors and for 1 - R² (Efron &
+    Tibshirani 1993, chapter 12; for ROC AUC Qin & Hotilovac 2008). Both ends are NaN where there are no rows or the
+    metric is not defined on them.
     """
     import numpy as np
 
     if not len(y):
         return float("nan"), float("nan")
-    rows, value = len(y), metric_value(task, metric, y, p)
-    if rows > MOST_DRAWN:
-        some = np.sort(np.random.default_rng(seed).choice(rows, MOST_DRAWN, replace=False))
-        y, p = y[some], p[some]
-    measure = _measure(task, metric, y, p)
-    drawn = np.concatenate([measure(weights) for weights in _draws(len(y), resamples, seed)])
-    defined = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or len(defined) < 0.95 * len(drawn):
+    value = metric_value(task, metric, y, p, threshold=threshold)
+    if not np.isfinite(value):
         return float("nan"), float("nan")
-    off = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) - metric_value(task, metric, y, p)
-    lower, upper = value + off * np.sqrt(len(y) / rows)
-    return float(lower), float(upper)
+    standard = standard_error(influences(metric, y, p, threshold), dependence or Dependence())
+    reach = standard.quantile((1 + level) / 2) * standard.error if standard.error else 0.0
+    return _ends(metric, value, reach) if np.isfinite(reach) else (float("nan"), float("nan"))
+
+
+def _ends(metric: str, value: float, reach: float) -> tuple[float, float]:
+    """`value` less and plus `reach`, on the scale of `interval`."""
+    import numpy as np
+
+    if metric in ERRORS or metric == "r2":
+        rest = value if metric in ERRORS else 1 - value
+        times = float(np.exp(min(reach / rest, 100.0))) if rest > 0 else 1.0
+        return (rest / times, rest * times) if metric in ERRORS else (1 - rest * times, 1 - rest / times)
+    slope = value * (1 - value)
+    if slope <= 0:
+        return value, value
+    odds = value / (1 - value)
+    times = float(np.exp(min(reach / slope, 100.0)))
+    return odds / times / (1 + odds / times), odds * times / (1 + odds * times)
 
 
 def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
@@ -140,55 +165,7 @@ def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=block * rows).reshape(block, rows).astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class SliceGain:
-    """The gain within the rows where `column` is `value`; `error` is the bootstrap's standard error.
-
-    `metric` is the asked one, or the task's fallback where the asked one is not defined in the slice.
-    """
-
-    column: str
-    value: str
-    rows: int
-    metric: str
-    gain: float
-    error: float
-
-
-def slices(
-    metric: str,
-    task: str,
-    y: np.ndarray,
-    p_challenger: np.ndarray,
-    p_champion: np.ndarray,
-    *,
-    column: str,
-    values: np.ndarray,
-    smallest: int = 200,
-    resamples: int = 400,
-    seed: int = 0,
-) -> tuple[SliceGain, ...]:
-    """The gain within each value of `values` (text [n], None is one too) that `smallest` rows or more have.
-
-    Where the metric is not defined within a slice, e.g. ROC AUC where all labels are the same, the fallback
-    of the task is used instead: a slice is never passed over.
-    """
-    import numpy as np
-
-    names = np.array(["(missing)" if value is None else str(value) for value in values], dtype=object)
-    levels, codes, counts = np.unique(names.astype(str), return_inverse=True, return_counts=True)
-    found = []
-    for code in np.flatnonzero(counts >= smallest):
-        here = np.flatnonzero(codes == code)
-        label, challenger, champion = y[here], p_challenger[here], p_champion[here]
-        used = metric if np.isfinite(metric_value(task, metric, label, challenger)) else FALLBACK[task]
-        value = gain(used, metric_value(task, used, label, challenger), metric_value(task, used, label, champion))
-        drawn = bootstrap_gain(used, task, label, challenger, champion, resamples=resamples, seed=seed)
-        found.append(SliceGain(column, str(levels[code]), len(here), used, float(value), float(np.nanstd(drawn))))
-    return tuple(found)
-
-
-def _measure(task: str, metric: str, y: np.ndarray, p: np.ndarray) -> Measure:
+def _measure(task: str, metric: str, y: np.ndarray, p: np.ndarray, threshold: float = 0.5) -> Measure:
     """Everything that does not depend on the weights is done here, once."""
     import numpy as np
 
@@ -205,40 +182,18 @@ def _measure(task: str, metric: str, y: np.ndarray, p: np.ndarray) -> Measure:
         case "average_precision":
             return _average_precision(y, p)
         case "f1" | "f1_macro" | "balanced_accuracy":
-            return _by_class(metric, y, p)
+            return _by_class(metric, y, p, threshold)
         case "rmse":
             squared_error = _mean((y - p) ** 2)
             return lambda weights: np.sqrt(squared_error(weights))
         case "r2":
             return _r2(y, p)
         case _:
-            return _mean(_losses(metric, y, p))
-
-
-def _losses(metric: str, y: Floats, p: Floats) -> Floats:
-    """What each row adds to a metric that is a mean over rows."""
-    import numpy as np
-
-    match metric:
-        case "log_loss":
-            chosen = np.where(y == 1, p, 1 - p) if p.ndim == 1 else p[np.arange(len(y)), y.astype(np.int64)]
-            return np.asarray(-np.log(np.maximum(chosen, PROBABILITY_FLOOR)))
-        case "brier":
-            return np.asarray((p - y) ** 2)
-        case "accuracy":
-            return np.asarray(_answers(p) == y, dtype=np.float64)
-        case _:
-            return np.asarray(np.abs(y - p))
+            return _mean(row_losses(metric, y, p, threshold))
 
 
 def _mean(losses: Floats) -> Measure:
     return lambda weights: weights @ losses / weights.sum(axis=1)
-
-
-def _answers(p: Floats) -> Floats:
-    import numpy as np
-
-    return np.asarray(p >= 0.5 if p.ndim == 1 else p.argmax(axis=1), dtype=np.float64)
 
 
 def _ranked(y: Floats, p: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
@@ -298,18 +253,18 @@ def _average_precision(y: Floats, p: Floats) -> Measure:
     return measure
 
 
-def _by_class(metric: str, y: Floats, p: Floats) -> Measure:
+def _by_class(metric: str, y: Floats, p: Floats, threshold: float) -> Measure:
     """F1 of the positive class, or F1 or recall averaged over the classes that the weighted rows hold."""
     import numpy as np
 
-    labels, answers = y.astype(np.int64), _answers(p).astype(np.int64)
+    labels, given = y.astype(np.int64), answers(p, threshold).astype(np.int64)
     classes = 2 if p.ndim == 1 else p.shape[1]
-    right = labels == answers
+    right = labels == given
 
     def one(weights: Floats) -> float:
         actual = np.bincount(labels, weights, classes)
         hits = np.bincount(labels[right], weights[right], classes)
-        of = actual if metric == "balanced_accuracy" else (actual + np.bincount(answers, weights, classes)) / 2
+        of = actual if metric == "balanced_accuracy" else (actual + np.bincount(given, weights, classes)) / 2
         held = np.flatnonzero(actual > 0)
         watched = held[held == 1] if metric == "f1" else held
         return float((hits[watched] / of[watched]).mean()) if len(watched) else float("nan")

@@ -128,7 +128,7 @@ def realised(
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
         scores = metrics.scores(task, y, p)
-        lower, upper = metrics.interval(task, metric, y, p, seed=seed)
+        lower, upper = metrics.interval(task, metric, y, p)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
     means = len(y) and task != "multiclass"
     return Realised(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    import pyarrow as pa
 
     from treadle.tasks.booster import MatrixRows
     from treadle.tasks.bundle import Model
@@ -128,29 +129,38 @@ def usable_folds(y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
     return chosen
 
 
-def refusal(spec: GateSpec, problem: Problem, judged_p: np.ndarray, y: np.ndarray, refitted: Refit, seed: int) -> str:
+def refusal(
+    spec: GateSpec, split: SplitSpec, problem: Problem, judged: Model, holdout: pa.Table, refitted: Refit
+) -> str:
     """Why the refit is refused, or empty: the recipe's answers for the holdout are worse than the judged model's.
 
-    `judged_p` [n] or [n, classes] and `y` [n] are the judged model's answers for all holdout rows and their labels. The
-    two are compared on the same rows as the gate compares two models, and worse means: with confidence 1 - `ALPHA`, by
-    more than the gate's margin for a gain.
+    The two are compared on the same rows of `holdout` as the gate compares two models, and worse means: with confidence
+    1 - `ALPHA`, by more than the gate's margin for a gain.
     """
     import numpy as np
 
-    from treadle.tasks import gate
+    from treadle.tasks import booster, gate, postprocess, training
+    from treadle.tasks.dependence import dependence_of
 
     at = refitted.holdout
-    if not len(at) or (problem.task != "regression" and len(np.unique(y[at])) < 2):
+    rows = holdout.take(at)
+    part = training.encoded_part(problem, judged.features, rows)
+    if not len(at) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
         return ""
-    judged = gate.Judged(
+    depends = dependence_of(rows, split, problem.time)
+    both = gate.Judged(
         task=problem.task,
         metric=problem.metric,
-        y=y[at],
+        y=part.y,
         challenger=refitted.p,
-        champion=judged_p[at],
+        champion=postprocess.apply_postprocess(judged.post, booster.predict_raw(judged.booster, part.X)).p,
         champion_name="the judged booster",
+        groups=depends.groups,
+        times=depends.times,
+        challenger_threshold=refitted.model.post.threshold,
+        champion_threshold=judged.post.threshold,
     )
-    bounds = gate.measure_gain(spec.model_copy(update={"alpha": ALPHA}), judged, seed)
+    bounds = gate.measure_gain(spec.model_copy(update={"alpha": ALPHA}), both)
     if not bounds.upper < -bounds.margin:
         return ""
     return (

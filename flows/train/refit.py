@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from treadle.tasks.bundle import BundleFacts
     from treadle.tasks.dataset import Parts
-    from treadle.tasks.refit import Refit
-    from treadle.tasks.training import Problem
 
 
 @task(name="refit", task_run_name="refit")
@@ -38,7 +36,8 @@ def refit_model(ref: RunRef) -> None:
         rows = parts.every_row()
         events.emit("train", f"fitting {recipe.serving_rounds} rounds on all {len(rows):,} rows, to serve")
         refitted = refit.refit(problem, recipe, judged, parts, place.config.split)
-        finding = refit.RefitFinding(len(rows), recipe.serving_rounds, _refusal(ref, problem, parts, refitted))
+        refused = refit.refusal(place.config.gate, place.config.split, problem, judged, parts.holdout, refitted)
+        finding = refit.RefitFinding(len(rows), recipe.serving_rounds, refused)
         serving = refitted.model
     if serving is judged or finding.refused:
         serving, rows = judged, training.together(parts.train, parts.validation)
@@ -88,13 +87,3 @@ def bundle_facts(
         code_version=code_version(),
         lock_hash=lock_hash(),
     )
-
-
-def _refusal(ref: RunRef, problem: Problem, parts: Parts, refitted: Refit) -> str:
-    """Why the refitted model is refused; empty where it is not."""
-    from treadle.tasks import booster, bundle, postprocess, refit, training
-
-    judged = bundle.load_bundle(ref.bench.folder / "judged", part="judged")
-    holdout = training.encoded_part(problem, judged.features, parts.holdout)
-    judged_p = postprocess.apply_postprocess(judged.post, booster.predict_raw(judged.booster, holdout.X)).p
-    return refit.refusal(ref.open().config.gate, problem, judged_p, holdout.y, refitted, ref.seed)

@@ -170,11 +170,13 @@ class TrainResult(BaseModel):
     decides; else it is empty.
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of
-    before there was one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in
-    results of an earlier version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning
-    rate, `nthread` the threads of XGBoost (0: all). `timings` are the command's seconds by part (`timings.PARTS`), None
-    unless requested. `left_out` counts what the data version holds and no part of the split has.
+    asked to train only then. `notes` are the verdict's sentences that decided nothing. `basis` is the verdict's:
+    better, fresh or empty; `gain` over `against` has the standard error `gain_error`, both None where nothing was
+    compared. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of before there was
+    one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in results of an earlier
+    version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
+    threads of XGBoost (0: all). `left_out` counts what the data version holds and no part of the split has. `timings`
+    are the command's seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -208,6 +210,10 @@ class TrainResult(BaseModel):
     waits: bool = False
     unsettled: str = ""
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    basis: str = ""
+    gain: float | None = None
+    gain_error: float | None = None
     serving_rows: int = 0
     serving_rounds: int = 0
     stopped: str = ""

@@ -5,7 +5,9 @@ Each step loads by `infra`, calls `tasks`, and stores its result on the run's wo
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.files.workbench import Workbench
     from treadle.tasks.evaluation import ComparedChampion, Scores
-    from treadle.tasks.gate import Verdict
+    from treadle.tasks.gate import GivenAway, Verdict
     from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
@@ -66,6 +68,7 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
     from treadle.tasks.booster import Curve
     from treadle.tasks.bundle import load_bundle
     from treadle.tasks.dataset.judging import alike
+    from treadle.tasks.dependence import Dependence
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.search import Found
 
@@ -79,12 +82,13 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
     model = load_bundle(bench.folder / "judged", part="judged")
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate_models(
-        problem, model, compared, fitted_on, holdout, place.config.gate.slices, ref.seed
+        problem, model, compared, fitted_on, holdout, place.config.gate.slices, ref.seed, place.config.split
     )
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)
+    judged = replace(evidence.judged, spent=_given_away(ref, place, problem.metric))
     verdict = gate.decide_verdict(
-        place.config.gate, evidence.judged, leaks=evidence.leaks, broken=broken, seed=ref.seed
+        place.config.gate, judged, leaks=evidence.leaks, broken=broken, seed=ref.seed, looks=reads
     )
     if bench.has("known.arrow"):
         known = evaluation.score_known_entities(
@@ -112,10 +116,31 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
         for name, svg in report.plots(story).items():
             bench.put_text(f"artifacts/plots/{name}.svg", svg)
         bench.put_text("artifacts/report.html", report.render_report(story))
-    bounds = metrics.interval(problem.task, problem.metric, evidence.y, evidence.predictions.p, seed=ref.seed)
+    bounds = metrics.interval(
+        problem.task,
+        problem.metric,
+        evidence.y,
+        evidence.predictions.p,
+        dependence=Dependence(judged.groups, judged.times),
+        threshold=judged.challenger_threshold,
+    )
     scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
     bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
+
+
+def _given_away(ref: RunRef, place: Workplace, metric: str) -> GivenAway:
+    """What the versions promoted as fresh have given away since the last better one, by their recorded results."""
+    from treadle.tasks.gate import PastVerdict, given_away
+
+    past = {}
+    for record in place.stores.ledger.versions(ref.pipeline):
+        result = json.loads(record.result or "{}")
+        gain, error = result.get("gain"), result.get("gain_error")
+        if gain is not None and error is not None:
+            basis = str(result.get("basis", ""))
+            past[record.version] = PastVerdict(basis, record.metric, gain, error, result.get("against"))
+    return given_away(past, ref.champion, metric)
 
 
 @task(
@@ -147,7 +172,9 @@ def package(ref: RunRef) -> None:
     rounds = {"rounds": found.rounds, "serving_rounds": finding.rounds}
     stores.tracking.log_params(run_id, {**found.params, **rounds, **found.record(), **flat(place.config)})
     stores.tracking.log_curves(
-        run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
+        # train_<metric> is the finished model's score, which the report shows too
+        run_id,
+        {f"curve_train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation},
     )
     stores.tracking.log_trials(run_id, problem.metric, found.finished)
     stores.tracking.log_dataset(run_id, ref.pipeline, _named(place.config.data.source), ref.data_version)
@@ -246,6 +273,9 @@ def train_result(
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
+        basis=verdict.basis,
+        gain=none_if_nan(verdict.gain),
+        gain_error=none_if_nan(verdict.error),
         trials=len(found.finished),
         resumed=found.resumed,
         seconds=found.seconds,
@@ -258,6 +288,7 @@ def train_result(
         value_lower=scores.lower,
         value_upper=scores.upper,
         reason=ref.reason,
+        notes=verdict.notes,
         serving_rows=refitted.rows,
         serving_rounds=refitted.rounds,
         stopped=found.stopped,
@@ -323,6 +354,7 @@ def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
         new=ref.bench.table("new.arrow"),
         left_out=comparison.left_out,
         boosters=comparison.names(ref.champion),
+        newer=comparison.newer,
     )
 
 
@@ -342,15 +374,15 @@ def _named(source: str | tuple[str, ...]) -> str:
 
 
 def none_if_nan(value: float) -> float | None:
-    """None for NaN, which databases and JSON cannot hold."""
-    return None if math.isnan(value) else value
+    """None for NaN and infinity, which databases and JSON cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFinding) -> str:
     """The version's description in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
-        *(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline),
+        *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
         f"The serving booster: {refitted.rounds:,} rounds on {refitted.rows:,} rows.",
         f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
@@ -364,7 +396,8 @@ def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_addres
     values = {model: scores.of(model, verdict.metric) for model in scores.holdout}
     rows = [f"| {model} | {value:.4f} |" for model, value in values.items() if value is not None]
     table = "\n".join([f"| model | {verdict.metric} |", "|---|---|", *rows])
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline)
+    shown = (*verdict.reasons, *verdict.notes)
+    reasons = "\n".join(f"- {reason}" for reason in shown if reason != verdict.headline)
     create_markdown_artifact(
         key=f"verdict-{name}",
         markdown=f"## {verdict.decision}: {verdict.headline}\n\n{table}\n\n{reasons}",

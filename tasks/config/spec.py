@@ -35,7 +35,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
-ADDED = (("data", "forbid"), ("split", "gap"))
+ADDED = (("data", "forbid"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh"))
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
 
 PREDICTED = ("prediction", "probability", "lower", "upper", "purpose", "model_version", "model_digest", "data_version")
@@ -137,6 +137,8 @@ class PipelineConfig(BaseModel):
                 del obeyed[section][key]
         if self.labels.mature_after:
             obeyed["labels"] = {"mature_after": self.labels.mature_after}
+        if self.gate.detect is None:
+            obeyed["gate"]["detect"] = 0.02  # what it was by default
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.gate.measure import POWER, RESAMPLES, luck, measure_gain, slice_verdicts
-from treadle.tasks.gate.values import Decision, GainBounds, GateSpec, Judged, SliceVerdict, Verdict
+from treadle.tasks.dependence import FEWEST_UNITS
+from treadle.tasks.gate.luck import luck
+from treadle.tasks.gate.measure import POWER, measure_gain
+from treadle.tasks.gate.proper import better_beside, worse_than_dummy
+from treadle.tasks.gate.slices import SliceReview, review_slices
+from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, Verdict
+from treadle.tasks.gate.words import alike, compared, difference, differences, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,56 +20,74 @@ if TYPE_CHECKING:
 
     from treadle.tasks.leakage import Leak
 
-UNDEFINED = 0.05
-"""Above this share of draws on which the metric is not defined there is no bound."""
+LUCK = 2e-4
+"""A challenger is not promoted where predictions that say nothing would match its score more often than this.
 
-LUCK = 1e-4
-"""A challenger is not promoted where labels shuffled at random would match its score more often than this.
-
-Alpha alone would let every twentieth model of noise past a dummy.
+Alpha alone would let every twentieth model of noise past a dummy. Two tests of 9,999 permutations can show no less, if
+none of them scores as well.
 """
 
 FEWEST_ROWS, FEWEST_OF_A_CLASS = 50, 5
-"""On fewer new rows a champion is not compared at all: the bootstrap is too sure on so few."""
+"""On fewer new rows a champion is not compared at all: no bound is right often enough on so few."""
+
+BY_CLASS = ("roc_auc", "average_precision", "f1")
+"""Metrics of a binary task that nothing can be said by on a few rows of a class, whatever their sum."""
 
 
 def decide_verdict(
-    spec: GateSpec, judged: Judged, *, leaks: Sequence[Leak] = (), broken: Sequence[str] = (), seed: int = 0
+    spec: GateSpec,
+    judged: Judged,
+    *,
+    leaks: Sequence[Leak] = (),
+    broken: Sequence[str] = (),
+    seed: int = 0,
+    looks: int = 1,
 ) -> Verdict:
-    """The verdict: refused, else promoted where the gain is sure and worth it, else kept or not comparable.
+    """The verdict: refused, else promoted where the challenger is better or fresh, else kept or not comparable.
 
-    Sure and worth it: its lower bound exceeds `min_gain` and a quarter of `detect`, it is itself at least half of
-    `detect`, and labels shuffled at random would hardly ever be matched as well. A challenger that surely gains less
-    is kept out however few the rows. Where too few rows are new to both models nothing is compared, and those rows
-    only say how many it would take. `broken` are sentences on checks that failed or could not be made: each refuses.
-    Slices are judged only against a real champion, not against the dummy.
+    Better: the gain's lower bound exceeds `min_gain` and a quarter of `detect`, it is itself at least half of
+    `detect`, its bound at the level charged for the `looks`-th comparison on (nearly) these rows exceeds `min_gain`,
+    and predictions that say nothing would hardly ever score as well. Fresh: trained on newer rows than the champion,
+    and surely not worse by more than `detect` than the last version that was promoted as better. A challenger that
+    surely gains less is kept out however few the rows; but where groups or blocks of time are too few, nothing is said
+    of a challenger. Where too few rows are new to both models nothing is compared, and those rows only say how many it
+    would take. `broken` are sentences on checks that failed or could not be made: each refuses. In slices,
+    and by proper scores, a first model is compared with the dummy.
     """
-    bounds = measure_gain(spec, judged, seed)
+    bounds = measure_gain(spec, judged, looks)
     compared = judged.unseen is None
-    by_slice = () if judged.first or not compared else slice_verdicts(spec, judged, seed)
+    slices = review_slices(spec, judged) if compared else SliceReview()
     refusals = [
         *_leaking(leaks),
         *broken,
         *_immeasurable(judged, bounds),
         *(_unwatched(spec, judged) if compared else ()),
-        *_worse_slices(by_slice),
+        *(worse_than_dummy(spec, judged) if compared else ()),
+        *slices.refusals,
     ]
-    chance = luck(judged, seed)
+    # a first model on few groups is judged row by row, with a caveat: a small table gets its first model
+    alone = replace(judged, groups=None, times=None) if judged.first and bounds.standard.few else judged
+    wanted = _basis(spec, judged, bounds) if compared and not refusals else ""
+    chance = luck(alone, seed) if wanted else float("nan")
+    basis = wanted if chance <= LUCK else ""
     decision: Decision
     if refusals:
         decision = "REFUSED"
-    elif not compared:
-        decision = "NOT_COMPARABLE"
-    elif bounds.lower > bounds.margin and bounds.gain >= bounds.least and chance < LUCK:
+    elif basis:
         decision = "PROMOTE"
+    elif not compared or _untold(judged, bounds) or (bounds.power < POWER and bounds.upper >= bounds.margin):
+        decision = "NOT_COMPARABLE"
     else:
-        decision = "NOT_COMPARABLE" if bounds.power < POWER and bounds.upper >= bounds.margin else "KEEP"
+        decision = "KEEP"
     if not compared:
         bounds = _uncompared(bounds)
     return Verdict(
         decision=decision,
-        headline=_headline(decision, judged, bounds, refusals),
-        reasons=(*refusals, *(_reasons(judged, bounds, spec, chance) if compared else _apart(judged, bounds))),
+        headline=_headline(decision, basis, judged, bounds, chance, refusals),
+        reasons=(
+            *refusals,
+            *(_reasons(decision, judged, bounds, spec, chance, looks) if compared else _apart(judged, bounds)),
+        ),
         metric=judged.metric,
         value=bounds.value,
         champion_value=bounds.champion_value,
@@ -74,12 +97,52 @@ def decide_verdict(
         power=bounds.power,
         rows=len(judged.y),
         rows_needed=bounds.rows_needed,
-        slices=by_slice,
+        slices=slices.verdicts,
         margin=bounds.margin,
         least=bounds.least,
         luck=chance,
+        basis=basis,
+        detect=bounds.detect,
+        error=bounds.standard.error,
+        charged_lower=bounds.charged_lower,
+        may_lose=bounds.may_lose,
+        looks=looks,
+        units=bounds.standard.units,
+        unit=bounds.standard.unit,
+        notes=(*better_beside(spec, judged), *slices.notes),
         boosters=judged.boosters,
     )
+
+
+def _basis(spec: GateSpec, judged: Judged, bounds: GainBounds) -> Basis:
+    """Why the challenger may be promoted, if its score is no luck; empty: it may not."""
+    if _untold(judged, bounds):
+        return ""
+    if bounds.lower > bounds.margin and bounds.gain >= bounds.least and bounds.charged_lower > spec.min_gain:
+        return "better"
+    enabled = judged.times is not None if spec.fresh is None else spec.fresh
+    fresh = enabled and judged.newer and not judged.first and bounds.fresh_lower > -bounds.may_lose
+    return "fresh" if fresh else ""
+
+
+def _untold(judged: Judged, bounds: GainBounds) -> str:
+    """Why nothing can be said on these rows however they turn out; empty where something can."""
+    import numpy as np
+
+    standard = bounds.standard
+    if judged.task == "binary" and judged.metric in BY_CLASS:
+        ones = int(np.sum(judged.y == 1))
+        rarest, what = min((ones, "positive"), (len(judged.y) - ones, "negative"))
+        if rarest < FEWEST_OF_A_CLASS:
+            return f"{rarest} {what} rows are too few to measure {judged.metric} by (at least {FEWEST_OF_A_CLASS})"
+    if standard.few and not judged.first:
+        fewest = FEWEST_UNITS[standard.unit]
+        each = f" of {standard.block} periods each" if standard.block > 1 else ""
+        return (
+            f"the rows fall into {standard.units:.3g} {standard.unit}{each}, within which they depend on each other; "
+            f"two models need at least {fewest}"
+        )
+    return ""
 
 
 def enough(task: str, y: np.ndarray) -> bool:
@@ -94,7 +157,17 @@ def _uncompared(bounds: GainBounds) -> GainBounds:
     """Bounds where the champion was trained on the rows: only the challenger's value and the rows needed."""
     nan = float("nan")
     needed = max(bounds.rows_needed or 0, FEWEST_ROWS)
-    return replace(bounds, champion_value=nan, gain=nan, lower=nan, upper=nan, power=0.0, rows_needed=needed)
+    return replace(
+        bounds,
+        champion_value=nan,
+        gain=nan,
+        lower=nan,
+        upper=nan,
+        power=0.0,
+        rows_needed=needed,
+        charged_lower=nan,
+        may_lose=nan,
+    )
 
 
 def _leaking(leaks: Sequence[Leak]) -> Iterator[str]:
@@ -116,10 +189,10 @@ def _immeasurable(judged: Judged, bounds: GainBounds) -> Iterator[str]:
             yield f"{who} gave no number for {lost:,} of {rows:,} holdout rows"
     if judged.task != "regression" and len(np.unique(judged.y)) < 2:
         yield f"the {len(judged.y):,} holdout rows hold one class only, which nothing can be judged by"
-    elif bounds.undefined > UNDEFINED or not np.isfinite(bounds.value + bounds.champion_value):
+    elif not np.isfinite(bounds.value + bounds.champion_value):
         yield (
-            f"{judged.metric} is not defined on {bounds.undefined:.0%} of the draws from {len(judged.y):,} holdout "
-            "rows: hold out more, or choose another metric"
+            f"{judged.metric} is not defined on the {len(judged.y):,} holdout rows: "
+            "hold out more, or choose another metric"
         )
 
 
@@ -130,57 +203,95 @@ def _unwatched(spec: GateSpec, judged: Judged) -> Iterator[str]:
             yield f"slices of {column!r} cannot be watched: the holdout has no such column"
 
 
-def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
-    for one in by_slice:
-        if one.upper < 0:
-            yield (
-                f"worse where {one.column} is {one.value!r} ({one.rows:,} rows): {one.metric} gain "
-                f"{_signed(one.gain)}, at most {_signed(one.upper)} after correction for {len(by_slice)} slices"
-            )
-
-
-def _headline(decision: Decision, judged: Judged, bounds: GainBounds, refusals: Sequence[str]) -> str:
+def _headline(
+    decision: Decision,
+    basis: Basis,
+    judged: Judged,
+    bounds: GainBounds,
+    chance: float,
+    refusals: Sequence[str],
+) -> str:
     opponent = "the dummy predictor" if judged.first else judged.champion_name
-    numbers = f"{judged.metric} {_figure(bounds.value)} against {_figure(bounds.champion_value)}"
+    numbers = compared(judged.metric, bounds.value, bounds.champion_value, bounds.gain)
     rows = f"{len(judged.y):,} holdout rows"
-    stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
-    needed = f"about {bounds.rows_needed:,} would" if bounds.rows_needed else "more would"
     if decision == "REFUSED":
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         return f"{refusals[0]}{more}"
+    if decision == "PROMOTE":
+        lost = f"trained on newer rows, and not worse than {opponent} by more than {figure(bounds.may_lose)}"
+        caveat = f"; {_caveat(bounds)}" if judged.first and bounds.standard.few else ""
+        return f"{lost if basis == 'fresh' else f'better than {opponent}'}: {numbers} on {rows}{caveat}"
+    stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
+    needed = f"about {bounds.rows_needed:,} would" if bounds.rows_needed else "more would"
+    why = _untold(judged, bounds)
     if judged.unseen is not None:
         new = f"only {judged.unseen:,} of {rows} are new to both the challenger and {opponent}"
-        return f"{new}, which is too few to compare them; about {bounds.rows_needed:,} would do, and {stays}"
-    if decision == "PROMOTE":
-        return f"better than {opponent}: {numbers} on {rows}"
-    if bounds.lower > bounds.margin and bounds.gain >= bounds.least:
-        return f"no better than guessing may be by luck: {numbers} on {rows}; {stays}"
-    if decision == "KEEP":
-        return f"not better than {opponent}: {numbers} on {rows}; {stays}"
-    return f"{rows} cannot tell whether it is better than {opponent} ({numbers}); {needed}, and {stays}"
+        text = f"{new}, which is too few to compare them; {needed} do, and"
+    elif why:
+        text = f"{why}; {needed} do, and"
+    elif chance > LUCK:
+        text = f"no better than guessing may be by luck: {numbers} on {rows};"
+    elif decision == "KEEP":
+        text = f"{_kept(opponent, bounds)}: {numbers} on {rows};"
+    else:
+        text = f"{rows} cannot tell whether it is better than {opponent} ({numbers}); {needed}, and"
+    return f"{text} {stays}"
 
 
-def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) -> Iterator[str]:
+def _kept(opponent: str, bounds: GainBounds) -> str:
+    if bounds.lower <= 0:
+        return f"not better than {opponent}"
+    if bounds.gain < bounds.least:
+        return f"better than {opponent}, but by less than {figure(bounds.least)}"
+    return f"better than {opponent}, but not surely by more than {figure(bounds.margin)}"
+
+
+def _caveat(bounds: GainBounds) -> str:
+    standard = bounds.standard
+    return (
+        f"only {standard.units:.3g} {standard.unit}, where rows depend on each other: the next model needs "
+        f"{FEWEST_UNITS[standard.unit]} to be compared"
+    )
+
+
+def _reasons(
+    decision: Decision, judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float, looks: int
+) -> Iterator[str]:
     opponent = "the dummy" if judged.first else judged.champion_name
+    sure, standard = f"{1 - spec.alpha:.0%}", bounds.standard
     if judged.boosters:
         yield f"compared: {judged.boosters}"
-    sure = f"{1 - spec.alpha:.0%}"
-    yield (
-        f"gain over {opponent}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
-        f"{_signed(bounds.lower)} and at most {_signed(bounds.upper)} (needed: at least {_figure(bounds.least)}, and "
-        f"with that confidence more than {_figure(bounds.margin)}); paired bootstrap, {RESAMPLES:,} draws"
-    )
+    if standard.freedom >= 1:
+        gain, lower, upper = differences(bounds.gain, bounds.lower, bounds.upper)
+        least, margin = alike(bounds.least, bounds.margin, by=bounds.margin)
+        yield (
+            f"gain over {opponent}: {gain} {judged.metric}, with {sure} confidence at least {lower} and at most "
+            f"{upper} (needed: at least {least}, and with that confidence more than {margin}); from "
+            f"{standard.units:,.4g} {standard.unit}"
+        )
     if bounds.lower == bounds.upper:
         yield f"the two score alike whichever of these {len(judged.y):,} rows are drawn"
-    else:
+    elif decision != "PROMOTE":  # a promoted gain was shown: how likely that was reads as how sure it is
         yield (
-            f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"
+            f"these rows would show a gain of {figure(bounds.detect)} with probability {bounds.power:.0%}"
             + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
         )
-    if chance >= LUCK:
+    if not judged.first and standard.freedom >= 1 and bounds.lower != bounds.upper:
         yield (
-            f"on labels shuffled at random it would score as well with probability {chance:.2g} "
-            f"(needed: less than {LUCK:g})"
+            f"comparison {looks:,} on (nearly) these rows: with {1 - bounds.charged:.4%} confidence the gain is at "
+            f"least {difference(bounds.charged_lower)} (needed: more than {figure(spec.min_gain)})"
+        )
+    if judged.newer and not judged.first and standard.freedom >= 1:
+        yield (
+            f"trained on newer rows than {opponent}: at least {difference(bounds.fresh_lower)} "
+            f"(needed to be promoted for that: more than -{figure(bounds.may_lose)})"
+            f"trained on newer rows than {opponent}: its gain over the last version that was promoted as better is at "
+            f"least {difference(bounds.fresh_lower)} (needed to be promoted as fresh: more than "
+            f"{difference(-bounds.may_lose)})"
+        )
+    if chance > LUCK:
+        yield (
+            f"predictions that say nothing would score as well with probability {chance:.2g} (needed: at most {LUCK:g})"
         )
     yield from judged.why_left_out
 
@@ -188,15 +299,6 @@ def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float) 
 def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:
     yield from judged.why_left_out
     yield (
-        f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
+        f"about {bounds.rows_needed:,} rows new to both would show a gain of {figure(bounds.detect)} with probability "
         f"{POWER:.0%}, estimated on the {len(judged.y):,} that are not; label newer rows, or let a person decide"
     )
-
-
-def _figure(value: float) -> str:
-    """Four significant digits, or a whole number with commas: a price's error is 21,695 and not 2.17e+04."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _signed(value: float) -> str:
-    return f"+{_figure(value)}" if value >= 0 else _figure(value)

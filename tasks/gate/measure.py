@@ -1,15 +1,19 @@
-"""How large the gain is, how sure that is, and whether it could be luck."""
+"""How large the gain is, and how sure that is."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
-from treadle.tasks.gate.values import GainBounds, GateSpec, Judged, SliceVerdict
+from treadle.tasks.dependence import FEWEST_UNITS
+from treadle.tasks.gate.resample import gain_spread
+from treadle.tasks.gate.values import GainBounds, GateSpec, Judged
 
 if TYPE_CHECKING:
-    import numpy as np
+    from treadle.tasks.dependence import StandardError
 
 POWER = 0.8
 """Rows that would show the gain `detect` less often than this cannot say that nothing was gained."""
@@ -22,108 +26,75 @@ on many rows the bootstrap is sure of that too. Of 200 challengers of chance on 
 zero promoted 29 to 143, by the champion's own luck; these two at most 8.
 """
 
-RESAMPLES = 2_000
-SHUFFLES = 100
-SMALLEST_SLICE = 200
 
+def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
+    """Values, gain, bounds, and the power for `detect`, where these rows are compared on for the `looks`-th time.
 
-def measure_gain(spec: GateSpec, judged: Judged, seed: int) -> GainBounds:
-    """Values, gain, bootstrap bounds, and the power for `detect`.
-
-    With s the bootstrap's standard error, m the margin of the lower bound, w the least gain and z the normal quantile,
-    a true gain d is shown with probability Phi(min((d - m) / s - z(1 - alpha), (d - w) / s)); as s² falls with the
-    rows, so many times more are needed for power 0.8 as makes both (Chow, Shao & Wang, Sample Size Calculations in
-    Clinical Research, 3.2.2). Two that predict alike have no s, and power 0.
+    With s the gain's standard error, m the margin of the lower bound, w the least gain, a the error level charged for
+    the looks and t Student's quantile, a gain d is shown with probability about
+    Phi(min((d - m) / s - t(1 - alpha), (d - w) / s, (d - min_gain) / s - t(1 - a))); as s² falls with the rows, so many
+    times more are needed for power 0.8 as makes all three (Chow, Shao & Wang, Sample Size Calculations in Clinical
+    Research, 3.2.2). Two that predict alike have no s, and power 0.
     """
-    import numpy as np
-
-    task, metric, y = judged.task, judged.metric, judged.y
-    value = metrics.metric_value(task, metric, y, judged.challenger)
-    champion_value = metrics.metric_value(task, metric, y, judged.champion)
-    drawn = metrics.bootstrap_gain(metric, task, y, judged.challenger, judged.champion, resamples=RESAMPLES, seed=seed)
-    defined = drawn[np.isfinite(drawn)]
-    detect = spec.detect if metrics.greater_is_better(metric) else spec.detect * abs(champion_value)
+    found = gain_spread(judged, judged.metric)
+    if judged.first and found.standard.freedom < 1:
+        found = gain_spread(replace(judged, groups=None, times=None), judged.metric)
+    standard, error = found.standard, found.standard.error
+    detect = worth_detecting(spec, judged.metric, found.champion_value)
     margin, least = max(spec.min_gain, SURE * detect), max(spec.min_gain, WORTH * detect)
-    if not len(defined):
-        nan = float("nan")
-        return GainBounds(value, champion_value, nan, nan, nan, 0.0, detect, margin, least, None, 1.0)
-    error, z = float(np.std(defined)), NormalDist().inv_cdf(1 - spec.alpha)
-    shown, enough = spec.min_gain + detect, NormalDist().inv_cdf(POWER)
-    power = NormalDist().cdf(min((shown - margin) / error - z, (shown - least) / error)) if error else 0.0
-    times = error * max((z + enough) / (shown - margin), enough / (shown - least)) if detect else 0.0
-    needed = int(np.ceil(len(y) * times**2))
+    charged = spec.alpha if judged.first else spec.alpha * share_of_alpha(looks)
+    known = math.isfinite(found.gain + error) and standard.freedom >= 1
+    reach, further = (standard.quantile(1 - level) * error if known else math.nan for level in (spec.alpha, charged))
+    since = standard.quantile(1 - charged) * math.hypot(error, judged.spent.error) if known else math.nan
+    shown, phi, z = spec.min_gain + detect, NormalDist().cdf, NormalDist().inv_cdf(POWER)
+    power, times = 0.0, 0.0
+    if known and error:
+        power = phi(min(shown - margin - reach, shown - least, shown - spec.min_gain - further) / error)
+        if detect:
+            late = (reach + z * error) / (shown - margin), z * error / (shown - least), (further + z * error) / detect
+            times = max(late)
+    needed = max(math.ceil(len(judged.y) * times**2), _rows_for_units(standard, len(judged.y)))
     return GainBounds(
-        value=value,
-        champion_value=champion_value,
-        gain=metrics.gain(metric, value, champion_value),
-        lower=float(np.quantile(defined, spec.alpha)),
-        upper=float(np.quantile(defined, 1 - spec.alpha)),
+        value=found.value,
+        champion_value=found.champion_value,
+        gain=found.gain,
+        lower=found.gain - reach,
+        upper=found.gain + reach,
         power=power,
         detect=detect,
         margin=margin,
         least=least,
-        rows_needed=needed if power < POWER or judged.unseen is not None else None,
-        undefined=1 - len(defined) / len(drawn),
+        rows_needed=needed if power < POWER or judged.unseen is not None or standard.few else None,
+        standard=standard,
+        charged=charged,
+        charged_lower=found.gain - further,
+        fresh_lower=found.gain - judged.spent.loss - since,
+        may_lose=detect,
     )
 
 
-def luck(judged: Judged, seed: int) -> float:
-    """The probability that the challenger's predictions score as well on shuffled labels: 1 if they say nothing.
+def worth_detecting(spec: GateSpec, metric: str, champion_value: float) -> float:
+    """The gain that rows must be able to show, in units of the metric.
 
-    The permutation test, exact whatever the metric, with the normal distribution in place of the shuffles' own far
-    tail (Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 3.2).
+    `detect` where the config names it (for errors a share of the champion's), else `detect_share` of what can still be
+    gained on `champion_value`: the error itself, or what is missing to 1.
     """
-    import numpy as np
-
-    def of(labels: np.ndarray) -> float:
-        return metrics.gain(
-            judged.metric, metrics.metric_value(judged.task, judged.metric, labels, judged.challenger), 0.0
-        )
-
-    draw = np.random.default_rng([seed, 1])  # not the bootstrap's stream
-    shuffled = np.array([of(draw.permutation(judged.y)) for _ in range(SHUFFLES)])
-    spread = float(np.std(shuffled))
-    distance = of(judged.y) - float(np.mean(shuffled))
-    return 1 - NormalDist().cdf(distance / spread) if spread > 0 and np.isfinite(distance) else 1.0
+    error = not metrics.greater_is_better(metric)
+    if spec.detect is not None:
+        return spec.detect * abs(champion_value) if error else spec.detect
+    return spec.detect_share * (abs(champion_value) if error else max(0.0, 1 - champion_value))
 
 
-def slice_verdicts(spec: GateSpec, judged: Judged, seed: int) -> tuple[SliceVerdict, ...]:
-    """The gain within every slice of 200 rows or more, with bounds corrected for their number (Holm 1979).
+def share_of_alpha(looks: int) -> float:
+    """The share of alpha that the `looks`-th comparison on (nearly) the same rows may spend.
 
-    The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (m - k + 1), and from the
-    first one on that may have lost nothing, no slice counts as worse.
+    A twentieth for each of the first ten, then falling as 5.25 / looks²: all looks at one holdout together spend less
+    than alpha, however many there are, and so do any twenty comparisons, also on twenty different holdouts (alpha
+    spending by Bonferroni's inequality: Lan & DeMets 1983; Foster & Stine 2008 for tests without end).
     """
-    found = [
-        one
-        for column, values in judged.slices.items()
-        for one in metrics.slices(
-            judged.metric,
-            judged.task,
-            judged.y,
-            judged.challenger,
-            judged.champion,
-            column=column,
-            values=values,
-            smallest=SMALLEST_SLICE,
-            seed=seed,
-        )
-    ]
-    found.sort(key=lambda one: one.gain / one.error if one.error else float("inf") * (one.gain or 1))
-    verdicts: list[SliceVerdict] = []
-    still_worse = True
-    for rank, one in enumerate(found):
-        z = NormalDist().inv_cdf(1 - spec.alpha / (len(found) - rank))
-        upper = one.gain + z * one.error
-        still_worse = still_worse and upper < 0
-        verdicts.append(
-            SliceVerdict(
-                column=one.column,
-                value=one.value,
-                rows=one.rows,
-                metric=one.metric,
-                gain=one.gain,
-                lower=one.gain - z * one.error,
-                upper=upper if still_worse else max(upper, 0.0),
-            )
-        )
-    return tuple(verdicts)
+    return min(1 / 20, 5.25 / max(looks, 1) ** 2)
+
+
+def _rows_for_units(standard: StandardError, rows: int) -> int:
+    """How many rows bring units enough, if rows to come spread over groups or time as these do."""
+    return math.ceil(rows * FEWEST_UNITS[standard.unit] / standard.units) if standard.few and standard.units else 0

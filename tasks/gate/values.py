@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.gate.chain import GivenAway
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
 
+    from treadle.tasks.dependence import StandardError
+
+DETECT_SHARE = 0.05
+"""Twice what another seed changes: of the error that is left, 0.1 to 2% on four public tables (docs/gate.md)."""
+
+Basis = Literal["", "better", "fresh"]
 Decision = Literal["PROMOTE", "KEEP", "NOT_COMPARABLE", "REFUSED"]
 
 
@@ -21,14 +29,34 @@ class GateSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     min_gain: float = Field(0.0, ge=0, description="the gain's lower bound must exceed this, and a quarter of detect")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided error level of the bound")
-    detect: float = Field(
-        0.02,
+    alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="one-sided error level of the bound, shared by all looks at the same rows"
+    )
+    detect_share: float = Field(
+        DETECT_SHARE,
         gt=0,
-        description="a gain that the rows must be able to show; half of it is the least that promotes "
-        "(for errors: a share of the champion's)",
+        lt=1,
+        description="a gain that the rows must be able to show, as a share of what can still be gained "
+        "(the error itself, or what is missing to 1); half of it is the least that promotes",
+    )
+    detect: float | None = Field(
+        None,
+        gt=0,
+        description="the same in units of the metric (for errors: a share of the champion's), in place of detect_share",
+    )
+    fresh: bool | None = Field(
+        None,
+        description="promote a model trained on newer rows that is surely not worse by more than detect; "
+        "default: with time splits",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
+    slice_margin: float | None = Field(
+        None,
+        ge=0,
+        exclude_if=lambda margin: margin is None,
+        description="a loss in a slice refuses where it is sure and at least this; half of detect where unset "
+        "(for errors: a share of the champion's)",
+    )
     max_model_mb: float | None = Field(None, gt=0, description="a model whose file is larger, in MB, is refused")
     max_ms_per_1000_rows: float | None = Field(
         None, gt=0, description="a model that takes longer to predict 1,000 rows, in ms, is refused"
@@ -43,9 +71,15 @@ class Judged:
     """Two models on the same n holdout rows.
 
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
-    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
+    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values [n], as
+    `slices.slice_values` gives them; `beside` has the predictions of 'linear' and 'dummy', shaped as the challenger's.
     `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
-    the others are not. `boosters` names what is compared, the challenger's first; empty for the dummy.
+    the others are not. `groups` [n] are codes of the group of each row where rows of one group depend on each other
+    (None: there are no groups), `times` [n] numbers where rows that are near in time do (None: they do not).
+    `challenger_threshold` and `champion_threshold` are the least probabilities that each model calls positive.
+    `newer` says whether the challenger was trained on newer rows than the champion, `spent` what versions promoted as
+    `fresh` have given away since the last one that was promoted as `better`. `boosters` names what is compared, the
+    challenger's first; empty for the dummy.
     """
 
     task: str
@@ -55,8 +89,15 @@ class Judged:
     champion: np.ndarray
     champion_name: str
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: int | None = None
     why_left_out: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    challenger_threshold: float = 0.5
+    champion_threshold: float = 0.5
+    newer: bool = False
+    spent: GivenAway = field(default_factory=GivenAway)
     boosters: str = ""
 
     @property
@@ -66,7 +107,11 @@ class Judged:
 
 
 class SliceVerdict(BaseModel):
-    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`."""
+    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`.
+
+    `score` is the challenger's value there, `margin` the smallest loss that refuses; `refuses` where this one is sure
+    and as large.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,18 +122,25 @@ class SliceVerdict(BaseModel):
     gain: float
     lower: float
     upper: float
+    score: float = float("nan")
+    margin: float = 0.0
+    refuses: bool = False
 
 
 class Verdict(BaseModel):
     """The gate's decision, with a sentence, reasons and numbers.
 
-    `gain` is positive where the challenger is better, whichever way the metric runs; `lower` and `upper` are its
-    one-sided bounds at alpha; `lower` must exceed `margin`, and
-    `gain` reach `least`. `power` is the chance that such rows would show a gain
-    of `detect`, and `rows_needed` how many would with power 0.8 (None where these do). `luck` is the probability that
-    labels shuffled at random would score as well. `boosters` names the two that were compared, empty with the dummy.
-    `unsettled` says why the champion cannot be compared with any challenger, so that a person decides; else it is empty.
-    A number that could not be computed is NaN.
+    `basis` says why a model is promoted: it is `better`, or `fresh` (surely not worse by more than `may_lose` than the
+    last better one, and trained on newer rows); empty where it is not promoted, and in verdicts of earlier versions.
+    `gain` is positive where the challenger is better, whichever way the metric runs; `error` is its standard error,
+    `lower` and `upper` are its one-sided bounds at alpha. To be better, `lower` must exceed `margin`, `gain` reach
+    `least`, and `charged_lower`, the bound for the `looks`-th comparison on (nearly) these rows, exceed `min_gain`.
+    `power` is the chance that such rows would show a gain of `detect`, and `rows_needed` how many would with power 0.8
+    (None where these do). `units` of `unit` (rows, groups, blocks of time) are independent of each other. `luck` is the
+    probability that predictions which say nothing score as well, computed where it decides. `boosters` names the two
+    that were compared, empty with the dummy. `notes` are sentences to know that decide nothing: what slices show, and
+    by which scores the linear model or the dummy is better. `unsettled` says why the champion cannot be compared with
+    any challenger, so that a person decides; else it is empty. A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -110,13 +162,26 @@ class Verdict(BaseModel):
     margin: float = 0.0
     least: float = 0.0
     luck: float = 0.0
+    basis: Basis = ""
+    detect: float = float("nan")
+    error: float = float("nan")
+    charged_lower: float = float("nan")
+    may_lose: float = float("nan")
+    looks: int = 1
+    units: float = float("nan")
+    unit: str = "rows"
+    notes: tuple[str, ...] = ()
     boosters: str = ""
     unsettled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GainBounds:
-    """The measured gain and what the paired bootstrap says about it, all in units of the metric."""
+    """The measured gain and how sure it is, all in units of the metric; NaN where nothing can be said.
+
+    `lower` and `upper` at alpha, `charged_lower` at `charged`, the level that this look at the rows may spend.
+    `fresh_lower` is that bound of the gain over the last version promoted as better; `may_lose` the margin for it.
+    """
 
     value: float
     champion_value: float
@@ -128,4 +193,8 @@ class GainBounds:
     margin: float
     least: float
     rows_needed: int | None
-    undefined: float
+    standard: StandardError
+    charged: float
+    charged_lower: float
+    fresh_lower: float
+    may_lose: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ class Story:
     `y` holds class codes or values; `p` the calibrated probability of the positive class [n] (binary) or of
     each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
-    `facts` are shown as they are, in order. `groups` maps columns to their values as text [n], whose slices are
-    shown; `comparison` are the predictions of the champion, or of the dummy before the first, shaped as `p`.
+    `facts` are shown as they are, in order.
     """
 
     pipeline: str
@@ -52,5 +51,3 @@ class Story:
     upper: np.ndarray | None = None
     leaks: Sequence[Leak] = ()
     suspects: Sequence[Suspect] = ()
-    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
-    comparison: np.ndarray | None = None

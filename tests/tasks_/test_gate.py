@@ -50,15 +50,17 @@ def test_what_may_be_luck_is_not_promoted_and_says_so() -> None:
     assert verdict.lower > verdict.margin
     assert verdict.luck > gate.LUCK
     assert verdict.decision == "NOT_COMPARABLE"
-    assert "labels shuffled at random" in verdict.reasons[2]
+    assert any("predictions that say nothing" in reason for reason in verdict.reasons)
     assert "by luck" in verdict.headline
 
 
 def test_a_gain_that_is_sure_but_small_is_no_reason_for_another_champion() -> None:
     y, odds = world(40_000, 3)
-    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 0.95, 1), model(odds, 1.04, 2)))
-    assert 0 < verdict.lower < verdict.gain < verdict.least == SPEC.detect / 2
+    verdict = gate.decide_verdict(SPEC, judged(y, model(odds, 0.97, 1), model(odds, 1.04, 2)))
+    assert 0 < verdict.lower < verdict.gain < verdict.least == verdict.detect / 2
+    assert verdict.detect == pytest.approx(gate.DETECT_SHARE * (1 - verdict.champion_value))
     assert verdict.decision == "KEEP"
+    assert verdict.headline.startswith(f"better than version 1, but by less than {verdict.least:.4g}: roc_auc")
 
 
 def test_rows_that_the_champion_knows_only_say_how_many_new_ones_it_takes() -> None:
@@ -153,14 +155,15 @@ def test_a_gain_that_is_too_small_is_kept_out() -> None:
     assert gate.decide_verdict(GateSpec(min_gain=0.05), judged(y, *pair)).decision == "KEEP"
 
 
-def test_detect_is_a_share_of_the_champions_error() -> None:
+@pytest.mark.parametrize(("spec", "share"), [(SPEC, gate.DETECT_SHARE), (GateSpec(detect=0.02), 0.02)])
+def test_detect_is_a_share_of_the_champions_error(spec: GateSpec, share: float) -> None:
     draw = np.random.default_rng(7)
     y = draw.normal(size=3_000) * 50
     close, far = y + draw.normal(size=3_000) * 10, y + draw.normal(size=3_000) * 20
-    verdict = gate.decide_verdict(SPEC, Judged("regression", "rmse", y, close, far, "version 4"))
+    verdict = gate.decide_verdict(spec, Judged("regression", "rmse", y, close, far, "version 4"))
     assert verdict.decision == "PROMOTE"
     assert verdict.gain == pytest.approx(10, rel=0.1)
-    assert f"a gain of {0.02 * verdict.champion_value:.4g}" in verdict.reasons[1]
+    assert verdict.least == pytest.approx(share / 2 * verdict.champion_value)
 
 
 def test_figures_of_a_large_target_are_written_out() -> None:

@@ -165,8 +165,7 @@ def test_a_refit_on_rows_like_the_others_is_not_refused(task: str, kind: str) ->
         problem, parts = parted(task, kind, rows)
         recipe, judged = fitted(task, kind, problem, parts)
         served = refit.refit(problem, recipe, judged, parts, SPLITS[kind])
-        y = training.encoded_part(problem, judged.features, parts.holdout).y
-        assert refit.refusal(GateSpec(), problem, answers(judged, parts.holdout), y, served, seed) == ""
+        assert refit.refusal(GateSpec(), SPLITS[kind], problem, judged, parts.holdout, served) == ""
 
 
 def test_a_refit_that_gets_worse_is_refused_with_a_reason() -> None:
@@ -175,8 +174,7 @@ def test_a_refit_that_gets_worse_is_refused_with_a_reason() -> None:
     recipe, judged = fitted("binary", "random", problem, parts)
     spoiled = recipe.model_copy(update={"params": {**recipe.params, "eta": 1e-6, "max_depth": 1}})
     served = refit.refit(problem, spoiled, judged, parts, SPLITS["random"])
-    y = training.encoded_part(problem, judged.features, parts.holdout).y
-    reason = refit.refusal(GateSpec(), problem, answers(judged, parts.holdout), y, served, 0)
+    reason = refit.refusal(GateSpec(), SPLITS["random"], problem, judged, parts.holdout, served)
     assert reason.startswith("fitted on all rows it gets worse: roc_auc")
     assert 'model.refit = "none"' in reason
 

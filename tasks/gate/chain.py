@@ -1,0 +1,45 @@
+"""What a chain of fresh versions has given away since the last better one, so that it cannot drift down unseen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class PastVerdict:
+    """What the gate said of a version: its basis, its gain over the version `against` and the gain's standard error."""
+
+    basis: str
+    metric: str
+    gain: float
+    error: float
+    against: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAway:
+    """The metric lost by fresh versions since the last better one, 0 or more, and the standard error of that sum."""
+
+    loss: float = 0.0
+    error: float = 0.0
+
+
+def given_away(past: Mapping[int, PastVerdict], champion: int | None, metric: str) -> GivenAway:
+    """Follow the champion back to the last version that was not promoted as `fresh`, and add up the gains on the way.
+
+    A version that a person promoted, one with another metric and one of before there were bases end the chain as a
+    better one does.
+    """
+    gain, variance, version = 0.0, 0.0, champion
+    while version is not None:
+        one = past.get(version)
+        if one is None or one.basis != "fresh" or one.metric != metric:
+            break
+        gain, variance = gain + one.gain, variance + one.error**2
+        version = one.against if one.against is not None and one.against < version else None
+    return GivenAway(max(0.0, -gain), math.sqrt(variance))
