@@ -62,6 +62,9 @@ NAMES = (
     "ledger.promotion",
     "mlflow.alias",
     "ledger.complete",
+    # out of service
+    "ledger.withdrawal",
+    "mlflow.alias_removed",
     # score
     "score.output",
     "score.predictions",

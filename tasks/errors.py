@@ -6,7 +6,8 @@ TreadleError                 1  something failed
 │   ├── TargetError             the target cannot be learned (missing, one class, ...)
 │   ├── HomeError               no project here, or no such pipeline
 │   ├── NewerFormat             a newer treadle made this
-│   └── NothingPromoted         no champion yet
+│   ├── NothingPromoted         no champion yet
+│   └── ForbiddenColumn         a model uses a column that data.forbid names
 ├── DataError                1  a table that cannot be read or does not fit
 ├── BundleError              1  a model artifact is damaged, incomplete or not ours
 ├── Conflict                 1  another process changed the champion first
@@ -68,6 +69,10 @@ class NewerFormat(UsageError):
 
 
 class NothingPromoted(UsageError):
+    pass
+
+
+class ForbiddenColumn(UsageError):
     pass
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from treadle.tasks.postprocess import Predictions
     from treadle.tasks.report import Story
     from treadle.tasks.search import Found
+    from treadle.tasks.suspects import Suspect
     from treadle.tasks.training import Problem
 
 TRAIN_SCORE_ROWS = 50_000
@@ -34,7 +35,7 @@ class ComparedChampion:
     """The champion that a challenger is compared with, by its version.
 
     `new` are the rows of the challenger's holdout that are new to both; `left_out` says what became of the others.
-    `boosters` names the two that are compared.
+    `boosters` names the two that are compared; `newer` says whether the challenger learns from newer data.
     """
 
     version: int
@@ -42,6 +43,7 @@ class ComparedChampion:
     new: pa.Table
     left_out: Sequence[LeftOut] = ()
     boosters: str = ""
+    newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,20 @@ class Evidence:
     """What the gate and the report need to know about a model, all from the same holdout rows.
 
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
-    challenger's on (a sample of) the rows that it was fitted on; `broken` are checks that could not be made;
-    `holdout` is a sketch of the rows, by which reads of (nearly) the same rows are counted.
+    challenger's on (a sample of) the rows that it was fitted on; `incomparable` says why the champion was not compared,
+    however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
+    same rows are counted; `suspects` are columns to question, which refuse nothing.
     """
 
     judged: Judged
     leaks: tuple[Leak, ...]
-    broken: tuple[str, ...]
+    incomparable: str
     scores: dict[str, dict[str, float]]
     train_scores: dict[str, float]
     predictions: Predictions
     y: np.ndarray
     holdout: str
+    suspects: tuple[Suspect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +110,20 @@ def evaluate_models(
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
     `split` says which rows depend on each other (None: none do).
     """
-    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
 
-    champion_p, broken = _champion_predictions(problem, champion, holdout)
+    champion_p, incomparable = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
-    if champion is not None and not broken:
+    if champion is not None and not incomparable:
         new = training.encoded_part(problem, model.features, champion.new)
         unseen = None if gate.enough(problem.task, new.y) else len(new.y)
         if unseen is None:
             rows = champion.new
-            champion_p, broken = _champion_predictions(problem, champion, rows)
+            champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
+    codes = {feature.source for feature in model.features.features if feature.kind == "code"}
     linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
     chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
     comparable = champion_p if unseen is None else None
@@ -135,10 +140,16 @@ def evaluate_models(
             challenger=predictions.p,
             champion=chance if champion_p is None else champion_p,
             champion_name=f"version {champion.version}" if champion and champion_p is not None else "dummy",
-            slices={name: features.as_text(rows[name]) for name in slices if name in rows.column_names},
+            slices={
+                name: gate.slice_values(rows[name], category=name in codes)
+                for name in slices
+                if name in rows.column_names
+            },
+            beside={"linear": linear, "dummy": chance},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
             boosters=champion.boosters if champion and champion_p is not None else "",
+            newer=champion.newer if champion else False,
             groups=depends.groups,
             times=depends.times,
             challenger_threshold=cuts["challenger"],
@@ -152,7 +163,7 @@ def evaluate_models(
             achieved=leakage.quality(problem.task, judge_on.y, predictions.p),
             used=list(column_importance(model)),
         ),
-        broken=broken,
+        incomparable=incomparable,
         scores={
             who: metrics.scores(problem.task, judge_on.y, p, threshold=cuts.get(who, 0.5))
             for who, p in everyone.items()
@@ -162,7 +173,65 @@ def evaluate_models(
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
+        suspects=columns_to_question(problem, model, fitted_on, (fitted_rows, holdout), seed),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEntities:
+    """The holdout rows of a time split whose group was in training too: they do not judge.
+
+    `challenger` and `champion` are the metric's values on these `rows`; None where it is not defined, or not comparable.
+    """
+
+    column: str
+    rows: int
+    metric: str
+    challenger: float | None
+    champion: float | None
+
+    def sentence(self, judged_rows: int) -> str:
+        """What was left out of the verdict, and how it was scored; `judged_rows` judge."""
+        values = {"challenger": self.challenger, "champion": self.champion}
+        scored = ", ".join(f"{who} {value:.4g}" for who, value in values.items() if value is not None)
+        return (
+            f"the verdict is on {judged_rows:,} holdout rows of a new {self.column!r}; not in it are {self.rows:,} rows of "
+            f"one that training knows ({self.metric} there: {scored or 'not defined'})"
+        )
+
+
+def score_known_entities(
+    problem: Problem, model: Model, champion: ComparedChampion | None, rows: pa.Table, column: str
+) -> KnownEntities:
+    """Score both models on holdout rows of known entities, apart from the verdict."""
+    from treadle.tasks import metrics, postprocess, training
+
+    if not len(rows):
+        return KnownEntities(column, 0, problem.metric, None, None)
+    part = training.encoded_part(problem, model.features, rows)
+    challenger_p = postprocess.apply_postprocess(model.post, _raw(model, part.X)).p
+    champion_p, _ = _champion_predictions(problem, champion, rows)
+    both = [
+        None if p is None else metrics.scores(problem.task, part.y, p).get(problem.metric)
+        for p in (challenger_p, champion_p)
+    ]
+    return KnownEntities(column, len(rows), problem.metric, *both)
+
+
+def columns_to_question(
+    problem: Problem, model: Model, fitted_on: MatrixRows, parts: Sequence[pa.Table], seed: int
+) -> tuple[Suspect, ...]:
+    """The suspects among the model's columns: by the rows that it was fitted on, and by the age of all `parts`."""
+    import pyarrow as pa
+
+    from treadle.tasks import suspects
+
+    by_source = _by_source(model)
+    told = suspects.question_columns(problem.task, fitted_on, columns=by_source, classes=model.post.classes, seed=seed)
+    if not problem.time:
+        return told
+    rows = pa.concat_tables([part.select([*by_source, *{problem.time} - set(by_source)]) for part in parts])
+    return (*told, *suspects.filled_later(rows, list(by_source), time=problem.time))
 
 
 def cost(model: Model, rows: pa.Table, size: int) -> Cost:
@@ -212,22 +281,16 @@ def _sample(part: MatrixRows, rows: int, seed: int) -> MatrixRows:
 
 def _champion_predictions(
     problem: Problem, champion: ComparedChampion | None, holdout: pa.Table
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
+) -> tuple[np.ndarray | None, str]:
     """The champion's calibrated predictions in the problem's class order, or why there are none."""
-    from treadle.tasks import features, postprocess
+    from treadle.tasks import features, gate, postprocess
 
     if champion is None:
-        return None, ()
-    who, model = f"the champion (version {champion.version})", champion.model
-    if gone := [name for name in model.features.sources if name not in holdout.column_names]:
-        return None, (f"{who} cannot be compared: column {gone[0]!r} that it needs is not in the rows any more",)
-    if model.target != problem.target:
-        return None, (f"{who} cannot be compared: it predicts {model.target!r}, not {problem.target!r}",)
-    if model.task != problem.task or tuple(model.post.classes) != problem.classes:
-        return None, (
-            f"{who} cannot be compared: it answers {model.post.classes}, the target now has {problem.classes}",
-        )
-    return postprocess.apply_postprocess(model.post, _raw(model, features.encode(model.features, holdout))).p, ()
+        return None, ""
+    model, columns = champion.model, [name for name in holdout.column_names if name in problem.schema.names]
+    if why := gate.why_not_comparable(champion.version, model.spec(), problem, columns):
+        return None, why
+    return postprocess.apply_postprocess(model.post, _raw(model, features.encode(model.features, holdout))).p, ""
 
 
 def story(
@@ -267,8 +330,7 @@ def story(
         lower=table["lower"].to_numpy() if regression else None,
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
-        groups=evidence.judged.slices,
-        comparison=evidence.judged.champion,
+        suspects=evidence.suspects,
     )
 
 

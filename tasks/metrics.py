@@ -11,7 +11,6 @@ at a threshold, which is 0.5 unless the caller names the one that the model carr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dependence import Dependence, standard_error
@@ -167,54 +166,6 @@ def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
         drawn = rng.integers(0, rows, (block, rows))
         drawn += (np.arange(block) * rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=block * rows).reshape(block, rows).astype(np.float64)
-
-
-@dataclass(frozen=True, slots=True)
-class SliceGain:
-    """The gain within the rows where `column` is `value`; `error` is the bootstrap's standard error.
-
-    `metric` is the asked one, or the task's fallback where the asked one is not defined in the slice.
-    """
-
-    column: str
-    value: str
-    rows: int
-    metric: str
-    gain: float
-    error: float
-
-
-def slices(
-    metric: str,
-    task: str,
-    y: np.ndarray,
-    p_challenger: np.ndarray,
-    p_champion: np.ndarray,
-    *,
-    column: str,
-    values: np.ndarray,
-    smallest: int = 200,
-    resamples: int = 400,
-    seed: int = 0,
-) -> tuple[SliceGain, ...]:
-    """The gain within each value of `values` (text [n], None is one too) that `smallest` rows or more have.
-
-    Where the metric is not defined within a slice, e.g. ROC AUC where all labels are the same, the fallback
-    of the task is used instead: a slice is never passed over.
-    """
-    import numpy as np
-
-    names = np.array(["(missing)" if value is None else str(value) for value in values], dtype=object)
-    levels, codes, counts = np.unique(names.astype(str), return_inverse=True, return_counts=True)
-    found = []
-    for code in np.flatnonzero(counts >= smallest):
-        here = np.flatnonzero(codes == code)
-        label, challenger, champion = y[here], p_challenger[here], p_champion[here]
-        used = metric if np.isfinite(metric_value(task, metric, label, challenger)) else FALLBACK[task]
-        value = gain(used, metric_value(task, used, label, challenger), metric_value(task, used, label, champion))
-        drawn = bootstrap_gain(used, task, label, challenger, champion, resamples=resamples, seed=seed)
-        found.append(SliceGain(column, str(levels[code]), len(here), used, float(value), float(np.nanstd(drawn))))
-    return tuple(found)
 
 
 def _measure(task: str, metric: str, y: np.ndarray, p: np.ndarray, threshold: float = 0.5) -> Measure:

@@ -53,7 +53,8 @@ class MetricBounds(BaseModel):
 class Realised(BaseModel):
     """What one group of a version's predictions was worth.
 
-    `rows` predictions, of which `labelled` have a label; `coverage` is their share. `unknown` labels are of a class
+    `rows` predictions, of which `labelled` have a label that counts; `young` are of rows younger than `mature_after`,
+    whose labels do not count yet. `coverage` is the share of labelled ones among those that are not young. `unknown` labels are of a class
     that the model cannot predict; no metric counts them. `metric` with its interval is what the model was judged by,
     `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the means of prediction
     and label (binary: of the positive class; multiclass: None).
@@ -69,6 +70,7 @@ class Realised(BaseModel):
     scores: dict[str, float]
     predicted: float | None
     actual: float | None
+    young: int = 0
 
 
 class BatchOutcome(BaseModel):
@@ -111,9 +113,12 @@ def realised(
     predictions: pa.Table,
     *,
     rows: int,
+    young: int = 0,
     seed: int = 0,
 ) -> Realised:
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
+
+    `young` of the rows are too young for a label to count.
 
     `classes` are the model's, in code order (regression: none).
     """
@@ -130,11 +135,12 @@ def realised(
         rows=rows,
         labelled=len(labels),
         unknown=len(labels) - len(y),
-        coverage=len(labels) / rows if rows else 0.0,
+        coverage=len(labels) / (rows - young) if rows > young else 0.0,
         metric=bounds,
         scores=scores,
         predicted=float(p.mean()) if means else None,
         actual=float(y.mean()) if means else None,
+        young=young,
     )
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from treadle.tasks.training import Problem
 
 
+ANSWERED = 20_000
+"""Once so many rows were answered for, no further fold is fitted: calibration gains no more, and a fit of many rows is
+dear."""
+
 ALPHA = 0.001
 """How often a refit that is as good would be refused: seldom, for every version is refitted."""
 
@@ -51,20 +55,13 @@ class RefitFinding:
     refused: str = ""
 
 
-def all_rows(parts: Parts) -> pa.Table:
-    """All labelled rows: training, validation, then holdout rows."""
-    import pyarrow as pa
-
-    return pa.concat_tables([parts.train, parts.validation, parts.holdout])
-
-
 def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec) -> Refit:
     """Fit the recipe on all rows of `parts`, with calibration, threshold and interval from out-of-fold answers.
 
     The encoding is learned from all rows: it knows no label. Random splits leave out a fifth of the rows five times
     (without a key all rows of one content together), group splits a fifth of the groups; time splits answer for the
-    validation rows and the two halves of the holdout from what lies before each. Where no fold has two labels to fit
-    on, the judged model's calibration stays.
+    validation rows and the two halves of the holdout from what lies before each. On many rows `ANSWERED` of them are
+    enough. Where no fold has two labels to fit on, the judged model's calibration stays.
     """
     import dataclasses
 
@@ -73,15 +70,15 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
     from treadle.tasks import booster, postprocess, training
     from treadle.tasks.recipe import recipe_parameters, serving_rounds
 
-    rows = all_rows(parts)
+    rows, first = parts.every_row(), len(parts.train) + len(parts.validation)
     spec = training.learn_features(problem, rows)
     whole = training.encoded_part(problem, spec, rows)
     params = recipe_parameters(problem, recipe, spec)
     final = booster.fit_booster(params, whole, rounds=recipe.serving_rounds, names=spec.names)
     raw = np.full((len(whole.y), len(problem.classes)) if problem.task == "multiclass" else len(whole.y), np.nan)
-    for fold in usable_folds(problem, whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
+    for fold in usable_folds(whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
         part = _take(whole, fold.fitted)
-        rounds = serving_rounds(recipe.rounds, len(rows) - len(parts.holdout), len(part.y))
+        rounds = serving_rounds(recipe.rounds, first, len(part.y))
         fitted = booster.fit_booster(params, part, rounds=rounds, names=spec.names)
         raw[fold.answered] = booster.predict_raw(fitted, whole.X[fold.answered])
     answered = np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)
@@ -90,8 +87,7 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
         post = postprocess.fit_postprocess(
             problem.task, problem.classes, whole.y[answered], raw[answered].astype(np.float32)
         )
-    first = len(rows) - len(parts.holdout)
-    held = np.flatnonzero(answered[first:])
+    held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
         model=dataclasses.replace(judged, booster=final, features=spec, post=post),
         holdout=held,
@@ -100,57 +96,71 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
 
 
 def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int) -> tuple[Fold, ...]:
-    """How the rows of `parts`, in the order of `all_rows`, are left out; `y` [n] are their labels as numbers."""
+    """How the rows of `parts`, in the order of `every_row`, are left out; `y` [n] are their labels as numbers."""
     import numpy as np
 
     from treadle.tasks.dataset import folds as folds_
-    from treadle.tasks.dataset.split import moments
+    from treadle.tasks.dataset.split import gap_units, moments
 
-    rows = all_rows(parts)
+    rows = parts.every_row()
     if split.strategy == "group":
         return folds_.grouped_folds(rows, [split.group])
     if split.strategy == "time":
         when, has_time = moments(rows, problem.time)
         when = np.where(has_time, when.astype(np.float64), -np.inf)  # rows without a time count as the oldest
         first, held = len(parts.train), len(parts.train) + len(parts.validation)
-        starts = folds_.origins(when, float(when[first:held].min()), float(when[held:].min()))
-        return folds_.rolling_folds(when, starts)
+        holdout = slice(held, held + len(parts.holdout))
+        starts = folds_.origins(when, float(when[first:held].min()), float(when[holdout].min()))
+        return folds_.rolling_folds(when, starts, gap_units(rows, split.gap, problem.time))
     if problem.key:
         return folds_.dealt_folds(y, seed)
     inputs = [name for name in rows.column_names if name != problem.target and not name.startswith("_")]
     return folds_.grouped_folds(rows, inputs)
 
 
-def usable_folds(problem: Problem, y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
-    """The folds whose fitted rows have two labels or more, all of a binary task's among them."""
+def usable_folds(y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
+    """The folds to fit: the last ones of `found` whose fitted rows have two labels or more, until rows are enough."""
     import numpy as np
 
-    return [fold for fold in found if len(np.unique(y[fold.fitted])) >= 2]
+    chosen: list[Fold] = []
+    for fold in reversed(found):
+        if sum(len(one.answered) for one in chosen) < ANSWERED and len(np.unique(y[fold.fitted])) >= 2:
+            chosen.append(fold)
+    return chosen
 
 
-def refusal(spec: GateSpec, problem: Problem, judged_p: np.ndarray, y: np.ndarray, refitted: Refit, seed: int) -> str:
+def refusal(
+    spec: GateSpec, split: SplitSpec, problem: Problem, judged: Model, holdout: pa.Table, refitted: Refit
+) -> str:
     """Why the refit is refused, or empty: the recipe's answers for the holdout are worse than the judged model's.
 
-    `judged_p` [n] or [n, classes] and `y` [n] are the judged model's answers for all holdout rows and their labels. The
-    two are compared on the same rows as the gate compares two models, and worse means: with confidence 1 - `ALPHA`, by
-    more than the gate's margin for a gain.
+    The two are compared on the same rows of `holdout` as the gate compares two models, and worse means: with confidence
+    1 - `ALPHA`, by more than the gate's margin for a gain.
     """
     import numpy as np
 
-    from treadle.tasks import gate
+    from treadle.tasks import booster, gate, postprocess, training
+    from treadle.tasks.dependence import dependence_of
 
     at = refitted.holdout
-    if not len(at) or (problem.task != "regression" and len(np.unique(y[at])) < 2):
+    rows = holdout.take(at)
+    part = training.encoded_part(problem, judged.features, rows)
+    if not len(at) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
         return ""
-    judged = gate.Judged(
+    depends = dependence_of(rows, split, problem.time)
+    both = gate.Judged(
         task=problem.task,
         metric=problem.metric,
-        y=y[at],
+        y=part.y,
         challenger=refitted.p,
-        champion=judged_p[at],
+        champion=postprocess.apply_postprocess(judged.post, booster.predict_raw(judged.booster, part.X)).p,
         champion_name="the judged booster",
+        groups=depends.groups,
+        times=depends.times,
+        challenger_threshold=refitted.model.post.threshold,
+        champion_threshold=judged.post.threshold,
     )
-    bounds = gate.measure_gain(spec.model_copy(update={"alpha": ALPHA}), judged, seed)
+    bounds = gate.measure_gain(spec.model_copy(update={"alpha": ALPHA}), both)
     if not bounds.upper < -bounds.margin:
         return ""
     return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.metrics import greater_is_better
+from treadle.tasks.out_of_service import out_of_service_reason
 from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LEAST_LABELS = 100
 """Fewer realised labels than this say nothing of a champion."""
 
-Cause = Literal["first", "new_rows", "new_share", "age", "performance"]
+Cause = Literal["first", "new_rows", "new_share", "age", "performance", "forbidden"]
 
 
 class RetrainSpec(BaseModel):
@@ -45,7 +46,9 @@ class RetrainState:
     are there now; `labelled_then` were there when version `tried` was trained: the champion, or a challenger that was
     tried later, so that what the gate has turned down is not tried again on the same rows. `expected` is the
     champion's holdout value with its interval, `realised` what its recent predictions turned out to be worth, both in
-    `metric`; None where they are not known.
+    `metric`; None where they are not known. `settled` says whether the labels of those predictions are complete: else
+    they may be mostly of the kind that becomes known first, and do not judge. `forbidden` are the columns for which the
+    champion is out of service.
     """
 
     spec: RetrainSpec
@@ -57,6 +60,8 @@ class RetrainState:
     labelled: int
     expected: MetricBounds | None = None
     realised: Realised | None = None
+    settled: bool = True
+    forbidden: tuple[str, ...] = ()
 
     @property
     def new_rows(self) -> int:
@@ -100,7 +105,14 @@ def findings(state: RetrainState) -> tuple[RetrainFinding, ...]:
     """What every rule that is switched on says, due or not."""
     if state.champion is None:
         return (RetrainFinding(cause="first", due=True, sentence="there is no champion yet"),)
-    return (*_rows(state), *_age(state), *_performance(state))
+    return (*_out_of_service(state), *_rows(state), *_age(state), *_performance(state))
+
+
+def _out_of_service(state: RetrainState) -> Iterator[RetrainFinding]:
+    """A champion that uses a forbidden column answers nothing: a model without it is due, whatever the rules say."""
+    if state.champion is not None and state.forbidden:
+        sentence = out_of_service_reason(state.champion, state.forbidden)
+        yield RetrainFinding(cause="forbidden", due=True, sentence=sentence)
 
 
 def _rows(state: RetrainState) -> Iterator[RetrainFinding]:
@@ -171,9 +183,15 @@ def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
     )
     if not enough:
         sentence += f"; fewer than {LEAST_LABELS} labels say nothing"
+    elif not state.settled:
+        sentence += (
+            f"; it does not judge: {realised.coverage:.0%} of these predictions have a label, and the others may come "
+            "later and be unlike them (set [labels] mature_after)"
+        )
     elif nothing_new:
         sentence += "; but no labelled row is new"
-    yield RetrainFinding(cause="performance", due=outside and surely and enough and not nothing_new, sentence=sentence)
+    judges = enough and state.settled and not nothing_new
+    yield RetrainFinding(cause="performance", due=outside and surely and judges, sentence=sentence)
 
 
 def four_digits(value: float) -> str:

@@ -85,19 +85,19 @@ def together(training: pa.Table, validation: pa.Table) -> pa.Table:
 
 
 def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns that may become features: all but target, drop, group and a key of one column.
+    """The columns that may become features: all but target, drop, forbid, group and a key of one column.
 
     A compound key's parts stay: carrier and origin say something, although together they name the row; and so does
     the time, of which the model sees the season and never the day itself.
     """
-    out = {config.data.target, *config.data.drop, config.split.group}
+    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group}
     if len(config.data.key) == 1:
         out |= {*config.data.key} - {config.data.time}
     names = tuple(name for name in schema.names if name not in out)
     if not names:
         raise TargetError(
             f"pipeline '{config.name}': no column is left to learn {config.data.target!r} from",
-            "take columns out of data.drop",
+            "take columns out of data.drop or data.forbid",
         )
     return names
 

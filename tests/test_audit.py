@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.audit.__main__ import Measured, main, measure
+from tests.audit.__main__ import in_processes, main
+from tests.audit.topics import Measured, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,3 +81,9 @@ def test_only_runs_the_topics_that_are_named(
     assert main(["--only", "second"], known=lambda: ["first", "second"], run=here, output=output) == 0
     with pytest.raises(SystemExit):
         main(["--only", "third"], known=lambda: ["first", "second"], run=here, output=output)
+
+
+def test_a_topic_runs_in_a_process_of_its_own() -> None:
+    (measured,) = in_processes(["no_such_topic"], 1, 0)
+    assert "ModuleNotFoundError" in measured.failure
+    assert measured.figures == ()

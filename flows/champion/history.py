@@ -59,7 +59,8 @@ class Move(BaseModel):
 class ModelsResult(BaseModel):
     """The versions and moves in the ledger; `alias` says how MLflow's alias differs from it, else it is empty.
 
-    `waiting` is the pending version; None where there is none. `then` is the move that made the champion of the
+    `waiting` is the pending version; None where there is none. `out_of_service` says why the champion answers nothing,
+    else it is empty. `then` is the move that made the champion of the
     requested moment `at`; None where no moment was requested, or there was no champion.
     """
 
@@ -71,6 +72,7 @@ class ModelsResult(BaseModel):
     history: tuple[Move, ...]
     alias: str
     waiting: int | None = None
+    out_of_service: str = ""
     at: datetime | None = None
     then: Move | None = None
 
@@ -85,11 +87,13 @@ def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> Mode
     `at` is a moment in ISO 8601, of this machine's time zone unless it names one; the result then says which version
     was champion, and MLflow is not asked. Raises UsageError where it is no moment, or in the future.
     """
+    from treadle.flows.champion.forbidden import champion_use
     from treadle.flows.champion.pending import pending_version
     from treadle.infra import stores as stores_
 
     moment = moment_of(at) if at else None
     stores = stores_.open(settings, config.name)
+    use = champion_use(stores, config) if config.data.forbid else None
     champion = stores.ledger.champion(config.name)
     current = champion.version_to if champion else None
     pending, cleared = pending_version(stores.ledger, config.name), stores.ledger.retired(config.name)
@@ -132,6 +136,7 @@ def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> Mode
         ),
         history=history,
         waiting=pending.version if pending else None,
+        out_of_service=f"{use.sentence()}; {use.way_out()}" if use and use.forbidden else "",
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
         alias="" if current is None or moment is not None else alias_drift(stores, current),
@@ -158,10 +163,10 @@ def alias_drift(stores: Stores, champion: int) -> str:
     """How MLflow's alias differs from the ledger's `champion`, with the commands that settle it; empty when it agrees.
 
     It differs where the alias was moved or removed by hand. During a promotion they differ for a moment, which is not
-    reported.
+    reported; of a champion that is out of service, the next command removes the alias.
     """
     alias = stores.registry.champion_alias()
-    if alias == champion:
+    if alias == champion or stores.ledger.withdrawn(stores.pipeline) is not None:
         return ""
     newest = stores.ledger.champion(stores.pipeline)
     if newest is None or newest.version_to != champion or (newest.pending and _since(newest.at) < ALIAS_SECONDS):

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def pending_version(ledger: Ledger, pipeline: str) -> VersionRecord | None:
-    """The newest version that the gate found better than the current champion and that was never champion; else None.
+    """The newest version that waits for a person and that was never champion; else None.
 
-    It is no longer pending once the champion changed after its verdict, or a person declined it; declining it also
-    settles the older ones.
+    The gate found it better than the current champion, or cannot compare the two (`unsettled`). It is no longer pending
+    once the champion changed after its verdict, or a person declined it; declining it also settles the older ones.
     """
     moves = ledger.history(pipeline)
     champion, champions = (moves[0].version_to if moves else None), {move.version_to for move in moves}
@@ -24,13 +24,22 @@ def pending_version(ledger: Ledger, pipeline: str) -> VersionRecord | None:
         (
             record
             for record in ledger.versions(pipeline)
-            if record.decision == "PROMOTE"
-            and record.version not in excluded
-            and json.loads(record.result)["against"] == champion
+            if record.version not in excluded and waits_for_person(record, champion)
         ),
         None,
     )
     return None if newest is None or newest.version in ledger.declined(pipeline) else newest
+
+
+def waits_for_person(record: VersionRecord, champion: int | None) -> bool:
+    """Whether a person may promote the version by the gate's verdict, which is about this `champion`."""
+    result = json.loads(record.result or "{}")
+    return bool(record.decision == "PROMOTE" or result.get("unsettled")) and result.get("against") == champion
+
+
+def unsettled_reason(record: VersionRecord) -> str:
+    """Why the version cannot be compared with the champion of its time; empty where it was."""
+    return str(json.loads(record.result or "{}").get("unsettled", ""))
 
 
 def no_champion_error(ledger: Ledger, pipeline: str) -> NothingPromoted:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.flows.champion.moves import move_champion, restore_alias, settle_moves
+from treadle.flows.champion.forbidden import check_allowed
+from treadle.flows.champion.moves import move_champion, restore_alias, settle_champion
 from treadle.flows.champion.pending import pending_version
 from treadle.tasks.errors import UsageError
 
@@ -45,25 +46,27 @@ def run_promote(
 
     The bundle is verified and must reproduce its golden rows first. The same move by the same person with the same
     reason changes nothing: it may be the same command, repeated after a kill. Raises UsageError for an unknown version,
-    an empty reason, the version that is champion already or one to decline that is not pending, BundleError for a
-    damaged bundle, Conflict where the champion was changed at the same time.
+    an empty reason, the version that is champion already or one to decline that is not pending, ForbiddenColumn for one
+    that uses a column of data.forbid, BundleError for a damaged bundle, Conflict where the champion was changed at the
+    same time.
     """
     from treadle.infra import stores as stores_
 
     if not reason.strip():
         raise UsageError("a decision needs a reason", "give it with --reason '...'")
     stores = stores_.open(settings, config.name)
-    settle_moves(stores)
+    settle_champion(stores, config)
     if decline:
         return _decline(stores, version, reason.strip())
     champion = stores.ledger.champion(config.name)
     if champion is not None and champion.version_to == version:
         repeated = (champion.verdict, champion.reason, champion.who) == (BY_HAND, reason.strip(), settings.who)
+        check_allowed(stores, config, version)
         promotion = restore_alias(stores, champion, again=repeated)
     else:
         expected = champion.version_to if champion else None
         promotion = move_champion(
-            stores, version, expected=expected, verdict=BY_HAND, reason=reason.strip(), who=settings.who
+            stores, config, version, expected=expected, verdict=BY_HAND, reason=reason.strip(), who=settings.who
         )
     return PromoteResult(
         pipeline=config.name,

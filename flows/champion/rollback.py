@@ -62,17 +62,18 @@ def run_rollback(
 
     With `resume`, the same call again before `acknowledge` returns the same rollback and makes no other one, so that a
     killed command can be repeated. The bundle must be intact, reproduce its golden rows and hold its certificate of
-    parity; else raises BundleError, and the champion stays. Raises NothingPromoted without a champion, UsageError where
+    parity; else raises BundleError, and the champion stays, as it does where the bundle uses a column of data.forbid
+    (ForbiddenColumn). Raises NothingPromoted without a champion, UsageError where
     there is none before it or `to` was never champion, Conflict where the champion was changed at the same time.
     """
-    from treadle.flows.champion.moves import move_champion, settle_moves
+    from treadle.flows.champion.moves import move_champion, settle_champion
     from treadle.flows.champion.pending import no_champion_error
     from treadle.infra import stores as stores_
     from treadle.tasks import bundle
 
     begun = time.monotonic()
     stores = stores_.open(settings, config.name)
-    settle_moves(stores)
+    settle_champion(stores, config)
     history = stores.ledger.history(config.name)[::-1]
     if not history:
         raise no_champion_error(stores.ledger, config.name)
@@ -87,6 +88,7 @@ def run_rollback(
             _write(settings, config.name, note)
         promotion = move_champion(
             stores,
+            config,
             target,
             expected=current,
             verdict=VERDICT,

@@ -12,7 +12,7 @@ from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
 from treadle.flows.cli.runtime.session import carry_out
 
 if TYPE_CHECKING:
-    from treadle.flows.champion.history import ModelsResult
+    from treadle.flows.champion.history import ModelsResult, Version
     from treadle.flows.cli.runtime.screen import Screen
 
 EXAMPLES = example_lines(
@@ -53,15 +53,13 @@ def show_models(result: ModelsResult, screen: Screen) -> None:
         return
     ranked = sorted(result.versions, key=lambda one: one.version, reverse=True)
     screen.table(
-        ("", "version", "verdict", "metric", "value", "against", "data", "run", "made"),
+        ("", "version", "verdict", "value", "against", "data", "run", "made"),
         [
             (
                 "champion" if one.champion else "gone" if one.cleared_at else "",
                 one.version,
                 f"{one.decision}{', declined' if one.declined else ', passed over' if one.passed_over else ''}",
-                one.metric,
-                one.value,
-                one.champion_value,
+                *_judged_by(one),
                 one.data_version,
                 one.run_id[:8],
                 f"{one.created_at.astimezone():%Y-%m-%d %H:%M}",
@@ -78,21 +76,35 @@ def show_models(result: ModelsResult, screen: Screen) -> None:
         ],
         title="Champions",
     )
+    if result.out_of_service:
+        screen.line(("warning: ", "yellow"), result.out_of_service)
     if result.alias:
         screen.line(("warning: ", "yellow"), result.alias)
     if not result.versions:
         screen.line(f"{result.pipeline} has no versions yet")
         screen.next("the first one", "train")
     elif result.waiting is not None:
-        screen.line(
-            (f"version {result.waiting} is better and waits: ", "bold yellow"), "a person confirms, or declines it"
-        )
+        screen.line((f"version {result.waiting} waits: ", "bold yellow"), "a person promotes or declines it")
         screen.next("make it the champion", "promote", str(result.waiting), "--reason", "'...'")
     elif result.champion is None:
         newest = str(ranked[0].version)
         screen.next("nothing is promoted; a better model, or a person's word", "promote", newest, "--reason", "'...'")
-    else:
+    elif not result.out_of_service:
         screen.next("predictions by the champion", "score")
+
+
+def _judged_by(version: Version) -> tuple[str | None, str | None]:
+    """The value with its metric, and the other's value with the gain: "roc_auc 0.7249", "0.5000, gain +0.2249"."""
+    from treadle.tasks.gate.words import figure, pair
+    from treadle.tasks.metrics import gain
+
+    if version.value is None:
+        return None, None
+    if version.champion_value is None:
+        return f"{version.metric} {figure(version.value)}", None
+    better = gain(version.metric, version.value, version.champion_value)
+    ours, theirs, between = pair(version.value, version.champion_value, better)
+    return f"{version.metric} {ours}", f"{theirs}, gain {between}" if better else theirs
 
 
 def _show_champion_at(result: ModelsResult, screen: Screen) -> None:

@@ -69,6 +69,11 @@ def show_monitor(result: MonitorResult, screen: Screen) -> None:
     holdout = result.expected
     expected = f"{number(holdout.value)} ({number(holdout.lower)} to {number(holdout.upper)})" if holdout else ""
     screen.facts((*summary.freshness_facts(result.freshness).items(), (f"holdout {result.metric}", expected)))
+    young = sum(one.total.young for one in result.versions)
+    if young:
+        screen.line(f"{young:,} predictions are of rows younger than mature_after: their labels do not count yet")
+    if proposal := summary.proposal(result):
+        screen.line(("proposed: ", "yellow"), proposal)
     for warning in result.warnings:
         screen.line(("warning: ", "yellow"), warning)
     word, style = ("retraining is due: ", "bold yellow") if result.due else ("nothing is due: ", "bold green")

@@ -71,6 +71,7 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     """Print the verdict, the scores side by side, and where the report is; or that nothing was due."""
     from treadle.flows.train import NotDue
     from treadle.tasks.baselines import as_good
+    from treadle.tasks.gate.words import beside
     from treadle.tasks.metrics import gain
 
     if isinstance(result, NotDue):
@@ -79,6 +80,8 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
             screen.line(f"  - {reason}")
         screen.next("how the champion does", "monitor")
         return
+    if left_out := result.left_out.sentence():
+        screen.line("left out: ", left_out)
     if result.reason:
         screen.line(("it was due: ", "yellow"), result.reason)
     if result.already:
@@ -87,11 +90,15 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     for reason in result.reasons:
         if reason != result.headline:
             screen.line(f"  - {reason}")
+    for note in result.notes:
+        screen.line(("  note: ", "yellow"), note)
     champion = f"champion (version {result.against})" if result.against is not None else "champion: none yet"
     scores: list[tuple[str, float | None]] = [(f"challenger (version {result.version})", result.value)]
     scores.append((champion, result.champion_value if result.against is not None else None))
     scores += [("linear model", result.linear_value), ("dummy", result.dummy_value)]
-    screen.table((f"on the holdout of {result.pipeline}", result.metric), scores)
+    texts = beside([math.nan if value is None else value for _, value in scores])
+    shown_scores = [(name, None if value is None else text) for (name, value), text in zip(scores, texts, strict=True)]
+    screen.table((f"on the holdout of {result.pipeline}", result.metric), shown_scores)
     shown = (result.value, result.linear_value, result.dummy_value)
     ours, linear, dummy = (math.nan if value is None else value for value in shown)
     if as_good(result.metric, ours, linear, dummy):
@@ -120,6 +127,9 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
 def _show_next(result: TrainResult, screen: Screen) -> None:
     if result.promoted:
         screen.next("predictions for rows without a label", "score")
+    elif result.unsettled:
+        screen.line((f"version {result.version} waits: ", "bold yellow"), "look at the report, then decide")
+        screen.next("a person promotes it", "promote", str(result.version), "--reason", "'...'")
     elif result.decision == "NOT_COMPARABLE":
         screen.next("more labelled rows settle it; put files into the source, then", "train")
     elif result.waits:

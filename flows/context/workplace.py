@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from treadle.expectations.contract import Suite
     from treadle.infra.settings import Settings
     from treadle.infra.stores import Stores
+    from treadle.infra.tables.labelled import DataVersion
     from treadle.tasks.bundle import Model, Part
     from treadle.tasks.config.spec import PipelineConfig
 
@@ -46,6 +47,16 @@ class Workplace:
         settings = [self.suite().digest, data.key, data.target, data.timezone, data.missing, data.max_bad_rows]
         settings.append(self.config.labels.observed_at)
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def labelled(self, data_version: str) -> DataVersion:
+        """Which rows have a label that counts at a data version, as the config has it."""
+        from treadle.infra import stores
+        from treadle.infra.tables.labelled import DataVersion, Maturity
+        from treadle.tasks.horizon import span
+
+        data = self.config.data
+        maturity = Maturity(span(self.config.labels.mature_after), data.time, data.timezone)
+        return DataVersion(data.target, data.key, *stores.versions(data_version), maturity)
 
     def model(self, version: int, digest: str | None = None, part: Part = "serving") -> Model:
         """A registered model, the one that answers or the one that was judged; verified before anything is parsed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
+from treadle.flows.champion.pending import waits_for_person
 from treadle.flows.context import events
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace
@@ -108,12 +108,12 @@ def _version_snapshot(ledger: Ledger, pipeline: str, named: frozenset[str]) -> V
     versions, moves = ledger.versions(pipeline), ledger.history(pipeline)
     champion = moves[0].version_to if moves else None
     declined = ledger.declined(pipeline)
-    better = [record for record in versions if record.decision == "PROMOTE" and record.version not in declined]
+    waiting = [one.version for one in versions if one.version not in declined and waits_for_person(one, champion)]
     return VersionSnapshot(
         versions=tuple(record.version for record in versions),
         retired=frozenset(ledger.retired(pipeline)),
         champions=frozenset(move.version_to for move in moves),
-        waiting=frozenset(record.version for record in better if json.loads(record.result)["against"] == champion),
+        waiting=frozenset(waiting),
         named=named,
     )
 

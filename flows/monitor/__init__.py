@@ -38,7 +38,7 @@ def run_monitor(settings: Settings, config: PipelineConfig) -> MonitorResult:
 @one_at_a_time("monitor")
 def monitor(home: str, pipeline: str) -> MonitorResult:
     """Ingest new files, compare predictions with labels and batches with the reference, and decide on retraining."""
-    champion = resolve_champion(home, pipeline, "champion")
+    champion = resolve_champion(home, pipeline, "champion", answers=False)
     arrived = ingest_first(home, pipeline)
     measured = measure_performance(home, pipeline, champion)
     compared = compare_data(home, pipeline, champion)

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from treadle.flows.champion.forbidden import used
+from treadle.tasks.maturity import COMPLETE, settled_after
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from datetime import timedelta
 
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.databases.ledger import VersionRecord
@@ -25,6 +29,7 @@ DAY_SECONDS = 86_400
 def outcomes(place: Workplace) -> Iterator[Outcomes]:
     """Open every prediction of a version that was champion, joined with its label."""
     from treadle.infra.tables.outcomes import open_outcomes
+    from treadle.tasks.horizon import span
 
     data = place.config.data
     opening: AbstractContextManager[Outcomes] = open_outcomes(
@@ -34,6 +39,7 @@ def outcomes(place: Workplace) -> Iterator[Outcomes]:
         time=time_column(place),
         timezone=data.timezone,
         window_days=place.config.monitor.window_days,
+        mature_after=span(place.config.labels.mature_after),
     )
     with opening as opened:
         yield opened
@@ -47,8 +53,7 @@ def time_column(place: Workplace) -> str:
 
 def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
     """The input of `treadle.tasks.retrain.due`, as of now."""
-    from treadle.infra.stores import versions
-    from treadle.infra.tables.outcomes import count_labelled
+    from treadle.infra.tables.labelled import count_labelled
     from treadle.tasks import metrics
     from treadle.tasks.retrain import RetrainState
 
@@ -57,12 +62,15 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
     record = stores.ledger.version(stores.pipeline, champion.version_to) if champion else None
 
     def count(data_version: str) -> int:
-        return count_labelled(stores.tables, data.target, data.key, *versions(data_version))
+        return count_labelled(stores.tables, place.labelled(data_version))
 
     if record is None:
         now = count(stores.data_version())
         return RetrainState(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
+    model = place.model(record.version)
     tried = stores.ledger.versions(stores.pipeline)[0]
+    settled = settled_delay(place, outcomes)
+    realised = recent(place, outcomes, record.version, model, record.metric, settled)
     return RetrainState(
         spec=spec,
         metric=record.metric,
@@ -72,8 +80,15 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
         labelled_then=count(tried.data_version),
         labelled=count(stores.data_version()),
         expected=expected(record),
-        realised=recent(place, outcomes, record.version, place.model(record.version), record.metric),
+        realised=realised,
+        settled=bool(place.config.labels.mature_after or settled or (realised and realised.coverage >= COMPLETE)),
+        forbidden=used(model.spec(), data.forbid),
     )
+
+
+def settled_delay(place: Workplace, outcomes: Outcomes) -> timedelta | None:
+    """The age from which on labels are complete, as past delays show it; None where they do not, or the config says."""
+    return None if place.config.labels.mature_after else settled_after(*outcomes.delays())
 
 
 def expected(record: VersionRecord) -> MetricBounds | None:
@@ -87,13 +102,20 @@ def expected(record: VersionRecord) -> MetricBounds | None:
     return MetricBounds(value=record.value, lower=lower, upper=upper)
 
 
-def recent(place: Workplace, outcomes: Outcomes, version: int, model: Model, metric: str) -> Realised | None:
-    """A version's performance on its predictions of the `recent_days` before its newest label; None without labels."""
+def recent(
+    place: Workplace, outcomes: Outcomes, version: int, model: Model, metric: str, settled: timedelta | None = None
+) -> Realised | None:
+    """A version's performance on its predictions of the `recent_days` before its newest label; None without labels.
+
+    Only of rows that are `settled` old or older, where that is known.
+    """
     from treadle.tasks import performance
 
     days, classes = place.config.monitor.recent_days, model.post.classes
-    group = outcomes.recent(version, days)
+    least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
+    group = outcomes.recent(version, days, settled_days=least_age)
     if not group.labelled:
         return None
-    table = outcomes.read(group, performance.columns(model.task, classes), recent_days=days)
-    return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows)
+    wanted = performance.columns(model.task, classes)
+    table = outcomes.read(group, wanted, recent_days=days, settled_days=least_age)
+    return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows, young=group.young)

@@ -24,6 +24,7 @@ class MeasuredPerformance(BaseModel):
     findings: tuple[RetrainFinding, ...]
     reason: str
     warnings: tuple[str, ...]
+    proposed_mature_after: str | None = None
 
 
 class ComparedData(BaseModel):
@@ -41,7 +42,8 @@ class MonitorResult(BaseModel):
 
     `expected` is its holdout value with its interval (null where its training recorded none), `recent` its performance
     on the predictions of the last days before the newest label. `reason` says why retraining is due; empty where it is
-    not.
+    not. `proposed_mature_after` is what `[labels] mature_after` could be by the delays of labels so far; None where it is
+    set, or they do not show one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +64,7 @@ class MonitorResult(BaseModel):
     page: str
     run_id: str
     warnings: tuple[str, ...]
+    proposed_mature_after: str | None = None
     ingest: IngestResult | None = None
 
     def exit_code(self) -> int:

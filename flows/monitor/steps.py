@@ -16,6 +16,7 @@ from treadle.flows.monitor import due, summary
 from treadle.flows.monitor.result import ComparedData, MeasuredPerformance, MonitorResult
 from treadle.flows.score.steps import ModelRef  # noqa: TC001 - Prefect looks parameters' types up
 from treadle.tasks.errors import BundleError
+from treadle.tasks.horizon import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measure
     warnings: list[str] = []
     with due.outcomes(place) as outcomes:
         state = due.retrain_state(place, outcomes)
+        settled = due.settled_delay(place, outcomes)
         totals = outcomes.groups("_version")
         for number, group in enumerate(totals):
             events.emit("monitor", f"version {group.version}", done=number, total=len(totals))
@@ -68,6 +70,7 @@ def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measure
         findings=retrain.findings(state),
         reason=reason.text if reason else "",
         warnings=tuple(warnings),
+        proposed_mature_after=in_words(settled) if settled else None,
     )
 
 
@@ -82,7 +85,9 @@ def _outcome(
 
     def realised(group: Group) -> Realised:
         table = outcomes.read(group, wanted)
-        return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows)
+        return performance.realised(
+            model.task, metric, classes, table["_label"], table, rows=group.rows, young=group.young
+        )
 
     def groups(by: By) -> Iterator[Group]:
         return (group for group in outcomes.groups(by) if group.version == total.version)

@@ -26,6 +26,16 @@ def headline(result: MonitorResult) -> str:
     return next((one.sentence for one in result.findings if one.due), NOTHING)
 
 
+def proposal(result: MonitorResult) -> str:
+    """What `mature_after` could be, in one sentence; empty where nothing is proposed."""
+    if result.proposed_mature_after is None:
+        return ""
+    return (
+        f'set mature_after = "{result.proposed_mature_after}" in [labels]: so long after their row 99% of the late labels '
+        "had come, and younger rows would neither train nor judge"
+    )
+
+
 def next_command(result: MonitorResult) -> tuple[str, ...]:
     """The words of the recommended command after `treadle`."""
     return ("train", "--if-due") if result.due else ("score",)
@@ -111,5 +121,7 @@ def summary(result: MonitorResult) -> str:
         for one in result.versions
     ]
     table = [f"| version | predictions | coverage | {metric_name(result.metric)} |", "|---|---|---|---|", *rows]
-    sentences = [f"- {finding.sentence}" for finding in result.findings]
+    sentences = [
+        f"- {sentence}" for sentence in (*(one.sentence for one in result.findings), proposal(result)) if sentence
+    ]
     return "\n".join([f"## {head}", "", *sentences, "", *(table if rows else [])])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context.command_names import with_pipeline
-from treadle.tasks.errors import ConfigError, DataError
+from treadle.tasks.errors import ConfigError, DataError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ class CheckResult(BaseModel):
 
 
 def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
-    """Compare the config with the suite, and the suite with the newest file of the source.
+    """Compare the config with the suite and the champion, and the suite with the newest file of the source.
 
     A suite that cannot be read is a finding, not an error.
     """
@@ -79,6 +80,7 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
         if not any(finding.where == "data.positive" for finding in findings):
             findings += _classes(config, suite)
         findings += _suite_and_data(settings, config, suite.schema, newest)
+    findings += _champion(settings, config)
     return CheckResult(
         pipeline=config.name,
         config=str(settings.home / "pipelines" / f"{config.name}.toml"),
@@ -89,6 +91,20 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
         looked_at=newest.name if newest else "",
         findings=tuple(findings),
     )
+
+
+def _champion(settings: Settings, config: PipelineConfig) -> Iterator[CheckFinding]:
+    """A champion that uses a column which the config forbids or drops; nothing where the ledger does not answer."""
+    from treadle.flows.champion.forbidden import champion_use
+    from treadle.infra import stores
+
+    use = None
+    with suppress(ServiceError):
+        use = champion_use(stores.open(settings, config.name), config)
+    if use is not None:
+        where = "data.forbid" if use.forbidden else "data.drop"
+        way_out = with_pipeline(use.way_out(), config.name)
+        yield CheckFinding(level="warning", where=where, message=use.sentence(), way_out=way_out)
 
 
 def _problem(where: str, message: str, way_out: str) -> CheckFinding:

@@ -20,6 +20,8 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.flows.context.command_names import with_pipeline
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -291,6 +293,15 @@ def fonts(_settings: Settings) -> Check:
     return _ok("fonts", "DejaVu Sans comes with matplotlib")
 
 
+def champions(settings: Settings) -> Check:
+    """Is every pipeline's champion in service? One that uses a column of data.forbid is not."""
+    from treadle.flows.champion.forbidden import out_of_service
+
+    for name, use in out_of_service(settings):
+        return _broken("champions", f"{name}: {use.sentence()}", with_pipeline(use.way_out(), name))
+    return _ok("champions", "none is out of service")
+
+
 CHECKS: dict[str, Callable[[Settings], Check]] = {
     "Python": python,
     "packages": packages,
@@ -307,6 +318,7 @@ CHECKS: dict[str, Callable[[Settings], Check]] = {
     "databases": databases,
     "MLflow artifacts": artifact_paths,
     "fonts": fonts,
+    "champions": champions,
 }
 
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset import RawTable
     from treadle.tasks.dataset.infer import Proposal
     from treadle.tasks.dataset.profile import Profile
+    from treadle.tasks.suspects import Suspect
 
 INBOX = "data/inbox"
+SAMPLED = 20_000
+ASK = "ask when it is written; if that is after the prediction, put it into drop"
 
 
 class Dropped(BaseModel):
@@ -101,15 +104,57 @@ def run_init(
         if table.rows == 0:
             raise DataError(f"{_shown(files)} has a header but no rows", "use a table with rows")
         proposal = infer(con, table, target, Wanted(task=task or "", key=tuple(key), time=time))
-    if not proposal.informative_columns:
-        reasons = "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
-        raise TargetError(f"no column can predict {target!r} ({reasons})", "use a table with more columns")
-    text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, f"{INBOX}/{paths.labels.name}/*")
-    PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
+        if not proposal.informative_columns:
+            reasons = (
+                "; ".join(f"{column}: {why}" for column, why in proposal.drop.items()) or "the rest only names rows"
+            )
+            raise TargetError(f"no column can predict {target!r} ({reasons})", "use a table with more columns")
+        late = f"{INBOX}/{paths.labels.name}/*"
+        text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, late)
+        suspects = _suspects(con, table, proposal, text)
+    if suspects:
+        proposal.remarks += [f"{one.column}: {one.suspicion} ({one.evidence}); {ASK}" for one in suspects]
+        text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, late)
+    _config(text)
     suite = starter.starter(paths.name, table, proposal)
     parse(suite, str(paths.suite))
     paths.write(text, starter.suite_text(suite))
     return _result(paths, table, proposal, len(parse(suite).expectations))
+
+
+def _config(text: str) -> PipelineConfig:
+    return PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
+
+
+def _suspects(con: DuckDBPyConnection, table: Profile, proposal: Proposal, text: str) -> tuple[Suspect, ...]:
+    """The columns to question by the drafted config `text`, on up to `SAMPLED` rows from all over the table."""
+    from treadle.tasks import suspects, training
+    from treadle.tasks.dataset.typing import typed_relation
+
+    config = _config(text)
+    step = -(-table.rows // SAMPLED)
+    typed = typed_relation(table.raw, proposal.schema, proposal.missing, config.data.timezone)
+    every = f"SELECT * EXCLUDE (_ordinal) FROM ({typed}) WHERE _ordinal % {step} = 0 ORDER BY _ordinal"
+    # fetchall ends the result, without which DuckDB takes no relation
+    con.execute(f"CREATE OR REPLACE TEMP TABLE questioned AS {every}").fetchall()
+    rows = con.sql("SELECT * FROM questioned").to_arrow_table()
+    labelled = rows[config.data.target].is_valid()
+    known = rows.filter(labelled)
+    # the sample may lack a class
+    labels = proposal.aim.classes or training.labels(known, config.data.target)
+    problem = training.define(config, proposal.schema, labels)
+    try:
+        spec = training.learn_features(problem, known)
+    except TargetError:
+        return ()  # no column varies in the sample
+    columns: dict[str, list[int]] = {}
+    for index, name in enumerate(spec.sources):
+        columns.setdefault(name, []).append(index)
+    part = training.encoded_part(problem, spec, known)
+    return (
+        *suspects.question_columns(problem.task, part, columns=columns, classes=problem.classes, seed=0),
+        *suspects.filled_later(rows, problem.columns, time=problem.time, labelled=labelled.to_numpy()),
+    )
 
 
 class PipelinePaths:

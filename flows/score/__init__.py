@@ -57,8 +57,8 @@ def run_score(
 ) -> ScoreResult:
     """Score the rows without label or prediction; or, with `input` and `output`, all rows of one file.
 
-    Raises NothingPromoted without a champion, DataError for a file that cannot be read, UsageError where `input` does
-    not exist or `output` would overwrite the input or a source file.
+    Raises NothingPromoted without a champion, ForbiddenColumn for one that is out of service, DataError for a file that
+    cannot be read, UsageError where `input` does not exist or `output` would overwrite the input or a source file.
     """
     from treadle.infra.orchestrator import flow_context
 

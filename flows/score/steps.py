@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.champion.moves import settle_moves
+from treadle.flows.champion.forbidden import check_in_service
+from treadle.flows.champion.moves import settle_champion
 from treadle.flows.champion.pending import no_champion_error
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
@@ -45,10 +46,16 @@ class ScoredBatch(BaseModel):
 
 
 @task(name="resolve the champion", task_run_name="resolve the champion")
-def resolve_champion(home: str, pipeline: str, purpose: str) -> ModelRef:
-    """The current champion by the ledger, after interrupted moves are completed; raises NothingPromoted without one."""
-    stores = open_workplace(home, pipeline).stores
-    settle_moves(stores)
+def resolve_champion(home: str, pipeline: str, purpose: str, *, answers: bool = True) -> ModelRef:
+    """The current champion by the ledger, after interrupted moves are completed.
+
+    Raises NothingPromoted without one; and, where it is to answer, ForbiddenColumn for one that is out of service.
+    """
+    place = open_workplace(home, pipeline)
+    stores = place.stores
+    settle_champion(stores, place.config)
+    if answers:
+        check_in_service(stores, place.config)
     champion = stores.ledger.champion(pipeline)
     if champion is None:
         raise no_champion_error(stores.ledger, pipeline)

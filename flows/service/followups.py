@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from treadle.flows.project.deployment_plans import WorkKind
     from treadle.infra.orchestrator.runs import Runs, WorkRun
@@ -88,7 +88,9 @@ class Followups:
         now = time.monotonic()
         for pipeline in (file.stem for file in self._settings.pipelines):
             data_token = self._ledger.arrivals_token(pipeline)
-            if data_token and self._ledger.champion(pipeline):  # rows accepted before the first champion wait for it
+            withdrawn = self._ledger.withdrawn(pipeline) is not None
+            # rows accepted before the first champion, or while it is out of service, wait for one that answers
+            if data_token and not withdrawn and self._ledger.champion(pipeline):
                 data_token += ", champion"
             pending = self._pending.get(pipeline)
             if not data_token or data_token == self._settled.get(pipeline):
@@ -102,14 +104,20 @@ class Followups:
                 was_idle = pending.idle
                 pending.idle = pipeline not in runs.busy(WORKS, datetime.now(UTC) + BUSY_WITHIN)
                 if was_idle and pending.idle:
-                    self._start_next(pipeline, pending, runs.last(WORKS), now)
+                    chain = CHAIN[1:] if withdrawn else CHAIN
+                    self._start_next(pipeline, pending, runs.last(WORKS), now, chain)
 
     def _start_next(
-        self, pipeline: str, pending: PendingFollowup, last: Mapping[tuple[str, str], WorkRun], now: float
+        self,
+        pipeline: str,
+        pending: PendingFollowup,
+        last: Mapping[tuple[str, str], WorkRun],
+        now: float,
+        chain: Sequence[WorkKind],
     ) -> None:
         from treadle.flows.service import deployments
 
-        missing = [work for work in CHAIN if not _done(pending, work, last.get((pipeline, work)))]
+        missing = [work for work in chain if not _done(pending, work, last.get((pipeline, work)))]
         if not missing:
             self._settle(pipeline, pending.data_token)
         for work in missing:

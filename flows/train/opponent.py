@@ -7,6 +7,7 @@ recipe fitted on the challenger's training rows, so that both know the same; wit
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import DataError, TargetError
@@ -72,20 +73,40 @@ def new_to_both(place: Workplace, parts: Parts, fitted: FittedRows | str) -> tup
 
     Empty where it is no longer known what the champion was fitted on: `fitted` is then the reason.
     """
-    from treadle.tasks import training
-    from treadle.tasks.dataset.judging import FittedRows, LeftOut, judging
+    from treadle.tasks.dataset.judging import LeftOut, judging
 
     if isinstance(fitted, str):
         return parts.holdout.slice(0, 0), (LeftOut(fitted, len(parts.holdout)),)
-    config = place.config
-    challenger = FittedRows(
-        training.together(parts.train, parts.validation),
-        config.split,
-        config.data.key,
-        config.data.time,
-        config.data.target,
-    )
-    return judging(parts.holdout, challenger, fitted)
+    return judging(parts.holdout, _challenger(place, parts), fitted)
+
+
+def known_to_neither(place: Workplace, parts: Parts, comparison: Comparison | None, champion: int | None) -> pa.Table:
+    """The holdout rows of known entities (`parts.known`) on which neither model was fitted; they do not judge.
+
+    All of them without a champion, or where its recipe was fitted on the challenger's rows. Empty where it is no longer
+    known what the champion was fitted on.
+    """
+    from treadle.tasks.dataset.judging import judging
+
+    assert parts.known is not None
+    if champion is None or comparison is None or comparison.booster == "recipe":
+        return parts.known
+    fitted = fitted_by(place, champion, comparison.booster)
+    if isinstance(fitted, str):
+        return parts.known.slice(0, 0)
+    ungrouped = [
+        replace(one, split=one.split.model_copy(update={"group": ""})) for one in (_challenger(place, parts), fitted)
+    ]
+    return judging(parts.known, *ungrouped)[0]
+
+
+def _challenger(place: Workplace, parts: Parts) -> FittedRows:
+    from treadle.tasks import training
+    from treadle.tasks.dataset.judging import FittedRows
+
+    data = place.config.data
+    fitted = training.together(parts.train, parts.validation)
+    return FittedRows(fitted, place.config.split, data.key, data.time, data.target)
 
 
 def fitted_by(place: Workplace, version: int, part: Part) -> FittedRows | str:
@@ -95,16 +116,19 @@ def fitted_by(place: Workplace, version: int, part: Part) -> FittedRows | str:
     bundle names no split. The serving one's are all, unless it is the judged one.
     """
     from treadle.infra import stores
+    from treadle.infra.tables.labelled import Maturity
     from treadle.tasks import bundle, training
     from treadle.tasks.dataset import SplitSpec, split
     from treadle.tasks.dataset.judging import FittedRows
+    from treadle.tasks.horizon import span
 
     folder = place.stores.bundle_folder(version)
     model, facts, recipe = place.model(version, part=part), bundle.read_facts(folder), bundle.read_recipe(folder)
     tables, (rows_version, labels_version) = place.stores.tables, stores.versions(facts.data_version)
     if rows_version > tables.version("rows") or labels_version > tables.version("labels"):
         return f"the rows that version {version} was fitted on ({facts.data_version}) are not in the tables any more"
-    rows = tables.training(rows_version, model.target, model.key, labels_version)
+    maturity = Maturity(span(facts.mature_after), model.time, model.timezone)
+    rows = tables.training(rows_version, model.target, model.key, labels_version, maturity)
     on_all = part == "serving" and recipe is not None and recipe.refit == "all"
     if facts.split is not None and not on_all:
         try:
@@ -121,7 +145,7 @@ def has_usable_recipe(place: Workplace, problem: Problem, version: int) -> bool:
     from treadle.tasks.recipe import by_recipe
 
     recipe = bundle.read_recipe(place.stores.bundle_folder(version))
-    if recipe is None:
+    if recipe is None or tuple(place.model(version).post.classes) != problem.classes:
         return False
     try:
         by_recipe(problem, recipe)

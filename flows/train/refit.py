@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from treadle.tasks.bundle import BundleFacts
     from treadle.tasks.dataset import Parts
-    from treadle.tasks.refit import Refit
-    from treadle.tasks.training import Problem
 
 
 @task(name="refit", task_run_name="refit")
@@ -35,10 +33,11 @@ def refit_model(ref: RunRef) -> None:
     serving, rows = judged, training.together(parts.train, parts.validation)
     finding = refit.RefitFinding(len(rows), recipe.rounds)
     if recipe.refit == "all" and verdict.decision != "REFUSED":
-        rows = refit.all_rows(parts)
+        rows = parts.every_row()
         events.emit("train", f"fitting {recipe.serving_rounds} rounds on all {len(rows):,} rows, to serve")
         refitted = refit.refit(problem, recipe, judged, parts, place.config.split)
-        finding = refit.RefitFinding(len(rows), recipe.serving_rounds, _refusal(ref, problem, parts, refitted))
+        refused = refit.refusal(place.config.gate, place.config.split, problem, judged, parts.holdout, refitted)
+        finding = refit.RefitFinding(len(rows), recipe.serving_rounds, refused)
         serving = refitted.model
     if serving is judged or finding.refused:
         serving, rows = judged, training.together(parts.train, parts.validation)
@@ -62,7 +61,12 @@ def parts_of(ref: RunRef) -> Parts:
     """The run's rows as they were parted."""
     from treadle.tasks.dataset import Parts
 
-    return Parts(*(ref.bench.table(f"{name}.arrow") for name in ("train", "validation", "holdout")))
+    bench = ref.bench
+    known = bench.table("all_known.arrow") if bench.has("all_known.arrow") else None
+    train, validation, holdout, between = (
+        bench.table(f"{name}.arrow") for name in ("train", "validation", "holdout", "between")
+    )
+    return Parts(train, validation, holdout, between, known)
 
 
 def bundle_facts(
@@ -79,16 +83,7 @@ def bundle_facts(
         trained_until=trained_until,
         split=split,
         judged_from=holdout_from if split.strategy == "time" else None,
+        mature_after=ref.open().config.labels.mature_after,
         code_version=code_version(),
         lock_hash=lock_hash(),
     )
-
-
-def _refusal(ref: RunRef, problem: Problem, parts: Parts, refitted: Refit) -> str:
-    """Why the refitted model is refused; empty where it is not."""
-    from treadle.tasks import booster, bundle, postprocess, refit, training
-
-    judged = bundle.load_bundle(ref.bench.folder / "judged", part="judged")
-    holdout = training.encoded_part(problem, judged.features, parts.holdout)
-    judged_p = postprocess.apply_postprocess(judged.post, booster.predict_raw(judged.booster, holdout.X)).p
-    return refit.refusal(ref.open().config.gate, problem, judged_p, holdout.y, refitted, ref.seed)

@@ -23,7 +23,9 @@ class RunRef(BaseModel):
 
     `champion` is the champion when the run began; its last training row bounds a time split's holdout. `wanted_device`
     is that of the config or the command line, `device` the one that is used; `reason` says why training was due, empty
-    where that was not checked. `token` is that of the run's lease: a run with an outdated token cannot write.
+    where that was not checked. `forbidden` and `dropped` are columns that data.forbid and data.drop name and the
+    champion uses; with a forbidden one it is out of service, and the challenger is judged like a first model. `token`
+    is that of the run's lease: a run with an outdated token cannot write.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +45,8 @@ class RunRef(BaseModel):
     device_why: str
     champion: int | None
     reason: str = ""
+    forbidden: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     token: int | None = None
 
     def open(self) -> Workplace:
@@ -59,6 +63,11 @@ class RunRef(BaseModel):
         return Workplace(place.settings, config, place.stores)
 
     @property
+    def why_dummy(self) -> str:
+        """Why the challenger is not judged against a champion."""
+        return f"version {self.champion} is out of service" if self.champion else "there is no champion yet"
+
+    @property
     def work(self) -> str:
         """The name of the run's study, folder and MLflow run; another one when the champion has changed."""
         return f"{self.run_key}-{self.champion or 0}"
@@ -69,6 +78,12 @@ class RunRef(BaseModel):
         from treadle.infra.files.workbench import Workbench
 
         return Workbench(self._folder / self.work, self._check_token)
+
+    @property
+    def left_out(self) -> LeftOutRows:
+        """What was left out when the rows were split."""
+        name = "left_out.json"  # a run that was begun by an earlier treadle has none
+        return self.bench.get(name, LeftOutRows) if self.bench.has(name) else LeftOutRows()
 
     def clear_up(self) -> None:
         """Delete the run's intermediate files, including those against former champions."""
@@ -96,7 +111,7 @@ class RunRef(BaseModel):
             "config_digest": self.config_digest,
             "seed": str(self.seed),
             "device": self.device,
-            "judged_against": f"version {self.champion}" if self.champion else "dummy",
+            "judged_against": f"version {self.champion}" if self.champion and not self.forbidden else "dummy",
             **({"reason": self.reason} if self.reason else {}),
         }
 
@@ -123,17 +138,45 @@ class Packaged(BaseModel):
     digest: str
 
 
-class TrainResult(BaseModel):
-    """The result of a training run; `against` is the champion that it was compared with, None without one.
+class LeftOutRows(BaseModel):
+    """Labelled rows of the data version that no part of the split has, and labels without a row.
 
+    `young` are younger than `[labels] mature_after`, `versions` are other versions of rows that train or judge,
+    `orphans` are labels whose row has not come, `gap` lie in `[split] gap`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    young: int = 0
+    versions: int = 0
+    orphans: int = 0
+    gap: int = 0
+
+    def sentence(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        named = {
+            "rows younger than mature_after": self.young,
+            "rows in the gap between the parts": self.gap,
+            "other versions of these rows": self.versions,
+            "labels whose row has not come": self.orphans,
+        }
+        return ", ".join(f"{number:,} {name}" for name, number in named.items() if number)
+
+
+class TrainResult(BaseModel):
+    """The result of a training run; `against` is the champion when it began, None without one.
+
+    `unsettled` says why the challenger cannot be compared with that champion, however many rows come, so that a person
+    decides; else it is empty.
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `basis` is the verdict's: better, fresh or empty; `gain` over `against` has the standard
-    error `gain_error`, both None where nothing was compared. The serving booster was fitted on `serving_rows` in
-    `serving_rounds`; 0 for a result of before there was one. `stopped` is 'trials' or 'budget' and `why_stopped` says
-    it in words, both empty in results of an earlier version; `cut` trials were ended by the clock; `lowest_rate` is
-    the search's lowest learning rate, `nthread` the threads of XGBoost (0: all). `timings` are the command's seconds
-    by part (`timings.PARTS`), None unless requested.
+    asked to train only then. `notes` are the verdict's sentences that decided nothing. `basis` is the verdict's:
+    better, fresh or empty; `gain` over `against` has the standard error `gain_error`, both None where nothing was
+    compared. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of before there was
+    one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in results of an earlier
+    version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
+    threads of XGBoost (0: all). `left_out` counts what the data version holds and no part of the split has. `timings`
+    are the command's seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -165,7 +208,9 @@ class TrainResult(BaseModel):
     value_lower: float | None = None
     value_upper: float | None = None
     waits: bool = False
+    unsettled: str = ""
     reason: str = ""
+    notes: tuple[str, ...] = ()
     basis: str = ""
     gain: float | None = None
     gain_error: float | None = None
@@ -176,6 +221,7 @@ class TrainResult(BaseModel):
     cut: int = 0
     lowest_rate: float = 0.0
     nthread: int = 0
+    left_out: LeftOutRows = LeftOutRows()
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
 

@@ -5,18 +5,20 @@ Each step loads by `infra`, calls `tasks`, and stores its result on the run's wo
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from treadle.flows.champion.moves import settle_moves
+from treadle.flows.champion.forbidden import champion_use
+from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
-from treadle.flows.train.opponent import choose_opponent
+from treadle.flows.train.opponent import choose_opponent, known_to_neither
 from treadle.flows.train.refit import bundle_facts
-from treadle.flows.train.run import NotDue, RunRef, key_of, run_name, with_overrides
+from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def check_due(home: str, pipeline: str) -> NotDue | Reason:
     from treadle.tasks import retrain
 
     place = open_workplace(home, pipeline)
-    settle_moves(place.stores)
+    settle_champion(place.stores, place.config)
     with outcomes(place) as all_outcomes:
         state = retrain_state(place, all_outcomes)
     reason, findings = retrain.due(state), retrain.findings(state)
@@ -75,8 +77,11 @@ def plan(
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
-    settle_moves(place.stores)
+    forbidden = settle_champion(place.stores, config)
     champion = place.stores.ledger.champion(pipeline)
+    use = champion_use(place.stores, config)
+    if use is not None:
+        events.emit("train", f"{use.sentence()}; {use.way_out()}" if use.instead else use.sentence())
     data_version = place.stores.data_version()
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:
@@ -102,6 +107,8 @@ def plan(
         device_why=why,
         champion=champion.version_to if champion else None,
         reason=reason,
+        forbidden=forbidden,
+        dropped=use.dropped if use else (),
         token=token,
     )
 
@@ -110,6 +117,7 @@ def plan(
 @timings.timed("prepare")
 def split_rows(ref: RunRef) -> None:
     """Read the rows at their version, split them, and select the holdout rows that are new to the champion too."""
+    from treadle.infra.tables.labelled import not_trained, training_rows
     from treadle.tasks import training
     from treadle.tasks.dataset import split
     from treadle.tasks.dataset.judging import Comparison
@@ -119,7 +127,8 @@ def split_rows(ref: RunRef) -> None:
         return
     config, stores = place.config, place.stores
     events.emit("train", f"reading {ref.data_version}")
-    rows = stores.tables.training(ref.rows_version, config.data.target, config.data.key, ref.labels_version)
+    asked = place.labelled(ref.data_version)
+    rows = training_rows(stores.tables, asked)
     problem = training.define(config, place.suite().schema, training.labels(rows, config.data.target))
     parts = split(
         rows,
@@ -128,16 +137,25 @@ def split_rows(ref: RunRef) -> None:
         time=config.data.time,
         target=config.data.target,
     )
+    comparison = None
     if ref.champion:
         parts, new, comparison = choose_opponent(place, problem, rows, parts, ref.champion, ref.data_version)
         bench.put_table("new.arrow", new)
         bench.put("comparison.json", comparison, Comparison)
+    left = LeftOutRows(gap=len(parts.between), **asdict(not_trained(stores.tables, asked)))
+    bench.put("left_out.json", left, LeftOutRows)
     bench.put_table("train.arrow", parts.train)
     bench.put_table("validation.arrow", parts.validation)
     bench.put_table("holdout.arrow", parts.holdout)
+    bench.put_table("between.arrow", parts.between)
+    if parts.known is not None:
+        bench.put_table("all_known.arrow", parts.known)
+        bench.put_table("known.arrow", known_to_neither(place, parts, comparison, ref.champion))
     bench.put("problem.json", problem, training.Problem)
     sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")
+    if left.sentence():
+        events.emit("train", f"left out: {left.sentence()}")
 
 
 @task(name="tune", task_run_name="tune")

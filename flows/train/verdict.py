@@ -18,6 +18,7 @@ from treadle.flows.champion.moves import move_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import this_run
+from treadle.flows.train.champion_notes import person_decides, with_champion
 from treadle.flows.train.run import Packaged, RunRef, TrainResult, flat
 
 if TYPE_CHECKING:
@@ -74,26 +75,28 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
     bench, place = ref.bench, ref.open()
     problem, recipe = bench.get("problem.json", training.Problem), bench.get("recipe.json", Recipe)
     holdout, champion = bench.table("holdout.arrow"), champion_at_start(ref, place)
-    opponent = f"version {ref.champion}" if ref.champion else "the dummy: there is no champion yet"
-    rows = len(holdout if champion is None else champion.new)
+    compared = None if ref.forbidden else champion
+    opponent = f"version {ref.champion}" if compared else f"the dummy: {ref.why_dummy}"
+    rows = len(holdout if compared is None else compared.new)
     events.emit("train", f"judging on {rows:,} holdout rows against {opponent}")
     model = load_bundle(bench.folder / "judged", part="judged")
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate_models(
-        problem, model, champion, fitted_on, holdout, place.config.gate.slices, ref.seed, place.config.split
+        problem, model, compared, fitted_on, holdout, place.config.gate.slices, ref.seed, place.config.split
     )
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)
     judged = replace(evidence.judged, spent=_given_away(ref, place, problem.metric))
     verdict = gate.decide_verdict(
-        place.config.gate,
-        judged,
-        leaks=evidence.leaks,
-        broken=(*evidence.broken, *broken),
-        seed=ref.seed,
-        looks=reads,
+        place.config.gate, judged, leaks=evidence.leaks, broken=broken, seed=ref.seed, looks=reads
     )
-    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if champion else "")
+    if bench.has("known.arrow"):
+        known = evaluation.score_known_entities(
+            problem, model, compared, bench.table("known.arrow"), place.config.split.group
+        )
+        verdict = verdict.model_copy(update={"reasons": (*verdict.reasons, known.sentence(len(evidence.y)))})
+    verdict = with_champion(ref, problem, model, champion, evidence.incomparable, verdict)
+    held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if compared else "")
     served = (
         f"{recipe.serving_rounds:,} rounds on all {len(fitted_on) + len(holdout):,} rows"
         if recipe.refit == "all" and verdict.decision != "REFUSED"
@@ -106,6 +109,8 @@ def _judge(ref: RunRef, broken: Sequence[str] = ()) -> None:
         "judged booster": f"{recipe.rounds:,} rounds on {len(fitted_on):,} rows: {cost}",
         "serving booster": served,
     }
+    if left_out := ref.left_out.sentence():
+        facts["left out"] = left_out
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
         for name, svg in report.plots(story).items():
@@ -167,7 +172,9 @@ def package(ref: RunRef) -> None:
     rounds = {"rounds": found.rounds, "serving_rounds": finding.rounds}
     stores.tracking.log_params(run_id, {**found.params, **rounds, **found.record(), **flat(place.config)})
     stores.tracking.log_curves(
-        run_id, {f"train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation}
+        # train_<metric> is the finished model's score, which the report shows too
+        run_id,
+        {f"curve_train_{curve.metric}": curve.train, f"validation_{curve.metric}": curve.validation},
     )
     stores.tracking.log_trials(run_id, problem.metric, found.finished)
     stores.tracking.log_dataset(run_id, ref.pipeline, _named(place.config.data.source), ref.data_version)
@@ -257,12 +264,12 @@ def train_result(
         version=version,
         decision=verdict.decision,
         headline=verdict.headline,
-        reasons=verdict.reasons,
+        reasons=(*verdict.reasons, *person_decides(ref, verdict, version)),
         promoted=False,
         already=False,
         metric=verdict.metric,
         value=none_if_nan(verdict.value),
-        champion_value=none_if_nan(verdict.champion_value),
+        champion_value=None if ref.forbidden else none_if_nan(verdict.champion_value),
         linear_value=scores.of("linear", verdict.metric),
         dummy_value=scores.of("dummy", verdict.metric),
         against=ref.champion,
@@ -281,6 +288,7 @@ def train_result(
         value_lower=scores.lower,
         value_upper=scores.upper,
         reason=ref.reason,
+        notes=verdict.notes,
         serving_rows=refitted.rows,
         serving_rounds=refitted.rounds,
         stopped=found.stopped,
@@ -288,6 +296,8 @@ def train_result(
         cut=found.cut,
         lowest_rate=found.lowest_rate,
         nthread=found.nthread,
+        left_out=ref.left_out,
+        unsettled=verdict.unsettled,
     )
 
 
@@ -307,11 +317,13 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
 
     Raises Conflict where the champion has changed since, Fenced where another process has taken over the lease.
     """
-    stores = ref.open().stores
+    place = ref.open()
+    stores = place.stores
     champion = stores.ledger.champion(ref.pipeline)
     if champion is None or champion.version_to != result.version:
         move_champion(
             stores,
+            place.config,
             result.version,
             expected=result.against,
             verdict=result.decision,
@@ -342,6 +354,7 @@ def champion_at_start(ref: RunRef, place: Workplace) -> ComparedChampion | None:
         new=ref.bench.table("new.arrow"),
         left_out=comparison.left_out,
         boosters=comparison.names(ref.champion),
+        newer=comparison.newer,
     )
 
 
@@ -369,7 +382,7 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFindi
     """The version's description in MLflow's registry."""
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
-        *(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline),
+        *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
         f"The serving booster: {refitted.rounds:,} rounds on {refitted.rows:,} rows.",
         f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
@@ -383,7 +396,8 @@ def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_addres
     values = {model: scores.of(model, verdict.metric) for model in scores.holdout}
     rows = [f"| {model} | {value:.4f} |" for model, value in values.items() if value is not None]
     table = "\n".join([f"| model | {verdict.metric} |", "|---|---|", *rows])
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons if reason != verdict.headline)
+    shown = (*verdict.reasons, *verdict.notes)
+    reasons = "\n".join(f"- {reason}" for reason in shown if reason != verdict.headline)
     create_markdown_artifact(
         key=f"verdict-{name}",
         markdown=f"## {verdict.decision}: {verdict.headline}\n\n{table}\n\n{reasons}",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from treadle.infra.tables.labelled import Maturity, is_young, moment_of, newest_data
 from treadle.infra.tables.scratch import connect
 from treadle.tasks.dataset import literal, quote
 from treadle.tasks.performance import MONDAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import date
+    from datetime import date, datetime
 
+    import numpy as np
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
@@ -26,38 +29,63 @@ By = Literal["_version", "_batch", "_window"]
 class Group:
     """Predictions of one model version: all of them, those of a batch, or those of a window.
 
-    `window` is the window's first day. `rows` predictions, of which `labelled` have a label.
+    `window` is the window's first day. `rows` predictions, of which `labelled` have a label that counts and `young` are
+    of rows that are too young for one.
     """
 
     version: int
     rows: int
     labelled: int
+    young: int = 0
     batch_id: str | None = None
     window: date | None = None
 
 
-def relation(tables: Tables, target: str, key: Sequence[str], *, time: str = "", timezone: str = "") -> str:
+def relation(
+    tables: Tables,
+    target: str,
+    key: Sequence[str],
+    *,
+    time: str = "",
+    timezone: str = "",
+    mature_after: timedelta = timedelta(0),
+    newest: datetime | None = None,
+) -> str:
     """SQL to stand after FROM: one row for each prediction by a model that was champion, with its row's label.
 
     The columns of `predictions`, then `_moment` (local wall clock in `timezone`, else UTC): the row's value of
     `time`, a date or timestamp; without one, when the row arrived; and `_label`: the newest label of the row's key,
-    or without a key the row's own; null where there is none yet. Every prediction counts, also of a row that came
-    again in a later batch.
+    or without a key the row's own; null where there is none yet, or where the row is `_young`: by less than
+    `mature_after` older than the `newest` data. `_age` are the days from the row to the newest data, `_delay` those
+    from the row to the moment at which its late label was observed (null without one).
+
+    Every prediction counts, also of a row that came again in a later batch: it was made of one version of the row, which
+    is the version that its label belongs to.
     """
+    maturity = Maturity(mature_after, time, timezone)
     moment = f"r.{quote(time)}" if time else "r._ingested_at"
     local = f"CASE WHEN {moment} IS NOT NULL THEN {_local(tables, time, moment, timezone)} END"
+    known = f"CAST({literal(newest.isoformat())} AS TIMESTAMPTZ)" if newest else "NULL::TIMESTAMPTZ"
+    instant = moment_of(tables, maturity, "r")
     if key and set(key) <= set(tables.columns("predictions").names):
-        label = f"t.{quote(target)}"
+        label, observed = f"t.{quote(target)}", "CASE WHEN NOT t.own THEN t.observed END"
         same = " AND ".join(f"p.{quote(name)} = t.{quote(name)}" for name in key)
-        truth = f"LEFT JOIN {tables.truth(target, key)} t ON {same}"
+        truth = f"LEFT JOIN {tables.last_words(target, key)} t ON {same}"
     else:
         own = not key and target in tables.columns("rows").names
-        label, truth = (f"r.{quote(target)}" if own else "NULL"), ""
+        label, observed, truth = (f"r.{quote(target)}" if own else "NULL"), "NULL::TIMESTAMPTZ", ""
+    young = is_young(tables, maturity, "r", newest)
     return (
-        f"(SELECT p.*, {local} AS _moment, {label} AS _label FROM {tables.relation('predictions')} p "
+        f"(SELECT p.*, {local} AS _moment, {young} AS _young, CASE WHEN NOT {young} THEN {label} END AS _label, "
+        f"{_days(instant, known)} AS _age, {_days(instant, observed)} AS _delay "
+        f"FROM {tables.relation('predictions')} p "
         f"LEFT JOIN {tables.relation('rows')} r ON p._batch_id = r._batch_id AND p._ordinal = r._ordinal {truth} "
         "WHERE p.purpose <> 'shadow')"
     )
+
+
+def _days(since: str, until: str) -> str:
+    return f"(epoch({until}) - epoch({since})) / 86400"
 
 
 def _local(tables: Tables, time: str, moment: str, timezone: str) -> str:
@@ -81,7 +109,7 @@ class Outcomes:
         column = {"_version": "NULL", "_batch": "_batch_id", "_window": "_window"}[by]
         where = "WHERE _window IS NOT NULL" if by == "_window" else ""
         found = self._con.sql(
-            f"SELECT model_version, {column} AS part, count(*), count(_label) FROM outcomes {where} "
+            f"SELECT model_version, {column} AS part, count(*), count(_label), count_if(_young) FROM outcomes {where} "
             "GROUP BY ALL ORDER BY model_version, min(_moment), part"
         ).fetchall()
         return [
@@ -89,19 +117,26 @@ class Outcomes:
                 version=version,
                 rows=rows,
                 labelled=labelled,
+                young=young,
                 batch_id=part if by == "_batch" else None,
                 window=part if by == "_window" else None,
             )
-            for version, part, rows, labelled in found
+            for version, part, rows, labelled, young in found
         ]
 
-    def recent(self, version: int, days: int) -> Group:
-        """The predictions of a version in the `days` days that end with its newest labelled one."""
-        counted = f"SELECT count(*), count(_label) FROM outcomes WHERE {self._recently(version, days)}"
-        ((rows, labelled),) = self._con.sql(counted).fetchall()
-        return Group(version=version, rows=rows, labelled=labelled)
+    def recent(self, version: int, days: int, *, settled_days: float = 0.0) -> Group:
+        """The predictions of a version in the `days` days that end with its newest labelled one.
 
-    def read(self, group: Group, columns: Sequence[str], *, recent_days: int | None = None) -> pa.Table:
+        Only rows that are `settled_days` old or older, from their time to the newest data.
+        """
+        where = self._recently(version, days, settled_days)
+        counted = f"SELECT count(*), count(_label), count_if(_young) FROM outcomes WHERE {where}"
+        ((rows, labelled, young),) = self._con.sql(counted).fetchall()
+        return Group(version=version, rows=rows, labelled=labelled, young=young)
+
+    def read(
+        self, group: Group, columns: Sequence[str], *, recent_days: int | None = None, settled_days: float = 0.0
+    ) -> pa.Table:
         """The labelled predictions of a group: `_label` and the prediction `columns`."""
         where = [f"model_version = {group.version}", "_label IS NOT NULL"]
         if group.batch_id is not None:
@@ -109,12 +144,22 @@ class Outcomes:
         if group.window is not None:
             where.append(f"_window = DATE {literal(group.window.isoformat())}")
         if recent_days is not None:
-            where.append(self._recently(group.version, recent_days))
+            where.append(self._recently(group.version, recent_days, settled_days))
         listed = ", ".join(quote(name) for name in columns)
         return self._con.sql(f"SELECT _label, {listed} FROM outcomes WHERE {' AND '.join(where)}").to_arrow_table()
 
-    def _recently(self, version: int, days: int) -> str:
+    def delays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of every prediction the days from its row to the newest data, and to its late label (NaN: none yet)."""
+        import numpy as np
+
+        found = self._con.sql("SELECT _age, _delay FROM outcomes WHERE _age IS NOT NULL").fetchnumpy()
+        ages, delays = (np.ma.filled(np.ma.asarray(found[name], dtype=float), np.nan) for name in ("_age", "_delay"))
+        return ages, delays
+
+    def _recently(self, version: int, days: int, settled_days: float) -> str:
         mine = f"model_version = {version}"
+        if settled_days:
+            mine += f" AND _age >= {settled_days!r}"
         newest = f"(SELECT max(_moment) FROM outcomes WHERE {mine} AND _label IS NOT NULL)"
         return f"{mine} AND _moment <= {newest} AND _moment > {newest} - INTERVAL {days} DAY"
 
@@ -128,6 +173,7 @@ def open_outcomes(
     time: str = "",
     timezone: str = "",
     window_days: int = 7,
+    mature_after: timedelta = timedelta(0),
 ) -> Iterator[Outcomes]:
     """Join once, in bounded memory, and answer for the block.
 
@@ -139,26 +185,18 @@ def open_outcomes(
     since = f"DATE {literal(MONDAY.isoformat())}"
     past = f"floor(date_diff('day', {since}, CAST(_moment AS DATE)) / {window_days})"
     with connect(tables.scratch) as con:
+        joined = relation(
+            tables,
+            target,
+            key,
+            time=time,
+            timezone=timezone,
+            mature_after=mature_after,
+            newest=newest_data(tables, con),
+        )
         con.execute(
-            f"CREATE TABLE outcomes AS SELECT model_version, _batch_id, _moment, _label{listed}, "
+            f"CREATE TABLE outcomes AS SELECT model_version, _batch_id, _moment, _label, _young, _age, _delay{listed}, "
             f"{since} + {window_days} * CAST({past} AS INTEGER) AS _window "
-            f"FROM {relation(tables, target, key, time=time, timezone=timezone)} ORDER BY model_version, _moment"
+            f"FROM {joined} ORDER BY model_version, _moment"
         )
         yield Outcomes(con)
-
-
-def count_labelled(tables: Tables, target: str, key: Sequence[str], rows_version: int, labels_version: int) -> int:
-    """How many rows have a label at a data version: keys, or rows where there is no key; -1 is no table yet."""
-    if rows_version < 0:
-        return 0
-    rows = tables.relation("rows", version=rows_version)
-    if key:
-        names = ", ".join(quote(name) for name in key)
-        truth = tables.truth(target, key, rows_version=rows_version, labels_version=labels_version)
-        counted = f"(SELECT DISTINCT {names} FROM {rows}) SEMI JOIN {truth} USING ({names})"
-    elif target in tables.columns("rows", rows_version).names:
-        counted = f"{rows} WHERE {quote(target)} IS NOT NULL"
-    else:
-        return 0
-    with connect(tables.scratch) as con:
-        return int(con.sql(f"SELECT count(*) FROM {counted}").fetchall()[0][0])

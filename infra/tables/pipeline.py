@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from treadle.infra.tables import labelled
 from treadle.infra.tables import truth as truth_
 from treadle.infra.tables.delta import Delta
+from treadle.infra.tables.labelled import DataVersion, Maturity
 from treadle.infra.tables.scratch import connect
 from treadle.tasks.dataset import literal, quarantine_schema, quote
 from treadle.tasks.errors import UsageError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from treadle.infra.tables.upkeep import Spare
 
+ANY_AGE = Maturity()
 PARTITIONS = {"predictions": ("_batch_id", "purpose", "model_digest")}
 
 
@@ -124,7 +127,14 @@ class Tables:
 
         Versions are the newest unless given; -1 stands for a table that was not there yet. See `truth.py`.
         """
-        return truth_.newest_labels(*self._label_sources(target, rows_version, labels_version), target, key)
+        return truth_.newest_labels(*self.label_sources(target, rows_version, labels_version), target, key)
+
+    def last_words(self, target: str, key: Sequence[str]) -> str:
+        """SQL to stand after FROM: as `truth` of the newest versions, with `own` (it stands in a row) and `observed`."""
+        sources = self.label_sources(target, None, None)
+        if not any(sources):
+            return f"(SELECT *, NULL::BOOLEAN AS own, NULL::TIMESTAMPTZ AS observed FROM {self.truth(target, key)})"
+        return f"({truth_.last_words(*sources, target, key)})"
 
     def without_label(self, target: str, key: Sequence[str], batches: Sequence[str] | None = None) -> str:
         """SQL to stand after FROM: the rows without a `target` of their own for which no late label came either."""
@@ -170,7 +180,7 @@ class Tables:
         `fresh` selects them in `con`; see `truth.effect`. What the table has of the batch itself, from
         before a kill, is left out.
         """
-        rows, labels = self._label_sources(target, None, None)
+        rows, labels = self.label_sources(target, None, None)
         others = f"(SELECT * FROM {labels} WHERE _batch_id <> {literal(batch_id)})" if labels else ""
         existing = truth_.all_labels(rows, others, target, key) if rows or labels else ""
         moment = f"CAST({literal(arrived.isoformat())} AS TIMESTAMPTZ)"
@@ -188,28 +198,21 @@ class Tables:
         }
 
     def training(
-        self, rows_version: int, target: str, key: Sequence[str], labels_version: int | None = None
+        self,
+        rows_version: int,
+        target: str,
+        key: Sequence[str],
+        labels_version: int | None = None,
+        maturity: Maturity = ANY_AGE,
     ) -> pa.Table:
-        """The rows of a version that have a label, with our own columns, in order of arrival.
+        """The rows of a version that have a label which counts: see `labelled.training_rows`."""
+        return labelled.training_rows(self, DataVersion(target, tuple(key), rows_version, labels_version, maturity))
 
-        Of the rows with the same key one counts: the one that brought the newest label, or where that came late the
-        newest of them. So a corrected file corrects, and a later file without labels takes none away. Without a key
-        every labelled row counts. `labels_version`: the newest, unless given; -1 for none.
+    def label_sources(self, target: str, rows_version: int | None, labels_version: int | None) -> tuple[str, str]:
+        """SQL to read labels from, of `rows` and of `labels`; each empty where the table has no labels.
+
+        Versions are the newest where None.
         """
-        columns = self.columns("rows", rows_version)
-        rows, labels = self._label_sources(target, rows_version, labels_version)
-        if not (rows or (labels and key)) or not set(columns.names).issuperset(key):
-            return columns.empty_table()
-        relation = self.relation("rows", version=rows_version)
-        if key:
-            relation = truth_.labelled_rows(relation, rows, labels, columns.names, target, key)
-        query = f"SELECT * FROM {relation} WHERE {quote(target)} IS NOT NULL ORDER BY _ingested_at, _batch_id, _ordinal"
-        with connect(self.scratch) as con:
-            found = con.sql(query).to_arrow_table()
-        return found.select([*columns.names, *([] if target in columns.names else [target])])
-
-    def _label_sources(self, target: str, rows_version: int | None, labels_version: int | None) -> tuple[str, str]:
-        """SQL to read labels from, of `rows` and of `labels`; each empty where the table has no labels."""
         rows = target in self.columns("rows", rows_version).names
         labels = target in self.columns("labels", labels_version).names
         return (

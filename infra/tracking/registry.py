@@ -196,6 +196,12 @@ class Registry:
         with quiet():
             self._client.set_registered_model_alias(self.pipeline, ALIAS, str(version))
 
+    @failpoint.around("mlflow.alias_removed")
+    def remove_champion(self) -> None:
+        """Remove the alias `champion`; nothing changes where there is none."""
+        with quiet():
+            self._client.delete_registered_model_alias(self.pipeline, ALIAS)
+
     def _of_run(self, run_key: str) -> list[int]:
         """The versions that a run made, oldest first."""
         found = self._client.search_model_versions(f"name = '{self.pipeline}' and tags.`{RUN_KEY}` = '{run_key}'")

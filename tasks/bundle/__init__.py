@@ -24,6 +24,7 @@ from treadle.tasks.bundle.artifact import (
     load_bundle,
     read_facts,
     read_recipe,
+    read_spec,
     reference,
     write_bundle,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "predict_table",
     "read_facts",
     "read_recipe",
+    "read_spec",
     "reference",
     "write_bundle",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from treadle.tasks.dataset.schema import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.dataset.schema import ColumnKind, Schema
@@ -31,6 +31,7 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     roles += [("data.key", name) for name in data.key]
     roles += [("data.categories", name) for name in data.categories]
     roles += [("data.drop", name) for name in data.drop]
+    roles += [("data.forbid", name) for name in data.forbid]
     roles += [("model.monotone", name) for name in config.model.monotone]
     roles += [("gate.slices", name) for name in config.gate.slices]
     if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
@@ -39,10 +40,12 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
         "labels.observed_at": TEMPORAL,
         "data.time": (*TEMPORAL, *NUMERIC),
         "data.categories": ("integer", "text"),
-        "model.monotone": (*NUMERIC, *TEMPORAL, "boolean"),
     }
     if data.task == "regression":
         wanted["data.target"] = NUMERIC
+    if config.split.gap:  # a span of days or hours
+        roles.append(("split.gap", data.time))
+        wanted["split.gap"] = TEMPORAL
     for key, name in roles:
         if not name:
             continue
@@ -53,7 +56,25 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
         elif key in wanted and schema.column(name).kind not in wanted[key]:
             kind = schema.column(name).kind
             yield Misfit(key, f"column {name!r} holds {kind}", f"allowed here: {', '.join(wanted[key])}")
+        elif key == "model.monotone":
+            yield from _without_direction(name, schema.column(name).kind, categories=data.categories)
     yield from _positive(config, schema)
+
+
+def _without_direction(name: str, kind: ColumnKind, *, categories: Sequence[str]) -> Iterator[Misfit]:
+    """A column that the encoding turns into something with no one order, so that no direction can be kept."""
+    key = "model.monotone"
+    if kind == "text" or name in categories:
+        reason = f"{name!r} is a category: its codes have no order that could be kept"
+        amounts = "; if its values are amounts, take it out of data.categories instead" if kind != "text" else ""
+        yield Misfit(key, reason, f"take {name!r} out of model.monotone{amounts}")
+    elif kind in TEMPORAL:
+        parts = "year, month, day, weekday and so on"
+        yield Misfit(
+            key,
+            f"{name!r} is a {kind}: the model sees its parts ({parts}), which have no one direction",
+            f"take {name!r} out of model.monotone; allowed here: {', '.join(NUMERIC)}, boolean",
+        )
 
 
 def _positive(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:

@@ -20,6 +20,7 @@ from treadle.tasks.booster import BoosterSpec
 from treadle.tasks.dataset.schema import nearest
 from treadle.tasks.dataset.split import SplitSpec
 from treadle.tasks.gate import GateSpec
+from treadle.tasks.horizon import Horizon
 from treadle.tasks.performance import MonitorSpec
 from treadle.tasks.retention import RetentionSpec
 from treadle.tasks.retrain import RetrainSpec
@@ -33,6 +34,9 @@ Task = Literal["binary", "multiclass", "regression"]
 Name = Annotated[str, Field(min_length=1)]
 
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
+
+ADDED = (("data", "forbid"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh"))
+"""Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
 
 PREDICTED = ("prediction", "probability", "lower", "upper", "purpose", "model_version", "model_digest", "data_version")
 """Names that stand beside the key's own in the predictions table, which knows no case."""
@@ -56,6 +60,11 @@ class DataSpec(BaseModel):
     )
     categories: tuple[Name, ...] = Field((), description="integer columns whose values are names, not amounts")
     drop: tuple[Name, ...] = Field(default=(), description="columns that the model may not see")
+    forbid: tuple[Name, ...] = Field(
+        default=(),
+        description="columns that no model may use, for legal reasons or as leaks: no features, and a champion that "
+        "uses one is out of service",
+    )
     missing: tuple[str, ...] = Field(default=MISSING, description="text that means: no value")
     max_bad_rows: float = Field(0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole")
 
@@ -70,6 +79,11 @@ class LabelsSpec(BaseModel):
     )
     observed_at: str = Field(
         default="", description="column that says when a label was observed, the newest counts; empty: by arrival"
+    )
+    mature_after: Horizon = Field(
+        default="",
+        description="age from which on the labels of rows are complete, such as '90d': younger rows neither train nor "
+        "judge; empty: every labelled row does",
     )
 
 
@@ -113,18 +127,18 @@ class PipelineConfig(BaseModel):
         """Sha256 (hex) of what training obeys: the same digest on the same data version is the same run.
 
         Left out is what cannot change a model or its verdict: the name, where files come from and go to, how many
-        bad rows a batch may have, and what happens after training.
+        bad rows a batch may have, what happens after training, and a key of `ADDED` with its default.
         """
         after = dict.fromkeys(("labels", "score", "monitor", "retrain", "alerts", "retention"), True)
         partly = {"data": {"source", "max_bad_rows"}, "gate": {"promote"}}
         obeyed = self.model_dump(mode="json", exclude={"name": True, **after, **partly})
-        # keys that came later: a file that does not name them keeps its digest
-        gate = obeyed["gate"]
-        if gate["detect"] is None:
-            gate["detect"] = 0.02
-        for name in ("detect_share", "fresh"):
-            if gate[name] == type(self.gate).model_fields[name].default:
-                del gate[name]
+        for section, key in ADDED:
+            if getattr(getattr(self, section), key) == type(getattr(self, section)).model_fields[key].default:
+                del obeyed[section][key]
+        if self.labels.mature_after:
+            obeyed["labels"] = {"mature_after": self.labels.mature_after}
+        if self.gate.detect is None:
+            obeyed["gate"]["detect"] = 0.02  # what it was by default
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -154,7 +168,12 @@ def _clashes(config: PipelineConfig) -> Iterator[Clash]:
 def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
     """The target may have no second role, and no column is named twice."""
     data = config.data
-    roles = {"data.drop": data.drop, "data.key": data.key, "data.categories": data.categories}
+    roles = {
+        "data.drop": data.drop,
+        "data.forbid": data.forbid,
+        "data.key": data.key,
+        "data.categories": data.categories,
+    }
     for key, columns in roles.items():
         if data.target in columns:
             yield Clash(key, f"holds the target {data.target!r}", "columns other than the target")
@@ -165,10 +184,15 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
             yield Clash("data.key", f"{name!r} is the name of a column of predictions", "rename the column, or no key")
     if data.target == data.time:
         yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
+    named = data.key[0] if len(data.key) == 1 and data.key[0] != data.time else ""
+    if named and named in data.forbid:
+        yield Clash("data.forbid", f"{named!r} is the key, so no feature of any model", "columns other than the key")
+    no_features = dict.fromkeys(data.drop, "in data.drop") | dict.fromkeys(data.forbid, "in data.forbid")
+    no_features |= {data.target: "the target", config.split.group: "the group", named: "the key"}
     for name in config.model.monotone:
-        if name == data.target or name in data.drop:
-            what = "the target" if name == data.target else "in data.drop"
-            yield Clash(f"model.monotone.{name}", f"{name!r} is {what}, so no feature", "columns that are features")
+        if name and name in no_features:
+            message = f"{name!r} is {no_features[name]}, so no feature"
+            yield Clash(f"model.monotone.{name}", message, "columns that are features")
 
 
 def _label_clashes(config: PipelineConfig) -> Iterator[Clash]:
@@ -208,8 +232,10 @@ def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
             "'group' needs split.group, which names no column",
             "set split.group, or 'random'",
         )
-    if split.strategy != "group" and split.group:
-        yield Clash("split.group", f"a {split.strategy} split does not obey it", "only with strategy = 'group'")
+    if split.strategy == "random" and split.group:
+        yield Clash("split.group", "a random split does not obey it", "only with strategy = 'group' or 'time'")
+    if split.strategy != "time" and split.gap:
+        yield Clash("split.gap", f"a {split.strategy} split has no order in time", "only with strategy = 'time'")
     if split.group and split.group == data.target:
         yield Clash("split.group", f"is the target {split.group!r}", "a column other than the target")
 

@@ -47,17 +47,19 @@ def grouped_folds(rows: pa.Table, columns: Sequence[str]) -> tuple[Fold, ...]:
     return _folds(np.frombuffer(digests, dtype=">u4").astype(np.int64) % FOLDS)
 
 
-def rolling_folds(when: np.ndarray, starts: Sequence[float]) -> tuple[Fold, ...]:
+def rolling_folds(when: np.ndarray, starts: Sequence[float], gap: float = 0.0) -> tuple[Fold, ...]:
     """For each of `starts` (rising) the rows from there to the next one, answered for by all rows before.
 
-    `when` [n] are times as numbers; rows of one time stay together. A start without rows before it, or between it and
-    the next, gives no fold. See Tashman 2000, Out-of-sample tests of forecasting accuracy.
+    `when` [n] are times as numbers; rows of one time stay together. Rows less than `gap` before a start are not fitted.
+    A start without rows before it, or between it and the next, gives no fold. See Tashman 2000, Out-of-sample tests of
+    forecasting accuracy.
     """
     import numpy as np
 
     found = []
     for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
-        fold = Fold(np.flatnonzero(when < start), np.flatnonzero((when >= start) & (when < end)))
+        before = when <= start - gap if gap else when < start
+        fold = Fold(np.flatnonzero(before), np.flatnonzero((when >= start) & (when < end)))
         if len(fold.fitted) and len(fold.answered):
             found.append(fold)
     return tuple(found)

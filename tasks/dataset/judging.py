@@ -3,17 +3,19 @@
 The challenger's holdout is cut by its own config; the champion may have been trained under another one, on other
 rows, or on an earlier form of the same rows. So both models' training and validation rows are laid beside the holdout
 and whatever they share with it is left out: the row itself, the row that either model's key says it is, the same
-content where there is no key, and the group where either model was split by group. Where either was split by time,
-the judging rows lie after the last row that either was fitted on.
+content where there is no key, and the group where either model's split names one. Where either was split by time,
+the judging rows lie after the last row that either was fitted on, by `split.gap` at least.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from treadle.tasks.dataset.split import SplitSpec, canonical_rows, moments
+from treadle.tasks.horizon import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +106,7 @@ def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> 
     for who, fitted in both.items():
         yield f"{who} was fitted on them", _among(holdout, fitted.rows, ARRIVAL)
     keys = list(dict.fromkeys(one.key for one in both.values() if one.key))
-    groups = list(dict.fromkeys(one.split.group for one in both.values() if one.split.strategy == "group"))
+    groups = list(dict.fromkeys(one.split.group for one in both.values() if one.split.group))
     inputs = _inputs(holdout, challenger, champion)
     for who, fitted in both.items():
         shared_keys = [key for key in keys if set(key) <= set(fitted.rows.column_names) & set(holdout.column_names)]
@@ -114,9 +116,11 @@ def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> 
             yield f"{who} was fitted on a row of the same content", _among(holdout, fitted.rows, inputs)
         for group in groups:
             yield f"{who} was fitted on rows of the same {group!r}", _among(holdout, fitted.rows, (group,))
+    gap = max((one.split.gap for one in both.values()), key=span)
     for time in dict.fromkeys(one.time for one in both.values() if one.split.strategy == "time"):
         for who, fitted in both.items():
-            yield f"{who} was fitted on rows as late in {time!r}", _not_after(holdout, fitted.rows, time)
+            near = f" (or less than {gap} before)" if gap else ""
+            yield f"{who} was fitted on rows as late in {time!r}{near}", _not_after(holdout, fitted.rows, time, gap)
 
 
 def _inputs(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[str, ...]:
@@ -155,8 +159,8 @@ def _digests(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
     return [hashlib.md5(text, usedforsecurity=False).digest() for text in canonical_rows(rows, columns)]
 
 
-def _not_after(holdout: pa.Table, rows: pa.Table, time: str) -> np.ndarray:
-    """Which rows of `holdout` are not later than the last of `rows`; those without a time are not.
+def _not_after(holdout: pa.Table, rows: pa.Table, time: str, gap: str) -> np.ndarray:
+    """Which rows of `holdout` are not later than the last of `rows`, or not by `gap`; those without a time are not.
 
     Where the column is not there, or is a time on one side and a number on the other, none can be said to be later.
     """
@@ -172,7 +176,11 @@ def _not_after(holdout: pa.Table, rows: pa.Table, time: str) -> np.ndarray:
     if first != second or pa.types.is_string(rows.schema.field(time).type):
         return np.ones(len(holdout), dtype=bool)
     fitted, there = moments(_in_microseconds(rows, time), time)
-    return ~has_time | (when <= fitted[there].max()) if there.any() else ~has_time
+    if not there.any():
+        return ~has_time
+    last = fitted[there].max()
+    near = when < last + span(gap) // timedelta(microseconds=1) if first else False
+    return ~has_time | (when <= last) | near
 
 
 def _in_microseconds(rows: pa.Table, time: str) -> pa.Table:

@@ -3,7 +3,7 @@
 Random and group splits are made by content: md5 of the key's values, of the group's value or, without a key,
 of all input columns' values. The first 32 bits of the digest say whether the row is held out, the next 32
 whether it validates. So a row's part depends on nothing but the row: not on its order, its batch, the rows
-beside it, the library that read it or the machine, and it stays the same for ever.
+beside it, the library that read it or the machine, and it stays the same for ever. A time split is cut at a time.
 
 The text that is hashed: columns in the order of their names, each value as `<bytes>:<value>` (a null as `~`),
 where a value is text as it came; a boolean as 0 or 1; an integer, or a number that is whole, in decimal
@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.errors import DataError, TargetError
+from treadle.tasks.horizon import Horizon, span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,16 +44,35 @@ class SplitSpec(BaseModel):
     strategy: Literal["time", "random", "group"] = Field("random", description="what keeps the parts apart")
     holdout: float = Field(0.2, ge=0.05, le=0.5, description="share of rows that only the gate reads")
     validation: float = Field(0.2, ge=0.05, le=0.5, description="share of rows that the search compares on")
-    group: str = Field("", description="column whose equal values stay in one part (strategy = group)")
+    group: str = Field(
+        "", description="column whose equal values stay in one part; with a time split: whose known values do not judge"
+    )
+    gap: Horizon = Field(
+        "", description="time split: rows this close before a part are in none, such as '30d'; empty: no gap"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The rows of a training run: fit on `train`, compare trials on `validation`, judge once on `holdout`."""
+    """The rows of a training run: fit on `train`, compare trials on `validation`, judge once on `holdout`.
+
+    `known` are the rows of a time split's holdout whose group is in training or validation too: they do not judge, and
+    are scored apart; None where the split has no groups. `between` are the rows in the gaps of a time split. Neither is
+    in a part.
+    """
 
     train: pa.Table
     validation: pa.Table
     holdout: pa.Table
+    between: pa.Table
+    known: pa.Table | None = None
+
+    def every_row(self) -> pa.Table:
+        """All labelled rows: those to train, to tune and to judge by, in this order, then the others."""
+        import pyarrow as pa
+
+        known = [] if self.known is None else [self.known]
+        return pa.concat_tables([self.train, self.validation, self.holdout, self.between, *known])
 
 
 def split(
@@ -63,14 +84,16 @@ def split(
     target: str,
     after: datetime | date | int | float | None = None,
 ) -> Parts:
-    """Part labelled `rows`; every row is in exactly one part, in the order in which it came.
+    """Part labelled `rows`; every row is in at most one part, in the order in which it came.
 
     Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so
     that equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of
     it that is nearest to the border changes sides: the only exception to the hash, and the holdout knows none.
     Group: by hash of the group's value; rows without one are a group. Time: the holdout is the newest share of
     the rows, validation the newest share of what is before. Rows of one time value stay together; rows without a
-    time count as the oldest.
+    time count as the oldest. With `gap` the rows that lie less than that before the first holdout row are in no part,
+    nor those that lie less than that before the first validation row. With `group` the holdout rows whose group is in
+    training or validation too are `known`, and no part of the holdout; rows without a group are one group.
 
     `validation` is a share of the rows that are not held out. Raises TargetError where all rows have the same
     label, and DataError where a part would be empty or hold one label only.
@@ -89,17 +112,29 @@ def split(
             f"all {len(rows):,} rows have the same {target!r} ({only}): nothing can be learned",
             "bring rows with other labels, or choose another target",
         )
+    between = known = np.zeros(len(rows), dtype=bool)
     if spec.strategy == "time":
-        holdout, validation = _by_time(rows, spec, time, after)
+        holdout, validation, between = _by_time(rows, spec, time, after)
+        if spec.group:
+            known = holdout & _known_groups(rows, spec.group, ~holdout & ~between)
+            holdout = holdout & ~known
     else:
         columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
         holdout, validation, draw = _by_hash(rows, spec, columns)
         if spec.strategy == "random" and len(labels.dictionary) <= MANY_VALUES:
             _lend(codes, draw, holdout, validation)
-    masks = {"training": ~(holdout | validation), "validation": validation, "holdout": holdout}
-    for name, mask in masks.items():
-        _check(name, codes[mask], target, spec)
-    return Parts(*(rows.take(np.flatnonzero(mask)) for mask in masks.values()))
+    training = ~(holdout | validation | between | known)
+    masks = {"training": training, "validation": validation, "holdout": holdout, "between": between}
+    for name, mask in list(masks.items())[:3]:
+        _check(name, codes[mask], target, spec, known=int(known.sum()))
+    train, tune, judge, apart = (rows.take(np.flatnonzero(mask)) for mask in masks.values())
+    return Parts(
+        train,
+        tune,
+        judge,
+        apart,
+        known=rows.take(np.flatnonzero(known)) if spec.strategy == "time" and spec.group else None,
+    )
 
 
 def _inputs(rows: pa.Table, target: str) -> list[str]:
@@ -178,21 +213,55 @@ def _lend(codes: np.ndarray, draw: np.ndarray, holdout: np.ndarray, validation: 
 
 def _by_time(
     rows: pa.Table, spec: SplitSpec, time: str, after: datetime | date | int | float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of holdout and validation rows, cut at time values."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks of holdout and validation rows, cut at time values, and of the rows in the gaps before them."""
     import numpy as np
 
     when, has_time = moments(rows, time)
     if not has_time.any():
         raise DataError(f"no row has a time in {time!r}", "set split.strategy to 'random'")
-    if after is None:
-        holdout = has_time & (when >= _cut(when[has_time], spec.holdout))
-    else:
-        holdout = has_time & (when > _moment(rows, time, after))
-    rest = has_time & ~holdout
-    if not rest.any():
-        return holdout, np.zeros(len(rows), dtype=bool)
-    return holdout, rest & (when >= _cut(when[rest], spec.validation))
+    apart = gap_units(rows, spec.gap, time)
+    first_held_out = _cut(when[has_time], spec.holdout)
+    if after is not None:
+        later = when[has_time & (when > _moment(rows, time, after))]
+        first_held_out = later.min() if len(later) else np.inf
+    holdout = has_time & (when >= first_held_out)
+    rest = has_time & (when <= first_held_out - apart) & ~holdout
+    validation, last_trained = np.zeros(len(rows), dtype=bool), first_held_out - apart
+    if rest.any():
+        first_validated = _cut(when[rest], spec.validation)
+        validation = rest & (when >= first_validated)
+        last_trained = first_validated - apart
+    return holdout, validation, has_time & ~holdout & ~validation & (when > last_trained)
+
+
+def gap_units(rows: pa.Table, gap: str, time: str) -> int:
+    """The gap in the units of `moments`, days rounded up; 0 without one.
+
+    Raises DataError for a gap in a column that holds no dates or timestamps.
+    """
+    import pyarrow as pa
+
+    if not (length := span(gap)):
+        return 0
+    kind = rows.schema.field(time).type
+    if not pa.types.is_temporal(kind):
+        raise DataError(
+            f"column {time!r} holds {kind}, and split.gap = {gap!r} is a span of days or hours",
+            "give the column a date or timestamp type in the suite, or take split.gap out",
+        )
+    return -(-length // (timedelta(days=1) if pa.types.is_date(kind) else timedelta(microseconds=1)))
+
+
+def _known_groups(rows: pa.Table, group: str, fitted: np.ndarray) -> np.ndarray:
+    """Which rows have the group of any row of the mask `fitted`."""
+    import numpy as np
+
+    if group not in rows.column_names:
+        raise DataError(f"column {group!r}, by which rows are parted, is not in the table", "correct split.group")
+    texts = canonical_rows(rows, [group])
+    known = {text for text, mine in zip(texts, fitted, strict=True) if mine}
+    return np.array([text in known for text in texts], dtype=bool)
 
 
 def _moment(rows: pa.Table, time: str, value: datetime | date | int | float) -> float:
@@ -242,8 +311,8 @@ def moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
     return values, has_time
 
 
-def _check(name: str, codes: np.ndarray, target: str, spec: SplitSpec) -> None:
-    """Raises DataError where a part is empty or all its labels are the same."""
+def _check(name: str, codes: np.ndarray, target: str, spec: SplitSpec, *, known: int) -> None:
+    """Raises DataError where a part is empty or all its labels are the same; `known` rows were taken from it."""
     import numpy as np
 
     if len(codes) and len(np.unique(codes)) > 1:
@@ -251,6 +320,11 @@ def _check(name: str, codes: np.ndarray, target: str, spec: SplitSpec) -> None:
     what = f"its {len(codes):,} rows all have the same {target!r}" if len(codes) else "it would hold no row"
     other = "" if spec.strategy == "random" else ", or set split.strategy to 'random'"
     share = f"split.{name}" if name != "training" else "the shares split.holdout and split.validation"
+    if name == "holdout" and known:
+        what += f" ({known:,} rows of a {spec.group!r} that is in training too do not judge)"
+        share += ", take split.group out"
+    elif spec.gap:
+        share += " or split.gap"
     raise DataError(
         f"the {spec.strategy} split leaves no usable {name} part: {what}",
         f"change {share}, bring more rows{other}",

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.dependence import FEWEST_UNITS
 from treadle.tasks.gate.luck import luck
-from treadle.tasks.gate.measure import POWER, measure_gain, slice_verdicts
-from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, SliceVerdict, Verdict
+from treadle.tasks.gate.measure import POWER, measure_gain
+from treadle.tasks.gate.proper import better_beside, worse_than_dummy
+from treadle.tasks.gate.slices import SliceReview, review_slices
+from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, Verdict
+from treadle.tasks.gate.words import alike, compared, difference, differences, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,18 +51,19 @@ def decide_verdict(
     and surely not worse by more than `detect` than the last version that was promoted as better. A challenger that
     surely gains less is kept out however few the rows; but where groups or blocks of time are too few, nothing is said
     of a challenger. Where too few rows are new to both models nothing is compared, and those rows only say how many it
-    would take. `broken` are sentences on checks that failed or could not be made: each refuses. Slices are judged only
-    against a real champion, not against the dummy.
+    would take. `broken` are sentences on checks that failed or could not be made: each refuses. In slices,
+    and by proper scores, a first model is compared with the dummy.
     """
     bounds = measure_gain(spec, judged, looks)
     compared = judged.unseen is None
-    by_slice = () if judged.first or not compared else slice_verdicts(spec, judged, seed)
+    slices = review_slices(spec, judged) if compared else SliceReview()
     refusals = [
         *_leaking(leaks),
         *broken,
         *_immeasurable(judged, bounds),
         *(_unwatched(spec, judged) if compared else ()),
-        *_worse_slices(by_slice),
+        *(worse_than_dummy(spec, judged) if compared else ()),
+        *slices.refusals,
     ]
     # a first model on few groups is judged row by row, with a caveat: a small table gets its first model
     alone = replace(judged, groups=None, times=None) if judged.first and bounds.standard.few else judged
@@ -80,7 +84,10 @@ def decide_verdict(
     return Verdict(
         decision=decision,
         headline=_headline(decision, basis, judged, bounds, chance, refusals),
-        reasons=(*refusals, *(_reasons(judged, bounds, spec, chance, looks) if compared else _apart(judged, bounds))),
+        reasons=(
+            *refusals,
+            *(_reasons(decision, judged, bounds, spec, chance, looks) if compared else _apart(judged, bounds)),
+        ),
         metric=judged.metric,
         value=bounds.value,
         champion_value=bounds.champion_value,
@@ -90,7 +97,7 @@ def decide_verdict(
         power=bounds.power,
         rows=len(judged.y),
         rows_needed=bounds.rows_needed,
-        slices=by_slice,
+        slices=slices.verdicts,
         margin=bounds.margin,
         least=bounds.least,
         luck=chance,
@@ -102,6 +109,7 @@ def decide_verdict(
         looks=looks,
         units=bounds.standard.units,
         unit=bounds.standard.unit,
+        notes=(*better_beside(spec, judged), *slices.notes),
         boosters=judged.boosters,
     )
 
@@ -195,15 +203,6 @@ def _unwatched(spec: GateSpec, judged: Judged) -> Iterator[str]:
             yield f"slices of {column!r} cannot be watched: the holdout has no such column"
 
 
-def _worse_slices(by_slice: Sequence[SliceVerdict]) -> Iterator[str]:
-    for one in by_slice:
-        if one.upper < 0:
-            yield (
-                f"worse where {one.column} is {one.value!r} ({one.rows:,} rows): {one.metric} gain "
-                f"{_signed(one.gain)}, at most {_signed(one.upper)} after correction for {len(by_slice)} slices"
-            )
-
-
 def _headline(
     decision: Decision,
     basis: Basis,
@@ -213,13 +212,13 @@ def _headline(
     refusals: Sequence[str],
 ) -> str:
     opponent = "the dummy predictor" if judged.first else judged.champion_name
-    numbers = f"{judged.metric} {_figure(bounds.value)} against {_figure(bounds.champion_value)}"
+    numbers = compared(judged.metric, bounds.value, bounds.champion_value, bounds.gain)
     rows = f"{len(judged.y):,} holdout rows"
     if decision == "REFUSED":
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         return f"{refusals[0]}{more}"
     if decision == "PROMOTE":
-        lost = f"trained on newer rows, and not worse than {opponent} by more than {_figure(bounds.may_lose)}"
+        lost = f"trained on newer rows, and not worse than {opponent} by more than {figure(bounds.may_lose)}"
         caveat = f"; {_caveat(bounds)}" if judged.first and bounds.standard.few else ""
         return f"{lost if basis == 'fresh' else f'better than {opponent}'}: {numbers} on {rows}{caveat}"
     stays = "no model is promoted" if judged.first else f"{judged.champion_name} stays champion"
@@ -243,8 +242,8 @@ def _kept(opponent: str, bounds: GainBounds) -> str:
     if bounds.lower <= 0:
         return f"not better than {opponent}"
     if bounds.gain < bounds.least:
-        return f"better than {opponent}, but by less than {_figure(bounds.least)}"
-    return f"better than {opponent}, but not surely by more than {_figure(bounds.margin)}"
+        return f"better than {opponent}, but by less than {figure(bounds.least)}"
+    return f"better than {opponent}, but not surely by more than {figure(bounds.margin)}"
 
 
 def _caveat(bounds: GainBounds) -> str:
@@ -255,34 +254,40 @@ def _caveat(bounds: GainBounds) -> str:
     )
 
 
-def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float, looks: int) -> Iterator[str]:
+def _reasons(
+    decision: Decision, judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float, looks: int
+) -> Iterator[str]:
     opponent = "the dummy" if judged.first else judged.champion_name
     sure, standard = f"{1 - spec.alpha:.0%}", bounds.standard
     if judged.boosters:
         yield f"compared: {judged.boosters}"
     if standard.freedom >= 1:
+        gain, lower, upper = differences(bounds.gain, bounds.lower, bounds.upper)
+        least, margin = alike(bounds.least, bounds.margin, by=bounds.margin)
         yield (
-            f"gain over {opponent}: {_signed(bounds.gain)} {judged.metric}, with {sure} confidence at least "
-            f"{_signed(bounds.lower)} and at most {_signed(bounds.upper)} (needed: at least {_figure(bounds.least)}, "
-            f"and with that confidence more than {_figure(bounds.margin)}); from {standard.units:,.4g} {standard.unit}"
+            f"gain over {opponent}: {gain} {judged.metric}, with {sure} confidence at least {lower} and at most "
+            f"{upper} (needed: at least {least}, and with that confidence more than {margin}); from "
+            f"{standard.units:,.4g} {standard.unit}"
         )
     if bounds.lower == bounds.upper:
         yield f"the two score alike whichever of these {len(judged.y):,} rows are drawn"
-    else:
+    elif decision != "PROMOTE":  # a promoted gain was shown: how likely that was reads as how sure it is
         yield (
-            f"these rows would show a gain of {_figure(bounds.detect)} with probability {bounds.power:.0%}"
+            f"these rows would show a gain of {figure(bounds.detect)} with probability {bounds.power:.0%}"
             + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
         )
     if not judged.first and standard.freedom >= 1 and bounds.lower != bounds.upper:
         yield (
             f"comparison {looks:,} on (nearly) these rows: with {1 - bounds.charged:.4%} confidence the gain is at "
-            f"least {_signed(bounds.charged_lower)} (needed: more than {_figure(spec.min_gain)})"
+            f"least {difference(bounds.charged_lower)} (needed: more than {figure(spec.min_gain)})"
         )
     if judged.newer and not judged.first and standard.freedom >= 1:
         yield (
+            f"trained on newer rows than {opponent}: at least {difference(bounds.fresh_lower)} "
+            f"(needed to be promoted for that: more than -{figure(bounds.may_lose)})"
             f"trained on newer rows than {opponent}: its gain over the last version that was promoted as better is at "
-            f"least {_signed(bounds.fresh_lower)} (needed to be promoted as fresh: more than "
-            f"{_signed(-bounds.may_lose)})"
+            f"least {difference(bounds.fresh_lower)} (needed to be promoted as fresh: more than "
+            f"{difference(-bounds.may_lose)})"
         )
     if chance > LUCK:
         yield (
@@ -294,15 +299,6 @@ def _reasons(judged: Judged, bounds: GainBounds, spec: GateSpec, chance: float, 
 def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:
     yield from judged.why_left_out
     yield (
-        f"about {bounds.rows_needed:,} rows new to both would show a gain of {_figure(bounds.detect)} with probability "
+        f"about {bounds.rows_needed:,} rows new to both would show a gain of {figure(bounds.detect)} with probability "
         f"{POWER:.0%}, estimated on the {len(judged.y):,} that are not; label newer rows, or let a person decide"
     )
-
-
-def _figure(value: float) -> str:
-    """Four significant digits, or a whole number with commas: a price's error is 21,695 and not 2.17e+04."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _signed(value: float) -> str:
-    return f"+{_figure(value)}" if value >= 0 else _figure(value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks import metrics
 from treadle.tasks.dependence import FEWEST_UNITS
 from treadle.tasks.gate.resample import gain_spread
-from treadle.tasks.gate.values import GainBounds, GateSpec, Judged, SliceVerdict
+from treadle.tasks.gate.values import GainBounds, GateSpec, Judged
 
 if TYPE_CHECKING:
     from treadle.tasks.dependence import StandardError
@@ -25,8 +25,6 @@ A gain that is sure but small is no reason for another champion: another seed al
 on many rows the bootstrap is sure of that too. Of 200 challengers of chance on 4,000 fresh rows each, a bound above
 zero promoted 29 to 143, by the champion's own luck; these two at most 8.
 """
-
-SMALLEST_SLICE = 200
 
 
 def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
@@ -102,45 +100,3 @@ def share_of_alpha(looks: int) -> float:
 def _rows_for_units(standard: StandardError, rows: int) -> int:
     """How many rows bring units enough, if rows to come spread over groups or time as these do."""
     return math.ceil(rows * FEWEST_UNITS[standard.unit] / standard.units) if standard.few and standard.units else 0
-
-
-def slice_verdicts(spec: GateSpec, judged: Judged, seed: int) -> tuple[SliceVerdict, ...]:
-    """The gain within every slice of 200 rows or more, with bounds corrected for their number (Holm 1979).
-
-    The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (m - k + 1), and from the
-    first one on that may have lost nothing, no slice counts as worse.
-    """
-    found = [
-        one
-        for column, values in judged.slices.items()
-        for one in metrics.slices(
-            judged.metric,
-            judged.task,
-            judged.y,
-            judged.challenger,
-            judged.champion,
-            column=column,
-            values=values,
-            smallest=SMALLEST_SLICE,
-            seed=seed,
-        )
-    ]
-    found.sort(key=lambda one: one.gain / one.error if one.error else float("inf") * (one.gain or 1))
-    verdicts: list[SliceVerdict] = []
-    still_worse = True
-    for rank, one in enumerate(found):
-        z = NormalDist().inv_cdf(1 - spec.alpha / (len(found) - rank))
-        upper = one.gain + z * one.error
-        still_worse = still_worse and upper < 0
-        verdicts.append(
-            SliceVerdict(
-                column=one.column,
-                value=one.value,
-                rows=one.rows,
-                metric=one.metric,
-                gain=one.gain,
-                lower=one.gain - z * one.error,
-                upper=upper if still_worse else max(upper, 0.0),
-            )
-        )
-    return tuple(verdicts)

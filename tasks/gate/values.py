@@ -50,6 +50,13 @@ class GateSpec(BaseModel):
         "default: with time splits",
     )
     slices: tuple[str, ...] = Field((), description="columns whose slices are watched")
+    slice_margin: float | None = Field(
+        None,
+        ge=0,
+        exclude_if=lambda margin: margin is None,
+        description="a loss in a slice refuses where it is sure and at least this; half of detect where unset "
+        "(for errors: a share of the champion's)",
+    )
     max_model_mb: float | None = Field(None, gt=0, description="a model whose file is larger, in MB, is refused")
     max_ms_per_1000_rows: float | None = Field(
         None, gt=0, description="a model that takes longer to predict 1,000 rows, in ms, is refused"
@@ -64,7 +71,8 @@ class Judged:
     """Two models on the same n holdout rows.
 
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
-    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values as text [n].
+    [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values [n], as
+    `slices.slice_values` gives them; `beside` has the predictions of 'linear' and 'dummy', shaped as the challenger's.
     `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
     the others are not. `groups` [n] are codes of the group of each row where rows of one group depend on each other
     (None: there are no groups), `times` [n] numbers where rows that are near in time do (None: they do not).
@@ -81,6 +89,7 @@ class Judged:
     champion: np.ndarray
     champion_name: str
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: int | None = None
     why_left_out: tuple[str, ...] = ()
     groups: np.ndarray | None = None
@@ -98,7 +107,11 @@ class Judged:
 
 
 class SliceVerdict(BaseModel):
-    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`."""
+    """The gain within the rows where `column` is `value`, with Holm-corrected one-sided bounds, in `metric`.
+
+    `score` is the challenger's value there, `margin` the smallest loss that refuses; `refuses` where this one is sure
+    and as large.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -109,6 +122,9 @@ class SliceVerdict(BaseModel):
     gain: float
     lower: float
     upper: float
+    score: float = float("nan")
+    margin: float = 0.0
+    refuses: bool = False
 
 
 class Verdict(BaseModel):
@@ -122,7 +138,9 @@ class Verdict(BaseModel):
     `power` is the chance that such rows would show a gain of `detect`, and `rows_needed` how many would with power 0.8
     (None where these do). `units` of `unit` (rows, groups, blocks of time) are independent of each other. `luck` is the
     probability that predictions which say nothing score as well, computed where it decides. `boosters` names the two
-    that were compared, empty with the dummy. A number that could not be computed is NaN.
+    that were compared, empty with the dummy. `notes` are sentences to know that decide nothing: what slices show, and
+    by which scores the linear model or the dummy is better. `unsettled` says why the champion cannot be compared with
+    any challenger, so that a person decides; else it is empty. A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -152,7 +170,9 @@ class Verdict(BaseModel):
     looks: int = 1
     units: float = float("nan")
     unit: str = "rows"
+    notes: tuple[str, ...] = ()
     boosters: str = ""
+    unsettled: str = ""
 
 
 @dataclass(frozen=True, slots=True)

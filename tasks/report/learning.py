@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.tasks.metrics import greater_is_better
+from treadle.tasks.metrics import gain, greater_is_better
 from treadle.tasks.report.drawing import BLUE, ORANGE, Plot, draw, end_labels, thin, whole_numbers
 from treadle.tasks.report.words import listing, metric_name, number, percent, shorten
 
@@ -48,11 +48,11 @@ def curve(story: Story) -> Plot:
         lines = [(train[-1], "train", ORANGE)] if len(train) else []
         end_labels(axes, [*lines, (validation[-1], "validation", BLUE)], float(rounds[-1]))
 
-    gap = abs(float(train[-1] - validation[-1])) if len(train) else float("nan")
+    gap = gain(story.curve.metric, float(train[-1]), float(validation[-1])) if len(train) else float("nan")
     caption = (
         f"Validation is best at round {best + 1:,} of {len(validation):,} (the dot, {name} "
         f"{number(float(validation[best]))}); the wider the lines part, the more is learned by heart: "
-        f"at the end the gap is {number(gap, 3)}."
+        f"at the end training is better by {number(gap, 3)}."
     )
     return Plot("learning", "Learning curve", caption, draw("learning", paint))
 

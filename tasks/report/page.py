@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.tasks.baselines import as_good
+from treadle.tasks.gate.words import beside, differences, pair
 from treadle.tasks.metrics import gain, greater_is_better
 from treadle.tasks.report import gallery, multiclass
 from treadle.tasks.report.drawing import themed
 from treadle.tasks.report.slices import slice_lines
-from treadle.tasks.report.words import clean, label, metric_name, number, percent, signed
+from treadle.tasks.report.words import clean, label, metric_name, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ScoreLine:
-    """One metric: cells in the order of the table's head, then on training rows, and the gap to them."""
+    """One metric: cells in the order of the table's head, then on training rows, and how much better it is there."""
 
     name: str
     direction: str
@@ -56,6 +57,7 @@ def render_report(story: Story) -> str:
     """The whole page; below 2 MB whatever the number of rows, classes, columns and trials."""
     heads, lines = scoreboard(story)
     slices = slice_lines(story)
+    told = differences(story.verdict.gain, story.verdict.lower, story.verdict.upper)
     far = reach([(one.lower, one.upper) for one in slices])
     return (
         environment()
@@ -67,6 +69,7 @@ def render_report(story: Story) -> str:
             linear=linear_is_as_good(story),
             heads=heads,
             lines=lines,
+            told=told,
             gain=number_line(
                 story.verdict.gain,
                 story.verdict.lower,
@@ -77,7 +80,10 @@ def render_report(story: Story) -> str:
             learned=pictures(gallery.learned(story)),
             classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
             most_classes=CLASSES,
-            slices=[(one, number_line(one.gain, one.lower, one.upper, far)) for one in slices[:SLICES]],
+            slices=[
+                (one, differences(one.gain, one.lower, one.upper), number_line(one.gain, one.lower, one.upper, far))
+                for one in slices[:SLICES]
+            ],
             more_slices=max(0, len(slices) - SLICES),
         )
     )
@@ -95,7 +101,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
-    templates.filters.update(number=number, signed=signed, percent=percent, metric=metric_name, label=label)
+    templates.filters.update(number=number, percent=percent, metric=metric_name, label=label)
     return templates
 
 
@@ -131,15 +137,16 @@ def scoreboard(story: Story) -> tuple[list[str], list[ScoreLine]]:
         defined = [value for value in values if not math.isnan(value)]
         best = (max(defined) if up else min(defined)) if defined else math.nan
         train = story.train_scores.get(metric, math.nan)
+        *cells, on_training = (text.replace("-", "−") for text in beside([*values, train]))
         lines.append(
             ScoreLine(
                 name=metric_name(metric),
                 direction="higher is better" if up else "lower is better",
                 chosen=metric == story.metric,
-                cells=tuple(number(value) for value in values),
+                cells=tuple(cells),
                 best=tuple(value == best for value in values),
-                train=number(train),
-                gap=signed(train - mine[metric]),
+                train=on_training,
+                gap=pair(train, mine[metric], gain(metric, train, mine[metric]))[2].replace("-", "−"),
             )
         )
     return [WHO[name] for name in who], lines

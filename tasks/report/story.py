@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from treadle.tasks.gate import Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.search import Trial
+    from treadle.tasks.suspects import Suspect
     from treadle.tasks.training import TrainingLabel
 
 
@@ -26,8 +27,7 @@ class Story:
     `y` holds class codes or values; `p` the calibrated probability of the positive class [n] (binary) or of
     each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
-    `facts` are shown as they are, in order. `groups` maps columns to their values as text [n], whose slices are
-    shown; `comparison` are the predictions of the champion, or of the dummy before the first, shaped as `p`.
+    `facts` are shown as they are, in order.
     """
 
     pipeline: str
@@ -50,5 +50,4 @@ class Story:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     leaks: Sequence[Leak] = ()
-    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
-    comparison: np.ndarray | None = None
+    suspects: Sequence[Suspect] = ()

@@ -42,11 +42,6 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,.{max(0, shown - 1 - size)}f}".replace("-", "−")
 
 
-def signed(value: float | None, digits: int = 4) -> str:
-    """As `number`, with a plus before what is above zero."""
-    return ("+" if value is not None and value > 0 else "") + number(value, digits)
-
-
 def percent(share: float, digits: int = 0) -> str:
     """0.234 -> '23%'; what is neither none nor all never rounds to 0% or 100%."""
     if math.isnan(share):

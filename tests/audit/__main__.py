@@ -12,77 +12,35 @@ import argparse
 import json
 import multiprocessing
 import os
-import pkgutil
 import sys
-import time
-import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.audit.topics import measure, topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-FOLDER = Path(__file__).parent
-OUTPUT = FOLDER.parents[1] / "build" / "audit.json"
+    from tests.audit.topics import Figure, Measured
+
+OUTPUT = Path(__file__).parents[2] / "build" / "audit.json"
 COLUMNS = ("topic", "experiment", "figure", "measured", "limit", "ok")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured error and its limit."""
-
-    topic: str
-    experiment: str
-    figure: str
-    measured: float
-    limit: float
-
-    @property
-    def ok(self) -> bool:
-        """False for NaN too."""
-        return self.measured <= self.limit
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A topic's figures, its seconds, and the traceback where it failed after them."""
-
-    topic: str
-    figures: tuple[Figure, ...]
-    seconds: float
-    failure: str = ""
-
-
-def topics() -> list[str]:
-    """The modules of this folder that have a function `rows`."""
-    found = sorted(module.name for module in pkgutil.iter_modules([str(FOLDER)]) if not module.name.startswith("_"))
-    return [name for name in found if hasattr(import_module(f"tests.audit.{name}"), "rows")]
-
-
-def measure(topic: str, scale: int, seed: int) -> Measured:
-    """All figures of a topic; those that it had yielded are kept where it fails."""
-    began, figures, failure = time.monotonic(), [], ""
-    try:
-        for experiment, figure, measured, limit in import_module(f"tests.audit.{topic}").rows(scale, seed):
-            figures.append(Figure(topic, experiment, figure, float(measured), float(limit)))
-        if not figures:
-            failure = "the topic measured nothing"
-    except Exception:
-        failure = traceback.format_exc()
-    return Measured(topic, tuple(figures), round(time.monotonic() - began, 1), failure)
 
 
 def in_processes(names: Sequence[str], scale: int, seed: int) -> Iterator[Measured]:
     """Each topic in a fresh process on one thread, as many at a time as there are cores; in the order of their ends."""
+    fresh, before = multiprocessing.get_context("spawn"), dict(os.environ)
     # read when OpenMP and BLAS are loaded, so that topics beside each other do not fight for the cores
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh, max_tasks_per_child=1) as pool:
-        for done in as_completed([pool.submit(measure, name, scale, seed) for name in names]):
-            yield done.result()
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    try:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh, max_tasks_per_child=1) as pool:
+            for done in as_completed([pool.submit(measure, name, scale, seed) for name in names]):
+                yield done.result()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def table(figures: Iterable[Figure]) -> str:

@@ -171,16 +171,14 @@ def errors(world: World, seed: int) -> tuple[dict[str, float], bool]:
     served = refit.refit(problem, made, judged, parts, spec)
     error = error_of(problem, served.model, world.later)
     found = {"rule": error / error_of(problem, judged, world.later)}
-    whole = training.encoded_part(problem, served.model.features, refit.all_rows(parts))
+    whole = training.encoded_part(problem, served.model.features, parts.every_row())
     parameters = booster.complete_parameters(
         problem.task, made.params, classes=len(problem.classes), device="cpu", seed=seed
     )
     for factor in FACTORS:
         other = booster.fit_booster(parameters, whole, rounds=round(best * factor), names=served.model.features.names)
         found[f"x{factor:g}"] = error / error_of(problem, dataclasses.replace(served.model, booster=other), world.later)
-    holdout = training.encoded_part(problem, judged.features, parts.holdout)
-    p = postprocess.apply_postprocess(judged.post, booster.predict_raw(judged.booster, holdout.X)).p
-    return found, bool(refit.refusal(GateSpec(), problem, p, holdout.y, served, seed))
+    return found, bool(refit.refusal(GateSpec(), spec, problem, judged, parts.holdout, served))
 
 
 def error_of(problem: Problem, model: Model, later: pa.Table) -> float:

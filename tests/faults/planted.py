@@ -87,9 +87,7 @@ def judged(challenger: Trained, champion: Trained | None, holdout: pa.Table, see
     evidence = evaluation.evaluate_models(
         challenger.problem, challenger.model, champion_before, challenger.fitted.rows, holdout, (), seed
     )
-    verdict = gate.decide_verdict(
-        gate.GateSpec(), evidence.judged, leaks=evidence.leaks, broken=evidence.broken, seed=seed
-    )
+    verdict = gate.decide_verdict(gate.GateSpec(), evidence.judged, leaks=evidence.leaks, seed=seed)
     return evidence.judged, verdict
 
 

@@ -38,6 +38,7 @@ REACHED_BY = {
     "mlflow.alias": "promote",
 }
 ELSEWHERE = ("server.", "backup.", "moved.", "init.", "release.", "ledger.deci", "maintain.", "ledger.retired")
+ELSEWHERE += ("ledger.withdrawal", "mlflow.alias_removed")
 """In tests of their own."""
 ONE_OF_EACH_FLOW = (
     ("ingest.rows:after", "ingest"),

@@ -53,7 +53,22 @@ def test_what_init_wrote_fits(home: Path) -> None:
         (('  "Plan Type",', '  "Balance",'), "data.categories", "holds number"),
         (('  "Country",', '  "Land",'), "data.drop", "no column 'Land'"),
         (("[split]", "[gate]\nslices = ['Sex']\n[split]"), "gate.slices", "no column 'Sex'"),
-        (("[split]", "[model]\nmonotone = { Gender = 1 }\n[split]"), "model.monotone", "holds text"),
+        (
+            ("[split]", "[model]\nmonotone = { Gender = 1 }\n[split]"),
+            "model.monotone",
+            "'Gender' is a category: its codes",
+        ),
+        (
+            ("[split]", "[model]\nmonotone = { 'Plan Type' = 1 }\n[split]"),
+            "model.monotone",
+            "'Plan Type' is a category: its codes have no order",
+        ),
+        (
+            ("[split]", "[model]\nmonotone = { 'Signed Up' = -1 }\n[split]"),
+            "model.monotone",
+            "'Signed Up' is a date: the model sees its parts",
+        ),
+        (("drop = [", "forbid = ['Countri']\ndrop = ["), "data.forbid", "no column 'Countri'"),
     ],
 )
 def test_a_config_that_does_not_fit_the_suite_is_a_problem(

@@ -112,7 +112,7 @@ def test_a_newer_table_is_refused(home: Stores) -> None:
 def test_a_newer_bundle_is_refused_whatever_else_it_holds(home: Stores) -> None:
     folder = home.bundle_folder(1)
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 2, "signature": "abc"}))
-    with pytest.raises(NewerFormat, match="bundle is of format 2") as refused:
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 3, "signature": "abc"}))
+    with pytest.raises(NewerFormat, match="bundle is of format 3") as refused:
         bundle.load_bundle(folder)
     assert refused.value.exit_code == 2

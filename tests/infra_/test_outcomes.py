@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
 from treadle.infra.tables import Tables
-from treadle.infra.tables.outcomes import Group, count_labelled, open_outcomes
+from treadle.infra.tables.labelled import DataVersion, count_labelled
+from treadle.infra.tables.outcomes import Group, open_outcomes
 from treadle.tasks import performance
 
 if TYPE_CHECKING:
@@ -166,15 +167,15 @@ def test_labelled_rows_are_counted_at_any_data_version(tmp_path: Path) -> None:
     tables = store(tmp_path, made, 3)
     rows_then, labels_then = tables.version("rows"), tables.version("labels")
     count = len(made.rows[list(KEY)].drop_duplicates().merge(truth(made), on=list(KEY)))
-    assert count_labelled(tables, "paid", KEY, rows_then, labels_then) == count
+    assert count_labelled(tables, DataVersion("paid", KEY, rows_then, labels_then)) == count
     own = made.rows.dropna(subset=["paid"])[list(KEY)].drop_duplicates()
-    assert count_labelled(tables, "paid", KEY, rows_then, -1) == len(own)
-    assert count_labelled(tables, "paid", KEY, -1, -1) == 0
+    assert count_labelled(tables, DataVersion("paid", KEY, rows_then, -1)) == len(own)
+    assert count_labelled(tables, DataVersion("paid", KEY, -1, -1)) == 0
     more = made.rows[:1].assign(**{"Order No": 5000, "_batch_id": "b9", "paid": "yes"})
     tables.overwrite_batch("rows", "b9", reader(more))
-    assert count_labelled(tables, "paid", KEY, rows_then, labels_then) == count
-    assert count_labelled(tables, "paid", KEY, tables.version("rows"), labels_then) == count + 1
-    assert count_labelled(tables, "paid", (), rows_then, -1) == made.rows["paid"].notna().sum()
+    assert count_labelled(tables, DataVersion("paid", KEY, rows_then, labels_then)) == count
+    assert count_labelled(tables, DataVersion("paid", KEY, tables.version("rows"), labels_then)) == count + 1
+    assert count_labelled(tables, DataVersion("paid", (), rows_then, -1)) == made.rows["paid"].notna().sum()
 
 
 @pytest.mark.parametrize("key", [(), KEY])

@@ -42,6 +42,9 @@ WRONG = [
     ("data.drp", 7, "drp = []", "unknown key 'drp'", "nearest known key: drop"),
     ("data.drop", 7, 'drop = "a"', '"a" is not allowed', "a list"),
     ("data.drop", 7, 'drop = ["a", "left"]', "holds the target 'left'", "other than the target"),
+    ("data.forbid", 7, 'forbid = ["a", "left"]', "holds the target 'left'", "other than the target"),
+    ("data.forbid", 7, 'forbid = ["a", "a"]', "names 'a' twice", "each column once"),
+    ("data.forbid", 8, 'key = ["a"]\nforbid = ["a"]', "'a' is the key, so no feature", "other than the key"),
     ("data.key", 7, 'key = ["a", "a"]', "names 'a' twice", "each column once"),
     ("data.max_bad_rows", 7, "max_bad_rows = 2", "2 is not allowed", "less than or equal to 1"),
     ("data.positive", 7, "positive = [1]", "[1] is not allowed", "text in quotes or true or false"),
@@ -52,13 +55,17 @@ WRONG = [
     ("split.strategy", 9, '\n[split]\nstrategy = "time"', "'time' needs data.time", "set data.time, or 'random'"),
     ("split.strategy", 9, '\n[split]\nstrategy = "group"', "'group' needs split.group", "set split.group"),
     ("split.strategy", 9, '\n[split]\nstrategy = "times"', '"times" is not allowed', "'time', 'random' or 'group'"),
-    ("split.group", 9, '\n[split]\ngroup = "a"', "does not obey it", "strategy = 'group'"),
+    ("split.group", 9, '\n[split]\ngroup = "a"', "does not obey it", "strategy = 'group' or 'time'"),
+    ("split.gap", 9, '\n[split]\ngap = "30d"', "a random split has no order in time", "strategy = 'time'"),
+    ("labels.mature_after", 9, '\n[labels]\nmature_after = "3 months"', "is not allowed", "days or hours"),
     ("tune.metric", 9, '\n[tune]\nmetric = "rmse"', "'rmse' does not fit task = 'binary'", "roc_auc"),
     ("tune.metric", 9, '\n[tune]\nmetric = "rocauc"', "'rocauc' does not fit", "nearest: roc_auc"),
     ("tune.trials", 9, "\n[tune]\ntrials = 0", "0 is not allowed", "greater than or equal to 1"),
     ("tune.trials", 9, '\n[tune]\ntrials = "9"\nseed = -1', '"9" is not allowed', "also wrong: tune.seed"),
     ("gate.trials", 9, "\n[gate]\ntrials = 3", "unknown key 'trials'", "it belongs under [tune]"),
     ("model.monotone.left", 9, "\n[model]\nmonotone = { left = 1 }", "'left' is the target", "features"),
+    ("model.monotone.a", 10, 'forbid = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is in data.forbid", "features"),
+    ("model.monotone.a", 10, 'key = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is the key", "features"),
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
     ("kennels", 8, "\n[kennels]", "unknown key 'kennels'", "known here: name, data"),
     ("tunes", 8, "\n[tunes]", "unknown key 'tunes'", "nearest known key: tune"),
@@ -116,6 +123,22 @@ def test_the_digest_changes_with_what_training_obeys_and_with_nothing_else(tmp_p
     other = [LEAST + "[tune]\nseed = 1\n", LEAST + 'drop = ["a"]\n', LEAST + "[gate]\nalpha = 0.1\n"]
     assert len({digest(text) for text in same}) == 1
     assert len({digest(text) for text in [LEAST, *other]}) == 1 + len(other)
+
+
+def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(tmp_path: Path) -> None:
+    def digest(more: str) -> str:
+        return load_config(write(tmp_path, LEAST + more)).digest()
+
+    assert digest("") == digest("forbid = []\n")
+    assert digest('forbid = ["a"]\n') != digest("")
+    dumped = load_config(write(tmp_path, LEAST)).model_dump(mode="json")
+    for section, key in spec.ADDED:
+        assert key in dumped[section]
+
+
+def test_a_forbidden_column_may_be_dropped_a_category_a_slice_and_a_part_of_the_key(tmp_path: Path) -> None:
+    roles = 'key = ["a", "b"]\ncategories = ["a"]\ndrop = ["a"]\nforbid = ["a"]\n[gate]\nslices = ["a"]\n'
+    assert load_config(write(tmp_path, LEAST + roles)).data.forbid == ("a",)
 
 
 @given(st.text(max_size=40))

@@ -31,7 +31,14 @@ class Setting(NamedTuple):
 SHARES = st.sampled_from([0.1, 0.2, 0.3, 0.5])
 SPLITS = st.one_of(
     st.builds(SplitSpec, strategy=st.just("random"), holdout=SHARES, validation=SHARES),
-    st.builds(SplitSpec, strategy=st.just("time"), holdout=SHARES, validation=SHARES),
+    st.builds(
+        SplitSpec,
+        strategy=st.just("time"),
+        holdout=SHARES,
+        validation=SHARES,
+        group=st.sampled_from(["", "", "who"]),
+        gap=st.sampled_from(["", "", "30h", "2d"]),
+    ),
     st.builds(
         SplitSpec,
         strategy=st.just("group"),
@@ -85,7 +92,8 @@ def may_judge(row: dict[str, object], fitted: Sequence[FittedRows]) -> bool:
     names = ("id", "who", "shop", "x", "when")
     units: list[tuple[str, ...]] = [("_batch_id", "_ordinal"), names]
     units += [one.key for one in fitted if one.key]
-    units += [(one.split.group,) for one in fitted if one.split.strategy == "group"]
+    units += [(one.split.group,) for one in fitted if one.split.group]
+    gap = max({"": 0, "30h": 30, "2d": 48}[one.split.gap] for one in fitted)
     for model in fitted:
         theirs = model.rows.to_pylist()
         for unit in units:
@@ -93,7 +101,7 @@ def may_judge(row: dict[str, object], fitted: Sequence[FittedRows]) -> bool:
                 return False
         if any(one.split.strategy == "time" for one in fitted):
             last = max((other["when"] for other in theirs if other["when"]), default=None)
-            if row["when"] is None or (last is not None and row["when"] <= last):
+            if row["when"] is None or (last is not None and not last < row["when"] >= last + timedelta(hours=gap)):
                 return False
     return True
 

@@ -112,19 +112,6 @@ def test_a_score_of_nothing_is_an_error(metric: str, rows: int, sentence: str) -
         metrics.metric_value("binary", metric, np.ones(rows), np.ones(rows))
 
 
-def test_slices_are_those_with_enough_rows_and_none_is_passed_over() -> None:
-    y, p = world("binary", 1_000, 7)
-    values = np.array(["a"] * 400 + ["b"] * 300 + [None] * 250 + ["c"] * 50, dtype=object)
-    y[400:700] = 1
-    found = metrics.slices("roc_auc", "binary", y, p, p[::-1], column="shop", values=values)
-    assert [(one.value, one.rows, one.metric) for one in found] == [
-        ("(missing)", 250, "roc_auc"),
-        ("a", 400, "roc_auc"),
-        ("b", 300, "log_loss"),
-    ]
-    assert all(one.error > 0 for one in found)
-
-
 def test_the_bootstrap_of_sixty_thousand_rows_takes_seconds() -> None:
     y, p = world("binary", 60_000, 8)
     began = time.process_time()

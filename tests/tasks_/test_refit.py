@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from treadle.tasks import booster, bundle, features, postprocess, refit, training
 from treadle.tasks.bundle.manifest import canonical_json
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
-from treadle.tasks.dataset import Column, Parts, Schema, SplitSpec, split
+from treadle.tasks.dataset import Column, Parts, Schema, SplitSpec, folds, split
 from treadle.tasks.errors import TargetError
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.metrics import metric_value
@@ -134,7 +135,7 @@ def test_a_serving_model_is_fitted_on_all_rows_with_the_recipes_rounds(task: str
     assert served.model.booster.num_boosted_rounds() == recipe.serving_rounds
     assert recipe.serving_rounds == serving_rounds(30, len(rows) - len(parts.holdout), len(rows)) > 30
     assert len(served.model.booster.get_dump()) == recipe.serving_rounds * classes
-    whole = refit.all_rows(parts)
+    whole = parts.every_row()
     assert sorted(whole["id"].to_pylist()) == list(range(600))
     assert list(served.holdout) == list(range(len(parts.holdout))), "each holdout row was answered for"
     assert served.p.shape[0] == len(parts.holdout)
@@ -164,8 +165,7 @@ def test_a_refit_on_rows_like_the_others_is_not_refused(task: str, kind: str) ->
         problem, parts = parted(task, kind, rows)
         recipe, judged = fitted(task, kind, problem, parts)
         served = refit.refit(problem, recipe, judged, parts, SPLITS[kind])
-        y = training.encoded_part(problem, judged.features, parts.holdout).y
-        assert refit.refusal(GateSpec(), problem, answers(judged, parts.holdout), y, served, seed) == ""
+        assert refit.refusal(GateSpec(), SPLITS[kind], problem, judged, parts.holdout, served) == ""
 
 
 def test_a_refit_that_gets_worse_is_refused_with_a_reason() -> None:
@@ -174,8 +174,7 @@ def test_a_refit_that_gets_worse_is_refused_with_a_reason() -> None:
     recipe, judged = fitted("binary", "random", problem, parts)
     spoiled = recipe.model_copy(update={"params": {**recipe.params, "eta": 1e-6, "max_depth": 1}})
     served = refit.refit(problem, spoiled, judged, parts, SPLITS["random"])
-    y = training.encoded_part(problem, judged.features, parts.holdout).y
-    reason = refit.refusal(GateSpec(), problem, answers(judged, parts.holdout), y, served, 0)
+    reason = refit.refusal(GateSpec(), SPLITS["random"], problem, judged, parts.holdout, served)
     assert reason.startswith("fitted on all rows it gets worse: roc_auc")
     assert 'model.refit = "none"' in reason
 
@@ -185,9 +184,17 @@ def test_an_interval_from_rows_not_fitted_on_is_wider_than_one_from_rows_fitted_
     problem, parts = parted("regression", "random", rows)
     recipe, judged = fitted("regression", "random", problem, parts, rounds=300)
     served = refit.refit(problem, recipe, judged, parts, SPLITS["random"]).model
-    whole = refit.all_rows(parts)
+    whole = parts.every_row()
     residuals = np.abs(answers(served, whole) - whole["y"].to_numpy())
     assert served.post.half_width > 2 * np.quantile(residuals, 0.9)
+
+
+@pytest.mark.parametrize(("rows", "fitted"), [(100, 5), (20_000, 5), (26_000, 4), (50_000, 2), (200_000, 1)])
+def test_on_many_rows_fewer_folds_are_fitted(rows: int, fitted: int) -> None:
+    y = np.random.default_rng(0).integers(0, 2, rows)
+    chosen = refit.usable_folds(y, folds.dealt_folds(y, 0))
+    assert len(chosen) == fitted
+    assert sum(len(fold.answered) for fold in chosen) >= min(rows, refit.ANSWERED)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +222,9 @@ def test_a_task_with_too_few_of_a_class_to_leave_any_out_keeps_the_judged_calibr
     problem, parts = parted("binary", "random", rows)
     recipe, judged = fitted("binary", "random", problem, parts)
     one_class = {
-        name: part.set_column(part.column_names.index("y"), "y", pa.array([False] * len(part)))
-        for name, part in (("train", parts.train), ("validation", parts.validation), ("holdout", parts.holdout))
+        field.name: part.set_column(part.column_names.index("y"), "y", pa.array([False] * len(part), pa.bool_()))
+        for field in dataclasses.fields(parts)
+        if (part := getattr(parts, field.name)) is not None
     }
     served = refit.refit(problem, recipe, judged, Parts(**one_class), SPLITS["random"])
     assert served.model.post == judged.post

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tasks_.stories import story, trials, verdict
-from treadle.tasks import metrics, report
+from treadle.tasks import report
 from treadle.tasks.booster import Curve
 from treadle.tasks.gate import SliceVerdict
 from treadle.tasks.leakage import Leak
-from treadle.tasks.report import binary, drawing, page, slices, words
+from treadle.tasks.report import binary, drawing, learning, page, words
 from treadle.tasks.report import trials as tried
 
 TASKS = ("binary", "multiclass", "regression")
@@ -211,23 +211,37 @@ def test_leaks_stand_before_the_numbers() -> None:
 
 
 def test_slices_show_the_score_and_the_verdicts_own_bounds() -> None:
-    shop = np.array(["north"] * 300 + ["south"] * 200, dtype=object)
-    lost = SliceVerdict(column="shop", value="south", rows=200, metric="roc_auc", gain=-0.2, lower=-0.3, upper=-0.1)
-    told = story("binary", verdict=verdict("roc_auc", 500, slices=(lost,)), groups={"shop": shop})
-    (line,) = slices.slice_lines(told)
-    assert (line.gain, line.lower, line.upper) == (-0.2, -0.3, -0.1)
-    assert line.score == metrics.metric_value("binary", "roc_auc", told.y[300:], told.p[300:])
-    assert 'class="line under"' in report.render_report(told)
+    lost = SliceVerdict(
+        column="age", value="25 to 34", rows=200, metric="roc_auc", score=0.61, gain=-0.2, lower=-0.3, upper=-0.1
+    )
+    html = report.render_report(story("binary", verdict=verdict("roc_auc", 500, slices=(lost,))))
+    assert 'class="line under"' in html
+    text = Page(html).text
+    assert text.index("25 to 34") < text.index("0.6100") < text.index("-0.2000") < text.index("-0.3000 to -0.1000")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_before_the_first_champion_slices_are_measured_against_the_dummy(task: str) -> None:
-    shop = np.array(["north"] * 300 + [None] * 200 + ["tiny"] * 20, dtype=object)
-    told = story(task, 520, groups={"shop": shop})
-    lines = slices.slice_lines(replace(told, comparison=np.broadcast_to(told.p.mean(axis=0), told.p.shape)))
-    assert [(line.value, line.rows) for line in lines] == [("north", 300), ("(missing)", 200)]
-    assert all(0 < line.lower < line.gain < line.upper for line in lines)
-    assert slices.slice_lines(told) == []
+@pytest.mark.parametrize(("metric", "train", "holdout"), [("roc_auc", 0.95, 0.8), ("log_loss", 0.3, 0.45)])
+def test_a_gap_is_positive_where_a_model_overfits_whichever_way_the_metric_runs(
+    metric: str, train: float, holdout: float
+) -> None:
+    told = story("binary", scores={"challenger": {metric: holdout}}, train_scores={metric: train}, metric=metric)
+    (line,) = page.scoreboard(told)[1]
+    assert line.gap == "+0.1500"
+    falling = Curve(metric, (train,) * 3, (holdout,) * 3)
+    assert "training is better by 0.150" in learning.curve(replace(told, curve=falling)).caption
+
+
+def test_scores_that_are_close_get_the_digits_that_tell_them_apart() -> None:
+    scores = {"challenger": {"roc_auc": 0.57789}, "champion": {"roc_auc": 0.577}}
+    (line,) = page.scoreboard(story("binary", scores=scores, train_scores={"roc_auc": 0.6}))[1]
+    assert line.cells == ("0.57789", "0.57700")
+    assert line.train == "0.60000"
+
+
+def test_notes_stand_in_the_verdict_before_the_numbers() -> None:
+    noted = verdict("roc_auc", 500).model_copy(update={"notes": ("the dummy predictor is better: ...",)})
+    text = Page(report.render_report(story("binary", verdict=noted, **UNDRAWN))).text
+    assert text.index("the gain is at least") < text.index("the dummy predictor is better") < text.index("Key numbers")
 
 
 def test_roc_points_count_equal_scores_once() -> None:

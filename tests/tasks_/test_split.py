@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,6 +139,69 @@ def test_rows_without_a_time_are_the_oldest() -> None:
     when = pa.array([None if i % 10 == 0 else DAY + timedelta(hours=i) for i in range(200)], pa.timestamp("us", "UTC"))
     found = ids(parted(table(200, when=when), strategy="time"))
     assert set(range(0, 200, 10)) <= found["train"]
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["", "1h", "5h", "2d"]), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
+    seed: int, gap: str, days: bool
+) -> None:
+    draw = np.random.default_rng(seed)
+    hours = draw.integers(0, 24 * 60, 400)
+    if days:
+        when = pa.array([(DAY + timedelta(hours=int(one))).date() for one in hours], pa.date32())
+    else:
+        when = pa.array([DAY + timedelta(hours=int(one)) for one in hours], pa.timestamp("us", "UTC"))
+    rows = table(400, when=when)
+    parts = parted(rows, strategy="time", gap=gap)
+    apart = {"": timedelta(0), "1h": timedelta(hours=1), "5h": timedelta(hours=5), "2d": timedelta(days=2)}[gap]
+    if days and apart < timedelta(days=1):
+        apart = timedelta(days=bool(gap))
+    train, validation, holdout = (
+        sorted(part["when"].to_pylist()) for part in (parts.train, parts.validation, parts.holdout)
+    )
+    assert holdout[0] - validation[-1] >= apart
+    assert validation[0] - train[-1] >= apart
+    assert sum(map(len, (train, validation, holdout))) + len(parts.between) == 400
+    plain = parted(rows, strategy="time")
+    assert sorted(plain.holdout["when"].to_pylist()) == holdout, "the gap leaves the holdout as it is"
+    lost = {*rows["id"].to_pylist()} - set().union(*ids(parts).values())
+    for one in rows.filter(pc.is_in(rows["id"], pa.array(sorted(lost), rows["id"].type)))["when"].to_pylist():
+        near_holdout, near_validation = one > holdout[0] - apart, one > validation[0] - apart
+        assert one < holdout[0]
+        assert near_holdout or (near_validation and one < validation[0])
+
+
+def test_a_gap_needs_dates() -> None:
+    with pytest.raises(DataError, match="split.gap = '30d' is a span of days"):
+        parted(table(100, when=np.arange(100)), strategy="time", gap="30d")
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_a_time_split_judges_rows_of_new_entities_and_keeps_those_of_known_ones_apart(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    entered = np.sort(draw.integers(0, 1_000, 300))  # entities come over time, each some times after it came
+    who = draw.integers(0, 300, 1_000)
+    hours = np.minimum(entered[who] + draw.integers(0, 400, 1_000), 1_200)
+    when = pa.array([DAY + timedelta(hours=int(one)) for one in hours], pa.timestamp("us", "UTC"))
+    names = [None if one == 7 else f"p{one}" for one in who]
+    rows = table(1_000, when=when, who=names)
+    parts, plain = parted(rows, strategy="time", group="who"), parted(rows, strategy="time")
+    assert parts.known is not None
+    seen = {*parts.train["who"].to_pylist(), *parts.validation["who"].to_pylist()}
+    assert not seen & {*parts.holdout["who"].to_pylist()}
+    assert {*parts.known["who"].to_pylist()} <= seen
+    assert ids(parts)["holdout"] | {*parts.known["id"].to_pylist()} == ids(plain)["holdout"]
+    assert (ids(parts)["train"], ids(parts)["validation"]) == (ids(plain)["train"], ids(plain)["validation"])
+    assert plain.known is None
+
+
+def test_a_holdout_of_known_entities_alone_says_so() -> None:
+    rows = table(100, when=times(100), who=["p"] * 100)
+    with pytest.raises(DataError, match="no usable holdout part.*20 rows of a 'who' that is in training too") as caught:
+        parted(rows, strategy="time", group="who")
+    assert "take split.group out" in caught.value.way_out
 
 
 FAILURES = {

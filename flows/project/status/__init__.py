@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class PipelineStatus(BaseModel):
     """The state of one pipeline; `trouble` says why its file is invalid, and then the other fields are empty.
 
-    `files` wait in the sources, `waiting` is the pending version, `declined` says who declined which version where
+    `files` wait in the sources, `waiting` is the pending version, `unsettled` says why it cannot be compared with the
+    champion (empty where it is better), `declined` says who declined which version where
     there is no champion, `refused` is the version that the gate refused last, `verdict_page` the run that judged the
     pending or refused one, `alias` how MLflow's alias differs; `stale`: no new rows for too long.
     """
@@ -41,6 +42,7 @@ class PipelineStatus(BaseModel):
     champion: ChampionStatus | None = None
     versions: int = 0
     waiting: int | None = None
+    unsettled: str = ""
     declined: str = ""
     refused: Refused | None = None
     verdict_page: str = ""
@@ -97,7 +99,7 @@ def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | No
 
     Without `waits`, leaves out what takes longest: files and rows that wait, and the alias on an MLflow server.
     """
-    from treadle.flows.champion.pending import decline_sentence, pending_version
+    from treadle.flows.champion.pending import decline_sentence, pending_version, unsettled_reason
     from treadle.flows.context.workplace import open_workplace
     from treadle.flows.project.status import snapshot
 
@@ -122,6 +124,7 @@ def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | No
         champion=champion,
         versions=len(versions),
         waiting=pending.version if pending else None,
+        unsettled=unsettled_reason(pending) if pending else "",
         declined=decline_sentence(declined[max(declined)]) if declined else "",
         refused=refused,
         verdict_page=pages.get(f"version {judged.version}", "") if judged else "",

@@ -123,11 +123,18 @@ def _message_id(message: str) -> str:
 
 def _promotion(status: PipelineStatus) -> Iterator[tuple[str, str, Item]]:
     """The decisions about the champion that are needed: a sentence, the command, and the item."""
-    page = status.verdict_page
+    page, use = status.verdict_page, status.champion.use if status.champion else None
+    if use and (use.forbidden or use.instead != status.waiting or not use.instead):
+        columns = " ".join((*use.forbidden, "dropped", *use.dropped))
+        what = f"{use.sentence()}; nothing is scored" if use.forbidden else use.sentence()
+        without = f"; version {use.instead} does without" if use.instead else ""
+        yield f"{what}{without}", use.command(), Item(id=f"{use.version} uses {columns}", page="")
     if status.waiting is not None:
-        compared = f"version {status.champion.version}" if status.champion else "guessing"
+        first = status.champion is None or (use is not None and use.forbidden)
+        compared = "guessing" if first or status.champion is None else f"version {status.champion.version}"
+        verdict = f"cannot be compared ({status.unsettled})" if status.unsettled else f"is better than {compared}"
         yield (
-            f"version {status.waiting} is better than {compared} and waits for your decision",
+            f"version {status.waiting} {verdict} and waits for your decision",
             f"treadle promote {status.waiting} --reason '...'",
             Item(id=f"{status.waiting} waits", page=page),
         )
@@ -161,7 +168,8 @@ def _by_hand(status: PipelineStatus) -> Iterator[tuple[str, str]]:
     elif status.champion is None and files:
         yield f"files wait: {', '.join(files)}", "treadle ingest"
     elif status.champion is not None:
-        if files or unscored:
+        in_service = not (status.champion.use and status.champion.use.forbidden)
+        if (files or unscored) and in_service:
             waiting = [*files, *([f"{unscored:,} rows of the table"] if unscored else [])]
             yield f"wait for predictions: {', '.join(waiting)}", "treadle score"
         if status.champion.due:

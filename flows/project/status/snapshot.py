@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from treadle.flows.champion.forbidden import ColumnUse, champion_use
 from treadle.tasks.performance import MetricBounds, Realised
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class ChampionStatus(BaseModel):
 
     `value` is measured on its holdout. `realised` is measured on its recent predictions that have labels (`labels`
     counts them) by the last `treadle monitor`; None where it has not run, or there were no labels. `labels_at`: when
-    labels of any rows came last since it is champion.
+    labels of any rows came last since it is champion. `use` are the columns of data.forbid and data.drop that it uses;
+    None where it uses none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +51,7 @@ class ChampionStatus(BaseModel):
     monitored_at: datetime | None
     due: str
     labels_at: datetime | None = None
+    use: ColumnUse | None = None
 
 
 class QuarantinedBatch(BaseModel):
@@ -126,6 +129,7 @@ def champion_status(place: Workplace) -> ChampionStatus | None:
         labels=own.recent.labelled if own and own.recent else 0,
         monitored_at=at if own else None,
         due=own.reason if own else "",
+        use=champion_use(place.stores, place.config),
         labels_at=max((at for at in _label_times(place) if at > move.at), default=None),
     )
 

@@ -15,6 +15,7 @@ from treadle.infra.databases.ledger.records import (
     Promotion,
     QuarantineDecision,
     VersionRecord,
+    Withdrawal,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "Promotion",
     "QuarantineDecision",
     "VersionRecord",
+    "Withdrawal",
 ]

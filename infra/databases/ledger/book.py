@@ -23,7 +23,9 @@ from treadle.infra.databases.ledger.records import (
     Promotion,
     QuarantineDecision,
     VersionRecord,
+    Withdrawal,
 )
+from treadle.infra.databases.ledger.withdrawals import read_withdrawal, write_withdrawal
 from treadle.tasks.errors import Conflict
 
 if TYPE_CHECKING:
@@ -47,17 +49,11 @@ class Ledger:
 
     def find_batch(self, pipeline: str, sha256: str) -> BatchRecord | None:
         """The record of the batch with this content; None where there is none."""
-        return next(
-            iter(self._select(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)),
-            None,
-        )
+        return self._one(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)
 
     def find_label_batch(self, pipeline: str, sha256: str) -> LabelRecord | None:
         """The record of the late labels with this content; None where there is none."""
-        return next(
-            iter(self._select(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)),
-            None,
-        )
+        return self._one(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)
 
     @failpoint.around("ledger.batch")
     def record_batch(self, record: BatchRecord | LabelRecord, run: str = "") -> None:
@@ -142,10 +138,7 @@ class Ledger:
 
     def version(self, pipeline: str, version: int) -> VersionRecord | None:
         """One version; None where there is no such."""
-        return next(
-            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.version == version)),
-            None,
-        )
+        return self._one(VersionRecord, records.versions, pipeline, records.versions.c.version == version)
 
     def versions(self, pipeline: str) -> tuple[VersionRecord, ...]:
         """All versions, newest first."""
@@ -153,10 +146,7 @@ class Ledger:
 
     def by_run(self, pipeline: str, run_key: str) -> VersionRecord | None:
         """The version that a run made; None for a run that has not finished."""
-        return next(
-            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)),
-            None,
-        )
+        return self._one(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)
 
     def decline(self, record: Declined) -> None:
         """Note that a person rejected a pending version; a second call changes nothing."""
@@ -243,6 +233,18 @@ class Ledger:
                 .values(pending=False)
             )
 
+    @failpoint.around("ledger.withdrawal")
+    def withdraw(self, pipeline: str, seq: int, columns: str, who: str) -> None:
+        """Take the champion of the move `seq` out of service because of `columns`; empty: it is in service again."""
+        with self._write() as con:
+            engines.exclusive_transaction(con)
+            write_withdrawal(con, pipeline, seq, columns, who)
+
+    def withdrawn(self, pipeline: str) -> Withdrawal | None:
+        """The withdrawal of the current champion; None where it is in service, or there is none."""
+        with self._read() as con:
+            return read_withdrawal(con, pipeline)
+
     @failpoint.around("ledger.retired")
     def retire(self, pipeline: str, version: int) -> None:
         """Note that a version's model is cleared away; raises Conflict for one that is or was champion."""
@@ -303,6 +305,9 @@ class Ledger:
         """Note that the receiver was notified, unless another process has just done so."""
         with suppress(IntegrityError), self._write() as con:
             notified.write_notified(con, pipeline, receiver, what)
+
+    def _one(self, kind: type[Record], table: sa.Table, pipeline: str, *where: sa.ColumnElement[bool]) -> Record | None:
+        return next(iter(self._select(kind, table, pipeline, *where)), None)
 
     def _select(
         self,

@@ -136,6 +136,21 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The champion of the move `seq` was out of service from `at` to `until`; None while it is.
+
+    `columns`: those that data.forbid names and the model uses, as a JSON list.
+    """
+
+    pipeline: str
+    seq: int
+    at: datetime
+    columns: str
+    who: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who may do one kind of work on a pipeline; `token` counts its holders from 1, `beats` a holder's heartbeats.
 
@@ -247,6 +262,15 @@ retired = sa.Table(
     sa.Column("pipeline", sa.String(200), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", Utc, nullable=False),
+)
+withdrawals = sa.Table(
+    "withdrawals",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, primary_key=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("columns", "who")),
+    sa.Column("until", Utc),
 )
 reads = sa.Table(
     "holdout_reads",

@@ -29,7 +29,8 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         """Check every file of the bundle against its manifest, then read it; raises ValueError where they differ."""
         contents = verified(Path(context.artifacts["bundle"]))
-        spec = json.loads(contents["serving/spec.json"])
+        part = "serving/" if "serving/spec.json" in contents else ""  # a bundle of format 1 has one booster, at the top
+        spec = json.loads(contents[f"{part}spec.json"])
         self.columns: dict[str, Column] = {column["name"]: column for column in spec["columns"]}
         self.features: FeatureSpec = spec["features"]
         self.post: dict[str, Any] = spec["post"]
@@ -37,7 +38,7 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.identity: list[str] = spec["identity"]
         self.reader = Reader(spec["missing"], spec["timezone"])
         self.booster = xgboost.Booster({"device": "cpu"})
-        self.booster.load_model(bytearray(contents["serving/model.ubj"]))
+        self.booster.load_model(bytearray(contents[f"{part}model.ubj"]))
         self.booster.set_param({"device": "cpu"})
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
