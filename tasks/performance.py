@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from treadle.tasks.dependence import Dependence
     from treadle.tasks.postprocess import ClassLabel
 
 MONDAY = date(1970, 1, 5)
@@ -114,21 +115,25 @@ def realised(
     *,
     rows: int,
     young: int = 0,
-    seed: int = 0,
+    threshold: float = 0.5,
+    dependence: Dependence | None = None,
 ) -> Realised:
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
 
-    `young` of the rows are too young for a label to count.
-
-    `classes` are the model's, in code order (regression: none).
+    `young` of the rows are too young for a label to count. `classes` are the model's, in code order (regression:
+    none); `threshold` is the least probability that it calls positive. `dependence` says which of the n predictions
+    depend on each other (None: none do), which makes the interval wider.
     """
+    import numpy as np
+
     usable = _predictable(labels, task, classes)
     y = _y(task, classes, labels.filter(usable))
     p = _p(task, classes, predictions.filter(usable))
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
-        scores = metrics.scores(task, y, p)
-        lower, upper = metrics.interval(task, metric, y, p)
+        scores = metrics.scores(task, y, p, threshold=threshold)
+        depends = dependence.of(np.flatnonzero(usable)) if dependence else None
+        lower, upper = metrics.interval(task, metric, y, p, dependence=depends, threshold=threshold)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
     means = len(y) and task != "multiclass"
     return Realised(

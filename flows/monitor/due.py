@@ -109,13 +109,26 @@ def recent(
 
     Only of rows that are `settled` old or older, where that is known.
     """
+    from treadle.infra.tables.outcomes import MOMENT
     from treadle.tasks import performance
+    from treadle.tasks.dependence import dependence_of
 
     days, classes = place.config.monitor.recent_days, model.post.classes
     least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
     group = outcomes.recent(version, days, settled_days=least_age)
     if not group.labelled:
         return None
-    wanted = performance.columns(model.task, classes)
+    dated = place.config.split.strategy == "time"
+    wanted = (*performance.columns(model.task, classes), *((MOMENT,) if dated else ()))
     table = outcomes.read(group, wanted, recent_days=days, settled_days=least_age)
-    return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows, young=group.young)
+    return performance.realised(
+        model.task,
+        metric,
+        classes,
+        table["_label"],
+        table,
+        rows=group.rows,
+        young=group.young,
+        threshold=model.post.threshold,
+        dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
+    )

@@ -78,15 +78,26 @@ def _outcome(
     place: Workplace, outcomes: Outcomes, model: Model, total: Group, metric: str, champion: int
 ) -> VersionOutcome:
     """One version's groups, each read and scored by itself."""
+    from treadle.infra.tables.outcomes import MOMENT
     from treadle.tasks import performance
+    from treadle.tasks.dependence import dependence_of
 
-    wanted, classes = performance.columns(model.task, model.post.classes), model.post.classes
+    classes, dated = model.post.classes, place.config.split.strategy == "time"
+    wanted = (*performance.columns(model.task, classes), *((MOMENT,) if dated else ()))
     labels = {batch.batch_id: batch.label for batch in place.stores.ledger.batches(place.config.name)}
 
     def realised(group: Group) -> Realised:
         table = outcomes.read(group, wanted)
         return performance.realised(
-            model.task, metric, classes, table["_label"], table, rows=group.rows, young=group.young
+            model.task,
+            metric,
+            classes,
+            table["_label"],
+            table,
+            rows=group.rows,
+            young=group.young,
+            threshold=model.post.threshold,
+            dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
         )
 
     def groups(by: By) -> Iterator[Group]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 By = Literal["_version", "_batch", "_window"]
 
+MOMENT = "_moment"
+"""The column of a prediction's row's time, local wall clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
