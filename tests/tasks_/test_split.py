@@ -114,6 +114,33 @@ def test_a_rare_label_is_in_training_and_in_validation() -> None:
                 assert label in parts.validation["y"].to_pylist()
 
 
+@pytest.mark.parametrize("positives", [6, 10])
+def test_of_two_labels_every_part_has_both_however_rare_one_is(positives: int) -> None:
+    failed = 0
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        labels = np.zeros(600, dtype=int)
+        labels[draw.permutation(600)[:positives]] = 1
+        try:
+            parts = parted(pa.table({"id": draw.permutation(100_000)[:600], "y": labels}))
+        except DataError:
+            failed += 1
+            continue
+        assert all(set(part["y"].to_pylist()) == {0, 1} for part in (parts.train, parts.validation, parts.holdout))
+    # the holdout gives nothing back: with 6 positives it has all but one or more in 0.2% of the worlds
+    assert failed <= 1
+
+
+def test_no_row_that_trained_is_held_out_when_more_rows_come() -> None:
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        labels = (draw.random(2_000) < 0.005).astype(int)
+        labels[:3] = 1
+        rows = pa.table({"id": draw.permutation(100_000)[:2_000], "y": labels})
+        before, after = ids(parted(rows.slice(0, 600))), ids(parted(rows))
+        assert not (before["train"] | before["validation"]) & after["holdout"]
+
+
 def times(rows: int, step: timedelta = timedelta(hours=1)) -> pa.Array:
     return pa.array([DAY + step * i for i in range(rows)], pa.timestamp("us", "UTC"))
 
