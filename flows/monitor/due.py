@@ -115,6 +115,4 @@ def recent(
         return None
     wanted = performance.columns(model.task, classes)
     table = outcomes.read(group, wanted, recent_days=days, settled_days=least_age)
-    return performance.realised(
-        model.task, metric, classes, table["_label"], table, rows=group.rows, young=group.young
-    )
+    return performance.realised(model.task, metric, classes, table["_label"], table, rows=group.rows, young=group.young)

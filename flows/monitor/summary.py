@@ -121,5 +121,7 @@ def summary(result: MonitorResult) -> str:
         for one in result.versions
     ]
     table = [f"| version | predictions | coverage | {metric_name(result.metric)} |", "|---|---|---|---|", *rows]
-    sentences = [f"- {sentence}" for sentence in (*(one.sentence for one in result.findings), proposal(result)) if sentence]
+    sentences = [
+        f"- {sentence}" for sentence in (*(one.sentence for one in result.findings), proposal(result)) if sentence
+    ]
     return "\n".join([f"## {head}", "", *sentences, "", *(table if rows else [])])

@@ -154,9 +154,7 @@ def _labelled(tables: Tables, asked: DataVersion, con: DuckDBPyConnection) -> st
     relation, newest = tables.relation("rows", version=asked.rows), newest_data(tables, con, asked.rows, asked.labels)
     if asked.key:
         scored = _scored(tables, newest) if labels else ""
-        relation = truth.labelled_rows(
-            relation, rows, labels, columns.names, asked.target, asked.key, scored=scored
-        )
+        relation = truth.labelled_rows(relation, rows, labels, columns.names, asked.target, asked.key, scored=scored)
     young = is_young(tables, asked.maturity, "one", newest, asked.rows)
     return f"(SELECT one.*, {young} AS _young FROM {relation} AS one WHERE one.{quote(asked.target)} IS NOT NULL)"
 

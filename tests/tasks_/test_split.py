@@ -143,7 +143,9 @@ def test_rows_without_a_time_are_the_oldest() -> None:
 
 @given(st.integers(0, 2**31), st.sampled_from(["", "1h", "5h", "2d"]), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(seed: int, gap: str, days: bool) -> None:
+def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
+    seed: int, gap: str, days: bool
+) -> None:
     draw = np.random.default_rng(seed)
     hours = draw.integers(0, 24 * 60, 400)
     if days:
@@ -155,7 +157,9 @@ def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
     apart = {"": timedelta(0), "1h": timedelta(hours=1), "5h": timedelta(hours=5), "2d": timedelta(days=2)}[gap]
     if days and apart < timedelta(days=1):
         apart = timedelta(days=bool(gap))
-    train, validation, holdout = (sorted(part["when"].to_pylist()) for part in (parts.train, parts.validation, parts.holdout))
+    train, validation, holdout = (
+        sorted(part["when"].to_pylist()) for part in (parts.train, parts.validation, parts.holdout)
+    )
     assert holdout[0] - validation[-1] >= apart
     assert validation[0] - train[-1] >= apart
     assert sum(map(len, (train, validation, holdout))) + parts.gap == 400

@@ -14,7 +14,16 @@ from sqlalchemy.exc import IntegrityError
 
 from treadle.infra import failpoint
 from treadle.infra.databases import engines
-from treadle.infra.databases.ledger import arrivals, leases, notified, opening, origins, records, retirements
+from treadle.infra.databases.ledger import (
+    arrivals,
+    corrections,
+    leases,
+    notified,
+    opening,
+    origins,
+    records,
+    retirements,
+)
 from treadle.infra.databases.ledger.records import (
     BatchRecord,
     Declined,
@@ -47,17 +56,11 @@ class Ledger:
 
     def find_batch(self, pipeline: str, sha256: str) -> BatchRecord | None:
         """The record of the batch with this content; None where there is none."""
-        return next(
-            iter(self._select(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)),
-            None,
-        )
+        return self._first(BatchRecord, records.batches, pipeline, records.batches.c.sha256 == sha256)
 
     def find_label_batch(self, pipeline: str, sha256: str) -> LabelRecord | None:
         """The record of the late labels with this content; None where there is none."""
-        return next(
-            iter(self._select(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)),
-            None,
-        )
+        return self._first(LabelRecord, records.label_batches, pipeline, records.label_batches.c.sha256 == sha256)
 
     @failpoint.around("ledger.batch")
     def record_batch(self, record: BatchRecord | LabelRecord, run: str = "") -> None:
@@ -108,6 +111,16 @@ class Ledger:
             BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
         )
 
+    def declare_correction(self, pipeline: str, batch_id: str) -> None:
+        """Note that a batch of rows corrects earlier ones; a second call changes nothing."""
+        with self._write() as con:
+            corrections.write_correction(con, pipeline, batch_id)
+
+    def corrections(self, pipeline: str) -> AbstractSet[str]:
+        """The batches that were declared to correct."""
+        with self._read() as con:
+            return corrections.read_corrections(con, pipeline)
+
     def arrivals_token(self, pipeline: str) -> str:
         """An opaque token that changes whenever data is accepted or released; empty before the first batch."""
         with self._read() as con:
@@ -142,10 +155,7 @@ class Ledger:
 
     def version(self, pipeline: str, version: int) -> VersionRecord | None:
         """One version; None where there is no such."""
-        return next(
-            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.version == version)),
-            None,
-        )
+        return self._first(VersionRecord, records.versions, pipeline, records.versions.c.version == version)
 
     def versions(self, pipeline: str) -> tuple[VersionRecord, ...]:
         """All versions, newest first."""
@@ -153,10 +163,7 @@ class Ledger:
 
     def by_run(self, pipeline: str, run_key: str) -> VersionRecord | None:
         """The version that a run made; None for a run that has not finished."""
-        return next(
-            iter(self._select(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)),
-            None,
-        )
+        return self._first(VersionRecord, records.versions, pipeline, records.versions.c.run_key == run_key)
 
     def decline(self, record: Declined) -> None:
         """Note that a person rejected a pending version; a second call changes nothing."""
@@ -316,6 +323,9 @@ class Ledger:
         query = sa.select(*(table.c[name] for name in names)).where(table.c.pipeline == pipeline, *where)
         with self._read() as con:
             return tuple(kind(*row) for row in con.execute(query.order_by(*order)))
+
+    def _first(self, kind: type[Record], table: sa.Table, name: str, where: sa.ColumnElement[bool]) -> Record | None:
+        return next(iter(self._select(kind, table, name, where)), None)
 
     @cached_property
     def _engine(self) -> sa.Engine:
