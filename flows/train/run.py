@@ -160,7 +160,8 @@ class TrainResult(BaseModel):
 
     `waits`: for a person, where [gate].promote is manual and the verdict PROMOTE. `value_lower` and `value_upper` are
     the ends of the 95% interval of `value`, None where it has none. `reason` says why training was due, where it was
-    asked to train only then. `left_out` counts what the data version holds and no part of the split has. `timings` are the command's seconds by part (`timings.PARTS`), None unless requested.
+    asked to train only then. `left_out` counts what the data version holds and no part of the split has. `timings` are
+    the command's seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)

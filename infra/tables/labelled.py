@@ -17,8 +17,6 @@ from treadle.infra.tables.scratch import connect
 from treadle.tasks.dataset import literal, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
@@ -146,7 +144,7 @@ def is_young(tables: Tables, maturity: Maturity, row: str, newest: datetime | No
 
 
 def _labelled(tables: Tables, asked: DataVersion, con: DuckDBPyConnection) -> str:
-    """SQL to stand after FROM: the labelled rows of a data version, and whether each is too `_young`; empty for none."""
+    """SQL to stand after FROM: a data version's labelled rows, and whether each is too `_young`; empty for none."""
     columns = tables.columns("rows", asked.rows)
     rows, labels = tables.label_sources(asked.target, asked.rows, asked.labels)
     if asked.rows == -1 or not (rows or (labels and asked.key)) or not set(columns.names).issuperset(asked.key):

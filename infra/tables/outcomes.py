@@ -59,8 +59,7 @@ def relation(
     `mature_after` older than the `newest` data. `_age` are the days from the row to the newest data, `_delay` those
     from the row to the moment at which its late label was observed (null without one).
 
-    Every prediction counts, also of a row that came again in a later batch: it was made of one version of the row, which
-    is the version that its label belongs to.
+    Every prediction counts, also of a row that came again in a later batch: each was made of one version of the row.
     """
     maturity = Maturity(mature_after, time, timezone)
     moment = f"r.{quote(time)}" if time else "r._ingested_at"

@@ -150,7 +150,7 @@ class Tables:
         return truth_.newest_labels(*self.label_sources(target, rows_version, labels_version), target, key)
 
     def last_words(self, target: str, key: Sequence[str]) -> str:
-        """SQL to stand after FROM: as `truth` of the newest versions, with `own` (it stands in a row) and `observed`."""
+        """SQL to stand after FROM: `truth` of the newest versions, with `own` (it stands in a row) and `observed`."""
         sources = self.label_sources(target, None, None)
         if not any(sources):
             return f"(SELECT *, NULL::BOOLEAN AS own, NULL::TIMESTAMPTZ AS observed FROM {self.truth(target, key)})"
