@@ -120,7 +120,7 @@ def newest_data(
     return newest  # type: ignore[no-any-return]
 
 
-def moment_of(tables: Tables, maturity: Maturity, row: str, version: int | None = None) -> str:
+def age_begins(tables: Tables, maturity: Maturity, row: str, version: int | None = None) -> str:
     """SQL for the instant from which the age of `row` (a table's alias) runs: its time, else its arrival."""
     import pyarrow as pa
 
@@ -140,7 +140,7 @@ def is_young(tables: Tables, maturity: Maturity, row: str, newest: datetime | No
     if not maturity.after or newest is None:
         return "false"
     limit = _instant(newest - maturity.after)
-    return f"({moment_of(tables, maturity, row, version)} > {limit})"
+    return f"({age_begins(tables, maturity, row, version)} > {limit})"
 
 
 def _labelled(tables: Tables, asked: DataVersion, con: DuckDBPyConnection) -> str:

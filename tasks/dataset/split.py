@@ -115,8 +115,11 @@ def split(
     masks = {"training": training, "validation": validation, "holdout": holdout}
     for name, mask in masks.items():
         _check(name, codes[mask], target, spec, known=int(known.sum()))
+    train_rows, validation_rows, holdout_rows = (rows.take(np.flatnonzero(mask)) for mask in masks.values())
     return Parts(
-        *(rows.take(np.flatnonzero(mask)) for mask in masks.values()),
+        train_rows,
+        validation_rows,
+        holdout_rows,
         known=rows.take(np.flatnonzero(known)) if spec.strategy == "time" and spec.group else None,
         gap=int(between.sum()),
     )
