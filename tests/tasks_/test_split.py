@@ -170,7 +170,7 @@ def test_rows_without_a_time_are_the_oldest() -> None:
 
 @given(st.integers(0, 2**31), st.sampled_from(["", "1h", "5h", "2d"]), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
+def test_the_parts_of_a_time_split_are_a_gap_apart_and_no_other_row_is_left_out(
     seed: int, gap: str, days: bool
 ) -> None:
     draw = np.random.default_rng(seed)
@@ -200,7 +200,7 @@ def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
 
 
 def test_a_gap_needs_dates() -> None:
-    with pytest.raises(DataError, match="split.gap = '30d' is a span of days"):
+    with pytest.raises(DataError, match=r"split\.gap = '30d' is a span of days"):
         parted(table(100, when=np.arange(100)), strategy="time", gap="30d")
 
 
@@ -226,7 +226,9 @@ def test_a_time_split_judges_rows_of_new_entities_and_keeps_those_of_known_ones_
 
 def test_a_holdout_of_known_entities_alone_says_so() -> None:
     rows = table(100, when=times(100), who=["p"] * 100)
-    with pytest.raises(DataError, match="no usable holdout part.*20 rows of a 'who' that is in training too") as caught:
+    with pytest.raises(
+        DataError, match=r"no usable holdout part.*20 rows of a 'who' that is in training too"
+    ) as caught:
         parted(rows, strategy="time", group="who")
     assert "take split.group out" in caught.value.way_out
 
