@@ -121,6 +121,8 @@ def test_the_digest_changes_with_what_training_obeys_and_with_nothing_else(tmp_p
     same = [LEAST, LEAST + "max_bad_rows = 0.5\n", LEAST.replace("sales.csv", "b.csv"), LEAST + "[tune]\ntrials = 40\n"]
     same.append(LEAST + '[gate]\npromote = "manual"\n')
     other = [LEAST + "[tune]\nseed = 1\n", LEAST + 'drop = ["a"]\n', LEAST + "[gate]\nalpha = 0.1\n"]
+    timed = 'time = "a"\n[split]\nstrategy = "time"\n'
+    other += [LEAST + '[labels]\nmature_after = "9d"\n', LEAST + timed, LEAST + timed + 'gap = "9d"\n']
     assert len({digest(text) for text in same}) == 1
     assert len({digest(text) for text in [LEAST, *other]}) == 1 + len(other)
 
