@@ -243,7 +243,9 @@ def _kept(opponent: str, bounds: GainBounds) -> str:
         return f"not better than {opponent}"
     if bounds.gain < bounds.least:
         return f"better than {opponent}, but by less than {figure(bounds.least)}"
-    return f"better than {opponent}, but not surely by more than {figure(bounds.margin)}"
+    if bounds.lower <= bounds.margin:
+        return f"better than {opponent}, but not surely by more than {figure(bounds.margin)}"
+    return f"better than {opponent}, but not surely enough for one of many comparisons on these rows"
 
 
 def _caveat(bounds: GainBounds) -> str:
@@ -267,7 +269,7 @@ def _reasons(
         yield (
             f"gain over {opponent}: {gain} {judged.metric}, with {sure} confidence at least {lower} and at most "
             f"{upper} (needed: at least {least}, and with that confidence more than {margin}); from "
-            f"{standard.units:,.4g} {standard.unit}"
+            f"{int(standard.units):,} {standard.unit}"
         )
     if bounds.lower == bounds.upper:
         yield f"the two score alike whichever of these {len(judged.y):,} rows are drawn"
@@ -277,14 +279,13 @@ def _reasons(
             + (f"; about {bounds.rows_needed:,} rows would with {POWER:.0%}" if bounds.rows_needed else "")
         )
     if not judged.first and standard.freedom >= 1 and bounds.lower != bounds.upper:
+        level = f"{100 * (1 - bounds.charged):.7g}%"
         yield (
-            f"comparison {looks:,} on (nearly) these rows: with {1 - bounds.charged:.4%} confidence the gain is at "
-            f"least {difference(bounds.charged_lower)} (needed: more than {figure(spec.min_gain)})"
+            f"comparison {looks:,} on (nearly) these rows: with {level} confidence the gain is at least "
+            f"{difference(bounds.charged_lower)} (needed: more than {figure(spec.min_gain)})"
         )
     if judged.newer and not judged.first and standard.freedom >= 1:
         yield (
-            f"trained on newer rows than {opponent}: at least {difference(bounds.fresh_lower)} "
-            f"(needed to be promoted for that: more than -{figure(bounds.may_lose)})"
             f"trained on newer rows than {opponent}: its gain over the last version that was promoted as better is at "
             f"least {difference(bounds.fresh_lower)} (needed to be promoted as fresh: more than "
             f"{difference(-bounds.may_lose)})"

@@ -66,7 +66,7 @@ def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
         detect=detect,
         margin=margin,
         least=least,
-        rows_needed=needed if power < POWER or judged.unseen is not None or standard.few else None,
+        rows_needed=_two_digits(needed) if power < POWER or judged.unseen is not None or standard.few else None,
         standard=standard,
         charged=charged,
         charged_lower=found.gain - further,
@@ -95,6 +95,12 @@ def share_of_alpha(looks: int) -> float:
     spending by Bonferroni's inequality: Lan & DeMets 1983; Foster & Stine 2008 for tests without end).
     """
     return min(1 / 20, 5.25 / max(looks, 1) ** 2)
+
+
+def _two_digits(rows: int) -> int:
+    """`rows` rounded up to two digits: an estimate that knows no more is not written out."""
+    unit = 10 ** max(0, len(str(rows)) - 2)
+    return math.ceil(rows / unit) * unit
 
 
 def _rows_for_units(standard: StandardError, rows: int) -> int:
