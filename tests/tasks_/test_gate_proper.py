@@ -81,7 +81,7 @@ def test_power_is_not_said_of_a_gain_that_was_shown() -> None:
         (("roc_auc", 0.98571, 0.98571, 0.0), "roc_auc 0.9857 against 0.9857 (no difference)"),
         (("rmse", 21_695.4, 21_480.1, -215.3), "rmse 21,695 against 21,480 (gain -215)"),
         (("log_loss", 0.571, 0.575, 0.004), "log_loss 0.5710 against 0.5750 (gain +0.0040)"),
-        (("rmse", float("nan"), 1.0, float("nan")), "rmse n/a against 1.000"),
+        (("rmse", float("nan"), 1.0, float("nan")), "rmse n/a against 1.0000"),
     ],
 )
 def test_two_values_and_their_gain_have_equal_decimals_and_one_sign(
@@ -94,4 +94,5 @@ def test_differences_of_a_sentence_have_equal_decimals() -> None:
     assert words.differences(0.0371, -0.0007, 0.0) == ("+0.0371", "-0.0007", "0")
     assert words.differences(12.3, -0.5) == ("+12.30", "-0.50")
     assert words.difference(-2e-9) == "-2e-09"
+    assert words.beside([0.729, 1.0]) == ("0.7290", "1.0000")
     assert words.beside([0.57789, 0.577, float("nan")]) == ("0.57789", "0.57700", "n/a")
