@@ -181,7 +181,7 @@ def evaluate_models(
 class KnownEntities:
     """The holdout rows of a time split whose group was in training too: they do not judge.
 
-    `challenger` and `champion` are the metric's values on these `rows`; None where it is not defined, or not comparable.
+    `challenger` and `champion` are the metric's values on these `rows`; None where one is not defined or comparable.
     """
 
     column: str
@@ -195,8 +195,8 @@ class KnownEntities:
         values = {"challenger": self.challenger, "champion": self.champion}
         scored = ", ".join(f"{who} {value:.4g}" for who, value in values.items() if value is not None)
         return (
-            f"the verdict is on {judged_rows:,} holdout rows of a new {self.column!r}; not in it are {self.rows:,} rows of "
-            f"one that training knows ({self.metric} there: {scored or 'not defined'})"
+            f"the verdict is on {judged_rows:,} holdout rows of a new {self.column!r}; not in it are {self.rows:,} "
+            f"rows of one that training knows ({self.metric} there: {scored or 'not defined'})"
         )
 
 

@@ -32,8 +32,8 @@ def settled_after(ages: np.ndarray, delays: np.ndarray) -> timedelta | None:
     """The shortest number of whole days within which 99% of the late labels came; None where the past shows none.
 
     `ages` [n] are the days from each row to the newest data, `delays` [n] those to its late label, NaN while it has
-    none. To try a delay of d days, only rows count that are 2 d days old or older, if 90% of them have a label, else 4 d:
-    among younger ones the slow labels are not there yet. 100 labels or more must have been seen so.
+    none. To try a delay of d days, only rows count that are 2 d days old or older, if 90% of them have a label, else
+    4 d: among younger ones the slow labels are not there yet. 100 labels or more must have been seen so.
     """
     import numpy as np
 

@@ -55,10 +55,10 @@ class Realised(BaseModel):
     """What one group of a version's predictions was worth.
 
     `rows` predictions, of which `labelled` have a label that counts; `young` are of rows younger than `mature_after`,
-    whose labels do not count yet. `coverage` is the share of labelled ones among those that are not young. `unknown` labels are of a class
-    that the model cannot predict; no metric counts them. `metric` with its interval is what the model was judged by,
-    `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the means of prediction
-    and label (binary: of the positive class; multiclass: None).
+    whose labels do not count yet. `coverage` is the share of labelled ones among those that are not young. `unknown`
+    labels are of a class that the model cannot predict; no metric counts them. `metric` with its interval is what the
+    model was judged by, `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the
+    means of prediction and label (binary: of the positive class; multiclass: None).
     """
 
     model_config = ConfigDict(frozen=True)

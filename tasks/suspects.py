@@ -38,6 +38,9 @@ GAPS_EXPLAIN = 0.25
 FEWEST_GAPS = 30
 """So many rows with a value, and without one, a check of gaps needs."""
 
+FEWEST_POSITIVES = 60
+"""Of the rarer class, so that each half has enough of it to measure an AUC."""
+
 NEWEST = (0.01, 0.03, 0.1)
 """Shares of the rows that are looked at as the newest: a column is filled in after days, weeks or months."""
 
@@ -80,9 +83,10 @@ def _carrying(task: str, rows: MatrixRows, columns: Mapping[str, Sequence[int]],
     """The one column without which little is left, and which alone gives nearly all."""
     import numpy as np
 
-    if len(columns) < 3:
+    rare = task == "binary" and np.bincount(rows.y.astype(np.int64), minlength=2).min() < FEWEST_POSITIVES
+    if len(columns) < 3 or rare:
         return
-    chosen = np.random.default_rng(seed).permutation(len(rows.y))[:SAMPLED]
+    chosen = _chosen(task, rows.y, seed)
     X, y = rows.X[chosen], rows.y[chosen]
     fit_on = np.arange(len(y)) < len(y) // 2
     metric, chance = ("R²", 0.0) if task == "regression" else ("AUC", 0.5)
@@ -106,6 +110,23 @@ def _carrying(task: str, rows: MatrixRows, columns: Mapping[str, Sequence[int]],
             f"{metric} {chance + together:.3f} with all columns, {chance + alone:.3f} with it alone, "
             f"{chance + without:.3f} without it",
         )
+
+
+def _chosen(task: str, y: np.ndarray, seed: int) -> np.ndarray:
+    """Up to `SAMPLED` rows in random order; of a class that is rarer than its equal share, as many as that share holds.
+
+    An AUC does not depend on how many rows each class has, but its error does.
+    """
+    import numpy as np
+
+    draw = np.random.default_rng(seed)
+    shuffled = draw.permutation(len(y))
+    if task == "regression" or len(y) <= SAMPLED:
+        return shuffled[:SAMPLED]
+    codes = np.unique(y)
+    rare = [code for code in codes if (y == code).sum() < SAMPLED // len(codes)]
+    first = np.isin(y[shuffled], rare)
+    return draw.permutation(np.concatenate([shuffled[first], shuffled[~first]])[:SAMPLED])
 
 
 def _lift(task: str, X: np.ndarray, y: np.ndarray, fit_on: np.ndarray) -> tuple[float, list[float]]:

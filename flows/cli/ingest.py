@@ -22,6 +22,7 @@ EXAMPLES = example_lines(
     "treadle ingest",
     "treadle ingest inbox/2024-05.csv",
     "treadle ingest --labels churned-in-may.csv",
+    "treadle ingest --corrects may-corrected.csv",
     "treadle ingest --json | jq .quarantined",
 )
 
@@ -34,6 +35,9 @@ def ingest_command(
         typer.Argument(metavar="PATH", help="Only these files (default: what waits in the config's sources)."),
     ] = None,
     labels: Annotated[bool, typer.Option("--labels", help="PATH holds late labels (key, target), not rows.")] = False,
+    corrects: Annotated[
+        bool, typer.Option("--corrects", help="Rows of PATH replace wrong values in labelled rows too.")
+    ] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
@@ -45,9 +49,11 @@ def ingest_command(
     def action() -> IngestResult:
         if labels and not paths:
             raise UsageError("--labels says what PATH holds, and names none", "treadle ingest --labels PATH")
+        if corrects and (labels or not paths):
+            raise UsageError("--corrects says that PATH holds corrected rows", "treadle ingest --corrects PATH")
         from treadle.flows import ingest
 
-        return ingest.run_ingest(*open_pipeline(pipeline), paths or (), labels=labels)
+        return ingest.run_ingest(*open_pipeline(pipeline), paths or (), labels=labels, correcting=corrects)
 
     return carry_out(context.obj, "ingest", action, show_ingest, as_json=as_json, pipeline=pipeline, alerts=True)
 
@@ -73,9 +79,19 @@ def show_ingest(result: IngestResult, screen: Screen) -> None:
             screen.line((f"{batch.label}: ", "bold"), coloured_word(batch.status), f": {batch.reason}")
         for warning in batch.warnings:
             screen.line((f"{batch.label}: ", "bold"), ("warning", "yellow"), f": {warning}")
+    _show_left_alone(result, screen)
+    if not (result.batches or result.labels.batches or result.skipped or result.closed or result.growing):
+        screen.line("nothing waits in the source")
+    _show_next(result, screen)
+
+
+def _show_left_alone(result: IngestResult, screen: Screen) -> None:
+    """Print what needs no table: joined labels, corrections, and files that were not ingested now."""
     joined = sum(batch.joined for batch in result.batches)
     if joined:
         screen.line(f"{plural(joined, 'row')} found a label that had come before")
+    for name in result.corrects:
+        screen.line((f"{name}: ", "bold"), "corrects: its rows train in place of earlier ones with the same key")
     for closed in result.closed:
         screen.line(("left alone: ", "red"), closed, "; it is looked at again the next time")
     for growing in result.growing:
@@ -84,9 +100,6 @@ def show_ingest(result: IngestResult, screen: Screen) -> None:
         screen.line(("refused before: ", "red"), refused)
     if result.skipped:
         screen.line(f"{plural(result.skipped, 'file')} seen before: nothing to do")
-    if not (result.batches or result.labels.batches or result.skipped or result.closed or result.growing):
-        screen.line("nothing waits in the source")
-    _show_next(result, screen)
 
 
 def _show_labels(result: LabelsResult, screen: Screen) -> None:

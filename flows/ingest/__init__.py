@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
+from treadle.flows.ingest.corrections import mark_corrections
 from treadle.flows.ingest.discovery import Growing, WaitingBatches, find_batches
 from treadle.flows.ingest.labels import LabelBatch, LabelsResult, take_labels
 from treadle.flows.ingest.rows import BatchResult, describe_batch, take_in
@@ -39,7 +40,10 @@ ACCEPTED = "treadle.data.accepted"
 
 
 class IngestResult(BaseModel):
-    """All batches of one run; the totals count this run's batches only, not those of earlier runs."""
+    """All batches of one run; the totals count this run's batches only, not those of earlier runs.
+
+    `corrects` are the files whose rows were marked as corrections, whether they came in this run or an earlier one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,6 +59,7 @@ class IngestResult(BaseModel):
     refused_before: tuple[str, ...]
     closed: tuple[str, ...]
     growing: tuple[str, ...]
+    corrects: tuple[str, ...] = ()
     data_version: str
 
     def exit_code(self) -> int:
@@ -64,24 +69,32 @@ class IngestResult(BaseModel):
 
 
 def run_ingest(
-    settings: Settings, config: PipelineConfig, paths: Sequence[Path] = (), *, labels: bool = False
+    settings: Settings,
+    config: PipelineConfig,
+    paths: Sequence[Path] = (),
+    *,
+    labels: bool = False,
+    correcting: bool = False,
 ) -> IngestResult:
     """Ingest what waits in the pipeline's sources, or only `paths`; with `labels` those hold late labels.
 
-    Raises DataError for a path that does not exist, UsageError for labels without a key by which they find their
-    rows; a batch that is refused is a result, not an error.
+    With `correcting` their rows take the place of earlier versions of the same keys, of labelled ones too. Raises
+    DataError for a path that does not exist, UsageError for labels or corrections without a key by which they find
+    their rows; a batch that is refused is a result, not an error.
     """
     from treadle.infra.orchestrator import flow_context
 
     with flow_context(settings):
-        return ingest(str(settings.home), config.name, [str(path.resolve()) for path in paths], labels)
+        return ingest(str(settings.home), config.name, [str(path.resolve()) for path in paths], labels, correcting)
 
 
 @flow(name="ingest", flow_run_name="ingest {pipeline}")
 @one_at_a_time("ingest")
-def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False) -> IngestResult:
+def ingest(
+    home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False, correcting: bool = False
+) -> IngestResult:
     """Validate new batches and store them as rows, labels and quarantine; skip content that was ingested before."""
-    waiting = find_batches(home, pipeline, paths or [], labels)
+    waiting = find_batches(home, pipeline, paths or [], labels, correcting)
     for message in waiting.closed:
         events.emit("ingest", message)
     rows: list[BatchResult] = []
@@ -102,8 +115,9 @@ def ingest(home: str, pipeline: str, paths: list[str] | None = None, labels: boo
             growing.append(message)
         events.emit("ingest", message, done=number + 1, total=len(waiting.new))
     place = open_workplace(home, pipeline)
+    marked = mark_corrections(home, pipeline) if place.stores.ledger.corrections(pipeline) else ()
     show_batches_in_ui(pipeline, rows, late)
-    result = ingest_result(pipeline, rows, late, waiting, growing, place.stores.data_version())
+    result = ingest_result(pipeline, rows, late, waiting, growing, marked, place.stores.data_version())
     announce(result)
     return result
 
@@ -161,6 +175,7 @@ def ingest_result(
     late: list[LabelBatch],
     waiting: WaitingBatches,
     growing: list[str],
+    marked: tuple[str, ...],
     data_version: str,
 ) -> IngestResult:
     """Add up the batches of one run."""
@@ -177,5 +192,6 @@ def ingest_result(
         refused_before=waiting.refused_before,
         closed=waiting.closed,
         growing=tuple(growing),
+        corrects=marked,
         data_version=data_version,
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import timings
 from treadle.flows.context.workplace import Workplace, open_workplace
+from treadle.flows.ingest import corrections
 from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -53,8 +54,12 @@ class WaitingBatches(BaseModel):
 
 @task(name="find batches", task_run_name="find batches")
 @timings.timed("ingest")
-def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = False) -> WaitingBatches:
+def find_batches(
+    home: str, pipeline: str, paths: list[str], as_labels: bool = False, correcting: bool = False
+) -> WaitingBatches:
     """Find files of the sources (or `paths`) whose content no earlier run has processed, rows before labels.
+
+    With `correcting` the files are declared to correct, those that were processed before too.
 
     A batch that was refused is validated again when the suite, or the part of the config that `Workplace.contract`
     covers, has changed, unless a person has decided about it (`treadle quarantine`).
@@ -65,6 +70,8 @@ def find_batches(home: str, pipeline: str, paths: list[str], as_labels: bool = F
     new: dict[str, BatchRef] = {}
     skipped, refused = 0, []
     refs, closed = _files(place, [Path(path) for path in paths], as_labels)
+    if correcting:
+        corrections.declare(place, [ref.batch_id for ref in refs if ref.kind == "rows"])
     for ref in refs:
         record = (ledger.find_batch if ref.kind == "rows" else ledger.find_label_batch)(pipeline, ref.sha256)
         decision = decided.get(ref.batch_id)

@@ -81,9 +81,14 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
         labelled=count(stores.data_version()),
         expected=expected(record),
         realised=realised,
-        settled=bool(place.config.labels.mature_after or settled or (realised and realised.coverage >= COMPLETE)),
         forbidden=used(model.spec(), data.forbid),
+        settled=is_settled(place, settled, realised),
     )
+
+
+def is_settled(place: Workplace, settled: timedelta | None, realised: Realised | None) -> bool:
+    """Whether the labels of recent predictions are complete: by the config, by past delays, or by their coverage."""
+    return bool(place.config.labels.mature_after or settled or (realised and realised.coverage >= COMPLETE))
 
 
 def settled_delay(place: Workplace, outcomes: Outcomes) -> timedelta | None:

@@ -42,8 +42,8 @@ class MonitorResult(BaseModel):
 
     `expected` is its holdout value with its interval (null where its training recorded none), `recent` its performance
     on the predictions of the last days before the newest label. `reason` says why retraining is due; empty where it is
-    not. `proposed_mature_after` is what `[labels] mature_after` could be by the delays of labels so far; None where it is
-    set, or they do not show one.
+    not. `proposed_mature_after` is what `[labels] mature_after` could be, by the delays of labels so far; None where it
+    is set, or they do not show one.
     """
 
     model_config = ConfigDict(frozen=True)

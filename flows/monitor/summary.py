@@ -31,8 +31,8 @@ def proposal(result: MonitorResult) -> str:
     if result.proposed_mature_after is None:
         return ""
     return (
-        f'set mature_after = "{result.proposed_mature_after}" in [labels]: so long after their row 99% of the late labels '
-        "had come, and younger rows would neither train nor judge"
+        f'set mature_after = "{result.proposed_mature_after}" in [labels]: 99% of the late labels '
+        "come so soon after their row, and younger rows would neither train nor judge"
     )
 
 

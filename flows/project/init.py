@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 INBOX = "data/inbox"
 SAMPLED = 20_000
+RARE = 1_000
 ASK = "ask when it is written; if that is after the prediction, put it into drop"
 
 
@@ -127,14 +128,22 @@ def _config(text: str) -> PipelineConfig:
 
 
 def _suspects(con: DuckDBPyConnection, table: Profile, proposal: Proposal, text: str) -> tuple[Suspect, ...]:
-    """The columns to question by the drafted config `text`, on up to `SAMPLED` rows from all over the table."""
+    """The columns to question by the drafted config `text`, on up to `SAMPLED` rows from all over the table.
+
+    Rows of rare classes are all among them.
+    """
     from treadle.tasks import suspects, training
+    from treadle.tasks.dataset import quote
     from treadle.tasks.dataset.typing import typed_relation
 
     config = _config(text)
     step = -(-table.rows // SAMPLED)
     typed = typed_relation(table.raw, proposal.schema, proposal.missing, config.data.timezone)
-    every = f"SELECT * EXCLUDE (_ordinal) FROM ({typed}) WHERE _ordinal % {step} = 0 ORDER BY _ordinal"
+    chosen = f"_ordinal % {step} = 0"
+    if proposal.aim.task != "regression":
+        target = quote(proposal.aim.target)
+        chosen += f" OR {target} IN (SELECT {target} FROM ({typed}) GROUP BY ALL HAVING count(*) < {RARE})"
+    every = f"SELECT * EXCLUDE (_ordinal) FROM ({typed}) WHERE {chosen} ORDER BY _ordinal"
     # fetchall ends the result, without which DuckDB takes no relation
     con.execute(f"CREATE OR REPLACE TEMP TABLE questioned AS {every}").fetchall()
     rows = con.sql("SELECT * FROM questioned").to_arrow_table()

@@ -17,8 +17,6 @@ from treadle.infra.tables.scratch import connect
 from treadle.tasks.dataset import literal, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
@@ -122,7 +120,7 @@ def newest_data(
     return newest  # type: ignore[no-any-return]
 
 
-def moment_of(tables: Tables, maturity: Maturity, row: str, version: int | None = None) -> str:
+def age_begins(tables: Tables, maturity: Maturity, row: str, version: int | None = None) -> str:
     """SQL for the instant from which the age of `row` (a table's alias) runs: its time, else its arrival."""
     import pyarrow as pa
 
@@ -142,11 +140,11 @@ def is_young(tables: Tables, maturity: Maturity, row: str, newest: datetime | No
     if not maturity.after or newest is None:
         return "false"
     limit = _instant(newest - maturity.after)
-    return f"({moment_of(tables, maturity, row, version)} > {limit})"
+    return f"({age_begins(tables, maturity, row, version)} > {limit})"
 
 
 def _labelled(tables: Tables, asked: DataVersion, con: DuckDBPyConnection) -> str:
-    """SQL to stand after FROM: the labelled rows of a data version, and whether each is too `_young`; empty for none."""
+    """SQL to stand after FROM: a data version's labelled rows, and whether each is too `_young`; empty for none."""
     columns = tables.columns("rows", asked.rows)
     rows, labels = tables.label_sources(asked.target, asked.rows, asked.labels)
     if asked.rows == -1 or not (rows or (labels and asked.key)) or not set(columns.names).issuperset(asked.key):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from treadle.infra.tables.labelled import Maturity, is_young, moment_of, newest_data
+from treadle.infra.tables.labelled import Maturity, age_begins, is_young, newest_data
 from treadle.infra.tables.scratch import connect
 from treadle.tasks.dataset import literal, quote
 from treadle.tasks.performance import MONDAY
@@ -62,14 +62,13 @@ def relation(
     `mature_after` older than the `newest` data. `_age` are the days from the row to the newest data, `_delay` those
     from the row to the moment at which its late label was observed (null without one).
 
-    Every prediction counts, also of a row that came again in a later batch: it was made of one version of the row, which
-    is the version that its label belongs to.
+    Every prediction counts, also of a row that came again in a later batch: each was made of one version of the row.
     """
     maturity = Maturity(mature_after, time, timezone)
     moment = f"r.{quote(time)}" if time else "r._ingested_at"
     local = f"CASE WHEN {moment} IS NOT NULL THEN {_local(tables, time, moment, timezone)} END"
     known = f"CAST({literal(newest.isoformat())} AS TIMESTAMPTZ)" if newest else "NULL::TIMESTAMPTZ"
-    instant = moment_of(tables, maturity, "r")
+    instant = age_begins(tables, maturity, "r")
     if key and set(key) <= set(tables.columns("predictions").names):
         label, observed = f"t.{quote(target)}", "CASE WHEN NOT t.own THEN t.observed END"
         same = " AND ".join(f"p.{quote(name)} = t.{quote(name)}" for name in key)
@@ -156,8 +155,8 @@ class Outcomes:
         import numpy as np
 
         found = self._con.sql("SELECT _age, _delay FROM outcomes WHERE _age IS NOT NULL").fetchnumpy()
-        ages, delays = (np.ma.filled(np.ma.asarray(found[name], dtype=float), np.nan) for name in ("_age", "_delay"))
-        return ages, delays
+        masked: list[np.ma.MaskedArray] = [np.ma.asarray(found[name], dtype=float) for name in ("_age", "_delay")]
+        return masked[0].filled(np.nan), masked[1].filled(np.nan)
 
     def _recently(self, version: int, days: int, settled_days: float) -> str:
         mine = f"model_version = {version}"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from treadle.infra.tables.upkeep import Spare
 
 ANY_AGE = Maturity()
+ROWS_AT_ONCE = 131_072
 PARTITIONS = {"predictions": ("_batch_id", "purpose", "model_digest")}
 
 
@@ -69,6 +70,25 @@ class Tables:
 
         if batch_id in self.batches(name):
             self.overwrite_batch(name, batch_id, pa.RecordBatchReader.from_batches(self.columns(name), []))
+
+    def correcting(self) -> set[str]:
+        """The batches whose rows are marked as correcting earlier ones."""
+        if truth_.CORRECTS not in self.columns("rows").names:
+            return set()
+        with connect(self.scratch) as con:
+            query = f"SELECT DISTINCT _batch_id FROM {self.relation('rows')} WHERE {truth_.CORRECTS}"
+            return {batch_id for (batch_id,) in con.sql(query).fetchall()}
+
+    def mark_correcting(self, batch_id: str) -> None:
+        """Mark a batch's rows as correcting earlier ones, in one atomic commit; raises as `overwrite_batch` does."""
+        names = [name for name in self.columns("rows").names if name != truth_.CORRECTS]
+        listed = ", ".join(quote(name) for name in names)
+        with connect(self.scratch) as con:
+            rows = con.sql(
+                f"SELECT {listed}, true AS {truth_.CORRECTS} FROM {self.relation('rows', batches=[batch_id])} "
+                "ORDER BY _ordinal"
+            )
+            self.overwrite_batch("rows", batch_id, rows.to_arrow_reader(ROWS_AT_ONCE))
 
     def overwrite(self, name: str, where: dict[str, str], reader: pa.RecordBatchReader) -> int:
         """The same for the rows with the values `where`, for example of one batch, purpose and model."""
@@ -130,7 +150,7 @@ class Tables:
         return truth_.newest_labels(*self.label_sources(target, rows_version, labels_version), target, key)
 
     def last_words(self, target: str, key: Sequence[str]) -> str:
-        """SQL to stand after FROM: as `truth` of the newest versions, with `own` (it stands in a row) and `observed`."""
+        """SQL to stand after FROM: `truth` of the newest versions, with `own` (it stands in a row) and `observed`."""
         sources = self.label_sources(target, None, None)
         if not any(sources):
             return f"(SELECT *, NULL::BOOLEAN AS own, NULL::TIMESTAMPTZ AS observed FROM {self.truth(target, key)})"

@@ -179,8 +179,10 @@ def _not_after(holdout: pa.Table, rows: pa.Table, time: str, gap: str) -> np.nda
     if not there.any():
         return ~has_time
     last = fitted[there].max()
-    near = when < last + span(gap) // timedelta(microseconds=1) if first else False
-    return ~has_time | (when <= last) | near
+    judges: np.ndarray = has_time & (when > last)
+    if first:  # both are moments
+        judges &= when >= last + span(gap) // timedelta(microseconds=1)
+    return ~judges
 
 
 def _in_microseconds(rows: pa.Table, time: str) -> pa.Table:

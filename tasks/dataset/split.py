@@ -88,7 +88,8 @@ def split(
 
     Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so
     that equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of
-    it that is nearest to the border changes sides: the only exception to the hash, and the holdout knows none.
+    it that is nearest to the border changes sides; where there are two labels and the holdout lacks one, so does
+    the row of it with the lowest hash. There is no other exception to the hash.
     Group: by hash of the group's value; rows without one are a group. Time: the holdout is the newest share of
     the rows, validation the newest share of what is before. Rows of one time value stay together; rows without a
     time count as the oldest. With `gap` the rows that lie less than that before the first holdout row are in no part,
@@ -142,7 +143,7 @@ def _inputs(rows: pa.Table, target: str) -> list[str]:
 
 
 def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masks of holdout and validation rows, and the draw in [0, 1) by which rows validate."""
+    """Masks of holdout and validation rows, and the draws in [0, 1) by which rows judge and validate [n, 2]."""
     import numpy as np
 
     if missing := [name for name in columns if name not in rows.column_names]:
@@ -153,7 +154,7 @@ def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[n
     digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical_rows(rows, columns))
     words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32
     holdout = words[:, 0] < spec.holdout
-    return holdout, ~holdout & (words[:, 1] < spec.validation), words[:, 1]
+    return holdout, ~holdout & (words[:, 1] < spec.validation), words
 
 
 def canonical_rows(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
@@ -196,19 +197,30 @@ def _as_text(values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
 
 
-def _lend(codes: np.ndarray, draw: np.ndarray, holdout: np.ndarray, validation: np.ndarray) -> None:
-    """Give each label with two rows or more outside the holdout one in training and one in validation."""
+def _lend(codes: np.ndarray, draws: np.ndarray, holdout: np.ndarray, validation: np.ndarray) -> None:
+    """Give each label with two rows or more outside the holdout one in training and one in validation.
+
+    Of two labels the holdout needs both as well: one with three rows or more, none of them held out, lends it the row
+    whose draw is lowest. A row that comes later can only be lower, so no row that trained once is lent later.
+    """
     import numpy as np
 
+    judge, draw = draws[:, 0], draws[:, 1]
+    labels = np.unique(codes)
+    for code in labels:
+        own = np.flatnonzero(codes == code)
+        lowest = own[judge[own] == judge[own].min()]
+        if len(labels) == 2 and not holdout[own].any() and len(own) - len(lowest) >= 2:
+            holdout[lowest], validation[lowest] = True, False
     for code in np.unique(codes[~holdout]):
         open_ = np.flatnonzero((codes == code) & ~holdout)
-        lowest, highest = draw[open_].min(), draw[open_].max()
-        if lowest == highest:
+        least, most = draw[open_].min(), draw[open_].max()
+        if least == most:
             continue
         if not validation[open_].any():
-            validation[open_[draw[open_] == lowest]] = True
+            validation[open_[draw[open_] == least]] = True
         elif validation[open_].all():
-            validation[open_[draw[open_] == highest]] = False
+            validation[open_[draw[open_] == most]] = False
 
 
 def _by_time(

@@ -31,6 +31,9 @@ BINS = (5, 20)
 MOST_VALUES = 10
 """Numbers and dates of more distinct values are binned."""
 
+LEVEL = 1 / 2
+"""The share of alpha that slices may spend: bounds from few rows are a little too sure, and 5% must hold for all."""
+
 MISSING, RARE = "(missing)", "(rare)"
 MOST_NAMED = 5
 """So many slices of one kind are named in the notes; the report lists all."""
@@ -78,8 +81,8 @@ class _Slice:
 def review_slices(spec: GateSpec, judged: Judged) -> SliceReview:
     """Every slice of 200 rows or more, with bounds that hold for all together (Holm 1979).
 
-    The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (m - k + 1), and from the first
-    one on that may have lost nothing, none counts as worse. One that surely lost refuses where the loss is also
+    The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (2 (m - k + 1)), and from the
+    first one on that may have lost nothing, none counts as worse. One that surely lost refuses where the loss is also
     `slice_margin` or more: sure and relevant, both (Roychoudhury, Scheuer & Neuenschwander, Clinical Trials 15, 2018).
     A first model is compared with the dummy predictor of the whole, and slices where it has no skill are named.
     """
@@ -92,7 +95,7 @@ def review_slices(spec: GateSpec, judged: Judged) -> SliceReview:
     verdicts, refusals, small_losses = [], [], []
     surely = True
     for rank, one in enumerate(found):
-        level = spec.alpha / (len(found) - rank)
+        level = LEVEL * spec.alpha / (len(found) - rank)
         upper, margin = one.gain.upper(level), slice_margin(spec, one.gain)
         surely = surely and upper < 0
         refuses = surely and one.gain.gain <= -margin
@@ -201,7 +204,7 @@ def _without_skill(spec: GateSpec, judged: Judged, found: Sequence[_Slice]) -> I
     """Slices where a first model may be no better than the dummy, and surely gains less than half of what it gains."""
     whole = {one.gain.metric for one in found}
     over_all = {metric: gain_on(judged, metric).gain for metric in sorted(whole)}
-    level = spec.alpha / len(found)
+    level = LEVEL * spec.alpha / len(found)
     named = 0
     for one in sorted(found, key=lambda one: one.gain.gain):
         gain, usual = one.gain, over_all[one.gain.metric]

@@ -79,10 +79,10 @@ def gain_on(judged: Judged, metric: str, *, here: np.ndarray | None = None, othe
 
 
 def _predicted_error(task: str, metric: str, ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The standard error of the gain in a mean score if labels were drawn by the other model's probabilities; else 0.
+    """The standard error of the gain in a mean score if labels were drawn by either model's probabilities; else 0.
 
-    On rows whose labels are (nearly) all the same the observed losses show no variance, and a difference of nothing
-    would be sure (Spiegelhalter, Statistics in Medicine 5, 1986).
+    The larger of the two. Where positives are rare the observed losses show too little variance, because it comes from
+    rows that are hardly ever drawn (Spiegelhalter, Statistics in Medicine 5, 1986).
     """
     import numpy as np
 
@@ -93,6 +93,6 @@ def _predicted_error(task: str, metric: str, ours: np.ndarray, theirs: np.ndarra
         gains = (1 - q) ** 2 - (1 - p) ** 2
     else:
         gains = np.log(np.maximum(p, PROBABILITY_FLOOR)) - np.log(np.maximum(q, PROBABILITY_FLOOR))
-    mean = (q * gains).sum(axis=1, keepdims=True)
-    variance = float((q * (gains - mean) ** 2).sum(axis=1).mean())
-    return float(np.sqrt(variance / len(p)))
+    means = ((labels * gains).sum(axis=1, keepdims=True) for labels in (p, q))
+    variances = [(labels * (gains - mean) ** 2).sum(axis=1).mean() for labels, mean in zip((p, q), means, strict=True)]
+    return float(np.sqrt(max(variances) / len(p)))

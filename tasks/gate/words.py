@@ -82,7 +82,7 @@ def _signed(value: float, decimals: int) -> str:
 
 def _decimals(largest: float, by: float) -> int:
     """Four digits of the largest value, at most four decimals; more where a difference needs them for two digits."""
-    size = _size(largest)
+    size = _size(largest) if largest > 1 else _size(min(largest, 0.9))
     own = max(0, min(4, 3 - size)) if size >= -3 else 1 - size
     fine = 1 - _size(by) if by and math.isfinite(by) else 0
     return max(own, min(fine, own + MOST_MORE))

@@ -10,26 +10,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.projects import inbox, project, tumours
+from tests.projects import inbox, tumours
 from treadle.flows import monitor, score, train
 from treadle.flows.champion import forbidden, history, moves, promote, rollback
 from treadle.flows.project import check, doctor, status
 from treadle.flows.service.withdrawals import ForbidWatch
+from treadle.flows.train import steps
+from treadle.flows.train.champion_notes import person_decides
 from treadle.infra import settings as settings_
 from treadle.infra import stores
+from treadle.tasks import gate
 from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ForbiddenColumn
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
+
+    Clinic = tuple[Settings, PipelineConfig]
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 COLUMN = "worst perimeter"
-COLUMNS = ["Tumour ID", "Malignant", COLUMN, "mean texture", "mean smoothness", "worst area"]
 
 
 SETTLE = """
@@ -51,42 +53,26 @@ def configured(settings: Settings, line: str = "") -> PipelineConfig:
     return load_config(path)
 
 
-def trained(settings: Settings, config: PipelineConfig) -> train.TrainResult:
-    result = train.run_train(settings, config, trials=1)
-    assert isinstance(result, train.TrainResult)
-    return result
-
-
 def needs(settings: Settings) -> list[tuple[str, str]]:
     """What `status` says that a person must do about the champion."""
     return [(one.what, one.command) for one in status.run_status(settings).needs if one.kind == "promotion"]
 
 
-def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another_does_without(home: Path) -> None:
-    settings, config = project(home, tumours()[COLUMNS], "Malignant")
+def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another_does_without(clinic: Clinic) -> None:
+    settings, _ = clinic
+    config, home = configured(settings, f"forbid = [{COLUMN!r}]"), settings.home
     opened = stores.open(settings, config.name)
-    first = trained(settings, config)
-    assert first.promoted
-    assert check.run_check(settings, config).findings == ()
+    out = f"version 2 is out of service: it uses column {COLUMN!r}, which data.forbid names"
+    assert (f"{out}; nothing is scored", "treadle train -p clinic") in needs(settings)
+    assert [one.message for one in check.run_check(settings, config).findings] == [out]
+    assert (doctor.champions(settings).status, out in doctor.champions(settings).found) == ("broken", True)
 
-    config = configured(settings, f"drop = [{COLUMN!r}]")
-    second = trained(settings, config)
-    assert (second.decision in ("KEEP", "NOT_COMPARABLE"), second.promoted) == (True, False)
-    used = f"version 1 uses column {COLUMN!r}, which data.drop names, and goes on as champion"
-    assert second.reasons[-1] == f"{used}; this one does without: treadle promote 2 --reason '...' -p clinic"
-    assert (f"{used}; version 2 does without", "treadle promote 2 --reason '...' -p clinic") in needs(settings)
-    (finding,) = check.run_check(settings, config).findings
-    assert (finding.level, finding.where, finding.message) == ("warning", "data.drop", used)
-    assert "version 2 does without: treadle promote 2 --reason '...' -p clinic" in finding.way_out
-
-    config = configured(settings, f"forbid = [{COLUMN!r}]")
-    out = f"version 1 is out of service: it uses column {COLUMN!r}, which data.forbid names"
-    rows = tumours()[COLUMNS].drop(columns="Malignant")
+    rows = tumours().drop(columns="Malignant")
     rows.assign(**{"Tumour ID": "new " + rows["Tumour ID"]}).to_csv(inbox(home) / "new.csv", index=False)
     with pytest.raises(ForbiddenColumn) as refused:
         score.run_score(settings, config)
     assert refused.value.message == f"nothing is scored: {out}"
-    assert refused.value.way_out.startswith("version 2 does without: treadle promote 2")
+    assert refused.value.way_out == "train a model without: treadle train"
     with pytest.raises(ForbiddenColumn):
         score.run_score(settings, config, input=inbox(home) / "new.csv", output=home / "answers.csv")
     assert opened.registry.champion_alias() is None
@@ -94,32 +80,45 @@ def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another
     assert withdrawn is not None
     assert (json.loads(withdrawn.columns), withdrawn.until) == ([COLUMN], None)
     shown = history.run_models(settings, config)
-    assert (shown.champion, shown.alias, shown.out_of_service.startswith(out)) == (1, "", True)
-    assert (f"{out}; nothing is scored; version 2 does without", "treadle promote 2 --reason '...' -p clinic") in needs(
-        settings
-    )
-    assert [one.message for one in check.run_check(settings, config).findings] == [out]
-    assert (doctor.champions(settings).status, out in doctor.champions(settings).found) == ("broken", True)
-    with pytest.raises(ForbiddenColumn, match="version 1 of clinic cannot be champion"):
-        promote.run_promote(settings, config, 1, "I want it back")
+    assert (shown.champion, shown.alias, shown.out_of_service.startswith(out)) == (2, "", True)
+    for act in (
+        lambda: promote.run_promote(settings, config, 2, "I want it back"),
+        lambda: promote.run_promote(settings, config, 1, "the older one"),
+        lambda: rollback.run_rollback(settings, config),
+    ):
+        with pytest.raises(ForbiddenColumn, match=r"version [12] of clinic cannot be champion: it uses column"):
+            act()
     assert monitor.run_monitor(settings, config).reason == out
 
-    third = trained(settings, config)
-    assert (third.promoted, third.against, third.champion_value) == (True, 1, None), "judged like a first model"
-    note = f"version 1, which uses the forbidden column {COLUMN!r}, is out of service, so the challenger is judged like"
+    third = train.run_train(settings, config, trials=1, if_due=True)
+    assert isinstance(third, train.TrainResult)
+    assert third.reason == out
+    assert (third.promoted, third.against, third.champion_value) == (True, 2, None), "judged like a first model"
+    note = f"version 2, which uses the forbidden column {COLUMN!r}, is out of service, so the challenger is judged like"
     assert any(reason.startswith(note) and "it has roc_auc 0.9" in reason for reason in third.reasons)
     assert opened.registry.champion_alias() == third.version
+    assert (opened.ledger.withdrawn(config.name), doctor.champions(settings).status) == (None, "ok")
     assert score.run_score(settings, config).version == third.version
-    with pytest.raises(ForbiddenColumn, match="version 1 of clinic cannot be champion"):
-        rollback.run_rollback(settings, config)
 
-    back = rollback.run_rollback(settings, configured(settings))
-    assert (back.to, opened.registry.champion_alias()) == (1, 1)
-    config = configured(settings, f"forbid = [{COLUMN!r}]")
-    monitor.run_monitor(settings, config)
-    assert opened.registry.champion_alias() is None
-    assert score.run_score(settings, configured(settings)).version == 1
-    assert opened.registry.champion_alias() == 1, "allowed again, it is in service again"
+
+def test_a_champion_that_uses_a_dropped_column_goes_on_and_is_named(clinic: Clinic) -> None:
+    settings, _ = clinic
+    config = configured(settings, f"drop = [{COLUMN!r}]")
+    used = f"version 2 uses column {COLUMN!r}, which data.drop names, and goes on as champion"
+    assert (used, "treadle train -p clinic") in needs(settings)
+    (finding,) = check.run_check(settings, config).findings
+    assert (finding.level, finding.where, finding.message) == ("warning", "data.drop", used)
+    ref = steps.plan.fn(str(settings.home), config.name, 1, None, "cpu", again=False)
+    assert (ref.champion, ref.dropped, ref.forbidden) == (2, (COLUMN,), ())
+    verdict = gate.Verdict.model_construct(decision="KEEP", unsettled="")
+    says = [f"{used}; this one does without: treadle promote 3 --reason '...' -p clinic"]
+    assert [*person_decides(ref, verdict, 3)] == says
+    assert [*person_decides(ref, verdict.model_copy(update={"decision": "NOT_COMPARABLE"}), 3)] == says
+    for decision in ("PROMOTE", "REFUSED"):
+        assert [*person_decides(ref, verdict.model_copy(update={"decision": decision}), 3)] == []
+    opened = stores.open(settings, config.name)
+    assert moves.settle_champion(opened, config) == ()
+    assert opened.registry.champion_alias() == 2
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another
     ],
 )
 def test_a_kill_between_ledger_and_alias_is_made_up_for_by_the_next_command(
-    clinic: tuple[Settings, PipelineConfig], place: str, back: bool
+    clinic: Clinic, place: str, back: bool
 ) -> None:
     settings, _ = clinic
     config = configured(settings, f"forbid = [{COLUMN!r}]")
@@ -156,7 +155,7 @@ def test_a_kill_between_ledger_and_alias_is_made_up_for_by_the_next_command(
         assert opened.registry.champion_alias() == 1
 
 
-def test_up_takes_a_champion_out_of_service_when_the_file_is_saved(clinic: tuple[Settings, PipelineConfig]) -> None:
+def test_up_takes_a_champion_out_of_service_when_the_file_is_saved(clinic: Clinic) -> None:
     settings, config = clinic
     opened, watch = stores.open(settings, config.name), ForbidWatch(settings)
     watch.check()
@@ -175,7 +174,7 @@ def test_up_takes_a_champion_out_of_service_when_the_file_is_saved(clinic: tuple
 
 
 def test_the_version_to_promote_instead_is_the_newest_that_may_be_and_does_without(
-    clinic: tuple[Settings, PipelineConfig],
+    clinic: Clinic,
 ) -> None:
     settings, config = clinic
     opened = stores.open(settings, config.name)

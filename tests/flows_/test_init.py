@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -174,3 +175,23 @@ def test_a_table_that_tells_nothing_of_its_target_is_refused(
     with pytest.raises(TargetError, match="no column can predict 'y'"):
         init.run_init(home, tmp_path / "t.csv", "y")
     assert everything(home.home) == set()
+
+
+def test_columns_to_question_are_noted_with_figures_in_result_and_config(home: Settings, tmp_path: Path) -> None:
+    frame = customers(2_000)
+    left = frame["Left?"] == "Yes"
+    draw = np.random.default_rng(0)
+    frame["close_reason"] = np.where(left & (draw.random(len(frame)) < 0.9), "moved", None)
+    path = tmp_path / "leaky.csv"
+    frame.to_csv(path, index=False)
+    result = init.run_init(home, path, "Left?")
+    (note,) = [remark for remark in result.remarks if remark.startswith("close_reason: its gaps")]
+    assert "AUC 0.9" in note
+    assert "put it into drop" in note
+    text = (home.home / "pipelines" / "leaky.toml").read_text(encoding="utf-8")
+    assert "# close_reason: its gaps alone tell the target" in text
+    assert "close_reason" not in [dropped.column for dropped in result.drop]
+
+
+def test_honest_customers_are_not_questioned(home: Settings, table: Path) -> None:
+    assert [remark for remark in init.run_init(home, table, "Left?").remarks if "put it into drop" in remark] == []

@@ -18,6 +18,7 @@ from tests.corner_shop import Shop, shop
 from treadle.flows import ingest as ingest_
 from treadle.flows.cli.ingest import show_ingested_first
 from treadle.flows.cli.runtime.screen import Screen
+from treadle.flows.ingest.corrections import mark_corrections
 from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.rows import take_in
 from treadle.infra import settings as settings_
@@ -27,7 +28,7 @@ from treadle.tasks.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from treadle.flows.ingest import LabelBatch
+    from treadle.flows.ingest import BatchResult, LabelBatch
 
 
 @pytest.fixture
@@ -302,3 +303,66 @@ def recompute(opened: Shop, timed: bool, arriving: list[tuple[str, list[Said]]])
         key: label for key, label in expected.items() if key[1] in plain.rows
     }
     shutil.rmtree(opened.home)
+
+
+HEAD = "Shop,Order No,amount,Came Back\n"
+
+
+def declared(opened: Shop, *contents: str) -> list[BatchResult | LabelBatch]:
+    """Files that are ingested with --corrects, by the flow's own steps."""
+    place = (str(opened.home), "shop")
+    paths = [str(opened.put(content, "corrected")) for content in contents]
+    done = [take_in.fn(*place, ref) for ref in find_batches.fn(*place, paths, correcting=True).new]
+    mark_corrections.fn(*place)
+    return done
+
+
+def test_a_declared_correction_replaces_values_of_labelled_rows_once_and_for_ever(opened: Shop) -> None:
+    opened.put("Shop,Order No,Came Back,seen\nb,1,no,2013-10-01\n")
+    opened.ingest()
+    opened.put(f"{HEAD}b,1,11,\nb,3,31,\n", "in")
+    opened.take_in()
+    before = {("b", 1): (10, "no"), ("b", 3): (30, "yes")}
+    assert opened.training() == before, "what came after the label replaces nothing by itself"
+    version = opened.stores.tables.version("rows")
+    declared(opened, f"{HEAD}b,1,12,\nb,2,22,\nb,3,32,\n")
+    corrected = {("b", 1): (12, "no"), ("b", 3): (32, "yes")}
+    assert opened.training() == corrected
+    then = opened.stores.tables.training(version, "Came Back", ["Shop", "Order No"]).to_pylist()
+    assert sorted((row["Order No"], row["amount"]) for row in then) == [(1, 10), (3, 30)], "read at its version"
+    data_version = opened.stores.data_version()
+    declared(opened, f"{HEAD}b,1,12,\nb,2,22,\nb,3,32,\n")
+    assert opened.stores.data_version() == data_version, "a second time changes nothing"
+    opened.put(f"{HEAD}b,3,33,no\n", "in")
+    opened.take_in()
+    assert opened.training() == {**corrected, ("b", 3): (33, "no")}, "a newer labelled row is newer than a correction"
+
+
+def test_a_file_that_was_ingested_before_may_be_declared_to_correct(opened: Shop) -> None:
+    text = f"{HEAD}b,3,31,\n"
+    opened.put(text, "in")
+    opened.take_in()
+    arrived = opened.read("rows", "_batch_id, _ordinal, _ingested_at")
+    assert declared(opened, text) == []
+    assert opened.training() == {("b", 3): (31, "yes")}
+    assert opened.read("rows", "_batch_id, _ordinal, _ingested_at") == arrived
+
+
+def test_a_kill_between_declaration_and_rows_loses_no_correction(opened: Shop) -> None:
+    place = (str(opened.home), "shop")
+    path = opened.put(f"{HEAD}b,3,31,\n", "in")
+    (ref,) = find_batches.fn(*place, [str(path)], correcting=True).new
+    take_in.fn(*place, find_batches.fn(*place, []).new[0])  # another process ingests what waits
+    assert mark_corrections.fn(*place) == (ref.label,)
+    take_in.fn(*place, ref)  # killed before its record: the same rows again
+    assert mark_corrections.fn(*place) == ()
+    assert opened.training() == {("b", 3): (31, "yes")}
+
+
+def test_a_correction_needs_a_key(home: Path) -> None:
+    opened = shop(home)
+    config = home / "pipelines" / "shop.toml"
+    config.write_text(config.read_text().split("[labels]")[0].replace('key = ["Shop", "Order No"]\n', ""))
+    with pytest.raises(UsageError, match=r"by data\.key, which names no column") as caught:
+        declared(opened, f"{HEAD}b,3,31,\n")
+    assert caught.value.way_out == "set data.key"

@@ -99,6 +99,7 @@ def test_mlflow_holds_the_run_with_its_trials_and_report(life: Life) -> None:
     assert run.data.metrics["holdout_roc_auc"] == pytest.approx(life.trained.value)
     assert run.data.params["data.target"] == "Malignant"
     assert len(client.get_metric_history(life.trained.run_id, "validation_roc_auc")) == int(run.data.params["rounds"])
+    assert len(client.get_metric_history(life.trained.run_id, "train_roc_auc")) == 1  # the report's, not the curve
     version = client.get_model_version_by_alias("clinic", "champion")
     assert int(version.version) == 1
     assert version.tags["verdict"] == "PROMOTE"

@@ -129,14 +129,23 @@ def test_decisions_are_numbered_and_a_pending_one_is_completed_once(ledger: Ledg
     assert ledger.decisions("other") == ()
 
 
+def test_a_batch_is_declared_to_correct_once_and_for_its_pipeline(ledger: Ledger) -> None:
+    for _ in range(2):
+        ledger.declare_correction("shop", "b1")
+    ledger.declare_correction("shop", "b2")
+    assert (ledger.corrections("shop"), ledger.corrections("bakery")) == ({"b1", "b2"}, set())
+
+
 def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Ledger) -> None:
     ledger.record_batch(BATCH)
     with engines.make_engine(ledger.url).begin() as con:
         con.exec_driver_sql("DROP TABLE decisions")
         con.exec_driver_sql("DROP TABLE label_batches")
+        con.exec_driver_sql("DROP TABLE corrections")
     again = Ledger(ledger.url)
     assert again.decide(DECISION).seq == 1
     assert again.label_batches("shop") == ()
+    assert again.corrections("shop") == set()
     assert again.batches("shop") == (BATCH,)
 
 

@@ -121,11 +121,15 @@ def test_the_digest_changes_with_what_training_obeys_and_with_nothing_else(tmp_p
     same = [LEAST, LEAST + "max_bad_rows = 0.5\n", LEAST.replace("sales.csv", "b.csv"), LEAST + "[tune]\ntrials = 40\n"]
     same.append(LEAST + '[gate]\npromote = "manual"\n')
     other = [LEAST + "[tune]\nseed = 1\n", LEAST + 'drop = ["a"]\n', LEAST + "[gate]\nalpha = 0.1\n"]
+    timed = 'time = "a"\n[split]\nstrategy = "time"\n'
+    other += [LEAST + '[labels]\nmature_after = "9d"\n', LEAST + timed, LEAST + timed + 'gap = "9d"\n']
     assert len({digest(text) for text in same}) == 1
     assert len({digest(text) for text in [LEAST, *other]}) == 1 + len(other)
 
 
-def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(tmp_path: Path) -> None:
+def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def digest(more: str) -> str:
         return load_config(write(tmp_path, LEAST + more)).digest()
 
@@ -134,6 +138,9 @@ def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(tm
     dumped = load_config(write(tmp_path, LEAST)).model_dump(mode="json")
     for section, key in spec.ADDED:
         assert key in dumped[section]
+    left_out = digest("")
+    monkeypatch.setattr(spec, "ADDED", ())
+    assert digest("") != left_out, "the key with its default is in the dump, and not in the digest"
 
 
 def test_a_forbidden_column_may_be_dropped_a_category_a_slice_and_a_part_of_the_key(tmp_path: Path) -> None:

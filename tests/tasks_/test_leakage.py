@@ -75,3 +75,11 @@ def test_what_the_model_found_is_looked_at_although_the_quick_look_did_not_find_
     columns = {f"c{i}": [i] for i in range(12)}
     (leak,) = leakage.find_leaks("binary", MatrixRows(X, y), columns=columns, seed=0, achieved=1.0, used=["c1", "c0"])
     assert set(leak.columns) == {"c0", "c1"}
+
+
+def test_a_copy_of_a_rare_label_is_found() -> None:
+    X = rows(60_000)
+    y = (np.random.default_rng(1).random(len(X)) < 0.002).astype(np.float32)
+    X[:, 2] = y
+    (leak,) = leakage.find_leaks("binary", MatrixRows(X, y), columns=NAMES, seed=0)
+    assert leak.columns == ("branch",)

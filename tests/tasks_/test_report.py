@@ -18,6 +18,7 @@ from treadle.tasks.gate import SliceVerdict
 from treadle.tasks.leakage import Leak
 from treadle.tasks.report import binary, drawing, learning, page, words
 from treadle.tasks.report import trials as tried
+from treadle.tasks.suspects import Suspect
 
 TASKS = ("binary", "multiclass", "regression")
 JUDGED = {
@@ -62,6 +63,16 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def test_columns_to_question_are_shown_with_their_evidence_and_escaped() -> None:
+    asked = [Suspect(f"{NASTY} {number}", "its gaps alone tell the target", f"AUC 0.8{number}") for number in range(23)]
+    shown = Page(report.render_report(story("binary", suspects=asked)))
+    assert "Columns to question" in shown.text
+    assert "AUC 0.819" in shown.text
+    assert "and 3 more" in shown.text
+    assert "script" not in shown.tags
+    assert "Columns to question" not in Page(report.render_report(story("binary"))).text
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -114,6 +114,33 @@ def test_a_rare_label_is_in_training_and_in_validation() -> None:
                 assert label in parts.validation["y"].to_pylist()
 
 
+@pytest.mark.parametrize("positives", [6, 10])
+def test_of_two_labels_every_part_has_both_however_rare_one_is(positives: int) -> None:
+    failed = 0
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        labels = np.zeros(600, dtype=int)
+        labels[draw.permutation(600)[:positives]] = 1
+        try:
+            parts = parted(pa.table({"id": draw.permutation(100_000)[:600], "y": labels}))
+        except DataError:
+            failed += 1
+            continue
+        assert all(set(part["y"].to_pylist()) == {0, 1} for part in (parts.train, parts.validation, parts.holdout))
+    # the holdout gives nothing back: with 6 positives it has all but one or more in 0.2% of the worlds
+    assert failed <= 1
+
+
+def test_no_row_that_trained_is_held_out_when_more_rows_come() -> None:
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        labels = (draw.random(2_000) < 0.005).astype(int)
+        labels[:3] = 1
+        rows = pa.table({"id": draw.permutation(100_000)[:2_000], "y": labels})
+        before, after = ids(parted(rows.slice(0, 600))), ids(parted(rows))
+        assert not (before["train"] | before["validation"]) & after["holdout"]
+
+
 def times(rows: int, step: timedelta = timedelta(hours=1)) -> pa.Array:
     return pa.array([DAY + step * i for i in range(rows)], pa.timestamp("us", "UTC"))
 
@@ -143,7 +170,7 @@ def test_rows_without_a_time_are_the_oldest() -> None:
 
 @given(st.integers(0, 2**31), st.sampled_from(["", "1h", "5h", "2d"]), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
+def test_the_parts_of_a_time_split_are_a_gap_apart_and_no_other_row_is_left_out(
     seed: int, gap: str, days: bool
 ) -> None:
     draw = np.random.default_rng(seed)
@@ -173,7 +200,7 @@ def test_the_parts_of_a_time_split_are_a_gap_apart_and_nothing_else_is_left_out(
 
 
 def test_a_gap_needs_dates() -> None:
-    with pytest.raises(DataError, match="split.gap = '30d' is a span of days"):
+    with pytest.raises(DataError, match=r"split\.gap = '30d' is a span of days"):
         parted(table(100, when=np.arange(100)), strategy="time", gap="30d")
 
 
@@ -199,7 +226,9 @@ def test_a_time_split_judges_rows_of_new_entities_and_keeps_those_of_known_ones_
 
 def test_a_holdout_of_known_entities_alone_says_so() -> None:
     rows = table(100, when=times(100), who=["p"] * 100)
-    with pytest.raises(DataError, match="no usable holdout part.*20 rows of a 'who' that is in training too") as caught:
+    with pytest.raises(
+        DataError, match=r"no usable holdout part.*20 rows of a 'who' that is in training too"
+    ) as caught:
         parted(rows, strategy="time", group="who")
     assert "take split.group out" in caught.value.way_out
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.ingest import labels
+from treadle.flows.ingest import corrections, labels
 from treadle.flows.project.quarantine.batches import HeldBatch, choose_batch, held_batches
 from treadle.tasks.errors import UsageError
 
@@ -188,6 +188,7 @@ def _complete_release(
         with failpoint.around("release.rows"):
             rows = validation.accepted_reader(held.at) if accepted else nothing
             tables.overwrite_batch(name, pending.into, rows)
+        corrections.mark_declared(place)
     left = held.rows
     if not validation.refused:
         raw = replace(validation.staged.raw, batch_id=held.batch_id)

@@ -14,7 +14,16 @@ from sqlalchemy.exc import IntegrityError
 
 from treadle.infra import failpoint
 from treadle.infra.databases import engines
-from treadle.infra.databases.ledger import arrivals, leases, notified, opening, origins, records, retirements
+from treadle.infra.databases.ledger import (
+    arrivals,
+    corrections,
+    leases,
+    notified,
+    opening,
+    origins,
+    records,
+    retirements,
+)
 from treadle.infra.databases.ledger.records import (
     BatchRecord,
     Declined,
@@ -103,6 +112,16 @@ class Ledger:
         return self._select(
             BatchRecord, records.batches, pipeline, order=(records.batches.c.at, records.batches.c.batch_id)
         )
+
+    def declare_correction(self, pipeline: str, batch_id: str) -> None:
+        """Note that a batch of rows corrects earlier ones; a second call changes nothing."""
+        with self._write() as con:
+            corrections.write_correction(con, pipeline, batch_id)
+
+    def corrections(self, pipeline: str) -> AbstractSet[str]:
+        """The batches that were declared to correct."""
+        with self._read() as con:
+            return corrections.read_corrections(con, pipeline)
 
     def arrivals_token(self, pipeline: str) -> str:
         """An opaque token that changes whenever data is accepted or released; empty before the first batch."""

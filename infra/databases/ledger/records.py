@@ -213,6 +213,13 @@ label_batches = sa.Table(
     ),
     sa.Column("at", Utc, nullable=False),
 )
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    sa.Column("pipeline", sa.String(200), primary_key=True),
+    sa.Column("batch_id", sa.String(64), primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+)
 decisions = sa.Table(
     "decisions",
     metadata,
