@@ -163,6 +163,12 @@ def rows(scale: int, seed: int) -> Iterator[tuple[str, str, float, float]]:
         yield "slow negatives, " + key, "questions that were judged", judged / (worlds * len(SHOWN)), 1.0
         if not mature_after:
             yield "slow negatives, " + key, "worlds without a proposal of 90d", 1 - proposed / worlds, 0.05
+    rang = 0
+    for at in range(worlds):
+        world = slow_world(seed + at, 320)
+        with tempfile.TemporaryDirectory() as folder:
+            rang += alarm(world, stored(world, 320, Path(folder)), "", always_judges=True)[0]
+    yield "slow negatives, all labels judge", "false alarms, of all worlds", rang / worlds, 1.0
     for mature_after in ("90d", ""):
         missed = 0
         for at in range(worlds):

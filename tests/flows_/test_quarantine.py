@@ -259,6 +259,19 @@ def test_rows_that_came_again_are_told_and_a_release_does_not_undo_the_correctio
     assert len(found) == 500
 
 
+def test_rows_released_from_a_file_that_corrects_correct_too(clinic: Project) -> None:
+    settings, config = clinic
+    batch = sent(settings, with_negatives(measures()[:10].drop(columns="Malignant"), 3), "corrected.csv")
+    opened = stores.open(settings, "clinic")
+    opened.ledger.declare_correction("clinic", batch)
+    allow(settings, "mean radius", None)
+    into = quarantine.run_release(settings, config, batch).into
+    assert opened.tables.correcting() == {batch, into}
+    found = opened.tables.training(opened.tables.version("rows"), "Malignant", config.data.key).to_pandas()
+    assert (found["mean radius"] < 0).sum() == 3, "they have the labels of the rows that they correct"
+    assert len(found) == 400
+
+
 def test_a_file_that_could_not_be_read_can_only_be_dropped(clinic: Project) -> None:
     settings, config = clinic
     file = inbox(settings.home) / "broken.parquet"
