@@ -90,14 +90,14 @@ def equal_worlds() -> dict[str, World]:
         def world(draw: np.random.Generator) -> Judged:
             sizes = np.maximum(1, (draw.pareto(2.0, groups) * size).astype(int)) if unequal else np.full(groups, size)
             codes = np.repeat(np.arange(groups), sizes)
-            return pair(draw, (dependent(draw, codes, 0.5), dependent(draw, codes, 0.5)), metric, groups=codes)
+            return pair(draw, (dependent(draw, codes, 0.9), dependent(draw, codes, 0.9)), metric, groups=codes)
 
         return world
 
     def by_time(periods: int, lasts: float) -> World:
         def world(draw: np.random.Generator) -> Judged:
             times = np.repeat(np.arange(periods), 2_000 // periods)
-            noises = (dependent(draw, times, 0.5, lasts=lasts), dependent(draw, times, 0.5, lasts=lasts))
+            noises = (dependent(draw, times, 0.9, lasts=lasts), dependent(draw, times, 0.9, lasts=lasts))
             return pair(draw, noises, "log_loss", times=times)
 
         return world

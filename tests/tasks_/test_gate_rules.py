@@ -72,9 +72,10 @@ def test_a_later_look_must_show_more() -> None:
     assert any(reason.startswith("comparison 100 on (nearly) these rows") for reason in hundredth.reasons)
 
 
-@pytest.mark.parametrize("name", ["20 groups of 40", "30 groups of 133", "60 days that last (.8)"])
+@pytest.mark.parametrize("name", ["20 unequal groups", "30 groups of 133", "60 days that last (.8)"])
 def test_equal_challengers_on_dependent_rows_are_rarely_promoted(name: str) -> None:
-    assert audit.promoted(audit.equal_worlds()[name], 60, seed=11) <= 8 / 60
+    # the whole gate errs in under 1%: more than 2 of 60 with probability 2%; row by row it would in 8 to 18%
+    assert audit.promoted(audit.equal_worlds()[name], 60, seed=11) <= 2 / 60
 
 
 @pytest.mark.parametrize("name", audit.better_worlds())
