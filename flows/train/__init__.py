@@ -17,10 +17,12 @@ from prefect import flow
 from treadle.flows.context import timings
 from treadle.flows.context.locking import leased
 from treadle.flows.ingest import ingest_first
+from treadle.flows.train.package import package
 from treadle.flows.train.refit import refit_model
+from treadle.flows.train.register import finished_result, promote_or_wait, register
 from treadle.flows.train.run import NotDue, TrainResult
 from treadle.flows.train.steps import check_due, fit_model, plan, split_rows, tune
-from treadle.flows.train.verdict import finished_result, judge, package, promote_or_wait, register
+from treadle.flows.train.verdict import judge
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -297,3 +298,8 @@ def run_name(data_version: str, config_digest: str, seed: int, device: str) -> s
 def key_of(name: str, ordinal: int) -> str:
     """The run key: 16 hex digits of the sha256 of name and ordinal; `ordinal` counts repetitions of the same run."""
     return hashlib.sha256(f"{name}|{ordinal}".encode()).hexdigest()[:16]
+
+
+def none_if_nan(value: float) -> float | None:
+    """None for NaN and infinity, which databases and JSON cannot hold."""
+    return value if math.isfinite(value) else None

@@ -99,7 +99,7 @@ def share_of_alpha(looks: int) -> float:
 
 def _two_digits(rows: int) -> int:
     """`rows` rounded up to two digits: an estimate that knows no more is not written out."""
-    unit = 10 ** max(0, len(str(rows)) - 2)
+    unit = int(10 ** max(0, len(str(rows)) - 2))
     return math.ceil(rows / unit) * unit
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from treadle.tasks import gate
+from treadle.tasks.dependence import Dependence, standard_error
 from treadle.tasks.gate import GateSpec, GivenAway, Judged, PastVerdict, given_away
 
 if TYPE_CHECKING:
@@ -23,12 +24,25 @@ SPEC = GateSpec()
 LOOKS = 20
 ERROR, MISSED = 0.05, 0.20
 
+ALONE = {
+    "20 groups": (20, 0, 0.0),
+    "100 groups": (100, 0, 0.0),
+    "60 days that last (.5)": (0, 60, 0.5),
+    "60 days that last (.8)": (0, 60, 0.8),
+    "200 days that last (.8)": (0, 200, 0.8),
+}
+ALONE_ERROR = 0.06
+"""The bound at 5% without the gate's other conditions; 1,500 worlds know it to one point."""
+
 
 def rows(scale: int, seed: int) -> Iterator[tuple[str, str, float, float]]:
     """Experiment, figure, measured, limit; `scale` multiplies the worlds of each experiment."""
     few, many = 150 * scale, 400 * scale
     for name, world in equal_worlds().items():
         yield f"equal, {name}", "promoted", promoted(world, many, seed), ERROR
+    for name, (groups, periods, lasts) in ALONE.items():
+        share = told_apart(groups, periods, lasts, 1_500 * scale, seed)
+        yield f"equal, the bound alone, {name}", "errors", share, ALONE_ERROR
     for name, world in better_worlds().items():
         yield f"better by detect, {name}", "not promoted", missed(world, 60 * scale, seed), MISSED
     for name, world in worse_worlds().items():
@@ -160,6 +174,18 @@ def near_perfect(draw: np.random.Generator) -> Judged:
 def promoted(world: World, repeats: int, seed: int) -> float:
     draws = (np.random.default_rng([seed, repeat]) for repeat in range(repeats))
     return float(np.mean([gate.decide_verdict(SPEC, world(draw)).decision == "PROMOTE" for draw in draws]))
+
+
+def told_apart(groups: int, periods: int, lasts: float, repeats: int, seed: int) -> float:
+    """How often equal models look different at 5% on one side, and are not said to be too few to compare."""
+    wrong, codes = 0, np.repeat(np.arange(groups or periods), 20)
+    for repeat in range(repeats):
+        draw = np.random.default_rng([seed, repeat])
+        values = dependent(draw, codes, 0.3, lasts=lasts)
+        depends = Dependence(groups=codes) if groups else Dependence(times=codes)
+        found = standard_error(values - values.mean(), depends)
+        wrong += not found.few and bool(values.mean() > found.quantile(0.95) * found.error)
+    return wrong / repeats
 
 
 def missed(world: World, repeats: int, seed: int) -> float:
