@@ -9,7 +9,7 @@ from treadle.tasks.dependence import FEWEST_UNITS
 from treadle.tasks.gate.luck import luck
 from treadle.tasks.gate.measure import POWER, measure_gain
 from treadle.tasks.gate.proper import better_beside, worse_than_dummy
-from treadle.tasks.gate.slices import SliceReview, review_slices
+from treadle.tasks.gate.slices import review_slices
 from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, Verdict
 from treadle.tasks.gate.words import alike, compared, difference, differences, figure
 
@@ -56,7 +56,7 @@ def decide_verdict(
     """
     bounds = measure_gain(spec, judged, looks)
     compared = judged.unseen is None
-    slices = review_slices(spec, judged) if compared else SliceReview()
+    slices = review_slices(spec, judged)
     refusals = [
         *_leaking(leaks),
         *broken,

@@ -84,8 +84,12 @@ def review_slices(spec: GateSpec, judged: Judged) -> SliceReview:
     The slices are ordered by how surely each lost; the k-th of m is bounded at alpha / (2 (m - k + 1)), and from the
     first one on that may have lost nothing, none counts as worse. One that surely lost refuses where the loss is also
     `slice_margin` or more: sure and relevant, both (Roychoudhury, Scheuer & Neuenschwander, Clinical Trials 15, 2018).
-    A first model is compared with the dummy predictor of the whole, and slices where it has no skill are named.
+    A first model is compared with the dummy predictor of the whole, and slices where it has no skill are named. Where
+    too few rows are new to both models, no slice is examined.
     """
+    if judged.unseen is not None:
+        unexamined = "slices were not examined: nothing is compared on so few new rows"
+        return SliceReview(notes=(unexamined,) if spec.slices else ())
     sliced = {column: slice_column(values) for column, values in judged.slices.items()}
     found = [one for column, cuts in sliced.items() for one in _measured(judged, column, cuts)]
     notes = [*_not_there(spec, judged), *_not_examined(sliced)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -95,6 +96,14 @@ def test_what_is_not_examined_is_said() -> None:
     assert "slices of 'gone' were not examined: the holdout has no such column" in notes
     assert "not examined of 'shop': 100 of 1,000 rows, with 2 values that have fewer than 200 rows each" in notes
     assert "slices of 'all' were not examined: all 1,000 rows are in one, 'one'" in notes
+
+
+def test_where_nothing_is_compared_no_slice_is_examined_and_that_is_said() -> None:
+    of = replace(worlds.at_chance(np.random.default_rng(0), 4_000), unseen=12)
+    verdict = gate.decide_verdict(GateSpec(slices=("age",)), of)
+    assert verdict.decision == "NOT_COMPARABLE"
+    assert verdict.slices == ()
+    assert verdict.notes == ("slices were not examined: nothing is compared on so few new rows",)
 
 
 COLUMNS = {
