@@ -251,8 +251,8 @@ def _kept(opponent: str, bounds: GainBounds) -> str:
 def _caveat(bounds: GainBounds) -> str:
     standard = bounds.standard
     return (
-        f"only {standard.units:.3g} {standard.unit}, where rows depend on each other: the next model needs "
-        f"{FEWEST_UNITS[standard.unit]} to be compared"
+        f"only {standard.units:.2g} {standard.unit}, within which rows depend on each other: two models are compared on "
+        f"{FEWEST_UNITS[standard.unit]} or more"
     )
 
 

@@ -152,7 +152,7 @@ def test_on_few_units_a_challenger_is_not_compared_but_a_first_model_may_be_prom
     first = replace(better, champion=np.full(950, better.y.mean()), champion_name="dummy")
     verdict = gate.decide_verdict(SPEC, first)
     assert verdict.decision == "PROMOTE"
-    assert "where rows depend on each other: the next model needs" in verdict.headline
+    assert "within which rows depend on each other: two models are compared on" in verdict.headline
 
 
 def test_one_group_only_still_gets_a_first_model() -> None:
