@@ -251,8 +251,8 @@ def _kept(opponent: str, bounds: GainBounds) -> str:
 def _caveat(bounds: GainBounds) -> str:
     standard = bounds.standard
     return (
-        f"only {standard.units:.2g} {standard.unit}, within which rows depend on each other: two models are compared on "
-        f"{FEWEST_UNITS[standard.unit]} or more"
+        f"only {standard.units:.2g} {standard.unit}, within which rows depend on each other: two models are compared "
+        f"on {FEWEST_UNITS[standard.unit]} or more"
     )
 
 
