@@ -181,10 +181,12 @@ def evaluate_models(
 class KnownEntities:
     """The holdout rows of a time split whose group was in training too: they do not judge.
 
-    `challenger` and `champion` are the metric's values on these `rows`; None where one is not defined or comparable.
+    Of the `left_out` rows `rows` are new to both models; `challenger` and `champion` are the metric's values on these,
+    None where it is not defined, or not comparable.
     """
 
     column: str
+    left_out: int
     rows: int
     metric: str
     challenger: float | None
@@ -195,27 +197,28 @@ class KnownEntities:
         values = {"challenger": self.challenger, "champion": self.champion}
         scored = ", ".join(f"{who} {value:.4g}" for who, value in values.items() if value is not None)
         return (
-            f"the verdict is on {judged_rows:,} holdout rows of a new {self.column!r}; not in it are {self.rows:,} "
-            f"rows of one that training knows ({self.metric} there: {scored or 'not defined'})"
+            f"the verdict is on {judged_rows:,} holdout rows of a new {self.column!r}; not in it are {self.left_out:,} "
+            f"rows of one that training knows ({self.metric} on {self.rows:,} of them: {scored or 'not defined'})"
         )
 
 
 def score_known_entities(
-    problem: Problem, model: Model, champion: ComparedChampion | None, rows: pa.Table, column: str
+    problem: Problem, model: Model, champion: ComparedChampion | None, rows: pa.Table, *, column: str, left_out: int
 ) -> KnownEntities:
-    """Score both models on holdout rows of known entities, apart from the verdict."""
+    """Score both models on the holdout `rows` of known entities that are new to both, apart from the verdict."""
     from treadle.tasks import metrics, postprocess, training
 
     if not len(rows):
-        return KnownEntities(column, 0, problem.metric, None, None)
+        return KnownEntities(column, left_out, 0, problem.metric, None, None)
     part = training.encoded_part(problem, model.features, rows)
-    challenger_p = postprocess.apply_postprocess(model.post, _raw(model, part.X)).p
     champion_p, _ = _champion_predictions(problem, champion, rows)
-    both = [
-        None if p is None else metrics.scores(problem.task, part.y, p).get(problem.metric)
-        for p in (challenger_p, champion_p)
+    answers = [(postprocess.apply_postprocess(model.post, _raw(model, part.X)).p, model.post.threshold)]
+    if champion is not None and champion_p is not None:
+        answers.append((champion_p, champion.model.post.threshold))
+    values = [
+        metrics.scores(problem.task, part.y, p, threshold=threshold).get(problem.metric) for p, threshold in answers
     ]
-    return KnownEntities(column, len(rows), problem.metric, *both)
+    return KnownEntities(column, left_out, len(rows), problem.metric, *(*values, None)[:2])
 
 
 def columns_to_question(

@@ -2,7 +2,7 @@
 
 For a metric of weighted rows (tasks/metrics.py) this is its derivative by each row's weight at weights of one, times
 the number of rows; it sums to zero. The metric of rows drawn anew is its value plus the influences' weighted mean, up
-to terms that vanish faster (Efron & Tibshirani 1993, chapter 22, the infinitesimal jackknife). For ROC AUC these are
+to terms that vanish faster (Efron & Tibshirani 1993, chapters 20 and 21, infinitesimal jackknife). For ROC AUC they are
 DeLong's structural components (DeLong, DeLong & Clarke-Pearson 1988), found by sorting once (Sun & Xu 2014).
 """
 

@@ -48,7 +48,8 @@ def beside_champion(problem: Problem, model: Model, champion: ComparedChampion, 
     if not gate.enough(problem.task, y):
         return f"{who}, {judged}; only {len(y):,} holdout rows are new to both, too few for a value of its own"
     theirs, ours = (
-        metrics.metric_value(problem.task, problem.metric, y, _p(one, rows)) for one in (champion.model, model)
+        metrics.metric_value(problem.task, problem.metric, y, _p(one, rows), threshold=one.post.threshold)
+        for one in (champion.model, model)
     )
     return (
         f"{who}, {judged}; on the {len(y):,} holdout rows that are new to both, it has {problem.metric} {theirs:.4g}, "

@@ -30,7 +30,7 @@ POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
 
 
 class Post(BaseModel):
-    """What is done to the booster's raw output; all of it fitted on validation rows.
+    """What is done to the booster's raw output; all of it fitted on rows that the booster was not fitted on.
 
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
     no two rows change places; empty: none. `threshold`: the least probability that is called positive.

@@ -23,7 +23,8 @@ class Recipe(BaseModel):
 
     `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one.
     `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
-    `nthread` (0: all); `stopped` is what ended the search, 'trials' or 'budget' (empty: not recorded).
+    `nthread` as it was (0: all), which changes no tree; `stopped` is what ended the search, 'trials' or 'budget'
+    (empty: not recorded).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,11 +81,14 @@ def make_recipe(
 def by_recipe(problem: Problem, recipe: Recipe) -> Problem:
     """The problem as the recipe's version saw it: its columns, on today's rows.
 
-    Raises TargetError where one of them is not there any more, or is not what it was.
+    Raises TargetError where one of them is not there any more or is the target now, or for another task. A column whose
+    kind has changed is taken as it is now.
     """
     names = set(problem.schema.names)
     if gone := [name for name in recipe.columns if name not in names]:
         raise TargetError(f"column {gone[0]!r} is not in the rows any more", "train a version without it")
+    if problem.target in recipe.columns:
+        raise TargetError(f"the target {problem.target!r} was one of its columns", "compare them by hand")
     if recipe.task != problem.task:
         raise TargetError(f"it was a {recipe.task} task, and is a {problem.task} task now", "compare them by hand")
     return dataclasses.replace(

@@ -135,8 +135,12 @@ def refusal(
     """Why the refit is refused, or empty: the recipe's answers for the holdout are worse than the judged model's.
 
     The two are compared on the same rows of `holdout` as the gate compares two models, and worse means: with confidence
-    1 - `ALPHA`, by more than the gate's margin for a gain.
+    1 - `ALPHA`, by more than the gate's margin for a gain. On fewer rows than the gate compares two models on nothing
+    is refused. Where a time split has groups, the recipe may know some of them from the holdout's first half.
     """
+    import dataclasses
+    import math
+
     import numpy as np
 
     from treadle.tasks import booster, gate, postprocess, training
@@ -145,7 +149,7 @@ def refusal(
     at = refitted.holdout
     rows = holdout.take(at)
     part = training.encoded_part(problem, judged.features, rows)
-    if not len(at) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
+    if not gate.enough(problem.task, part.y) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
         return ""
     depends = dependence_of(rows, split, problem.time)
     both = gate.Judged(
@@ -160,7 +164,10 @@ def refusal(
         challenger_threshold=refitted.model.post.threshold,
         champion_threshold=judged.post.threshold,
     )
-    bounds = gate.measure_gain(spec.model_copy(update={"alpha": ALPHA}), both)
+    stricter = spec.model_copy(update={"alpha": ALPHA})
+    bounds = gate.measure_gain(stricter, both)
+    if not math.isfinite(bounds.upper):  # one group or two blocks say nothing of the others: row by row instead
+        bounds = gate.measure_gain(stricter, dataclasses.replace(both, groups=None, times=None))
     if not bounds.upper < -bounds.margin:
         return ""
     return (

@@ -106,9 +106,11 @@ def settle_moves(stores: Stores) -> None:
     """
     ledger, pipeline = stores.ledger, stores.pipeline
     champion, withdrawn = ledger.champion(pipeline), ledger.withdrawn(pipeline)
+    touched = False
     while champion is not None:
-        if withdrawn is None and not champion.pending:
+        if withdrawn is None and not champion.pending and not touched:
             return
+        touched = True
         if withdrawn is None:
             stores.registry.set_champion(champion.version_to)
         elif stores.registry.champion_alias() is not None:

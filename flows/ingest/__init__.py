@@ -155,9 +155,9 @@ def show_batches_in_ui(pipeline: str, rows: list[BatchResult], late: list[LabelB
 
 
 def announce(result: IngestResult) -> None:
-    """Emit the event `ACCEPTED`, if the run accepted any rows or labels."""
+    """Emit the event `ACCEPTED`, if the run accepted any rows or labels, or marked rows as corrections."""
     labels = result.labels.new + result.labels.revised + result.labels.orphan
-    if result.accepted or labels:
+    if result.accepted or labels or result.corrects:
         payload = {"rows": result.accepted, "labels": labels, "data_version": result.data_version}
         emit_event(
             ACCEPTED, {**pipeline_resource(result.pipeline), "prefect.resource.name": result.pipeline}, payload=payload

@@ -71,6 +71,11 @@ def find_batches(
     skipped, refused = 0, []
     refs, closed = _files(place, [Path(path) for path in paths], as_labels)
     if correcting:
+        if labels := [ref.label for ref in refs if ref.kind == "labels"]:
+            raise UsageError(
+                f"{labels[0]} holds labels (labels.source covers it): --corrects is for files of rows",
+                "labels that come later count in any case: leave --corrects out",
+            )
         corrections.declare(place, [ref.batch_id for ref in refs if ref.kind == "rows"])
     for ref in refs:
         record = (ledger.find_batch if ref.kind == "rows" else ledger.find_label_batch)(pipeline, ref.sha256)

@@ -26,7 +26,10 @@ class ForbidWatch:
         from treadle.flows.context.workplace import open_workplace
 
         for file in self._settings.pipelines:
-            changed_at = file.stat().st_mtime_ns
+            try:
+                changed_at = file.stat().st_mtime_ns
+            except FileNotFoundError:
+                continue
             if self._checked.get(file.stem) == changed_at:
                 continue
             try:

@@ -7,10 +7,10 @@ recipe fitted on the challenger's training rows, so that both know the same; wit
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.errors import DataError, TargetError
+from treadle.tasks.errors import BundleError, DataError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from treadle.flows.context.workplace import Workplace
+    from treadle.flows.train.run import RunRef
     from treadle.tasks.bundle import BundleFacts, Part
     from treadle.tasks.dataset import Parts
     from treadle.tasks.dataset.judging import Comparison, FittedRows, LeftOut
@@ -27,45 +28,71 @@ ENOUGH_NEWER = 0.5
 """The share of the usual holdout that newer rows must reach before they take its place."""
 
 
-def choose_opponent(
-    place: Workplace, problem: Problem, rows: pa.Table, parts: Parts, champion: int, data_version: str
-) -> tuple[Parts, pa.Table, Comparison]:
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """The challenger's parts, the rows of its holdout that judge, and whom it is compared with."""
+
+    parts: Parts
+    new: pa.Table
+    comparison: Comparison
+
+
+def choose_opponent(ref: RunRef, place: Workplace, problem: Problem, rows: pa.Table, parts: Parts) -> Opponent:
     """The challenger's parts, its holdout rows that judge (none: nothing can be compared), and who answers for them.
 
-    `parts` are returned as they came, unless the cut of a time split is moved to where the champion's rows end.
+    The parts stay as they are, unless the cut of a time split is moved to where the champion's rows end. The recipe of
+    a champion that is out of service is not followed: it would learn from a forbidden column again.
     """
     from treadle.tasks import bundle
-    from treadle.tasks.dataset.judging import Comparison
+    from treadle.tasks.dataset.judging import Comparison, LeftOut
 
-    facts = bundle.read_facts(place.stores.bundle_folder(champion))
-    newer = is_newer(problem, rows, data_version, facts)
-    if place.config.split.strategy == "time":
-        whole = fitted_by(place, champion, "serving")
-        for candidate in () if isinstance(whole, str) else _cuts(place, rows, parts, facts):
+    assert ref.champion is not None
+    version, dated = ref.champion, place.config.split.strategy == "time"
+    try:
+        facts = bundle.read_facts(place.stores.bundle_folder(version))
+        model = place.model(version)
+    except BundleError as error:
+        if not ref.forbidden:
+            raise
+        unread = LeftOut(f"the model of version {version} cannot be read ({error.message})", len(parts.holdout))
+        return Opponent(parts, parts.holdout.slice(0, 0), Comparison((unread,)))
+    newer = is_newer(place, problem, parts, ref.data_version, model.time, facts)
+    if dated and model.time == place.config.data.time:
+        whole = fitted_by(place, version, "serving")
+        until = f", trained until {facts.trained_until}"
+        for candidate, moved in () if isinstance(whole, str) else _cuts(place, problem, rows, parts, facts):
             new, left_out = new_to_both(place, candidate, whole)
             if _suffices(problem, new, len(parts.holdout)):
-                return candidate, new, Comparison(left_out, "serving", f", trained until {facts.trained_until}", newer)
-        if has_usable_recipe(place, problem, champion):
-            return parts, parts.holdout, Comparison((), "recipe", ", fitted on the challenger's training rows", newer)
-    new, left_out = new_to_both(place, parts, fitted_by(place, champion, "judged"))
-    return parts, new, Comparison(left_out, "judged", "", newer)
+                return Opponent(candidate, new, Comparison(left_out, "serving", until, newer, moved))
+    if dated and not ref.forbidden and has_usable_recipe(place, problem, parts, version):
+        note = ", fitted on the challenger's training rows"
+        return Opponent(parts, parts.holdout, Comparison((), "recipe", note, newer))
+    new, left_out = new_to_both(place, parts, fitted_by(place, version, "judged"))
+    return Opponent(parts, new, Comparison(left_out, "judged", "", newer))
 
 
-def is_newer(problem: Problem, rows: pa.Table, data_version: str, facts: BundleFacts) -> bool:
-    """Whether a challenger on `rows` learns from newer data than a model with `facts`.
+def is_newer(
+    place: Workplace, problem: Problem, parts: Parts, data_version: str, time: str, facts: BundleFacts
+) -> bool:
+    """Whether the challenger's serving booster will learn from newer data than that of the champion with `facts`.
 
-    Some table has a newer version, and with a time column there is a later row.
+    Some table has a newer version, and where both have the same time column, `time` being the champion's, there is a
+    later row.
     """
     from treadle.infra.stores import versions
     from treadle.tasks import training
 
     pairs = zip(versions(data_version), versions(facts.data_version), strict=True)
-    last = training.last_time(problem, rows)
+    if not any(now > then for now, then in pairs):
+        return False
+    whole = place.config.model.refit == "all"
+    last = training.last_time(problem, parts.every_row() if whole else training.together(parts.train, parts.validation))
+    if last is None or facts.trained_until is None or time != problem.time:
+        return True
     try:
-        later = last is None or facts.trained_until is None or bool(last > facts.trained_until)  # type: ignore[operator]
+        return bool(last > facts.trained_until)  # type: ignore[operator]
     except TypeError:  # a time that was a date and is a timestamp
-        later = True
-    return later and any(now > then for now, then in pairs)
+        return True
 
 
 def new_to_both(place: Workplace, parts: Parts, fitted: FittedRows | str) -> tuple[pa.Table, tuple[LeftOut, ...]]:
@@ -132,46 +159,56 @@ def fitted_by(place: Workplace, version: int, part: Part) -> FittedRows | str:
     on_all = part == "serving" and recipe is not None and recipe.refit == "all"
     if facts.split is not None and not on_all:
         try:
-            parts = split(rows, facts.split, key=model.key, time=model.time, target=model.target)
+            parts = split(rows, facts.split, key=model.key, time=model.time, target=model.target, after=facts.cut_after)
         except (DataError, TargetError) as error:
             return f"the rows that version {version} was fitted on are no longer known ({error.message})"
         rows = training.together(parts.train, parts.validation)
     return FittedRows(rows, facts.split or SplitSpec(), model.key, model.time, model.target)
 
 
-def has_usable_recipe(place: Workplace, problem: Problem, version: int) -> bool:
-    """Whether a version's recipe is recorded and can be followed on today's columns."""
-    from treadle.tasks import bundle
+def has_usable_recipe(place: Workplace, problem: Problem, parts: Parts, version: int) -> bool:
+    """Whether a version's recipe is recorded, is one for the same question, and can be followed on these rows."""
+    from treadle.tasks import bundle, training
+    from treadle.tasks.gate import why_not_comparable
     from treadle.tasks.recipe import by_recipe
 
     recipe = bundle.read_recipe(place.stores.bundle_folder(version))
-    if recipe is None or tuple(place.model(version).post.classes) != problem.classes:
+    spec = place.model(version).spec()
+    if recipe is None or why_not_comparable(version, spec, problem, problem.schema.names):
         return False
     try:
-        by_recipe(problem, recipe)
-    except TargetError:
+        training.learn_features(by_recipe(problem, recipe), parts.train)
+    except (DataError, TargetError):
         return False
     return True
 
 
-def _cuts(place: Workplace, rows: pa.Table, parts: Parts, facts: BundleFacts) -> Iterator[Parts]:
-    """The usual parts; then those whose holdout begins after the last row of the champion, where there can be any."""
+def _cuts(
+    place: Workplace, problem: Problem, rows: pa.Table, parts: Parts, facts: BundleFacts
+) -> Iterator[tuple[Parts, bool]]:
+    """The usual parts; or, where their holdout begins before the champion's rows end, parts cut there and so moved."""
+    from treadle.tasks import training
     from treadle.tasks.dataset import split
 
-    yield parts
-    if facts.trained_until is None:
-        return
+    until, first = facts.trained_until, training.first_time(problem, parts.holdout)
     data = place.config.data
     try:
-        yield split(
-            rows, place.config.split, key=data.key, time=data.time, target=data.target, after=facts.trained_until
-        )
+        if until is not None and first is not None and first <= until:  # type: ignore[operator]
+            moved = split(rows, place.config.split, key=data.key, time=data.time, target=data.target, after=until)
+            yield moved, True
+            return
+    except TypeError:  # a time that was a date and is a timestamp
+        pass
     except (DataError, TargetError):  # no row is newer, or they hold one label only
         return
+    yield parts, False
 
 
 def _suffices(problem: Problem, new: pa.Table, usual: int) -> bool:
     from treadle.tasks import gate, postprocess
 
-    y = postprocess.encode_target(new[problem.target], problem.task, problem.classes)
+    try:
+        y = postprocess.encode_target(new[problem.target], problem.task, problem.classes)
+    except TargetError:
+        return False
     return len(new) >= ENOUGH_NEWER * usual and gate.enough(problem.task, y)

@@ -74,8 +74,12 @@ def bundle_facts(
 ) -> BundleFacts:
     """Where the run's model comes from."""
     from treadle.tasks import bundle
+    from treadle.tasks.dataset.judging import Comparison
 
-    split = ref.open().config.split
+    place, bench = ref.open(), ref.bench
+    split, cut_after = place.config.split, None
+    if ref.champion and bench.get("comparison.json", Comparison).moved:
+        cut_after = bundle.read_facts(place.stores.bundle_folder(ref.champion)).trained_until
     return bundle.BundleFacts(
         data_version=ref.data_version,
         config_digest=ref.config_digest,
@@ -83,7 +87,8 @@ def bundle_facts(
         trained_until=trained_until,
         split=split,
         judged_from=holdout_from if split.strategy == "time" else None,
-        mature_after=ref.open().config.labels.mature_after,
+        mature_after=place.config.labels.mature_after,
+        cut_after=cut_after,
         code_version=code_version(),
         lock_hash=lock_hash(),
     )

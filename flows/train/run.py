@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class RunRef(BaseModel):
     """One training run: everything that its steps need to find the same rows, parameters and files again.
 
-    `champion` is the champion when the run began; its last training row bounds a time split's holdout. `wanted_device`
+    `champion` is the champion when the run began. `wanted_device`
     is that of the config or the command line, `device` the one that is used; `reason` says why training was due, empty
     where that was not checked. `forbidden` and `dropped` are columns that data.forbid and data.drop name and the
     champion uses; with a forbidden one it is out of service, and the challenger is judged like a first model. `token`

@@ -17,7 +17,7 @@ from treadle.flows.context import events, timings
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
-from treadle.flows.train.refit import bundle_facts
+from treadle.flows.train.refit import bundle_facts, parts_of
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
@@ -139,8 +139,9 @@ def split_rows(ref: RunRef) -> None:
     )
     comparison = None
     if ref.champion:
-        parts, new, comparison = choose_opponent(place, problem, rows, parts, ref.champion, ref.data_version)
-        bench.put_table("new.arrow", new)
+        opponent = choose_opponent(ref, place, problem, rows, parts)
+        parts, comparison = opponent.parts, opponent.comparison
+        bench.put_table("new.arrow", opponent.new)
         bench.put("comparison.json", comparison, Comparison)
     left = LeftOutRows(gap=len(parts.between), **asdict(not_trained(stores.tables, asked)))
     bench.put("left_out.json", left, LeftOutRows)
@@ -209,9 +210,8 @@ def fit_model(ref: RunRef) -> None:
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
     events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
     holdout, both = bench.table("holdout.arrow"), training.together(train, validation)
-    recipe = make_recipe(
-        place.config, problem, found, judged_rows=len(both), rows=len(both) + len(holdout), device=ref.device
-    )
+    every = len(parts_of(ref).every_row())
+    recipe = make_recipe(place.config, problem, found, judged_rows=len(both), rows=every, device=ref.device)
     fitted = _fit(problem, recipe, train, validation)
     facts = bundle_facts(ref, training.last_time(problem, both), training.first_time(problem, holdout))
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)

@@ -13,6 +13,7 @@ from prefect import task
 
 from treadle.flows.context import events, timings
 from treadle.flows.train.champion_notes import with_champion
+from treadle.flows.train.refit import parts_of
 from treadle.flows.train.run import RunRef, none_if_nan
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     from treadle.tasks.dataset.judging import alike
     from treadle.tasks.dependence import Dependence
     from treadle.tasks.recipe import Recipe
+    from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
     bench, place = ref.bench, ref.open()
@@ -61,16 +63,23 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     )
     if bench.has("known.arrow"):
         known = evaluation.score_known_entities(
-            problem, model, compared, bench.table("known.arrow"), place.config.split.group
+            problem,
+            model,
+            compared,
+            bench.table("known.arrow"),
+            column=place.config.split.group,
+            left_out=len(bench.table("all_known.arrow")),
         )
         verdict = verdict.model_copy(update={"reasons": (*verdict.reasons, known.sentence(len(evidence.y)))})
     verdict = with_champion(ref, problem, model, champion, evidence.incomparable, verdict)
     held_out = f"{len(holdout):,} held out" + (f", {len(evidence.y):,} of them compared" if compared else "")
-    served = (
-        f"{recipe.serving_rounds:,} rounds on all {len(fitted_on) + len(holdout):,} rows"
-        if recipe.refit == "all" and verdict.decision != "REFUSED"
-        else "the judged booster"
-    )
+    if bench.has("refit.json"):  # judged again, because something is wrong with the serving booster
+        refitted = bench.get("refit.json", RefitFinding)
+        served = f"{refitted.rounds:,} rounds on {refitted.rows:,} rows"
+    elif recipe.refit == "all" and verdict.decision != "REFUSED":
+        served = f"{recipe.serving_rounds:,} rounds on all {len(parts_of(ref).every_row()):,} rows"
+    else:
+        served = "the judged booster"
     found, curve = bench.get("found.json", Found), bench.get("curve.json", Curve)
     facts = {
         **ref.facts(rows=f"{len(fitted_on):,} fitted, {held_out}"),

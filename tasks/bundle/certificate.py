@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from treadle.tasks.bundle.artifact import golden, load_bundle
 from treadle.tasks.bundle.golden_rows import sorts
-from treadle.tasks.bundle.manifest import canonical_json, libraries, publish_bundle, sha256, verified
+from treadle.tasks.bundle.manifest import FORMAT, canonical_json, libraries, publish_bundle, sha256, verified
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def certify(source: Path, target: Path, *, disagreement: str, scorer: bytes) -> 
     source code that answered. `target` is absent or whole, whenever a kill comes.
     """
     manifest, contents = verified(source)
+    if manifest.format != FORMAT:
+        raise BundleError(f"{source}: of format {manifest.format}, which is certified no more", RETRAIN)
     contents.pop(CERTIFICATE, None)
     model, (rows, expected) = load_bundle(source), golden(source)
     nulls, unseen, edges = sorts(rows, model.features, model.booster)

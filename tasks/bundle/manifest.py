@@ -45,7 +45,8 @@ class BundleFacts(BaseModel):
     `trained_until` is the last value of the time column among the rows that the serving booster was fitted on; None
     without one. `split` parted the rows of `data_version`, so that those of the judged booster can be found again;
     without it they were all of them. `judged_from` is where the holdout of a time split begins, `mature_after` how
-    old the rows had to be, empty where any age would do.
+    old the rows had to be, empty where any age would do. `cut_after`: a time split's holdout was all that is later,
+    None where its share cut it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class BundleFacts(BaseModel):
     trained_until: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
     split: SplitSpec | None = None
     mature_after: str = ""
+    cut_after: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
     judged_from: Annotated[datetime | date | int | float | None, BeforeValidator(_time_from_text)] = None
     code_version: str = ""
     lock_hash: str = ""

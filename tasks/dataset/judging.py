@@ -55,13 +55,15 @@ class Comparison:
     """Whom a challenger is compared with: the holdout rows that do not judge, and which booster is the champion's.
 
     `booster`: the champion's judged or serving one, or one made by its `recipe` on the challenger's rows; `note` says
-    more of it. `newer`: whether the challenger learns from newer data.
+    more of it. `newer`: whether the challenger learns from newer data. `moved`: whether the holdout's cut was moved to
+    where the champion's rows end.
     """
 
     left_out: tuple[LeftOut, ...]
     booster: Literal["judged", "serving", "recipe"] = "judged"
     note: str = ""
     newer: bool = False
+    moved: bool = False
 
     def names(self, version: int) -> str:
         """The two boosters in words."""

@@ -8,7 +8,7 @@ from treadle.tasks.gate.decide import FEWEST_OF_A_CLASS, FEWEST_ROWS, LUCK, deci
 from treadle.tasks.gate.limits import Cost, over_limits
 from treadle.tasks.gate.measure import POWER, SURE, WORTH, measure_gain
 from treadle.tasks.gate.resample import gain_draws, gain_spread
-from treadle.tasks.gate.slices import slice_values
+from treadle.tasks.gate.slicing import slice_values
 from treadle.tasks.gate.values import DETECT_SHARE, Basis, Decision, GateSpec, Judged, SliceVerdict, Verdict
 
 __all__ = [

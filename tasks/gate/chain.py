@@ -30,16 +30,23 @@ class GivenAway:
 
 
 def given_away(past: Mapping[int, PastVerdict], champion: int | None, metric: str) -> GivenAway:
-    """Follow the champion back to the last version that was not promoted as `fresh`, and add up the gains on the way.
+    """Follow the champion back as far as verdicts reach, and add up the gains from there on.
 
-    A version that a person promoted, one with another metric and one of before there were bases end the chain as a
-    better one does.
+    What fresh versions lost is owed until better ones have gained it back: a small gain over a champion that has
+    decayed does not clear it. A version that a person promoted against the verdict, one with another metric and one of
+    before there were bases are a new beginning.
     """
-    gain, variance, version = 0.0, 0.0, champion
+    steps: list[PastVerdict] = []
+    version = champion
     while version is not None:
         one = past.get(version)
-        if one is None or one.basis != "fresh" or one.metric != metric:
+        if one is None or one.basis not in ("better", "fresh") or one.metric != metric:
             break
-        gain, variance = gain + one.gain, variance + one.error**2
+        steps.append(one)
         version = one.against if one.against is not None and one.against < version else None
-    return GivenAway(max(0.0, -gain), math.sqrt(variance))
+    balance = variance = 0.0
+    for one in reversed(steps):
+        balance, variance = balance + one.gain, variance + one.error**2
+        if one.basis == "better" and balance >= 0:
+            balance = variance = 0.0
+    return GivenAway(max(0.0, -balance), math.sqrt(variance))

@@ -10,6 +10,7 @@ from treadle.tasks.gate.luck import luck
 from treadle.tasks.gate.measure import POWER, measure_gain
 from treadle.tasks.gate.proper import better_beside, worse_than_dummy
 from treadle.tasks.gate.slices import review_slices
+from treadle.tasks.gate.sure import COMPARES_CLASSES, FEWEST_OF_A_LEVEL
 from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, Verdict
 from treadle.tasks.gate.words import alike, compared, difference, differences, figure
 
@@ -135,6 +136,13 @@ def _untold(judged: Judged, bounds: GainBounds) -> str:
         rarest, what = min((ones, "positive"), (len(judged.y) - ones, "negative"))
         if rarest < FEWEST_OF_A_CLASS:
             return f"{rarest} {what} rows are too few to measure {judged.metric} by (at least {FEWEST_OF_A_CLASS})"
+    if judged.task == "multiclass" and judged.metric in COMPARES_CLASSES and not judged.first:
+        rarest = int(np.unique(judged.y, return_counts=True)[1].min())
+        if rarest < FEWEST_OF_A_LEVEL:
+            return (
+                f"{rarest} rows of the rarest class are too few to measure {judged.metric} by (at least "
+                f"{FEWEST_OF_A_LEVEL})"
+            )
     if standard.few and not judged.first:
         fewest = FEWEST_UNITS[standard.unit]
         each = f" of {standard.block} periods each" if standard.block > 1 else ""

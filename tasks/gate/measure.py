@@ -34,7 +34,7 @@ def measure_gain(spec: GateSpec, judged: Judged, looks: int = 1) -> GainBounds:
     the looks and t Student's quantile, a gain d is shown with probability about
     Phi(min((d - m) / s - t(1 - alpha), (d - w) / s, (d - min_gain) / s - t(1 - a))); as s² falls with the rows, so many
     times more are needed for power 0.8 as makes all three (Chow, Shao & Wang, Sample Size Calculations in Clinical
-    Research, 3.2.2). Two that predict alike have no s, and power 0.
+    Research, chapter 3). Two that predict alike have no s, and power 0.
     """
     found = gain_spread(judged, judged.metric)
     if judged.first and found.standard.freedom < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,11 @@ class Gain:
     gain: float
     standard: StandardError
 
+    @property
+    def known(self) -> bool:
+        """Whether anything can be said: the metric is defined, on more than one group or block of time."""
+        return math.isfinite(self.gain) and math.isfinite(self.standard.error)
+
     def lower(self, alpha: float) -> float:
         """The one-sided lower bound at `alpha`; minus infinity where nothing can be said."""
         return self.gain - self._reach(alpha)
@@ -61,7 +67,8 @@ def gain_on(judged: Judged, metric: str, *, here: np.ndarray | None = None, othe
     """The gain in `metric` on the rows at the positions `here` (default: all) over `other` (default: the champion).
 
     `other` are predictions for all n rows, shaped as the challenger's; a class is called at probability 0.5. Where
-    `metric` compares classes and one has fewer than 10 rows, the task's fallback takes its place.
+    `metric` compares classes and one has fewer than 10 rows, or is R² of equal labels, the task's fallback takes its
+    place.
     """
     import numpy as np
 
@@ -72,6 +79,8 @@ def gain_on(judged: Judged, metric: str, *, here: np.ndarray | None = None, othe
         classes, counts = np.unique(judged.y[rows], return_counts=True)
         if len(classes) < 2 or counts.min() < FEWEST_OF_A_LEVEL:
             used = metrics.FALLBACK[judged.task]
+    elif metric == "r2" and len(rows) and np.ptp(judged.y[rows]) == 0:
+        used = metrics.FALLBACK[judged.task]
     found = gain_spread(compared, used, here)
     floor = _predicted_error(judged.task, used, judged.challenger[rows], compared.champion[rows])
     standard = found.standard if found.standard.error >= floor else replace(found.standard, error=floor)

@@ -72,7 +72,7 @@ class Judged:
 
     `y` [n] class codes or values; `challenger` and `champion` calibrated probabilities or values, [n] or
     [n, classes]; `champion_name` is 'dummy' or 'version 3'; `slices` maps columns to their values [n], as
-    `slices.slice_values` gives them; `beside` has the predictions of 'linear' and 'dummy', shaped as the challenger's.
+    `slicing.slice_values` gives them; `beside` has the predictions of 'linear' and 'dummy', shaped as the challenger's.
     `unseen` is how many of the n rows are new to both models, None where all are. `why_left_out` says why
     the others are not. `groups` [n] are codes of the group of each row where rows of one group depend on each other
     (None: there are no groups), `times` [n] numbers where rows that are near in time do (None: they do not).

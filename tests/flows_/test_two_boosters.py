@@ -11,6 +11,7 @@ import pytest
 from tests.projects import inbox, project
 from treadle.flows import train
 from treadle.flows.context.workplace import open_workplace
+from treadle.flows.train.opponent import fitted_by
 from treadle.tasks import bundle
 from treadle.tasks.config.load import load_config
 
@@ -90,7 +91,13 @@ def test_a_dated_challenger_meets_the_champions_serving_booster_or_its_recipe(ho
     assert len(named) == 1
     assert f"version {champion}'s serving booster, trained until {until}" in named[0]
     newest = [index for index in range(100) if day(index) > until]
-    assert third.judged_rows == 10 * len(newest), "the cut moved to where the champion's rows end"
+    assert third.judged_rows == 10 * len(newest)
+    facts = bundle.read_facts(place.stores.bundle_folder(third.version))
+    assert str(facts.judged_from).startswith(str(min(map(day, newest)))), "the cut lies where the champion's rows end"
+    own = fitted_by(place, third.version, "judged")
+    assert not isinstance(own, str)
+    last = max(own.rows["Sent"].to_pylist())
+    assert str(last).startswith(str(until)), "the challenger knows all that the champion knows"
 
 
 def test_without_refit_the_judged_booster_serves(home) -> None:

@@ -133,6 +133,31 @@ def test_a_chain_is_followed_back_to_the_last_better_version() -> None:
     assert gate.given_away({3: PastVerdict("fresh", "mae", -1.0, 0.0, 3)}, 3, "mae").loss == 1
 
 
+def test_a_small_gain_over_a_champion_that_has_decayed_does_not_clear_what_is_owed() -> None:
+    past = {
+        1: PastVerdict("better", "mae", 5.0, 1.0, None),
+        2: PastVerdict("fresh", "mae", -0.9, 0.1, 1),
+        3: PastVerdict("better", "mae", 0.5, 0.1, 2),
+        4: PastVerdict("fresh", "mae", -0.3, 0.1, 3),
+        5: PastVerdict("better", "mae", 0.8, 0.1, 4),
+    }
+    assert gate.given_away(past, 3, "mae").loss == pytest.approx(0.4)
+    assert gate.given_away(past, 4, "mae").loss == pytest.approx(0.7)
+    assert gate.given_away(past, 5, "mae") == GivenAway()
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "f1_macro"])
+@pytest.mark.parametrize("rarest", [1, 2, 3, 9])
+def test_a_class_of_a_few_rows_tells_no_two_models_apart(metric: str, rarest: int) -> None:
+    draw = np.random.default_rng(rarest)
+    y = np.repeat([0.0, 1.0, 2.0], [600, 400 - rarest, rarest])
+    p = draw.dirichlet(np.ones(3), 1_000)
+    better = 0.5 * p + 0.5 * np.eye(3)[y.astype(int)]
+    verdict = gate.decide_verdict(GateSpec(), Judged("multiclass", metric, y, better, p, "version 1"))
+    assert verdict.decision == "NOT_COMPARABLE"
+    assert f"{rarest} rows of the rarest class are too few to measure {metric}" in verdict.headline
+
+
 FEW = {
     "19 groups": ({"groups": np.repeat(np.arange(19), 50)}, "the rows fall into 19 groups"),
     "9 days": ({"times": np.arange(950) % 9}, "the rows fall into"),

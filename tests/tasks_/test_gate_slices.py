@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.audit import slices as worlds
 from treadle.tasks import gate
-from treadle.tasks.gate import GateSpec, Judged, slices
+from treadle.tasks.gate import GateSpec, Judged, slices, slicing
 from treadle.tasks.gate.sure import gain_on
 
 SPEC = GateSpec()
@@ -19,7 +19,7 @@ SPEC = GateSpec()
 
 def sizes(values: np.ndarray, cut: int = 0) -> dict[str, int]:
     """The rows of each slice of a column."""
-    one = slices.slice_column(values)[cut]
+    one = slicing.slice_column(values)[cut]
     return dict(zip(one.levels, np.bincount(one.codes, minlength=len(one.levels)).tolist(), strict=True))
 
 
@@ -133,21 +133,21 @@ def test_columns_are_sliced_by_what_they_hold(case: str) -> None:
 def test_every_row_has_one_slice_and_bins_have_rows_enough(values: list[int], times: int, kind: str) -> None:
     column = np.repeat(np.array(values), times)
     column = {"integer": column, "number": column / 7, "text": column.astype(str).astype(object)}[kind]
-    for cut in slices.slice_column(column):
+    for cut in slicing.slice_column(column):
         counts = np.bincount(cut.codes, minlength=len(cut.levels))
         assert counts.sum() == len(column)
         assert len(set(cut.levels)) == len(cut.levels) == len(counts)
         assert (counts > 0).all()
-        if cut.binned and len(column) >= slices.SMALLEST_SLICE:
+        if cut.binned and len(column) >= slicing.SMALLEST_SLICE:
             assert cut.left_out == 0
 
 
 def test_typed_columns_reach_the_slices_as_numbers_dates_or_names() -> None:
     whole, day = pa.chunked_array([[3, None]]), pa.array([dt.date(2026, 1, 2), None])
-    assert np.isnan(slices.slice_values(whole)[1])
-    assert slices.slice_values(whole, category=True).tolist() == ["3", "(missing)"]
-    assert np.isnat(slices.slice_values(day)[1])
-    assert slices.slice_values(pa.array(["a", None])).tolist() == ["a", "(missing)"]
+    assert np.isnan(slicing.slice_values(whole)[1])
+    assert slicing.slice_values(whole, category=True).tolist() == ["3", "(missing)"]
+    assert np.isnat(slicing.slice_values(day)[1])
+    assert slicing.slice_values(pa.array(["a", None])).tolist() == ["a", "(missing)"]
 
 
 def test_a_slice_of_one_class_is_examined_by_its_losses() -> None:
@@ -162,3 +162,34 @@ def test_a_slice_of_one_class_is_examined_by_its_losses() -> None:
         review = slices.review_slices(SPEC, of)
         assert {one.value: one.metric for one in review.verdicts} == {"quiet": "log_loss", "busy": "roc_auc"}
         assert bool(review.refusals) is refused
+
+
+def test_a_slice_of_one_group_is_not_said_to_be_examined() -> None:
+    draw = np.random.default_rng(3)
+    store = np.repeat(np.arange(25), 240)
+    y = draw.normal(size=len(store))
+    worse = np.where(store == 7, 3.0, 0.9) * draw.normal(size=len(store))
+    judged = Judged(
+        "regression",
+        "mae",
+        y,
+        y + worse,
+        y + draw.normal(size=len(store)),
+        "version 1",
+        slices={"store": np.array([f"s{code}" for code in store], dtype=object)},
+        groups=store,
+    )
+    review = slices.review_slices(GateSpec(slices=("store",)), judged)
+    assert review.verdicts == ()
+    assert any(note.startswith("not examined, because their rows are one group") for note in review.notes)
+    assert not any("none surely worse" in note for note in review.notes)
+
+
+def test_r2_of_a_slice_with_equal_labels_is_judged_by_the_error() -> None:
+    draw = np.random.default_rng(4)
+    y = np.r_[np.zeros(400), draw.normal(size=1_600) * 5]
+    worse = np.r_[np.full(400, 3.0), np.zeros(1_600)] + 0.1 * draw.normal(size=2_000)
+    part = np.array(["flat"] * 400 + ["rest"] * 1_600, dtype=object)
+    judged = Judged("regression", "r2", y, y + worse, y + draw.normal(size=2_000), "version 1", slices={"part": part})
+    review = slices.review_slices(GateSpec(slices=("part",)), judged)
+    assert any("part is 'flat'" in refusal and "rmse" in refusal for refusal in review.refusals)

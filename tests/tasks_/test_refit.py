@@ -213,6 +213,8 @@ def test_a_recipe_follows_its_own_columns_or_says_which_is_gone() -> None:
     assert by_recipe(problem, narrower).columns == ("a", "c")
     with pytest.raises(TargetError, match="'gone' is not in the rows any more"):
         by_recipe(problem, recipe.model_copy(update={"columns": ("a", "gone")}))
+    with pytest.raises(TargetError, match="'y' was one of its columns"):
+        by_recipe(problem, recipe.model_copy(update={"columns": ("a", "y")}))
     with pytest.raises(TargetError, match="was a regression task"):
         by_recipe(problem, recipe.model_copy(update={"task": "regression"}))
 
