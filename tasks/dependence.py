@@ -26,11 +26,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
     from treadle.tasks.dataset import SplitSpec
+    from treadle.tasks.influence import Floats
 
-    Floats = NDArray[np.float64]
 
 PERIODS = 200
 """More distinct times than this are put together, neighbours with neighbours, to so many periods at most.

@@ -61,12 +61,12 @@ def row_losses(metric: str, y: Floats, p: Floats, threshold: float = 0.5) -> Flo
         case "brier":
             return np.asarray((p - y) ** 2)
         case "accuracy":
-            return np.asarray(answers(p, threshold) == y, dtype=np.float64)
+            return np.asarray(class_codes(p, threshold) == y, dtype=np.float64)
         case _:
             return np.asarray(np.abs(y - p))
 
 
-def answers(p: Floats, threshold: float = 0.5) -> Floats:
+def class_codes(p: Floats, threshold: float = 0.5) -> Floats:
     """The class codes that predictions carry: [n] at the threshold, or of [n, classes] the most likely."""
     import numpy as np
 
@@ -122,7 +122,7 @@ def _by_class(metric: str, y: Floats, p: Floats, threshold: float) -> Floats:
     """F1 and recall are ratios of counts: hits over an average of actual and answered, or over actual."""
     import numpy as np
 
-    labels, given = y.astype(np.int64), answers(p, threshold).astype(np.int64)
+    labels, given = y.astype(np.int64), class_codes(p, threshold).astype(np.int64)
     held = [1] if metric == "f1" else np.unique(labels).tolist()
     parts = np.zeros(len(y))
     for one in held:

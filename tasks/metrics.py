@@ -14,15 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dependence import Dependence, standard_error
-from treadle.tasks.influence import answers, influences, row_losses
+from treadle.tasks.influence import class_codes, influences, row_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy as np
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from treadle.tasks.influence import Floats
+
     Measure = Callable[[Floats], Floats]
     """Weights [resamples, n] -> the metric's value per weighting [resamples]; NaN where it is not defined."""
 
@@ -260,7 +260,7 @@ def _by_class(metric: str, y: Floats, p: Floats, threshold: float) -> Measure:
     """F1 of the positive class, or F1 or recall averaged over the classes that the weighted rows hold."""
     import numpy as np
 
-    labels, given = y.astype(np.int64), answers(p, threshold).astype(np.int64)
+    labels, given = y.astype(np.int64), class_codes(p, threshold).astype(np.int64)
     classes = 2 if p.ndim == 1 else p.shape[1]
     right = labels == given
 

@@ -12,7 +12,7 @@ from treadle.tasks.gate.proper import better_beside, worse_than_dummy
 from treadle.tasks.gate.slices import review_slices
 from treadle.tasks.gate.sure import COMPARES_CLASSES, FEWEST_OF_A_LEVEL
 from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, Verdict
-from treadle.tasks.gate.words import alike, compared, difference, differences, figure
+from treadle.tasks.gate.words import compared, difference, differences, equal_decimals, figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -273,7 +273,7 @@ def _reasons(
         yield f"compared: {judged.boosters}"
     if standard.freedom >= 1:
         gain, lower, upper = differences(bounds.gain, bounds.lower, bounds.upper)
-        least, margin = alike(bounds.least, bounds.margin, by=bounds.margin)
+        least, margin = equal_decimals(bounds.least, bounds.margin, by=bounds.margin)
         yield (
             f"gain over {opponent}: {gain} {judged.metric}, with {sure} confidence at least {lower} and at most "
             f"{upper} (needed: at least {least}, and with that confidence more than {margin}); from "

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
 from treadle.tasks.gate.resample import gain_spread
-from treadle.tasks.influence import answers, row_losses
+from treadle.tasks.influence import class_codes, row_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    from numpy.typing import NDArray
 
     from treadle.tasks.gate.values import Judged
+    from treadle.tasks.influence import Floats
 
-    Floats = NDArray[np.float64]
     Score = Callable[[np.ndarray], Floats]
     """Labels [shuffles, n] -> how good each row of them is: the metric, or what rises with it."""
 
@@ -124,7 +123,7 @@ def _of_two(metric: str, y: Floats, p: Floats, threshold: float) -> Score:
     if metric == "roc_auc":
         weight, base = _midranks(p), 0.0 if 0 < positives < rows else float("nan")
     elif metric == "f1":
-        given = answers(p, threshold)
+        given = class_codes(p, threshold)
         weight, base = 2 * given / (given.sum() + positives), 0.0
     else:
         sides = [row_losses(metric, np.full(rows, side), p, threshold) for side in (0.0, 1.0)]
@@ -136,7 +135,7 @@ def _of_classes(metric: str, y: Floats, p: Floats) -> Score:
     """Counts of each class and of each answer stay the same; only how they meet changes."""
     import numpy as np
 
-    classes, given = p.shape[1], answers(p)
+    classes, given = p.shape[1], class_codes(p)
     actual = np.bincount(y.astype(np.int64), minlength=classes)
     held = np.flatnonzero(actual)
     if metric in ("log_loss", "accuracy"):

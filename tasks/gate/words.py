@@ -35,7 +35,7 @@ def difference(value: float) -> str:
     return differences(value)[0]
 
 
-def alike(*values: float, by: float) -> tuple[str, ...]:
+def equal_decimals(*values: float, by: float) -> tuple[str, ...]:
     """`values` with as many decimals as the difference `by` needs, so that what differs reads so.
 
     0.57789 and 0.577 by 0.00089 become "0.57789" and "0.57700".
@@ -48,7 +48,7 @@ def alike(*values: float, by: float) -> tuple[str, ...]:
 def beside(values: Sequence[float]) -> tuple[str, ...]:
     """Values of several models with as many decimals as tell the first from the nearest other; NaN is "n/a"."""
     apart = [abs(value - values[0]) for value in values[1:] if math.isfinite(value - values[0]) and value != values[0]]
-    return alike(*values, by=min(apart, default=0.0))
+    return equal_decimals(*values, by=min(apart, default=0.0))
 
 
 def pair(value: float, other: float, gain: float) -> tuple[str, str, str]:
@@ -56,7 +56,7 @@ def pair(value: float, other: float, gain: float) -> tuple[str, str, str]:
 
     `gain` is positive where the first is better, whichever way the metric runs.
     """
-    ours, theirs = alike(value, other, by=gain)
+    ours, theirs = equal_decimals(value, other, by=gain)
     return ours, theirs, _signed(gain, len(ours.partition(".")[2]))
 
 

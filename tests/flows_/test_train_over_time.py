@@ -14,7 +14,7 @@ import pytest
 from tests.projects import inbox, project
 from treadle.flows import train
 from treadle.flows.context.workplace import open_workplace
-from treadle.flows.train.comparison_rows import fitted_by
+from treadle.flows.train.opponent import fitted_by
 from treadle.tasks import bundle
 from treadle.tasks.config.load import load_config
 
@@ -70,9 +70,12 @@ def test_known_customers_young_rows_and_the_gap_stay_out_of_the_verdict_and_are_
     check(first, young=200)
     facts = bundle.read_facts(open_workplace(str(home), "clinic").stores.bundle_folder(1))
     assert (facts.mature_after, facts.split) == ("20d", config.split)
-    fitted = fitted_by(open_workplace(str(home), "clinic"), 1)
+    fitted = fitted_by(open_workplace(str(home), "clinic"), 1, "judged")
     assert not isinstance(fitted, str)
-    assert max(fitted.rows["when"].to_pylist()) == facts.trained_until <= facts.judged_from - timedelta(days=5)
+    assert max(fitted.rows["when"].to_pylist()) <= facts.judged_from - timedelta(days=5)
+    served = fitted_by(open_workplace(str(home), "clinic"), 1, "serving")
+    assert not isinstance(served, str)
+    assert facts.trained_until == max(served.rows["when"].to_pylist()) == now - timedelta(days=20)
     page = Path(first.report).read_text()
     assert "200 rows younger than mature_after" in page
     assert "of a new &#39;customer&#39;" in page or "of a new 'customer'" in page
@@ -89,7 +92,7 @@ def check(result: TrainResult, *, young: int) -> None:
     (said,) = [reason for reason in result.reasons if "of a new 'customer'" in reason]
     found = re.fullmatch(
         r"the verdict is on ([\d,]+) holdout rows of a new 'customer'; not in it are ([\d,]+) rows of one that "
-        r"training knows \(roc_auc there: challenger 0\.\d+(, champion 0\.\d+)?\)",
+        r"training knows \(roc_auc on [\d,]+ of them: (not defined|challenger 0\.\d+(, champion 0\.\d+)?)\)",
         said,
     )
     assert found is not None, said
