@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.flows.context.command_names import with_pipeline
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> Mode
         ),
         history=history,
         waiting=pending.version if pending else None,
-        out_of_service=f"{use.sentence()}; {use.way_out()}" if use and use.forbidden else "",
+        out_of_service=f"{use.sentence()}; {with_pipeline(use.way_out(), config.name)}"
+        if use and use.forbidden
+        else "",
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
         alias="" if current is None or moment is not None else alias_drift(stores, current),

@@ -14,10 +14,11 @@ from prefect.artifacts import create_markdown_artifact
 from treadle.flows.champion.forbidden import champion_use
 from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
+from treadle.flows.context.command_names import with_pipeline
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
-from treadle.flows.train.refit import bundle_facts, parts_of
+from treadle.flows.train.refit import bundle_facts
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
@@ -81,7 +82,8 @@ def plan(
     champion = place.stores.ledger.champion(pipeline)
     use = champion_use(place.stores, config)
     if use is not None:
-        events.emit("train", f"{use.sentence()}; {use.way_out()}" if use.instead else use.sentence())
+        way_out = with_pipeline(use.way_out(), pipeline)
+        events.emit("train", f"{use.sentence()}; {way_out}" if use.instead else use.sentence())
     data_version = place.stores.data_version()
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:
@@ -152,6 +154,7 @@ def split_rows(ref: RunRef) -> None:
     if parts.known is not None:
         bench.put_table("all_known.arrow", parts.known)
         bench.put_table("known.arrow", known_to_neither(place, parts, comparison, ref.champion))
+    bench.put("every_row.json", len(parts.every_row()), int)
     bench.put("problem.json", problem, training.Problem)
     sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")
@@ -209,11 +212,10 @@ def fit_model(ref: RunRef) -> None:
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
     events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
-    holdout, both = bench.table("holdout.arrow"), training.together(train, validation)
-    every = len(parts_of(ref).every_row())
+    both, every = training.together(train, validation), bench.get("every_row.json", int)
     recipe = make_recipe(place.config, problem, found, judged_rows=len(both), rows=every, device=ref.device)
     fitted = _fit(problem, recipe, train, validation)
-    facts = bundle_facts(ref, training.last_time(problem, both), training.first_time(problem, holdout))
+    facts = bundle_facts(ref, training.last_time(problem, both), None)
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
     if ref.champion:
         _follow_champion(ref, place, problem, facts)

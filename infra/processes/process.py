@@ -54,7 +54,7 @@ def locks_folder(settings: Settings) -> Path:
 def take_process_lock(path: Path) -> IO[str] | None:
     """The lock file, locked, with our number in it and the port that was there; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+    file = open(path, "r+", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o666))  # noqa: SIM115
     deadline = time.monotonic() + READER_SECONDS
     while True:
         try:

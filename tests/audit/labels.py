@@ -128,7 +128,7 @@ def alarm(
     place = Workplace(settings=None, config=config, stores=None)  # type: ignore[arg-type]
     held_out = (world.day >= TRAINED - 100) & (world.day < TRAINED)
     y, p = world.y[held_out].astype(float), world.p[held_out]
-    lower, upper = metrics.interval("binary", METRIC, y, p, seed=0)
+    lower, upper = metrics.interval("binary", METRIC, y, p)
     expected = MetricBounds(value=metrics.scores("binary", y, p)[METRIC], lower=lower, upper=upper)
     model: Model = SimpleNamespace(task="binary", post=SimpleNamespace(classes=("no", "yes")))  # type: ignore[assignment]
     with open_outcomes(tables, "y", KEY, time="when", mature_after=span(mature_after)) as outcomes:

@@ -39,7 +39,7 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_file_of_any_kind_keeps_a_model_from_the_chair(clinic: Clinic) -> None:
     settings, config = clinic
     folder = stores.open(settings, "clinic").bundle_folder(1)
-    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == set(FILES)
     for name in FILES:
         for how in ("flipped", "truncated", "gone"):
             whole = (folder / name).read_bytes()

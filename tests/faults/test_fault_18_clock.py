@@ -41,7 +41,7 @@ def test_what_came_later_is_newer_whatever_the_clock_said(
         opened.put(content, folder)
         opened.take_in()
     monkeypatch.setattr(book, "datetime", clock(then))
-    for content, folder in ((LABELS[1], "in/labels"), (CORRECTED, "in")):
+    for content, folder in ((CORRECTED, "in"), (LABELS[1], "in/labels")):
         opened.put(content, folder)
         opened.take_in()
     assert opened.training() == {("a", 1): (11, "yes"), ("a", 2): (21, "yes")}

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 COMPLETED = (
     "flows/project/status/needs.py",
+    "flows/champion/forbidden.py",
     "infra/stores.py",
     "tasks/bundle/manifest.py",
     "tasks/bundle/certificate.py",
 )
-"""Their texts are completed: of needs where they are made, of the others where the error that holds them is shown."""
+"""Their texts are completed: of needs where they are made, of the others where what holds them is shown."""
 
 WAY_OUT = "  fix: "
 

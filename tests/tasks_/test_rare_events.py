@@ -9,10 +9,11 @@ import optuna
 import pyarrow as pa
 import pytest
 
-from treadle.tasks import evaluation, gate, report, search, training
+from treadle.tasks import evaluation, gate, refit, report, search, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema
 from treadle.tasks.dataset.split import SplitSpec, split
+from treadle.tasks.recipe import make_recipe
 
 NUMBERS = ("a", "b", "c")
 SCHEMA = Schema(
@@ -73,8 +74,11 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
     )
     assert math.isfinite(found.value)
     assert found.repeatable
-    fitted = training.fit_twice(problem, spec, train, validation, found, device="cpu", seed=0, monotone={})
     own = training.together(parts.train, parts.validation)
+    recipe = make_recipe(config, problem, found, judged_rows=len(own), rows=len(parts.every_row()), device="cpu")
+    fitted = training.fit_judged(problem, spec, train, validation, recipe)
+    served = refit.refit(problem, recipe, fitted.model, parts, config.split)
+    assert math.isfinite(served.model.post.threshold)
     evidence = evaluation.evaluate_models(problem, fitted.model, None, own, parts.holdout, ("region",), 0)
     assert math.isfinite(evidence.scores["challenger"][metric])
     assert 0 < fitted.model.post.threshold < 1
