@@ -2,8 +2,8 @@
 
 The challenger's holdout is cut by its own config; the champion may have been trained under another one, on other
 rows, or on an earlier form of the same rows. So the rows that either was fitted and tuned on are laid beside the
-holdout, and whatever they share with it is left out: the row itself, the row that either model's key says it is, the same
-content where there is no key, and the group where either model's split names one. Where either was split by time,
+holdout, and whatever they share with it is left out: the row itself, the row that either model's key says it is, the
+same content where there is no key, and the group where either model's split names one. Where either was split by time,
 the judging rows lie after the last row that either was fitted on, by `split.gap` at least.
 """
 
