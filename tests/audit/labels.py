@@ -27,6 +27,7 @@ from treadle.tasks.dataset import SplitSpec, split
 from treadle.tasks.errors import DataError
 from treadle.tasks.horizon import span
 from treadle.tasks.performance import MetricBounds
+from treadle.tasks.postprocess import Post
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,7 @@ def alarm(
     y, p = world.y[held_out].astype(float), world.p[held_out]
     lower, upper = metrics.interval("binary", METRIC, y, p)
     expected = MetricBounds(value=metrics.scores("binary", y, p)[METRIC], lower=lower, upper=upper)
-    model: Model = SimpleNamespace(task="binary", post=SimpleNamespace(classes=("no", "yes")))  # type: ignore[assignment]
+    model: Model = SimpleNamespace(task="binary", post=Post(task="binary", classes=("no", "yes")))  # type: ignore[assignment]
     with open_outcomes(tables, "y", KEY, time="when", mature_after=span(mature_after)) as outcomes:
         settled = None if always_judges else due.settled_delay(place, outcomes)
         realised = due.recent(place, outcomes, 1, model, METRIC, settled)
