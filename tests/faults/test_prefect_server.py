@@ -105,6 +105,7 @@ def test_a_run_goes_on_and_completes_when_its_server_is_killed(migrated: Setting
     assert [state for name, state in states(migrated) if name in ("goes on", "inner")] == ["COMPLETED", "COMPLETED"]
 
 
+@pytest.mark.slow
 def test_process_and_server_killed_leave_nothing_in_the_way(migrated: Settings) -> None:
     process = at_work(migrated.home)
     process.kill()
@@ -128,6 +129,7 @@ def test_a_server_of_another_version_is_replaced_on_the_same_port(migrated: Sett
     assert server.api_url(migrated) == url, "and is then left alone"
 
 
+@pytest.mark.slow
 def test_a_named_server_that_goes_away_is_waited_for_and_the_person_is_told(
     migrated: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

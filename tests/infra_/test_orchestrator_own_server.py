@@ -130,6 +130,7 @@ class TestOwnServer:
         assert orchestrator.server_state(moved).state is not orchestrator.ServerPhase.RUNNING
         until(lambda: orchestrator.server_state(moved).state is orchestrator.ServerPhase.STOPPED)
 
+    @pytest.mark.slow
     def test_half_a_database_never_bears_the_name(self, home: Path) -> None:
         settings = settings_.at(home)
         starting = Background(server.api_url, settings)
