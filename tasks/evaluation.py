@@ -230,11 +230,11 @@ def columns_to_question(
     from treadle.tasks import suspects
 
     by_source = _by_source(model)
-    told = suspects.question_columns(problem.task, fitted_on, columns=by_source, classes=model.post.classes, seed=seed)
+    found = suspects.question_columns(problem.task, fitted_on, columns=by_source, classes=model.post.classes, seed=seed)
     if not problem.time:
-        return told
+        return found
     rows = pa.concat_tables([part.select([*by_source, *{problem.time} - set(by_source)]) for part in parts])
-    return (*told, *suspects.filled_later(rows, list(by_source), time=problem.time))
+    return (*found, *suspects.filled_later(rows, list(by_source), time=problem.time))
 
 
 def cost(model: Model, rows: pa.Table, size: int) -> Cost:

@@ -55,7 +55,7 @@ def find_leaks(
     together, candidates = _candidates(task, X, y, columns, halves)
     metric = "R²" if task == "regression" else "AUC"
     found: list[Leak] = []
-    if not max(together, achieved if achieved == achieved else 1.0) < SUSPICIOUS:  # noqa: PLR0124 - NaN is suspicious
+    if not (together < SUSPICIOUS and achieved < SUSPICIOUS):  # so NaN is suspicious too
         candidates = list(dict.fromkeys([*candidates, *used[:CANDIDATES]]))
         found += _read_off(task, X, y, columns, candidates, halves, metric)
     if task == "regression":

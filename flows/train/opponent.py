@@ -139,7 +139,7 @@ def _challenger(place: Workplace, parts: Parts) -> FittedRows:
 def fitted_by(place: Workplace, version: int, part: Part) -> FittedRows | str:
     """The rows on which a registered version's booster was fitted and tuned; else why they are unknown, in a sentence.
 
-    The judged booster's are told by splitting its data version again by its own config, or are all of them where its
+    The judged booster's are found by splitting its data version again by its own config, or are all of them where its
     bundle names no split. The serving one's are all, unless it is the judged one.
     """
     from treadle.infra import stores
