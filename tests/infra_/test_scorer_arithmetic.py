@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from treadle.tasks import features, parity
+from treadle.tasks import parity
+from treadle.tasks.features import encoding
 from treadle.tasks.postprocess import Post, apply_postprocess
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ CHANCES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12)
 @given(values=st.lists(FLOATS))
 def test_numbers_become_the_same_float32(scorer: ModuleType, values: list[float]) -> None:
     raw = np.array(values, dtype=np.float64)
-    ours, theirs = features.to_float32(raw), scorer.to_float32(raw)
+    ours, theirs = encoding.to_float32(raw), scorer.to_float32(raw)
     assert theirs.dtype == np.float32
     assert ours.tobytes() == theirs.tobytes()
 
@@ -45,7 +46,7 @@ def test_integers_become_the_same_codes(scorer: ModuleType, levels: set[int], va
 @given(moments=st.lists(st.one_of(st.none(), st.datetimes())))
 def test_a_moment_has_the_same_parts(scorer: ModuleType, part: features.DatePart, moments: list[object]) -> None:
     local = np.array(moments, dtype="datetime64[us]")
-    ours, theirs = features._date_part(local, part), scorer.date_part(local, part)
+    ours, theirs = encoding._date_part(local, part), scorer.date_part(local, part)
     assert ours.dtype == theirs.dtype == np.float64
     assert np.array_equal(ours, theirs, equal_nan=True)
 

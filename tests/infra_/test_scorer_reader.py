@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import shop
-from treadle.tasks import features
 from treadle.tasks.dataset import Column, Schema
+from treadle.tasks.features import encoding
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -59,12 +59,12 @@ def read(scorer: ModuleType, series: pd.Series, column: Column) -> np.ndarray:
     reader = scorer.Reader(shop.MISSING, shop.ZONE)
     if column.kind in ("date", "timestamp"):
         return scorer.local_time(reader.instants(series, column.model_dump()), column.kind, reader.zone)
-    return features.to_float32(reader.numeric(series, column.kind))
+    return encoding.to_float32(reader.numeric(series, column.kind))
 
 
 def encoded(table: pa.Table, column: Column) -> np.ndarray:
     if column.kind in ("date", "timestamp"):
-        return features._local(table["c"], shop.ZONE)
+        return encoding._local(table["c"], shop.ZONE)
     feature = features.Feature(name="c", source="c", kind="boolean" if column.kind == "boolean" else "number")
     return features.encode(features.FeatureSpec(features=(feature,)), table)[:, 0]
 
@@ -106,7 +106,7 @@ def test_codes_of_text_are_those_of_the_batch_path(scorer, levels, texts):
     spec = features.FeatureSpec(features=(feature,))
     ours = features.encode(spec, pa.table({"c": pa.array(texts, pa.string())}))[:, 0]
     theirs = scorer.text_codes(scorer.Reader((), ""), pd.Series(texts, dtype=object), levels, spec.read_as_missing)
-    assert np.array_equal(ours, features.to_float32(theirs), equal_nan=True)
+    assert np.array_equal(ours, encoding.to_float32(theirs), equal_nan=True)
 
 
 VALUES = {

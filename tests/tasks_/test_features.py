@@ -68,7 +68,7 @@ def test_in_a_column_of_many_levels_those_of_a_single_row_are_other():
 
 
 def test_only_the_most_frequent_levels_are_kept(monkeypatch):
-    monkeypatch.setattr(features, "MAX_LEVELS", 2)
+    monkeypatch.setattr(features.fitting, "MAX_LEVELS", 2)
     assert fit(pa.table({"c": ["a", "b", "b", "c", "c", "c"]})).features[0].levels == ("b", "c")
 
 

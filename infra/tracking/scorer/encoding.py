@@ -1,6 +1,6 @@
 """The booster's input from raw columns: the features that spec.json declares.
 
-Repeats `encode` of tasks/features.py.
+Repeats `encode` of tasks/features/encoding.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Feature(TypedDict):
-    """A feature of spec.json; see tasks/features.py."""
+    """A feature of spec.json; see tasks/features/spec.py."""
 
     source: str
     kind: str
@@ -32,7 +32,7 @@ class Feature(TypedDict):
 
 
 class FeatureSpec(TypedDict):
-    """The features of spec.json in the booster's order; see tasks/features.py."""
+    """The features of spec.json in the booster's order; see tasks/features/spec.py."""
 
     features: list[Feature]
     read_as_missing: list[str]

@@ -1,0 +1,39 @@
+"""The encoding: which numbers XGBoost sees for a typed row. Declared by a FeatureSpec, fitted on training rows only.
+
+Categories become integer codes as numbers: of all encodings tried it is the most accurate on columns of many levels,
+and twice as fast. What a spec says is all that the encoding needs, so that the scorer
+(infra/tracking/scorer/encoding.py) repeats it from JSON; a property test keeps the two equal to the bit.
+"""
+
+from __future__ import annotations
+
+from treadle.tasks.features.encoding import as_text, encode, to_float32, unseen
+from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.spec import (
+    CLOCK_PARTS,
+    DATE_PARTS,
+    MAX_LEVELS,
+    OTHER,
+    RARE_FROM,
+    READ_AS_MISSING,
+    DatePart,
+    Feature,
+    FeatureSpec,
+)
+
+__all__ = [
+    "CLOCK_PARTS",
+    "DATE_PARTS",
+    "MAX_LEVELS",
+    "OTHER",
+    "RARE_FROM",
+    "READ_AS_MISSING",
+    "DatePart",
+    "Feature",
+    "FeatureSpec",
+    "as_text",
+    "encode",
+    "fit_features",
+    "to_float32",
+    "unseen",
+]
