@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from treadle.tasks import parity
+from treadle.tasks import features, parity
 from treadle.tasks.features import encoding
 from treadle.tasks.postprocess import Post, apply_postprocess
 

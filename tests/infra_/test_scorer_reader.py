@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import shop
+from treadle.tasks import features
 from treadle.tasks.dataset import Column, Schema
 from treadle.tasks.features import encoding
 
