@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.errors import ConfigError
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,10 +48,18 @@ OUR_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class MatrixRows:
-    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values.
+
+    `weight` float64 [n] says how much each row counts, as it stands in its column (None: all alike).
+    """
 
     X: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
+
+    def take(self, at: np.ndarray) -> MatrixRows:
+        """The rows at the positions, or under the mask, `at`."""
+        return MatrixRows(self.X[at], self.y[at], None if self.weight is None else self.weight[at])
 
 
 class BoosterSpec(BaseModel):
@@ -164,12 +173,22 @@ def watched(task: str, metric: str) -> str:
 
 
 def quantile_matrix(
-    X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None
+    X: np.ndarray,
+    y: np.ndarray,
+    names: Sequence[str],
+    ref: QuantileDMatrix | None = None,
+    weight: np.ndarray | None = None,
 ) -> QuantileDMatrix:
-    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`."""
+    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
+
+    `weight` [n] is scaled to a mean of 1 over the rows above 0, so that min_child_weight and lambda keep their meaning.
+    Bins, starting value, gradients and evaluation metrics obey it.
+    """
     import xgboost
 
-    return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
+    return xgboost.QuantileDMatrix(
+        X, y, weight=relative(weight), feature_names=list(names), ref=ref, nthread=threads(len(y)) or None
+    )
 
 
 def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, names: Sequence[str]) -> Booster:
@@ -177,7 +196,11 @@ def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, 
     import xgboost
 
     complete = {"nthread": threads(len(part.y)), **params}
-    return _on_cpu(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
+    return _on_cpu(xgboost.train(complete, _matrix(part, names), num_boost_round=rounds))
+
+
+def _matrix(part: MatrixRows, names: Sequence[str], ref: QuantileDMatrix | None = None) -> QuantileDMatrix:
+    return quantile_matrix(part.X, part.y, names, ref, part.weight)
 
 
 def fit_with_curve(
@@ -195,7 +218,7 @@ def fit_with_curve(
     """
     import xgboost
 
-    fitted = quantile_matrix(train.X, train.y, names)
+    fitted = _matrix(train, names)
     evaluated: dict[str, dict[str, list[float]]] = {}
     task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
     name = watched(task, metric)
@@ -203,7 +226,7 @@ def fit_with_curve(
         {"nthread": threads(len(train.y)), **params, "eval_metric": name},
         fitted,
         num_boost_round=rounds,
-        evals=[(fitted, "train"), (quantile_matrix(validation.X, validation.y, names, fitted), "validation")],
+        evals=[(fitted, "train"), (_matrix(validation, names, fitted), "validation")],
         evals_result=evaluated,
         verbose_eval=False,
     )

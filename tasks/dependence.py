@@ -116,9 +116,7 @@ def dependence_of(rows: pa.Table, split: SplitSpec, time: str) -> Dependence:
     return Dependence(groups, times)
 
 
-def standard_error(
-    influence: np.ndarray, dependence: Dependence, weight: np.ndarray | None = None
-) -> StandardError:
+def standard_error(influence: np.ndarray, dependence: Dependence, weight: np.ndarray | None = None) -> StandardError:
     """The standard error of the mean of `influence` float64 [n], whose own mean is zero.
 
     Where the rows have a `weight` [n], `influence` has it in it (tasks/influence.py). Leaving a unit out then takes its

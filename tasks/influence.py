@@ -1,9 +1,10 @@
 """How much each row moves a metric: the metric's influence function on the rows at hand.
 
 For a metric of weighted rows (tasks/metrics.py) this is its derivative by how often each row is drawn, where each is
-drawn once, times the number of rows; it sums to zero. A row that is drawn brings its weight with it. The metric of rows drawn anew is its value plus the influences' weighted mean, up
-to terms that vanish faster (Efron & Tibshirani 1993, chapters 20 and 21, infinitesimal jackknife). For ROC AUC they are
-DeLong's structural components (DeLong, DeLong & Clarke-Pearson 1988), found by sorting once (Sun & Xu 2014).
+drawn once, times the number of rows; it sums to zero. A row that is drawn brings its weight with it. The metric of rows
+drawn anew is its value plus the influences' weighted mean, up to terms that vanish faster (Efron & Tibshirani 1993,
+chapters 20 and 21, infinitesimal jackknife). For ROC AUC they are DeLong's structural components (DeLong, DeLong &
+Clarke-Pearson 1988), found by sorting once (Sun & Xu 2014).
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ PROBABILITY_FLOOR = 1e-7
 """Below float32's resolution near 1: a probability of exactly 0 for what happened costs 16, not infinity."""
 
 
-def influences(
-    metric: str, y: Floats, p: Floats, threshold: float = 0.5, weight: np.ndarray | None = None
-) -> Floats:
+def influences(metric: str, y: Floats, p: Floats, threshold: float = 0.5, weight: np.ndarray | None = None) -> Floats:
     """The influence of each row on `metric`, float64 [n]; NaN where the metric is not defined on these rows.
 
     `y` [n] codes or values, `p` [n] or [n, classes] as in tasks/metrics.py; `threshold` is the least probability that

@@ -109,9 +109,7 @@ def bootstrap_gain(
     """
     import numpy as np
 
-    challenger, champion = (
-        weighted_measure(task, metric, y, p) for p in (p_challenger, p_champion)
-    )
+    challenger, champion = (weighted_measure(task, metric, y, p) for p in (p_challenger, p_champion))
     sign = 1.0 if greater_is_better(metric) else -1.0
     weights = relative(weight)
     drawn = []

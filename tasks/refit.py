@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from treadle.tasks.booster import MatrixRows
     from treadle.tasks.bundle import Model
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
@@ -77,7 +76,7 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
     final = booster.fit_booster(params, whole, rounds=recipe.serving_rounds, names=spec.names)
     raw = np.full((len(whole.y), len(problem.classes)) if problem.task == "multiclass" else len(whole.y), np.nan)
     for fold in usable_folds(whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
-        part = _take(whole, fold.fitted)
+        part = whole.take(fold.fitted)
         rounds = serving_rounds(recipe.rounds, first, len(part.y))
         fitted = booster.fit_booster(params, part, rounds=rounds, names=spec.names)
         raw[fold.answered] = booster.predict_raw(fitted, whole.X[fold.answered])
@@ -85,7 +84,11 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
     post = judged.post
     if answered.any():
         post = postprocess.fit_postprocess(
-            problem.task, problem.classes, whole.y[answered], raw[answered].astype(np.float32)
+            problem.task,
+            problem.classes,
+            whole.y[answered],
+            raw[answered].astype(np.float32),
+            None if whole.weight is None else whole.weight[answered],
         )
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
@@ -114,7 +117,8 @@ def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed:
         return folds_.rolling_folds(when, starts, gap_units(rows, split.gap, problem.time))
     if problem.key:
         return folds_.dealt_folds(y, seed)
-    inputs = [name for name in rows.column_names if name != problem.target and not name.startswith("_")]
+    no_inputs = (problem.target, problem.weight)
+    inputs = [name for name in rows.column_names if name not in no_inputs and not name.startswith("_")]
     return folds_.grouped_folds(rows, inputs)
 
 
@@ -149,7 +153,8 @@ def refusal(
     at = refitted.holdout
     rows = holdout.take(at)
     part = training.encoded_part(problem, judged.features, rows)
-    if not gate.enough(problem.task, part.y) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
+    one_label = problem.task != "regression" and len(np.unique(part.y)) < 2
+    if one_label or not gate.enough(problem.task, part.y, part.weight):
         return ""
     depends = dependence_of(rows, split, problem.time)
     both = gate.Judged(
@@ -163,6 +168,7 @@ def refusal(
         times=depends.times,
         challenger_threshold=refitted.model.post.threshold,
         champion_threshold=judged.post.threshold,
+        weight=part.weight,
     )
     stricter = spec.model_copy(update={"alpha": ALPHA})
     bounds = gate.measure_gain(stricter, both)
@@ -175,9 +181,3 @@ def refusal(
         f"on, the judged booster {bounds.champion_value:.4g}; look for holdout rows that contradict the others, or set "
         'model.refit = "none"'
     )
-
-
-def _take(part: MatrixRows, at: np.ndarray) -> MatrixRows:
-    from treadle.tasks.booster import MatrixRows
-
-    return MatrixRows(X=part.X[at], y=part.y[at])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from treadle.tasks.errors import TargetError
+from treadle.tasks.weights import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ class Problem:
     """What is to be learned, fixed before anything is fitted.
 
     `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
-    that may become features.
+    that may become features; `weight` is the column of row weights (empty: all rows count alike).
     """
 
     task: str
@@ -44,6 +45,7 @@ class Problem:
     categories: tuple[str, ...]
     missing: tuple[str, ...]
     classes: tuple[TrainingLabel, ...]
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,12 @@ def together(training: pa.Table, validation: pa.Table) -> pa.Table:
 
 
 def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns that may become features: all but target, drop, forbid, group and a key of one column.
+    """The columns that may become features: all but target, weight, drop, forbid, group and a key of one column.
 
     A compound key's parts stay: carrier and origin say something, although together they name the row; and so does
     the time, of which the model sees the season and never the day itself.
     """
-    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group}
+    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group, config.data.weight}
     if len(config.data.key) == 1:
         out |= {*config.data.key} - {config.data.time}
     names = tuple(name for name in schema.names if name not in out)
@@ -122,6 +124,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
         categories=data.categories,
         missing=data.missing,
         classes=postprocess.classes(data.task, labels, data.positive, data.target),
+        weight=data.weight,
     )
 
 
@@ -146,6 +149,7 @@ def encoded_part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> MatrixR
     return MatrixRows(
         X=features.encode(spec, rows),
         y=postprocess.encode_target(rows[problem.target], problem.task, problem.classes),
+        weight=row_weights(rows, problem.weight),
     )
 
 
@@ -153,7 +157,8 @@ def stack(a: MatrixRows, b: MatrixRows) -> MatrixRows:
     """The rows of `a`, then those of `b`."""
     import numpy as np
 
-    return MatrixRows(X=np.concatenate([a.X, b.X]), y=np.concatenate([a.y, b.y]))
+    weight = None if a.weight is None or b.weight is None else np.concatenate([a.weight, b.weight])
+    return MatrixRows(X=np.concatenate([a.X, b.X]), y=np.concatenate([a.y, b.y]), weight=weight)
 
 
 def fit_judged(
@@ -171,7 +176,7 @@ def fit_judged(
         params, train, validation, rounds=recipe.rounds, names=spec.names, metric=problem.metric
     )
     post = postprocess.fit_postprocess(
-        problem.task, problem.classes, validation.y, booster.predict_raw(tuned, validation.X)
+        problem.task, problem.classes, validation.y, booster.predict_raw(tuned, validation.X), validation.weight
     )
     final: Booster = booster.fit_booster(params, stack(train, validation), rounds=recipe.rounds, names=spec.names)
     model = bundle.Model(

@@ -64,12 +64,11 @@ def counting_parts(parts: Parts, column: str) -> Parts:
         rows: pa.Table | None = getattr(parts, field.name)
         counting[field.name] = None if rows is None else _counting(rows, column)
     for name, what in (("train", "training"), ("validation", "validation"), ("holdout", "holdout")):
-        if before := len(getattr(parts, name)):
-            if not len(counting[name]):
-                raise DataError(
-                    f"column {column!r}: all {before:,} {what} rows have weight 0, which neither train nor judge",
-                    "give some of them a weight, or correct data.weight",
-                )
+        if (before := len(getattr(parts, name))) and not len(counting[name]):
+            raise DataError(
+                f"column {column!r}: all {before:,} {what} rows have weight 0, which neither train nor judge",
+                "give some of them a weight, or correct data.weight",
+            )
     return dataclasses.replace(parts, **counting)
 
 

@@ -136,9 +136,8 @@ def _untold(judged: Judged, bounds: GainBounds) -> str:
     standard = bounds.standard
     if judged.task == "binary" and judged.metric in BY_CLASS:
         positive = judged.y == 1
-        rarest, what = min(
-            (effective_rows(judged.weight, positive), "positive"), (effective_rows(judged.weight, ~positive), "negative")
-        )
+        sides = ((positive, "positive"), (~positive, "negative"))
+        rarest, what = min((effective_rows(judged.weight, rows), name) for rows, name in sides)
         if rarest < FEWEST_OF_A_CLASS:
             return f"{rarest} {what} rows are too few to measure {judged.metric} by (at least {FEWEST_OF_A_CLASS})"
     if judged.task == "multiclass" and judged.metric in COMPARES_CLASSES and not judged.first:
@@ -319,8 +318,8 @@ def _weighted(judged: Judged) -> Iterator[str]:
     if judged.weight is not None:
         whole = effective_rows(judged.weight, np.ones(len(judged.y), dtype=bool))
         yield (
-            f"every score is weighted by {judged.weighted_by!r}: the {len(judged.y):,} rows say as much as {whole:,} of "
-            "equal weight"
+            f"every score is weighted by {judged.weighted_by!r}: the {len(judged.y):,} rows say as much as {whole:,} "
+            "of equal weight"
         )
 
 

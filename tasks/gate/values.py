@@ -143,8 +143,8 @@ class Verdict(BaseModel):
     probability that predictions which say nothing score as well, computed where it decides. `boosters` names the two
     that were compared, empty with the dummy. `notes` are sentences to know that decide nothing: what slices show, and
     by which scores the linear model or the dummy is better. `unsettled` says why the champion cannot be compared with
-    any challenger, so that a person decides; else it is empty. `weighted_by` is the column that weighs the rows in every
-    score, empty where all count alike. A number that could not be computed is NaN.
+    any challenger, so that a person decides; else it is empty. `weighted_by` is the column that weighs the rows in
+    every score, empty where all count alike. A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back

@@ -220,7 +220,13 @@ class Search:
         if len(course.y) >= NOISY or best is default:
             return best
         gains = metrics.bootstrap_gain(
-            course.metric, course.task, course.y, self._answered(best), self._answered(default), resamples=1_000
+            course.metric,
+            course.task,
+            course.y,
+            self._answered(best),
+            self._answered(default),
+            resamples=1_000,
+            weight=course.weight,
         )
         needed = SURE if len(course.lanes) > 1 else SURE_ON_ONE_LANE
         return best if (gains > 0).mean() >= needed else default

@@ -21,12 +21,13 @@ CROSS_VALIDATED = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Rows to fit on and rows to measure on; `X` and `y` are the measured rows."""
+    """Rows to fit on and rows to measure on; `X`, `y` and `weight` are the measured rows."""
 
     fitted: QuantileDMatrix
     measured: QuantileDMatrix
     X: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ class Course:
         import numpy as np
 
         return np.concatenate([lane.y for lane in self.lanes])
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """Weights of the measured rows, lane after lane; None where all count alike."""
+        import numpy as np
+
+        weights = [lane.weight for lane in self.lanes if lane.weight is not None]
+        return np.concatenate(weights) if weights else None
 
     def expected_pace(self) -> float:
         """Seconds that a round on all lanes takes on an ordinary machine."""
@@ -92,24 +101,27 @@ class Course:
             found.append(booster.predict_raw(model[:rounds], lane.X))
         if self.task != "binary" or self.metric not in metrics.AT_THRESHOLD:
             return found
-        return called([lane.y for lane in self.lanes], found)
+        return called([lane.y for lane in self.lanes], found, self.weight)
 
     def score(self, answers: Sequence[np.ndarray]) -> float:
         """The metric on the measured rows, averaged over the lanes."""
         from treadle.tasks import metrics
 
         values = [
-            metrics.metric_value(self.task, self.metric, lane.y, answer)
+            metrics.metric_value(self.task, self.metric, lane.y, answer, lane.weight)
             for lane, answer in zip(self.lanes, answers, strict=True)
         ]
         return sum(values) / len(values)
 
 
-def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[np.ndarray]:
+def called(
+    labels: Sequence[np.ndarray], answers: Sequence[np.ndarray], weight: np.ndarray | None = None
+) -> list[np.ndarray]:
     """What each lane's measured rows are called, 0 or 1, at a threshold fitted on the rows of all lanes.
 
     `labels` and `answers` (probabilities) are [n] for each lane. The rows are dealt to folds in order, and each fold's
-    threshold is fitted on the others: a threshold that had seen a row's label would flatter it.
+    threshold is fitted on the others, by their `weight` [all n]: a threshold that had seen a row's label would flatter
+    it.
     """
     import numpy as np
 
@@ -119,7 +131,8 @@ def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[
     given, fold = np.empty(len(y)), np.arange(len(y)) % FOLDS
     for one in range(FOLDS):
         held = fold == one
-        given[held] = p[held] >= best_threshold(p[~held], y[~held])
+        others = None if weight is None else weight[~held]
+        given[held] = p[held] >= best_threshold(p[~held], y[~held], others)
     return np.split(given, np.cumsum([len(one) for one in answers])[:-1])
 
 
@@ -157,14 +170,19 @@ def lay_out(
         names=names,
     )
     X, y = np.concatenate([train.X, validation.X]), np.concatenate([train.y, validation.y])
+    weight = None
+    if train.weight is not None and validation.weight is not None:
+        weight = np.concatenate([train.weight, validation.weight])
     sides = [np.arange(len(y)) >= rows]
     if exchangeable and _can_be_dealt(task, y):
         dealt = deal(y, seed)
         sides = [dealt == fold for fold in range(FOLDS)]
     lanes = []
     for side in sides:
-        fitted = booster.quantile_matrix(X[~side], y[~side], names)
-        lanes.append(Lane(fitted, booster.quantile_matrix(X[side], y[side], names, fitted), X[side], y[side]))
+        others, own = (None if weight is None else weight[part] for part in (~side, side))
+        fitted = booster.quantile_matrix(X[~side], y[~side], names, weight=others)
+        measured = booster.quantile_matrix(X[side], y[side], names, fitted, own)
+        lanes.append(Lane(fitted, measured, X[side], y[side], own))
     return Course(tuple(lanes), task, metric, fixed, rows)
 
 
