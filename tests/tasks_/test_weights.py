@@ -64,7 +64,7 @@ def test_a_weight_that_is_none_is_refused_with_column_rows_and_value(values: lis
         weights.row_weights(table(exposure=values), "exposure")
     assert sentence in caught.value.message
     assert caught.value.way_out
-    with pytest.raises(DataError, match="'exposure', which data.weight names, is not in the table"):
+    with pytest.raises(DataError, match=r"'exposure', which data\.weight names, is not in the table"):
         weights.row_weights(table(other=values), "exposure")
 
 
@@ -176,9 +176,8 @@ def test_leaving_a_row_out_of_a_weighted_mean_takes_its_weight_away() -> None:
 
 
 def test_an_interval_covers_the_weighted_truth() -> None:
-    """400 samples of 300 rows whose losses depend on their weights; of 95% intervals fewer than 92% fail 1 in 400."""
+    """400 samples of 300 rows whose losses depend on their weights; fewer than 92% cover by chance once in 300."""
     covered = 0
-    truth = np.exp(0.5 * 0.6**2 + 0.5 * 0.6) / np.exp(0.5 * 0.6**2) * 1.0
     draw = np.random.default_rng(5)
     for _ in range(400):
         z = draw.normal(size=300)
@@ -248,7 +247,7 @@ def test_the_gate_takes_the_model_that_is_better_where_the_weight_is() -> None:
             theirs,
             "version 1",
             weight=weight,
-            weighted_by=weight is not None and "w" or "",
+            weighted_by="" if weight is None else "w",
         )
         decided[name] = gate.decide_verdict(GateSpec(), judged)
     assert decided["first"].decision == "PROMOTE"
@@ -297,7 +296,7 @@ def test_calibration_by_whole_weights_is_that_of_repeated_rows_but_for_its_ends(
 
 
 def test_probabilities_are_calibrated_to_the_weighted_share() -> None:
-    """Positives weigh 4 times as much: rows that are positive with probability q have a weighted share 4q / (1 + 3q)."""
+    """Positives weigh 4 times as much: rows that are positive with probability q have the share 4q / (1 + 3q)."""
     draw = np.random.default_rng(9)
     raw = draw.random(20_000)
     y = (draw.random(20_000) < raw).astype(np.float64)
@@ -357,7 +356,9 @@ def test_a_booster_follows_the_rows_that_weigh() -> None:
     assert np.corrcoef(p, rows.y)[0, 1] < np.corrcoef(q, rows.y)[0, 1]
     assert reference.r2_score(rows.y[first], p[first]) > 0.9
     assert reference.r2_score(rows.y[first], q[first]) < 0
-    assert reference.r2_score(rows.y, p, sample_weight=rows.weight) > 0.9
+    # what the second group's weight of 3% leaves unexplained
+    assert reference.r2_score(rows.y, p, sample_weight=rows.weight) > 0.8
+    assert reference.r2_score(rows.y, q, sample_weight=rows.weight) < 0
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
