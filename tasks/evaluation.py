@@ -336,6 +336,7 @@ def story(
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
         suspects=evidence.suspects,
+        weight=evidence.judged.weight,
     )
 
 

@@ -90,7 +90,7 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     if left_out := ref.left_out.sentence():
         facts["left out"] = left_out
     if problem.weight:
-        facts["weights"] = f"fits, scores and calibration by {problem.weight!r}; pictures count each row once"
+        facts["weights"] = f"fits, scores and calibration by {problem.weight!r}"
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
         for name, svg in report.plots(story).items():
