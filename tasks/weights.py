@@ -59,10 +59,8 @@ def counting_parts(parts: Parts, column: str) -> Parts:
     """
     if not column:
         return parts
-    counting = {}
-    for field in dataclasses.fields(parts):
-        rows: pa.Table | None = getattr(parts, field.name)
-        counting[field.name] = None if rows is None else _counting(rows, column)
+    tables: dict[str, pa.Table | None] = {one.name: getattr(parts, one.name) for one in dataclasses.fields(parts)}
+    counting = {name: _counting(rows, column) for name, rows in tables.items() if rows is not None}
     for name, what in (("train", "training"), ("validation", "validation"), ("holdout", "holdout")):
         if (before := len(getattr(parts, name))) and not len(counting[name]):
             raise DataError(
@@ -94,7 +92,7 @@ def relative(weight: np.ndarray | None) -> Floats | None:
         return weights
     if counted[0] == counted.max() == counted.min():
         return None if len(counted) == len(weights) else (weights > 0).astype(np.float64)
-    return weights / counted.mean()
+    return np.asarray(weights / counted.mean())
 
 
 def effective_rows(weight: np.ndarray | None, among: np.ndarray) -> int:
