@@ -32,6 +32,9 @@ WATCHED = {
 }
 """What XGBoost measures after each round; everything else is watched by log loss, which moves smoothly."""
 
+EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie")
+"""Objectives whose margin is the logarithm of the mean."""
+
 LOG_LOSS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
 FEW_ROWS = 10_000
 
@@ -226,6 +229,25 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     import numpy as np
 
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
+
+
+def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
+    """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
+    import numpy as np
+
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type="margin"))
+
+
+def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
+    """Margins [n] or [n, classes] as the raw output of an objective: probabilities, or values of the target."""
+    import numpy as np
+    from scipy.special import expit, softmax
+
+    if objective.startswith("multi:"):
+        return np.asarray(softmax(margins, axis=1))
+    if objective in ("binary:logistic", "reg:logistic"):
+        return np.asarray(expit(margins))
+    return np.exp(margins) if objective in EXPONENTIAL else np.asarray(margins)
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
