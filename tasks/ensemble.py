@@ -1,7 +1,8 @@
 """Several boosters merged into one: an average of models that costs one file and one call.
 
-A booster's margin is the sum of its trees' leaves and a starting value. So the weighted mean of several boosters' margins
-is the margin of one booster that has all their trees with scaled leaves. Nothing but XGBoost is needed to load it.
+A booster's margin is the sum of its trees' leaves and a starting value. So the weighted mean of several boosters'
+margins is the margin of one booster that has all their trees with scaled leaves. Nothing but XGBoost is needed to load
+it.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.tasks.features.spec import Feature, FeatureSpec
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from treadle.tasks.features.spec import Feature, FeatureSpec
 
 
 def unite(specs: Sequence[FeatureSpec]) -> tuple[FeatureSpec, tuple[tuple[int, ...], ...]]:

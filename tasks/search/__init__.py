@@ -144,6 +144,7 @@ def run_search(
         members=tuple(settings) if len(settings) > 1 else (),
         single_value=single,
         lanes=len(course.lanes),
+        fitted_rows=sum(lane.fitted.num_row() for lane in course.lanes) // len(course.lanes),
     )
 
 
@@ -253,11 +254,8 @@ class Search:
         from treadle.tasks.search import choice
 
         one = choice.plainest(self.course, complete, self._margins_of)
-        alone = (
-            [Setting(params=one.params, rounds=one.rounds, share=1.0)],
-            float(one.value or 0.0),
-            float(one.value or 0.0),
-        )
+        value = float(one.value or 0.0)
+        alone = [Setting(params=one.params, rounds=one.rounds, share=1.0)], value, value
         if self.spec.ensemble == "never" or len(complete) == 1:
             return alone
         average = choice.best_average(self.course, complete, self._margins_of, self._affordable)
@@ -268,7 +266,7 @@ class Search:
             Setting(params=by_number[number].params, rounds=by_number[number].rounds, share=count / draws)
             for number, count in average.draws.items()
         ]
-        return settings, average.value, float(one.value or 0.0)
+        return settings, average.value, value
 
     def _affordable(self, members: Sequence[Trial]) -> bool:
         """Whether there is time to fit these trials, and room for their trees."""

@@ -80,12 +80,10 @@ def best_average(
     path = [(list(draws), score(total), total)]
     while len(draws) < DRAWS:
         options = []
-        for number in known:
+        for number, margin in known.items():
             wider = [by_number[one] for one in dict.fromkeys([*draws, number])]
             if affordable(wider):
-                mean = [
-                    (one * len(draws) + more) / (len(draws) + 1) for one, more in zip(total, known[number], strict=True)
-                ]
+                mean = [(one * len(draws) + more) / (len(draws) + 1) for one, more in zip(total, margin, strict=True)]
                 options.append((score(mean), -number, mean))
         if not options:
             break
@@ -130,7 +128,7 @@ def _influence(course: Course, margins: Sequence[np.ndarray], at: Sequence[np.nd
 
 
 def _standard_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The standard error of the difference of two metrics on the same rows; NaN, which compares as false, without one."""
+    """The standard error of the difference of two metrics on the same rows; NaN where a metric is not defined."""
     import numpy as np
 
     difference = ours - theirs

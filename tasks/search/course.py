@@ -167,7 +167,7 @@ def lay_out(
         lanes.append(Lane(fitted, measured, one.measured.X, one.measured.y))
     fixed = booster.complete_parameters(
         task,
-        {"eval_metric": booster.LOG_LOSS[task], "nthread": booster.threads(fitted_rows)},
+        {"eval_metric": booster.WATCHED[task], "nthread": booster.threads(fitted_rows)},
         classes=classes,
         device=device,
         seed=seed,

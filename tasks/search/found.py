@@ -52,7 +52,8 @@ class Found:
     might make. `lowest_rate` is the study's lowest learning rate, `nthread` the threads of XGBoost (0: all).
 
     `members` are the settings whose average is the model; empty where it is one. `single_value` is then the value of
-    the best one alone. `lanes` says how often rows were left out to be measured (0: not recorded).
+    the best one alone. `lanes` says how often rows were left out to be measured, and `fitted_rows` how many rows were
+    fitted then, on average (both 0: not recorded).
     """
 
     params: dict[str, str | int | float]
@@ -68,6 +69,7 @@ class Found:
     members: tuple[Setting, ...] = ()
     single_value: float = 0.0
     lanes: int = 0
+    fitted_rows: int = 0
 
     @property
     def finished(self) -> tuple[Trial, ...]:

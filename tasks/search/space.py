@@ -97,7 +97,7 @@ def floor(budget: float, pace: float) -> float:
 
 
 def early_rate(seconds: float, pace: float) -> float:
-    """The learning rate by which a trial learns most within `seconds`, at `pace` seconds a round; a step of `FLOORS`."""
+    """The learning rate of `FLOORS` by which a trial learns most within `seconds`, at `pace` seconds a round."""
     wanted = PROGRESS / max(seconds / pace, 1.0)
     return next((step for step in FLOORS if step >= wanted), FLOORS[-1])
 
