@@ -7,8 +7,10 @@ and twice as fast. What a spec says is all that the encoding needs, so that the 
 
 from __future__ import annotations
 
+from treadle.tasks.features.choice import EncodingChoice, choose_encodings
 from treadle.tasks.features.encoding import as_text, encode, level_codes, to_float32, unseen
 from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.measure import EncodingProblem
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
     DATE_PARTS,
@@ -34,9 +36,12 @@ __all__ = [
     "RARE_FROM",
     "READ_AS_MISSING",
     "DatePart",
+    "EncodingChoice",
+    "EncodingProblem",
     "Feature",
     "FeatureSpec",
     "as_text",
+    "choose_encodings",
     "cross_fitted",
     "encode",
     "fit_features",

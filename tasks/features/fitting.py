@@ -131,7 +131,7 @@ def _levelled(name: str, values: pa.ChunkedArray, wanted: Collection[str]) -> It
     """Code, open statistic and count of a column's levels, as wanted."""
     import numpy as np
 
-    levels = _levels(values)
+    levels = kept_levels(values)
     code = Feature(name=name, source=name, kind="code", levels=levels)
     if "codes" in wanted:
         yield code
@@ -160,7 +160,7 @@ def _one_column(name: str, values: pa.ChunkedArray) -> pa.Table:
     return pa.table({name: values})
 
 
-def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
+def kept_levels(values: pa.ChunkedArray) -> tuple[str, ...]:
     """The levels worth a code, sorted: integers by number, text by code point."""
     import pyarrow as pa
 

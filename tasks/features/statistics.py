@@ -189,4 +189,4 @@ def _shrunk(counts: np.ndarray, sums: np.ndarray, squares: np.ndarray) -> np.nda
         if between > 0:
             credible = counts / (counts + max(within / between, LEAST_PRIOR))
     shrunk = prior + credible * (means - prior)
-    return np.where(filled, shrunk, shrunk[-2])
+    return np.asarray(np.where(filled, shrunk, shrunk[-2]))

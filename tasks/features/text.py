@@ -105,8 +105,7 @@ def frequent_buckets(column: pa.ChunkedArray) -> list[int]:
         (bucket for bucket, rows in found.items() if LEAST_ROWS <= rows < len(texts)),
         key=lambda bucket: (abs(found[bucket] - half), bucket),
     )
-    words, parts = ([bucket for bucket in ranked if bucket % 2 == odd][:GRAMS] for odd in (0, 1))
-    return words + parts
+    return [bucket for odd in (0, 1) for bucket in [one for one in ranked if one % 2 == odd][:GRAMS]]
 
 
 def list_separator(column: pa.ChunkedArray) -> str:
@@ -164,4 +163,5 @@ def _each_text(
     for index, text in enumerate(coded.dictionary.to_pylist()):
         if text is not None and text not in absent:
             table[index] = count(text)
-    return table[coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)]
+    placed = coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)
+    return np.asarray(table[placed])

@@ -164,8 +164,8 @@ def text_codes(reader: Reader, series: pd.Series, levels: Sequence[str], read_as
         if text in index or isinstance(value, str):
             return index.get(text, -1.0)
         if isinstance(value, bool | np.bool_):
-            return by_word.get(text, -1.0)
-        return by_number.get(number_of(value), -1.0)
+            return float(by_word.get(text, -1.0))
+        return float(by_number.get(number_of(value), -1.0))
 
     return reader.each(series, code_of)
 

@@ -1,0 +1,176 @@
+"""How well an encoding predicts: the losses of a quick booster on the rows that folds answer for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from treadle.tasks.features.encoding import encode
+from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.statistics import cross_fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import pyarrow as pa
+
+    from treadle.tasks.dataset import Schema
+    from treadle.tasks.dataset.folds import Fold
+
+MEASURED_ROWS = 20_000
+"""More rows than this are sampled."""
+
+MEASURED_FOLDS = 3
+ROUNDS, PATIENCE = 200, 10
+QUICK = {"eta": 0.15, "max_depth": 6, "min_child_weight": 3, "subsample": 0.9, "colsample_bytree": 0.9}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingProblem:
+    """The rows to measure on, and all that it takes to encode them and to fit a booster on them.
+
+    `rows` are typed and all have a label; `y` float32 [rows] are values or class codes; `groups` and `weight` [rows];
+    `time` is the column by which the rows are dated, if any. See `fit_features` for the other fields.
+    """
+
+    rows: pa.Table
+    y: np.ndarray
+    schema: Schema
+    columns: tuple[str, ...]
+    categories: tuple[str, ...]
+    time: str | None
+    timezone: str
+    task: str
+    classes: int
+    folds: tuple[Fold, ...]
+    seed: int
+    nthread: int = 1
+    groups: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingPlan:
+    """An encoding of all columns: see `encodings` and `differences` of `fit_features`."""
+
+    encodings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    differences: tuple[tuple[str, str], ...] = ()
+
+    def using(self, encodings: Mapping[str, tuple[str, ...]]) -> EncodingPlan:
+        """The plan with other encodings of some columns."""
+        return replace(self, encodings={**self.encodings, **encodings})
+
+
+def sampled(problem: EncodingProblem) -> EncodingProblem:
+    """The problem on at most `MEASURED_ROWS` rows, and the last folds."""
+    import numpy as np
+
+    from treadle.tasks.dataset.folds import Fold
+
+    folds = problem.folds[-MEASURED_FOLDS:]
+    count = problem.rows.num_rows
+    if count <= MEASURED_ROWS:
+        return replace(problem, folds=folds)
+    chosen = np.sort(np.random.default_rng(problem.seed).choice(count, MEASURED_ROWS, replace=False))
+    place: np.ndarray = np.full(count, -1)
+    place[chosen] = np.arange(len(chosen))
+
+    def among(positions: np.ndarray) -> np.ndarray:
+        found: np.ndarray = place[positions]
+        return np.asarray(found[found >= 0])
+
+    there = (Fold(among(fold.fitted), among(fold.answered)) for fold in folds)
+    return replace(
+        problem,
+        rows=problem.rows.take(chosen),
+        y=problem.y[chosen],
+        groups=None if problem.groups is None else problem.groups[chosen],
+        weight=None if problem.weight is None else problem.weight[chosen],
+        folds=tuple(fold for fold in there if len(fold.fitted) and len(fold.answered)),
+    )
+
+
+def row_losses(problem: EncodingProblem, plan: EncodingPlan) -> np.ndarray:
+    """The loss of each answered row, float64, fold by fold: each stops where it is best on its answered rows."""
+    import numpy as np
+    import xgboost
+
+    from treadle.tasks.booster import complete_parameters
+
+    found = []
+    for fold in problem.folds:
+        rows, y = problem.rows.take(fold.fitted), problem.y[fold.fitted]
+        groups, weight = _part(problem.groups, fold), _part(problem.weight, fold)
+        spec = fit_features(
+            rows,
+            problem.schema,
+            columns=problem.columns,
+            categories=problem.categories,
+            time=problem.time,
+            timezone=problem.timezone,
+            encodings=plan.encodings,
+            differences=plan.differences,
+        )
+        spec, X = cross_fitted(
+            spec,
+            rows,
+            y,
+            task=problem.task,
+            classes=problem.classes,
+            seed=problem.seed,
+            groups=groups,
+            weight=weight,
+        )
+        params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
+        fitted = xgboost.QuantileDMatrix(X, y, weight=weight, nthread=problem.nthread)
+        held, truth = encode(spec, problem.rows.take(fold.answered)), problem.y[fold.answered]
+        booster = xgboost.train(
+            {**params, "nthread": problem.nthread},
+            fitted,
+            num_boost_round=ROUNDS,
+            evals=[(xgboost.QuantileDMatrix(held, truth, ref=fitted, nthread=problem.nthread), "held")],
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
+        raw = booster.inplace_predict(held, iteration_range=(0, booster.best_iteration + 1)).astype(np.float64)
+        if problem.task == "regression":
+            found.append((raw - truth) ** 2)
+        elif problem.task == "binary":
+            found.append(-np.log(np.clip(np.where(truth == 1, raw, 1 - raw), 1e-7, 1)))
+        else:
+            found.append(-np.log(np.clip(raw[np.arange(len(truth)), truth.astype(np.int64)], 1e-7, 1)))
+    return np.concatenate(found)
+
+
+def _part(values: np.ndarray | None, fold: Fold) -> np.ndarray | None:
+    return None if values is None else values[fold.fitted]
+
+
+def mean_loss(losses: np.ndarray, problem: EncodingProblem) -> float:
+    """The weighted mean of `row_losses`."""
+    return float(_weights(problem) @ losses)
+
+
+def paired_gain(before: np.ndarray, after: np.ndarray, problem: EncodingProblem) -> tuple[float, float]:
+    """How much the mean loss falls, and the standard error of that; rows of a group are one observation."""
+    import numpy as np
+
+    weight = _weights(problem)
+    gain = float(weight @ (before - after))
+    apart = weight * (before - after - gain)
+    if problem.groups is not None:
+        answered = np.concatenate([fold.answered for fold in problem.folds])
+        _, group = np.unique(problem.groups[answered], return_inverse=True)
+        apart = np.bincount(group, weights=apart)
+    return gain, math.sqrt(float(apart @ apart))
+
+
+def _weights(problem: EncodingProblem) -> np.ndarray:
+    """The weights of the answered rows, which sum to 1."""
+    import numpy as np
+
+    answered = np.concatenate([fold.answered for fold in problem.folds])
+    weight = np.ones(len(answered)) if problem.weight is None else problem.weight[answered].astype(np.float64)
+    return np.asarray(weight / weight.sum())
