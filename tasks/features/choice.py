@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
-from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, mean_loss, paired_gain, row_losses, sampled
+from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, paired_gain, row_losses, sampled
 from treadle.tasks.features.spec import MOMENTS
 from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from treadle.tasks.dataset.folds import Fold
+
 
 LEAST_LEVELS = 8
 """Columns of fewer levels keep their codes: a tree parts them by itself."""
@@ -32,6 +34,9 @@ MOST_DIFFERENCES = 10
 
 LEAST_WORDS = 2.5
 """A text column of so many words a cell, on average, may be free text."""
+
+ALONE = 2
+"""Standard errors that a single column of levels must gain, as there are many to try."""
 
 STATISTICS = ("statistics", "counts")
 WORDS = {
@@ -79,29 +84,35 @@ class _TimeIsUpError(Exception):
 
 
 class _Comparison:
-    """The plan that is best so far, with its losses on the answered rows."""
+    """The plan that is best so far, with its losses on the answered rows of each fold."""
 
     def __init__(self, problem: EncodingProblem, deadline: float) -> None:
         self.problem, self.deadline = problem, deadline
         self.plan, self.reasons = EncodingPlan(), dict[str, str]()
         self.stopped_by_clock = False
-        self._losses: np.ndarray | None = None
+        self._losses: list[np.ndarray] = []
         self._spent = 0.0
 
-    def take(self, plan: EncodingPlan, columns: Iterable[str], what: str, *, plainer: bool = False) -> bool:
-        """Measure a plan, which makes `what` of `columns`, and take it where it gains more than one standard error.
+    def take(
+        self, plan: EncodingPlan, columns: Iterable[str], what: str, *, errors: float = 1, plainer: bool = False
+    ) -> bool:
+        """Measure a plan, which makes `what` of `columns`, and take it where it gains more than `errors` standard ones.
 
-        A plainer one is taken unless it loses more than that. Raises `_TimeIsUpError`.
+        A plainer one is taken unless it loses more than that. One that loses twice as much in the first folds is not
+        measured in the others. Raises `_TimeIsUpError`.
         """
-        if self._losses is None:
-            self._losses = self._measured(self.plan)
-        losses = self._measured(plan)
-        gain, error = paired_gain(self._losses, losses, self.problem)
-        taken = gain > -error if plainer else gain > error
+        losses: list[np.ndarray] = []
+        for number, fold in enumerate(self.problem.folds, start=1):
+            if len(self._losses) < number:
+                self._losses.append(self._measured(self.plan, fold))
+            losses.append(self._measured(plan, fold))
+            before, gain, error = paired_gain(self.problem, self._losses[:number], losses)
+            if gain < -2 * errors * error:
+                break
+        taken = gain > -errors * error if plainer else gain > errors * error
         loss = "squared error" if self.problem.task == "regression" else "log loss"
-        before, after = mean_loss(self._losses, self.problem), mean_loss(losses, self.problem)
         words = (
-            f"{what}: {'taken' if taken else 'not taken'}, {loss} {after:.5g} against {before:.5g} "
+            f"{what}: {'taken' if taken else 'not taken'}, {loss} {before - gain:.5g} against {before:.5g} "
             f"(gain {gain:+.2g}, standard error {error:.2g})"
         )
         for name in columns:
@@ -110,11 +121,11 @@ class _Comparison:
             self.plan, self._losses = plan, losses
         return taken
 
-    def _measured(self, plan: EncodingPlan) -> np.ndarray:
+    def _measured(self, plan: EncodingPlan, fold: Fold) -> np.ndarray:
         begun = clock.monotonic()
         if begun + self._spent > self.deadline:
             raise _TimeIsUpError
-        losses = row_losses(self.problem, plan)
+        losses = row_losses(self.problem, plan, fold)
         self._spent = clock.monotonic() - begun
         return losses
 
@@ -133,7 +144,9 @@ def _decide_single_columns(comparison: _Comparison) -> None:
     for name, wanted in itertools.product(names if len(names) > 1 else (), WORDS):
         now = comparison.plan.encodings.get(name, ("codes",))
         if wanted != now and set(now) <= {"codes", *STATISTICS}:
-            comparison.take(comparison.plan.using({name: wanted}), [name], f"{WORDS[wanted]} for {name!r} alone")
+            comparison.take(
+                comparison.plan.using({name: wanted}), [name], f"{WORDS[wanted]} for {name!r} alone", errors=ALONE
+            )
 
 
 def _decide_differences(comparison: _Comparison) -> None:
@@ -167,7 +180,7 @@ def _decide_texts(comparison: _Comparison) -> None:
         now = comparison.plan.encodings.get(name, ("codes",))
         if list_separator(column):
             wanted, what = "list", "entries of a list"
-        elif words_per_text(column) >= LEAST_WORDS and len(kept_levels(column)) >= LEAST_LEVELS:
+        elif words_per_text(column) >= LEAST_WORDS and len(column.unique()) >= LEAST_LEVELS:
             wanted, what = "ngrams", "words and parts of words"
         else:
             continue

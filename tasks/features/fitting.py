@@ -59,11 +59,10 @@ def fit_features(
     """
     named: dict[str, Feature] = {}
 
-    def keep(features: Iterable[Feature]) -> None:
-        for feature in features:
-            if _says_something(feature, training, timezone):
-                name = xgboost_name(feature.name, named)
-                named[name] = feature.model_copy(update={"name": name})
+    def keep(candidates: Iterable[Feature]) -> None:
+        for feature in _that_vary(tuple(candidates), training, timezone):
+            name = xgboost_name(feature.name, named)
+            named[name] = feature.model_copy(update={"name": name})
 
     for column in schema.columns:
         if column.name in columns:
@@ -147,11 +146,12 @@ def _levelled(name: str, values: pa.ChunkedArray, wanted: Collection[str]) -> It
         )
 
 
-def _says_something(feature: Feature, training: pa.Table, timezone: str) -> bool:
-    """Whether it differs in the training rows; of an open statistic its codes must."""
-    kind = "code" if feature.is_open else feature.kind
-    spec = FeatureSpec(features=(feature.model_copy(update={"kind": kind}),), timezone=timezone)
-    return _varies(encode(spec, training.select(list(feature.sources))))
+def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str) -> Iterator[Feature]:
+    """The candidates that differ in the training rows; of an open statistic its codes must."""
+    if candidates:
+        shown = [one.model_copy(update={"kind": "code"}) if one.is_open else one for one in candidates]
+        encoded = encode(FeatureSpec(features=tuple(shown), timezone=timezone), training)
+        yield from (one for index, one in enumerate(candidates) if _varies(encoded[:, index]))
 
 
 def _one_column(name: str, values: pa.ChunkedArray) -> pa.Table:

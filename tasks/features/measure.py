@@ -11,7 +11,7 @@ from treadle.tasks.features.fitting import fit_features
 from treadle.tasks.features.statistics import cross_fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -92,85 +92,76 @@ def sampled(problem: EncodingProblem) -> EncodingProblem:
     )
 
 
-def row_losses(problem: EncodingProblem, plan: EncodingPlan) -> np.ndarray:
-    """The loss of each answered row, float64, fold by fold: each stops where it is best on its answered rows."""
+def row_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.ndarray:
+    """The loss of each row that the fold answers for, float64, of a booster that stops where it is best on them."""
     import numpy as np
     import xgboost
 
     from treadle.tasks.booster import complete_parameters
 
-    found = []
-    for fold in problem.folds:
-        rows, y = problem.rows.take(fold.fitted), problem.y[fold.fitted]
-        groups, weight = _part(problem.groups, fold), _part(problem.weight, fold)
-        spec = fit_features(
-            rows,
-            problem.schema,
-            columns=problem.columns,
-            categories=problem.categories,
-            time=problem.time,
-            timezone=problem.timezone,
-            encodings=plan.encodings,
-            differences=plan.differences,
-        )
-        spec, X = cross_fitted(
-            spec,
-            rows,
-            y,
-            task=problem.task,
-            classes=problem.classes,
-            seed=problem.seed,
-            groups=groups,
-            weight=weight,
-        )
-        params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
-        fitted = xgboost.QuantileDMatrix(X, y, weight=weight, nthread=problem.nthread)
-        held, truth = encode(spec, problem.rows.take(fold.answered)), problem.y[fold.answered]
-        booster = xgboost.train(
-            {**params, "nthread": problem.nthread},
-            fitted,
-            num_boost_round=ROUNDS,
-            evals=[(xgboost.QuantileDMatrix(held, truth, ref=fitted, nthread=problem.nthread), "held")],
-            early_stopping_rounds=PATIENCE,
-            verbose_eval=False,
-        )
-        raw = booster.inplace_predict(held, iteration_range=(0, booster.best_iteration + 1)).astype(np.float64)
-        if problem.task == "regression":
-            found.append((raw - truth) ** 2)
-        elif problem.task == "binary":
-            found.append(-np.log(np.clip(np.where(truth == 1, raw, 1 - raw), 1e-7, 1)))
-        else:
-            found.append(-np.log(np.clip(raw[np.arange(len(truth)), truth.astype(np.int64)], 1e-7, 1)))
-    return np.concatenate(found)
+    rows, y = problem.rows.take(fold.fitted), problem.y[fold.fitted]
+    weight = _part(problem.weight, fold)
+    spec = fit_features(
+        rows,
+        problem.schema,
+        columns=problem.columns,
+        categories=problem.categories,
+        time=problem.time,
+        timezone=problem.timezone,
+        encodings=plan.encodings,
+        differences=plan.differences,
+    )
+    spec, X = cross_fitted(
+        spec,
+        rows,
+        y,
+        task=problem.task,
+        classes=problem.classes,
+        seed=problem.seed,
+        groups=_part(problem.groups, fold),
+        weight=weight,
+    )
+    held, truth = encode(spec, problem.rows.take(fold.answered)), problem.y[fold.answered]
+    params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
+    fitted = xgboost.QuantileDMatrix(X, y, weight=weight, nthread=problem.nthread)
+    booster = xgboost.train(
+        {**params, "nthread": problem.nthread},
+        fitted,
+        num_boost_round=ROUNDS,
+        evals=[(xgboost.QuantileDMatrix(held, truth, ref=fitted, nthread=problem.nthread), "held")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
+    raw = booster.inplace_predict(held, iteration_range=(0, booster.best_iteration + 1)).astype(np.float64)
+    if problem.task == "regression":
+        return np.asarray((raw - truth) ** 2)
+    if problem.task == "binary":
+        right = np.where(truth == 1, raw, 1 - raw)
+    else:
+        right = raw[np.arange(len(truth)), truth.astype(np.int64)]
+    return np.asarray(-np.log(np.clip(right, 1e-7, 1)))
 
 
 def _part(values: np.ndarray | None, fold: Fold) -> np.ndarray | None:
     return None if values is None else values[fold.fitted]
 
 
-def mean_loss(losses: np.ndarray, problem: EncodingProblem) -> float:
-    """The weighted mean of `row_losses`."""
-    return float(_weights(problem) @ losses)
+def paired_gain(
+    problem: EncodingProblem, before: Sequence[np.ndarray], after: Sequence[np.ndarray]
+) -> tuple[float, float, float]:
+    """The mean loss before, how much it falls, and the standard error of that.
 
-
-def paired_gain(before: np.ndarray, after: np.ndarray, problem: EncodingProblem) -> tuple[float, float]:
-    """How much the mean loss falls, and the standard error of that; rows of a group are one observation."""
+    `before` and `after` are the row losses of the first folds. Rows are weighted; those of a group count as one.
+    """
     import numpy as np
 
-    weight = _weights(problem)
-    gain = float(weight @ (before - after))
-    apart = weight * (before - after - gain)
+    answered = np.concatenate([fold.answered for fold in problem.folds[: len(before)]])
+    weight = np.ones(len(answered)) if problem.weight is None else problem.weight[answered].astype(np.float64)
+    weight = weight / weight.sum()
+    old, new = np.concatenate(before), np.concatenate(after)
+    gain = float(weight @ (old - new))
+    apart = weight * (old - new - gain)
     if problem.groups is not None:
-        answered = np.concatenate([fold.answered for fold in problem.folds])
         _, group = np.unique(problem.groups[answered], return_inverse=True)
         apart = np.bincount(group, weights=apart)
-    return gain, math.sqrt(float(apart @ apart))
-
-
-def _weights(problem: EncodingProblem) -> np.ndarray:
-    """The weights of the answered rows, which sum to 1."""
-    import numpy as np
-
-    answered = np.concatenate([fold.answered for fold in problem.folds])
-    weight = np.ones(len(answered)) if problem.weight is None else problem.weight[answered].astype(np.float64)
-    return np.asarray(weight / weight.sum())
+    return float(weight @ old), gain, math.sqrt(float(apart @ apart))
