@@ -35,8 +35,8 @@ MOST_DIFFERENCES = 10
 LEAST_WORDS = 2.5
 """A text column of so many words a cell, on average, may be free text."""
 
-ALONE = 2
-"""Standard errors that a single column of levels must gain, as there are many to try."""
+SURE = 2
+"""Standard errors that must be gained by what is tried many times (single columns) or takes many features (text)."""
 
 STATISTICS = ("statistics", "counts")
 WORDS = {
@@ -145,7 +145,7 @@ def _decide_single_columns(comparison: _Comparison) -> None:
         now = comparison.plan.encodings.get(name, ("codes",))
         if wanted != now and set(now) <= {"codes", *STATISTICS}:
             comparison.take(
-                comparison.plan.using({name: wanted}), [name], f"{WORDS[wanted]} for {name!r} alone", errors=ALONE
+                comparison.plan.using({name: wanted}), [name], f"{WORDS[wanted]} for {name!r} alone", errors=SURE
             )
 
 
@@ -184,7 +184,7 @@ def _decide_texts(comparison: _Comparison) -> None:
             wanted, what = "ngrams", "words and parts of words"
         else:
             continue
-        comparison.take(comparison.plan.using({name: (*now, wanted)}), [name], what)
+        comparison.take(comparison.plan.using({name: (*now, wanted)}), [name], what, errors=SURE)
 
 
 def _decide_dates(comparison: _Comparison) -> None:
