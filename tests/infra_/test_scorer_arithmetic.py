@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from treadle.tasks import features, parity
-from treadle.tasks.features import encoding
+from treadle.tasks.features import dates, encoding
 from treadle.tasks.postprocess import Post, apply_postprocess
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_integers_become_the_same_codes(scorer: ModuleType, levels: set[int], va
 @given(moments=st.lists(st.one_of(st.none(), st.datetimes())))
 def test_a_moment_has_the_same_parts(scorer: ModuleType, part: features.DatePart, moments: list[object]) -> None:
     local = np.array(moments, dtype="datetime64[us]")
-    ours, theirs = encoding._date_part(local, part), scorer.date_part(local, part)
+    ours, theirs = dates.date_part(local, part), scorer.date_part(local, part)
     assert ours.dtype == theirs.dtype == np.float64
     assert np.array_equal(ours, theirs, equal_nan=True)
 
