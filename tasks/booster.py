@@ -7,21 +7,24 @@ of an array's columns: the caller encodes by that same spec.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from treadle.tasks.errors import ConfigError
+from treadle.tasks.fixed import FixedParameters
+from treadle.tasks.objective import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
-Scalar = str | int | float
+    from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.objective import Objective
 
-OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+Scalar = str | int | float
 
 WATCHED = {
     "roc_auc": "auc",
@@ -42,6 +45,7 @@ OUR_NAMES = {
     "mlogloss": "log_loss",
     "rmse": "rmse",
     "mae": "mae",
+    "quantile": "pinball",
 }
 
 
@@ -53,10 +57,8 @@ class MatrixRows:
     y: np.ndarray
 
 
-class BoosterSpec(BaseModel):
-    """Where the model is trained, on which rows it ends, and which directions it must keep."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class BoosterSpec(FixedParameters):
+    """Where the model is trained and by what, on which rows it ends, what it must keep, and which parameters stay."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
     refit: Literal["all", "none"] = Field(
@@ -66,6 +68,35 @@ class BoosterSpec(BaseModel):
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
     )
+    interactions: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = Field(
+        (), description="lists of columns that may interact with one another; the others interact with none"
+    )
+    objective: str = Field(
+        "auto",
+        pattern=r"^(auto|[A-Za-z_]\w*:[A-Za-z_]\w*)$",
+        description="what is minimised: auto (it follows the metric), XGBoost's name, or module:function of a file "
+        "pipelines/module.py",
+    )
+    target_transform: Literal["auto", "none", "log1p"] = Field(
+        "auto", description="log1p: the logarithm of 1 + target is learned; auto: where it is measured to pay"
+    )
+    tweedie_variance_power: float | None = Field(
+        None, gt=1, lt=2, description="of reg:tweedie: near 1 as Poisson, near 2 as Gamma; XGBoost's own: 1.5"
+    )
+    quantile_alpha: float | None = Field(None, gt=0, lt=1, description="of reg:quantileerror: which quantile")
+    huber_slope: float | None = Field(
+        None, gt=0, description="of reg:pseudohubererror: errors below it count squared; unset: from the target"
+    )
+
+    @property
+    def wanted(self) -> Wanted:
+        """What these keys say of the objective."""
+        named = ("tweedie_variance_power", "quantile_alpha", "huber_slope")
+        return Wanted(
+            objective=self.objective,
+            target_transform=self.target_transform,
+            parameters={name: value for name in named if (value := getattr(self, name)) is not None},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,33 +152,67 @@ def complete_parameters(
     classes: int,
     device: str,
     seed: int,
+    objective: Objective | None = None,
+    fixed: Mapping[str, Scalar] | None = None,
     monotone: Mapping[str, int] | None = None,
+    interactions: Sequence[Sequence[str]] = (),
     names: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> dict[str, Scalar]:
     """`params` of a trial completed to what `xgboost.train` needs.
 
-    The starting value (base_score) is left to XGBoost, which takes the target's mean or the classes' shares.
-    Raises ConfigError where `monotone` names a column that is no feature of `names`.
+    `objective` None is the task's plain one. Its parameters go before the trial's, and those of `fixed` (what a person
+    set) before all. The starting value (base_score) is left to XGBoost where the objective sets none.
+
+    `names` are the features and `sources` the column that each is made of (default: its own name); `monotone` and
+    `interactions` speak of columns. Columns that stand in no list of `interactions` interact with no other column.
+    Raises ConfigError where either names a column that no feature is made of, and for directions that the objective
+    cannot keep.
     """
+    from treadle.tasks.objective import LEAVES_RESET, plain_objective
+
+    chosen, columns = objective or plain_objective(task), tuple(sources) or tuple(names)
     complete: dict[str, Scalar] = {
-        "objective": OBJECTIVES[task],
+        "objective": chosen.name,
         "tree_method": "hist",
         "device": device,
         "seed": seed,
         **params,
+        **chosen.parameters,
+        **(fixed or {}),
     }
     if task == "multiclass":
         complete["num_class"] = classes
     bound = {name: way for name, way in (monotone or {}).items() if way}
-    if unknown := sorted(set(bound) - set(names)):
+    _check_features(bound, columns, "model.monotone")
+    _check_features([name for group in interactions for name in group], columns, "model.interactions")
+    if bound and (task == "multiclass" or (chosen.name in LEAVES_RESET and not chosen.custom)):
         raise ConfigError(
-            f"{unknown[0]!r} is no numeric feature of the model",
-            f"allowed: {', '.join(names)}",
+            f"XGBoost keeps no direction with {chosen.name}",
+            "take the columns out of model.monotone, or choose another objective",
             key="model.monotone",
         )
     if bound:
-        complete["monotone_constraints"] = "(" + ",".join(str(bound.get(name, 0)) for name in names) + ")"
+        complete["monotone_constraints"] = "(" + ",".join(str(bound.get(name, 0)) for name in columns) + ")"
+    if interactions:
+        complete["interaction_constraints"] = _interaction_groups(interactions, columns)
     return complete
+
+
+def _check_features(wanted: Iterable[str], columns: Sequence[str], key: str) -> None:
+    if unknown := sorted(set(wanted) - set(columns)):
+        allowed = ", ".join(dict.fromkeys(columns))
+        raise ConfigError(f"{unknown[0]!r} is no feature of the model", f"allowed: {allowed}", key=key)
+
+
+def _interaction_groups(interactions: Sequence[Sequence[str]], columns: Sequence[str]) -> str:
+    """The groups as positions among the features; a column outside of them is a group of its own features."""
+    import json
+
+    named = {name for group in interactions for name in group}
+    groups = [set(group) for group in interactions if group]
+    groups += [{name} for name in dict.fromkeys(columns) if name not in named]
+    return json.dumps([[at for at, name in enumerate(columns) if name in group] for group in groups])
 
 
 def threads(rows: int) -> int:
@@ -158,26 +223,57 @@ def threads(rows: int) -> int:
     return 1 if rows < FEW_ROWS else 0
 
 
-def watched(task: str, metric: str) -> str:
-    """XGBoost's name of what it measures after each round when models are compared by `metric`."""
-    return WATCHED.get(metric, LOG_LOSS[task])
+def watched(task: str, metric: str, objective: Objective | None = None) -> str:
+    """XGBoost's name of what it measures after each round when models are compared by `metric`.
+
+    Of an objective with a transform it is measured on the transformed scale.
+    """
+    return (objective.watched if objective else "") or WATCHED.get(metric, LOG_LOSS[task])
+
+
+def task_of(objective: str) -> str:
+    """The task that XGBoost's `objective` serves: binary, multiclass or regression."""
+    return {"binary": "binary", "multi": "multiclass"}.get(objective.partition(":")[0], "regression")
 
 
 def quantile_matrix(
-    X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None
+    X: np.ndarray,
+    y: np.ndarray,
+    names: Sequence[str],
+    ref: QuantileDMatrix | None = None,
+    *,
+    max_bin: int | None = None,
 ) -> QuantileDMatrix:
-    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`."""
+    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
+
+    `max_bin` is that of the parameters it is trained with: XGBoost refuses another one.
+    """
     import xgboost
 
-    return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
+    return xgboost.QuantileDMatrix(
+        X, y, feature_names=list(names), ref=ref, max_bin=max_bin, nthread=threads(len(y)) or None
+    )
 
 
-def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, names: Sequence[str]) -> Booster:
-    """`rounds` rounds on all rows of `part`."""
+def bins_of(params: Mapping[str, Scalar]) -> int | None:
+    """The `max_bin` that matrices for a booster of `params` need; None is XGBoost's own."""
+    return int(params["max_bin"]) if "max_bin" in params else None
+
+
+def fit_booster(
+    params: Mapping[str, Scalar],
+    part: MatrixRows,
+    *,
+    rounds: int,
+    names: Sequence[str],
+    custom: CustomLoss | None = None,
+) -> Booster:
+    """`rounds` rounds on all rows of `part`; `custom` is the loss of an objective that names one."""
     import xgboost
 
-    complete = {"nthread": threads(len(part.y)), **params}
-    return _on_cpu(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
+    complete, loss = {"nthread": threads(len(part.y)), **params}, custom.as_xgboost() if custom else None
+    fitted = quantile_matrix(part.X, part.y, names, max_bin=bins_of(params))
+    return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds, obj=loss))
 
 
 def fit_with_curve(
@@ -188,6 +284,7 @@ def fit_with_curve(
     rounds: int,
     names: Sequence[str],
     metric: str,
+    custom: CustomLoss | None = None,
 ) -> tuple[Booster, Curve]:
     """`rounds` rounds on `train`, measured on both parts after each; nothing is stopped early.
 
@@ -195,20 +292,28 @@ def fit_with_curve(
     """
     import xgboost
 
-    fitted = quantile_matrix(train.X, train.y, names)
+    fitted = quantile_matrix(train.X, train.y, names, max_bin=bins_of(params))
+    measured = quantile_matrix(validation.X, validation.y, names, fitted, max_bin=bins_of(params))
     evaluated: dict[str, dict[str, list[float]]] = {}
-    task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
-    name = watched(task, metric)
+    name = _watched_name(params, metric)
     booster = xgboost.train(
         {"nthread": threads(len(train.y)), **params, "eval_metric": name},
         fitted,
         num_boost_round=rounds,
-        evals=[(fitted, "train"), (quantile_matrix(validation.X, validation.y, names, fitted), "validation")],
+        evals=[(fitted, "train"), (measured, "validation")],
         evals_result=evaluated,
         verbose_eval=False,
+        obj=custom.as_xgboost() if custom else None,
     )
     curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
     return _on_cpu(booster), curve
+
+
+def _watched_name(params: Mapping[str, Scalar], metric: str) -> str:
+    from treadle.tasks.objective import Objective
+
+    name = str(params["objective"])
+    return watched(task_of(name), metric, Objective(name=name))
 
 
 def _on_cpu(booster: Booster) -> Booster:
