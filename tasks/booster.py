@@ -13,10 +13,10 @@ from pydantic import Field
 
 from treadle.tasks.errors import ConfigError
 from treadle.tasks.fixed import FixedParameters
-from treadle.tasks.objective import Wanted
+from treadle.tasks.objective import PARAMETER_OF, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
@@ -91,12 +91,15 @@ class BoosterSpec(FixedParameters):
     @property
     def wanted(self) -> Wanted:
         """What these keys say of the objective."""
-        named = ("tweedie_variance_power", "quantile_alpha", "huber_slope")
         return Wanted(
             objective=self.objective,
             target_transform=self.target_transform,
-            parameters={name: value for name in named if (value := getattr(self, name)) is not None},
+            parameters={name: value for name in PARAMETER_OF if (value := getattr(self, name)) is not None},
         )
+
+
+OBJECTIVE_KEYS = ("interactions", "objective", "target_transform", *PARAMETER_OF)
+"""Keys of [model] besides XGBoost's own parameters that came after the first version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +168,9 @@ def complete_parameters(
     set) before all. The starting value (base_score) is left to XGBoost where the objective sets none.
 
     `names` are the features and `sources` the column that each is made of (default: its own name); `monotone` and
-    `interactions` speak of columns. Columns that stand in no list of `interactions` interact with no other column.
-    Raises ConfigError where either names a column that no feature is made of, and for directions that the objective
-    cannot keep.
+    `interactions` speak of columns. Columns that stand in no list of `interactions` interact with no other column; a
+    listed column of which no feature is made is ignored, as it does not vary. Raises ConfigError where `monotone` names
+    such a column, and for directions that the objective cannot keep.
     """
     from treadle.tasks.objective import LEAVES_RESET, plain_objective
 
@@ -184,8 +187,12 @@ def complete_parameters(
     if task == "multiclass":
         complete["num_class"] = classes
     bound = {name: way for name, way in (monotone or {}).items() if way}
-    _check_features(bound, columns, "model.monotone")
-    _check_features([name for group in interactions for name in group], columns, "model.interactions")
+    if unknown := sorted(set(bound) - set(columns)):
+        raise ConfigError(
+            f"{unknown[0]!r} is no feature of the model",
+            f"allowed: {', '.join(dict.fromkeys(columns))}",
+            key="model.monotone",
+        )
     if bound and (task == "multiclass" or (chosen.name in LEAVES_RESET and not chosen.custom)):
         raise ConfigError(
             f"XGBoost keeps no direction with {chosen.name}",
@@ -199,12 +206,6 @@ def complete_parameters(
     return complete
 
 
-def _check_features(wanted: Iterable[str], columns: Sequence[str], key: str) -> None:
-    if unknown := sorted(set(wanted) - set(columns)):
-        allowed = ", ".join(dict.fromkeys(columns))
-        raise ConfigError(f"{unknown[0]!r} is no feature of the model", f"allowed: {allowed}", key=key)
-
-
 def _interaction_groups(interactions: Sequence[Sequence[str]], columns: Sequence[str]) -> str:
     """The groups as positions among the features; a column outside of them is a group of its own features."""
     import json
@@ -212,7 +213,8 @@ def _interaction_groups(interactions: Sequence[Sequence[str]], columns: Sequence
     named = {name for group in interactions for name in group}
     groups = [set(group) for group in interactions if group]
     groups += [{name} for name in dict.fromkeys(columns) if name not in named]
-    return json.dumps([[at for at, name in enumerate(columns) if name in group] for group in groups])
+    places = [[at for at, name in enumerate(columns) if name in group] for group in groups]
+    return json.dumps([group for group in places if group])
 
 
 def threads(rows: int) -> int:

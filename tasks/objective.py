@@ -37,6 +37,16 @@ TASK_OBJECTIVES: dict[str, tuple[str, ...]] = {
 }
 """XGBoost's names of what each task can be trained by; the first is its plain one."""
 
+XGBOOST_KINDS = frozenset({"reg", "binary", "multi", "count", "rank", "survival"})
+"""What stands before the colon in XGBoost's names; anything else there is a module of one's own."""
+
+PARAMETER_OF = {
+    "tweedie_variance_power": "reg:tweedie",
+    "quantile_alpha": "reg:quantileerror",
+    "huber_slope": "reg:pseudohubererror",
+}
+"""Parameters that belong to one objective."""
+
 LEAVES_RESET = frozenset({"reg:absoluteerror", "reg:quantileerror"})
 """XGBoost grows these trees by gradients and then sets each leaf to the median or quantile of its rows' residuals,
 which keeps no direction and obeys neither `reg_lambda` nor `max_delta_step`."""
