@@ -114,7 +114,7 @@ def custom_objective(
 
 
 def check_loss(custom: CustomLoss, task: str, y: np.ndarray, *, classes: int = 0, seed: int = 0) -> None:
-    """Check gradient and hessian of up to `CHECKED_ROWS` labels of `y` [n] (training scale) at margins around the start.
+    """Check gradient and hessian of up to `CHECKED_ROWS` labels of `y` [n] (training scale) at margins near the start.
 
     With a loss the gradient is compared with its central differences; the hessian always with those of the gradient,
     unless the function says that it approximates (then it must not be negative). Each row's figures must depend on its
@@ -151,9 +151,7 @@ def check_loss(custom: CustomLoss, task: str, y: np.ndarray, *, classes: int = 0
         raise custom._wrong(f"the hessian is {worst:g}", "return 0 or more, and more than 0 for some row")
 
 
-def _margins(
-    custom: CustomLoss, task: str, labels: np.ndarray, classes: int, draw: np.random.Generator
-) -> np.ndarray:
+def _margins(custom: CustomLoss, task: str, labels: np.ndarray, classes: int, draw: np.random.Generator) -> np.ndarray:
     import numpy as np
 
     if task == "multiclass":

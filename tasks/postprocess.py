@@ -149,9 +149,7 @@ def fit_postprocess(
     raw64, y64 = raw.astype(np.float64), y.astype(np.float64)
     if task == "regression":
         chosen = objective or plain_objective(task)
-        scale = Post(
-            task=task, transform=chosen.transform, smear=smearing(chosen, y64, raw64), spread=chosen.spread
-        )
+        scale = Post(task=task, transform=chosen.transform, smear=smearing(chosen, y64, raw64), spread=chosen.spread)
         labels = np.log1p(y64) if scale.spread else y64
         residuals = np.sort(np.abs(labels - _centre(scale, raw64)))
         rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))

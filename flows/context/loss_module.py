@@ -77,7 +77,8 @@ def _run(path: Path) -> ModuleType:
 
     name = f"_treadle_loss_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, "the path ends with .py"
+    assert spec is not None, "the path ends with .py"
+    assert spec.loader is not None, "the path ends with .py"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     try:
