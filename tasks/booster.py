@@ -7,13 +7,12 @@ of an array's columns: the caller encodes by that same spec.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from treadle.tasks.errors import ConfigError
-from treadle.tasks.fixed import FixedParameters
-from treadle.tasks.objective import PARAMETER_OF, Wanted
+from treadle.tasks.model_keys import ModelKeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +56,7 @@ class MatrixRows:
     y: np.ndarray
 
 
-class BoosterSpec(FixedParameters):
+class BoosterSpec(ModelKeys):
     """Where the model is trained and by what, on which rows it ends, what it must keep, and which parameters stay."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
@@ -68,38 +67,6 @@ class BoosterSpec(FixedParameters):
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
     )
-    interactions: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = Field(
-        (), description="lists of columns that may interact with one another; the others interact with none"
-    )
-    objective: str = Field(
-        "auto",
-        pattern=r"^(auto|[A-Za-z_]\w*:[A-Za-z_]\w*)$",
-        description="what is minimised: auto (it follows the metric), XGBoost's name, or module:function of a file "
-        "pipelines/module.py",
-    )
-    target_transform: Literal["auto", "none", "log1p"] = Field(
-        "auto", description="log1p: the logarithm of 1 + target is learned; auto: where it is measured to pay"
-    )
-    tweedie_variance_power: float | None = Field(
-        None, gt=1, lt=2, description="of reg:tweedie: near 1 as Poisson, near 2 as Gamma; XGBoost's own: 1.5"
-    )
-    quantile_alpha: float | None = Field(None, gt=0, lt=1, description="of reg:quantileerror: which quantile")
-    huber_slope: float | None = Field(
-        None, gt=0, description="of reg:pseudohubererror: errors below it count squared; unset: from the target"
-    )
-
-    @property
-    def wanted(self) -> Wanted:
-        """What these keys say of the objective."""
-        return Wanted(
-            objective=self.objective,
-            target_transform=self.target_transform,
-            parameters={name: value for name in PARAMETER_OF if (value := getattr(self, name)) is not None},
-        )
-
-
-OBJECTIVE_KEYS = ("interactions", "objective", "target_transform", *PARAMETER_OF)
-"""Keys of [model] besides XGBoost's own parameters that came after the first version."""
 
 
 @dataclass(frozen=True, slots=True)

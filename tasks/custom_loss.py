@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import ConfigError
-from treadle.tasks.objective import Link, Objective, check_target, to_training_target
+from treadle.tasks.objective import Link, Objective, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def custom_objective(
     check_target(carrier, y, target)
     return carrier.model_copy(
         update={
-            "parameters": custom.start(task, to_training_target(carrier, y)),
+            "parameters": custom.start(task, carrier.encode(y)),
             "smeared": bool(wanted.transform) and metric != "mae",
             "why": f"{custom.name} as configured",
         }

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.errors import ConfigError, TargetError
+from treadle.tasks.target_scale import Transform, from_raw, smearing, to_training_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
 
-Transform = Literal["", "log1p"]
 Link = Literal["identity", "logistic", "exp", "softmax"]
 
 TASK_OBJECTIVES: dict[str, tuple[str, ...]] = {
@@ -81,9 +81,6 @@ LONGEST_STEP = 0.7
 below the prediction have nearly no hessian, and without a limit their step ends in NaN (lambda 0, min_child_weight near
 0); on four tables the limit changed RMSE by -3% to +2%."""
 
-LARGEST_LOG = 700.0
-"""exp of more overflows float64."""
-
 
 class Wanted(BaseModel):
     """What a person asks for: XGBoost's name of an objective or `auto`, its parameters and the target's transform."""
@@ -132,6 +129,18 @@ class Objective(BaseModel):
     def spread(self) -> Transform:
         """The scale on which errors are about equally wide for small and large predictions: see `Post.spread`."""
         return "log1p" if self.transform or self.name in EXP else ""
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Labels [n] on the target's own scale as XGBoost gets them, float32."""
+        return to_training_target(self.transform, y)
+
+    def smear(self, y: np.ndarray, raw: np.ndarray, weight: np.ndarray | None = None) -> float:
+        """The factor for `decode`, see `target_scale.smearing`; 1 where the objective estimates no mean."""
+        return smearing(y, raw, weight) if self.smeared else 1.0
+
+    def decode(self, raw: np.ndarray, smear: float = 1.0) -> np.ndarray:
+        """The booster's raw output as values on the target's own scale, float64 of the same shape."""
+        return from_raw(self.transform, raw, smear)
 
     @property
     def watched(self) -> str:
@@ -273,45 +282,6 @@ def check_target(objective: Objective, y: np.ndarray, target: str = "the target"
         )
 
 
-def to_training_target(objective: Objective, y: np.ndarray) -> np.ndarray:
-    """Labels [n] on the target's own scale as XGBoost gets them, float32."""
-    import numpy as np
-
-    if not objective.transform:
-        return np.asarray(y, dtype=np.float32)
-    return np.log1p(np.asarray(y, dtype=np.float64)).astype(np.float32)
-
-
-def from_raw(objective: Objective, raw: np.ndarray, smear: float = 1.0) -> np.ndarray:
-    """The booster's raw output as values on the target's own scale, float64 of the same shape; see `smearing`."""
-    return invert(objective.transform, raw, smear)
-
-
-def invert(transform: str, raw: np.ndarray, smear: float = 1.0) -> np.ndarray:
-    """`raw` on the target's own scale: unchanged without a transform, else smear x exp(raw) - 1 and at least 0."""
-    import numpy as np
-
-    values = np.asarray(raw, dtype=np.float64)
-    if not transform:
-        return values
-    found: np.ndarray = np.maximum(np.exp(np.minimum(values, LARGEST_LOG)) * smear - 1.0, 0.0)
-    return found
-
-
-def smearing(objective: Objective, y: np.ndarray, raw: np.ndarray) -> float:
-    """By what exp(raw) is multiplied to estimate the mean: the mean of exp(residual) (Duan 1983, JASA 78, 605-610).
-
-    `y` [n] on the target's own scale, `raw` [n] the booster's output for rows that it was not fitted on. 1 where
-    nothing is smeared.
-    """
-    import numpy as np
-
-    if not objective.transform or not objective.smeared or not len(y):
-        return 1.0
-    residuals = np.log1p(np.asarray(y, dtype=np.float64)) - np.asarray(raw, dtype=np.float64)
-    return float(np.exp(np.minimum(residuals, LARGEST_LOG)).mean())
-
-
 def _absolute(monotone: Mapping[str, int] | None) -> str:
     return "reg:pseudohubererror" if any((monotone or {}).values()) else "reg:absoluteerror"
 
@@ -334,7 +304,7 @@ def _named(name: str, wanted: Wanted, y: np.ndarray, metric: str, why: str) -> O
     if name == "reg:quantileerror":
         parameters["quantile_alpha"] = wanted.parameters.get("quantile_alpha", 0.5)
     if name == "reg:pseudohubererror":
-        parameters = _pseudo_huber(to_training_target(Objective(name=name, transform=transform), y), wanted)
+        parameters = _pseudo_huber(to_training_target(transform, y), wanted)
     mean = bool(transform) and name not in MEDIANS | LEAVES_RESET and metric != "mae"
     return Objective(name=name, parameters=parameters, transform=transform, smeared=mean, why=why)
 

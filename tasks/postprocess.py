@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.errors import TargetError
-from treadle.tasks.objective import Transform, invert, plain_objective, smearing
+from treadle.tasks.objective import plain_objective
+from treadle.tasks.target_scale import Transform, from_raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ class Post(BaseModel):
 
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
     no two rows change places; empty: none. `threshold`: the least probability that is called positive.
-    `transform`: what was done to regression's target; the raw output is brought back by `invert` with `smear`.
+    `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
     `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
     around the prediction, with a transform around the raw output, which is no mean.
     """
@@ -149,7 +150,7 @@ def fit_postprocess(
     raw64, y64 = raw.astype(np.float64), y.astype(np.float64)
     if task == "regression":
         chosen = objective or plain_objective(task)
-        scale = Post(task=task, transform=chosen.transform, smear=smearing(chosen, y64, raw64), spread=chosen.spread)
+        scale = Post(task=task, transform=chosen.transform, smear=chosen.smear(y64, raw64), spread=chosen.spread)
         labels = np.log1p(y64) if scale.spread else y64
         residuals = np.sort(np.abs(labels - _centre(scale, raw64)))
         rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))
@@ -183,7 +184,7 @@ def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, n
     if not post.spread:
         return p - post.half_width, p + post.half_width
     centre = _centre(post, raw)
-    lower, upper = (invert(post.spread, centre + sign * post.half_width) for sign in (-1, 1))
+    lower, upper = (from_raw(post.spread, centre + sign * post.half_width) for sign in (-1, 1))
     return np.minimum(lower, p), np.maximum(upper, p)
 
 
@@ -193,7 +194,7 @@ def apply_postprocess(post: Post, raw: np.ndarray) -> Predictions:
     import pyarrow as pa
 
     if post.task == "regression":
-        p = invert(post.transform, raw, post.smear)
+        p = from_raw(post.transform, raw, post.smear)
         parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p))]
         return Predictions(pa.table(parts, names=list(post.column_names())), p)
     p = calibrate(post, raw)

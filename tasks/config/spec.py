@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from treadle.tasks.alerts import AlertsSpec
-from treadle.tasks.booster import OBJECTIVE_KEYS, BoosterSpec
+from treadle.tasks.booster import BoosterSpec
 from treadle.tasks.dataset.schema import nearest
 from treadle.tasks.dataset.split import SplitSpec
-from treadle.tasks.fixed import FixedParameters
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.horizon import Horizon
+from treadle.tasks.model_keys import ModelKeys
 from treadle.tasks.objective import LEAVES_RESET, PARAMETER_OF, TASK_OBJECTIVES, XGBOOST_KINDS
 from treadle.tasks.performance import MonitorSpec
 from treadle.tasks.retention import RetentionSpec
@@ -39,7 +39,7 @@ MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 ADDED = (
     *(("data", "forbid"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
-    *(("model", key) for key in (*FixedParameters.model_fields, *OBJECTIVE_KEYS)),
+    *(("model", key) for key in ModelKeys.model_fields),
 )
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
 

@@ -395,7 +395,7 @@ def test_fixed_parameters_go_before_the_objectives_and_the_trials() -> None:
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=30))
 def test_a_target_comes_back_from_its_logarithm(values: list[float]) -> None:
     chosen, y = Objective(name="reg:squarederror", transform="log1p"), np.array(values)
-    back = objective.from_raw(chosen, objective.to_training_target(chosen, y))
+    back = chosen.decode(chosen.encode(y))
     assert back == pytest.approx(y, rel=1e-5, abs=1e-5)
 
 
@@ -407,13 +407,13 @@ def test_smeared_predictions_of_lognormal_rows_are_unbiased(seed: int) -> None:
     y, raw = y[y >= 0], raw[y >= 0]
     smeared = Objective(name="reg:squarederror", transform="log1p", smeared=True)
     half = len(y) // 2
-    factor = objective.smearing(smeared, y[:half], raw[:half])
-    error = y[half:] - objective.from_raw(smeared, raw[half:], factor)
+    factor = smeared.smear(y[:half], raw[:half])
+    error = y[half:] - smeared.decode(raw[half:], factor)
     # the mean error within four standard errors, doubled as the factor has its own
     assert abs(error.mean()) < 8 * error.std() / np.sqrt(half)
-    plain = y[half:] - objective.from_raw(smeared, raw[half:])
+    plain = y[half:] - smeared.decode(raw[half:])
     assert plain.mean() > 0.15 * y.mean()
-    assert objective.smearing(smeared.model_copy(update={"smeared": False}), y, raw) == 1.0
+    assert smeared.model_copy(update={"smeared": False}).smear(y, raw) == 1.0
 
 
 SCALES = {

@@ -1,16 +1,41 @@
-"""Parameters of XGBoost that a person fixes under [model]: the search then leaves them as they are."""
+"""Keys of [model] that say what is minimised and which of XGBoost's parameters the search leaves as they are."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.objective import PARAMETER_OF, Wanted
 
-class FixedParameters(BaseModel):
-    """Keys of [model] that are XGBoost's own names; None is left to the search, or to XGBoost where it tries none."""
+
+class ModelKeys(BaseModel):
+    """What is minimised, which columns may interact, and parameters by XGBoost's own names.
+
+    A parameter that is None is left to the search, or to XGBoost where it tries none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    interactions: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = Field(
+        (), description="lists of columns that may interact with one another; the others interact with none"
+    )
+    objective: str = Field(
+        "auto",
+        pattern=r"^(auto|[A-Za-z_]\w*:[A-Za-z_]\w*)$",
+        description="what is minimised: auto (it follows the metric), XGBoost's name, or module:function of a file "
+        "pipelines/module.py",
+    )
+    target_transform: Literal["auto", "none", "log1p"] = Field(
+        "auto", description="log1p: the logarithm of 1 + target is learned; auto: where it is measured to pay"
+    )
+    tweedie_variance_power: float | None = Field(
+        None, gt=1, lt=2, description="of reg:tweedie: near 1 as Poisson, near 2 as Gamma; XGBoost's own: 1.5"
+    )
+    quantile_alpha: float | None = Field(None, gt=0, lt=1, description="of reg:quantileerror: which quantile")
+    huber_slope: float | None = Field(
+        None, gt=0, description="of reg:pseudohubererror: errors below it count squared; unset: from the target"
+    )
 
     learning_rate: float | None = Field(None, gt=0, le=1, description="what each tree contributes")
     max_depth: int | None = Field(None, ge=1, le=64, description="splits from a tree's root to a leaf, at most")
@@ -34,6 +59,17 @@ class FixedParameters(BaseModel):
     max_cat_to_onehot: int | None = Field(None, ge=1, description="below so many categories each is split off alone")
 
     @property
+    def wanted(self) -> Wanted:
+        """What these keys say of the objective."""
+        return Wanted(
+            objective=self.objective,
+            target_transform=self.target_transform,
+            parameters={name: value for name in PARAMETER_OF if (value := getattr(self, name)) is not None},
+        )
+
+    @property
     def fixed(self) -> dict[str, str | int | float]:
-        """The parameters that are set, by XGBoost's names."""
-        return {name: value for name in FixedParameters.model_fields if (value := getattr(self, name)) is not None}
+        """The parameters that are set, by XGBoost's names; those of an objective are in `wanted`."""
+        ours = ("interactions", "objective", "target_transform", *PARAMETER_OF)
+        named = [name for name in ModelKeys.model_fields if name not in ours]
+        return {name: value for name in named if (value := getattr(self, name)) is not None}
