@@ -1,4 +1,4 @@
-"""XGBoost: device, matrix, fit, predict.
+"""XGBoost: matrix, fit, predict; on which device stands in `device`.
 
 `names` are the features of a `FeatureSpec`, in the order of the columns of `X`. XGBoost does not check the order
 of an array's columns: the caller encodes by that same spec.
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.device import DeviceName
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import Booster, DMatrix, QuantileDMatrix
+
+    from treadle.tasks.device import Placement
 
 Scalar = str | int | float
 
@@ -58,7 +61,9 @@ class BoosterSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
+    device: DeviceName = Field(
+        "auto", description="auto takes a GPU where XGBoost can use one and the rows make it pay"
+    )
     refit: Literal["all", "none"] = Field(
         "all",
         description="all: the serving model is fitted on all labelled rows, with the holdout; none: it is the judged",
@@ -75,43 +80,6 @@ class Curve:
     metric: str
     train: tuple[float, ...]
     validation: tuple[float, ...]
-
-
-def choose_device(wanted: str) -> tuple[str, str]:
-    """The device to train on ('cpu' or 'cuda') and why, in words.
-
-    Raises ConfigError for 'cuda' where XGBoost finds no GPU that it can use.
-    """
-    if wanted == "cpu":
-        return "cpu", "cpu as configured"
-    missing = _why_no_gpu()
-    if not missing:
-        return "cuda", "cuda as configured" if wanted == "cuda" else "using the GPU"
-    if wanted == "cuda":
-        raise ConfigError(f"'cuda' cannot be used: {missing}", "set it to 'auto' or 'cpu'", key="model.device")
-    return "cpu", f"using the CPU: {missing}"
-
-
-def _why_no_gpu() -> str:
-    """Empty where a one-round training on 'cuda' stays there, else what is missing."""
-    import json
-    import warnings
-
-    import numpy as np
-    import xgboost
-
-    if not xgboost.build_info().get("USE_CUDA"):
-        return "this XGBoost is built without CUDA"
-    probe = np.arange(8, dtype=np.float32).reshape(-1, 1)
-    with warnings.catch_warnings():
-        # without a GPU XGBoost warns and goes on with the CPU: the configuration afterwards shows it
-        warnings.simplefilter("ignore")
-        try:
-            trained = xgboost.train({"device": "cuda"}, xgboost.DMatrix(probe, probe[:, 0]), num_boost_round=1)
-        except xgboost.core.XGBoostError as error:
-            return f"XGBoost cannot use the GPU ({str(error).strip().splitlines()[-1]})"
-    used = json.loads(trained.save_config())["learner"]["generic_param"]["device"]
-    return "" if used.startswith("cuda") else "no GPU found"
 
 
 def complete_parameters(
@@ -164,20 +132,34 @@ def watched(task: str, metric: str) -> str:
 
 
 def quantile_matrix(
-    X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None
-) -> QuantileDMatrix:
-    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`."""
+    X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None, *, external: bool = False
+) -> DMatrix:
+    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
+
+    It is binned on the CPU and, where a model trains on a GPU, copied to it once: one byte a value. With `external` the
+    rows stay in the host's memory instead (`device.batched_matrix`), without `ref`.
+    """
     import xgboost
 
+    from treadle.tasks import device
+
+    if external:
+        return device.batched_matrix(X, y, names, nthread=threads(len(y)))
     return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
 
 
 def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, names: Sequence[str]) -> Booster:
-    """`rounds` rounds on all rows of `part`."""
+    """`rounds` rounds on all rows of `part`; where the GPU's memory is too small, elsewhere, with a DeviceFallback."""
     import xgboost
 
-    complete = {"nthread": threads(len(part.y)), **params}
-    return _on_cpu(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
+    from treadle.tasks import device
+
+    def fit(place: Placement) -> Booster:
+        complete = {"nthread": threads(len(part.y)), **params, "device": place.device}
+        fitted = quantile_matrix(part.X, part.y, names, external=place.external)
+        return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds), place)
+
+    return device.first_that_fits(str(params["device"]), fit)
 
 
 def fit_with_curve(
@@ -191,28 +173,42 @@ def fit_with_curve(
 ) -> tuple[Booster, Curve]:
     """`rounds` rounds on `train`, measured on both parts after each; nothing is stopped early.
 
-    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it.
+    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it. Where the GPU's memory
+    is too small it is trained elsewhere, with a DeviceFallback.
     """
     import xgboost
 
-    fitted = quantile_matrix(train.X, train.y, names)
-    evaluated: dict[str, dict[str, list[float]]] = {}
+    from treadle.tasks import device
+
     task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
     name = watched(task, metric)
-    booster = xgboost.train(
-        {"nthread": threads(len(train.y)), **params, "eval_metric": name},
-        fitted,
-        num_boost_round=rounds,
-        evals=[(fitted, "train"), (quantile_matrix(validation.X, validation.y, names, fitted), "validation")],
-        evals_result=evaluated,
-        verbose_eval=False,
-    )
-    curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
-    return _on_cpu(booster), curve
+
+    def fit(place: Placement) -> tuple[Booster, Curve]:
+        fitted = quantile_matrix(train.X, train.y, names, external=place.external)
+        measured = quantile_matrix(validation.X, validation.y, names, fitted, external=place.external)
+        evaluated: dict[str, dict[str, list[float]]] = {}
+        booster = xgboost.train(
+            {"nthread": threads(len(train.y)), **params, "eval_metric": name, "device": place.device},
+            fitted,
+            num_boost_round=rounds,
+            evals=[(fitted, "train"), (measured, "validation")],
+            evals_result=evaluated,
+            verbose_eval=False,
+        )
+        curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
+        return _on_cpu(booster, place), curve
+
+    return device.first_that_fits(str(params["device"]), fit)
 
 
-def _on_cpu(booster: Booster) -> Booster:
-    """The booster, set to predict on the CPU wherever it was trained."""
+def _on_cpu(booster: Booster, place: Placement) -> Booster:
+    """The booster, set to predict on the CPU wherever it was trained.
+
+    Raises ConfigError where it was not trained on the device of `place`: XGBoost goes on with the CPU without a GPU.
+    """
+    from treadle.tasks import device
+
+    device.check_trained_on(booster, place.device)
     booster.set_param({"device": "cpu", "nthread": 0})
     return booster
 
@@ -221,11 +217,27 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Raw output for `X` float32 [n, features], float32.
 
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
-    [n].
+    [n]. A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a
+    DMatrix and warn of mismatched devices.
     """
     import numpy as np
 
+    from treadle.tasks import device
+
+    if device.booster_device(booster) != "cpu":
+        booster.set_param({"device": "cpu"})
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
+
+
+def predict_matrix(booster: Booster, matrix: DMatrix, rounds: int) -> np.ndarray:
+    """What `predict_raw` gives after the first `rounds` rounds for the rows of `matrix`, on the booster's device.
+
+    `matrix` is one that the booster is measured on: its bins are those that the trees split at, so that the answers are
+    those for the rows themselves.
+    """
+    import numpy as np
+
+    return np.asarray(booster.predict(matrix, iteration_range=(0, rounds)))
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:

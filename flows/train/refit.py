@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from treadle.flows.context import events, timings
+from treadle.flows.train.fallbacks import kept_fallbacks
 from treadle.flows.train.run import RunRef, code_version, lock_hash
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def refit_model(ref: RunRef) -> None:
     if recipe.refit == "all" and verdict.decision != "REFUSED":
         rows = parts.every_row()
         events.emit("train", f"fitting {recipe.serving_rounds} rounds on all {len(rows):,} rows, to serve")
-        refitted = refit.refit(problem, recipe, judged, parts, place.config.split)
+        with kept_fallbacks(ref):
+            refitted = refit.refit(problem, recipe, judged, parts, place.config.split)
         refused = refit.refusal(place.config.gate, place.config.split, problem, judged, parts.holdout, refitted)
         finding = refit.RefitFinding(len(rows), recipe.serving_rounds, refused)
         serving = refitted.model

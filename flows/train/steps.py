@@ -15,8 +15,9 @@ from treadle.flows.champion.forbidden import champion_use
 from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.command_names import with_pipeline
-from treadle.flows.context.workplace import open_workplace
+from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
+from treadle.flows.train.fallbacks import device_for, kept_fallbacks
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
 from treadle.flows.train.refit import bundle_facts
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
@@ -25,7 +26,6 @@ from treadle.tasks.errors import TargetError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from treadle.flows.context.workplace import Workplace
     from treadle.tasks.bundle import BundleFacts
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.retrain import Reason
@@ -74,7 +74,6 @@ def plan(
 ) -> RunRef:
     """Identify the run by data version, config digest, seed and device; `again` gives it a key of its own."""
     from treadle.infra.stores import versions
-    from treadle.tasks import booster
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
@@ -88,8 +87,8 @@ def plan(
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
-    chosen, why = booster.choose_device(config.model.device)
-    name = run_name(data_version, config.digest(), config.tune.seed, chosen)
+    device_use = device_for(Workplace(place.settings, config, place.stores), data_version)
+    name = run_name(data_version, config.digest(), config.tune.seed, device_use.device)
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
         ordinal += 1
@@ -105,8 +104,8 @@ def plan(
         trials=config.tune.trials,
         budget_seconds=config.tune.budget_seconds,
         wanted_device=config.model.device,
-        device=chosen,
-        device_why=why,
+        device=device_use.device,
+        device_why=device_use.why,
         champion=champion.version_to if champion else None,
         reason=reason,
         forbidden=forbidden,
@@ -178,7 +177,7 @@ def tune(ref: RunRef) -> None:
 
     problem = bench.get("problem.json", training.Problem)
     spec = training.learn_features(problem, bench.table("train.arrow"))
-    with place.stores.studies() as storage:
+    with kept_fallbacks(ref), place.stores.studies() as storage:
         found = search.run_search(
             storage,
             f"{ref.pipeline}/{ref.work}",
@@ -214,7 +213,8 @@ def fit_model(ref: RunRef) -> None:
     events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
     both, every = training.together(train, validation), bench.get("every_row.json", int)
     recipe = make_recipe(place.config, problem, found, judged_rows=len(both), rows=every, device=ref.device)
-    fitted = _fit(problem, recipe, train, validation)
+    with kept_fallbacks(ref):
+        fitted = _fit(problem, recipe, train, validation)
     facts = bundle_facts(ref, training.last_time(problem, both), None)
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
     if ref.champion:
@@ -245,5 +245,6 @@ def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: Bun
     train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
     events.emit("train", f"fitting version {ref.champion}'s recipe on the same rows, to compare with")
     recipe = recipe.model_copy(update={"device": ref.device})
-    fitted = _fit(by_recipe(problem, recipe), recipe, train, validation)
+    with kept_fallbacks(ref):
+        fitted = _fit(by_recipe(problem, recipe), recipe, train, validation)
     bundle.write_bundle(bench.folder / "opponent", fitted.model, golden=train, reference=train, facts=facts)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.device import falls_back
 from treadle.tasks.search.found import Found, Trial
 from treadle.tasks.search.space import floor, portfolio, ranges, settled_pace
 
@@ -62,6 +63,7 @@ class TuneSpec(BaseModel):
     seed: int = Field(0, ge=0, description="seed of every random draw of the run")
 
 
+@falls_back
 def run_search(
     storage: optuna.storages.BaseStorage,
     study_name: str,
@@ -77,6 +79,7 @@ def run_search(
     monotone: Mapping[str, int],
     on_trial: Callable[[Trial, int, int, float], None],
     exchangeable: bool = False,
+    external: bool = False,
 ) -> Found:
     """Search parameters within the trials and seconds of `spec`; those of an earlier, interrupted run count.
 
@@ -84,6 +87,8 @@ def run_search(
     left. `exchangeable` says that a random split parted the rows: few of them are then cross-validated. The first
     trial is cut short by the budget's end, never thrown away, so there is always a model; the budget is overrun by
     one round at most. Ctrl-C passes through: the trial that it hit is marked as failed and made again next time.
+    So is a trial for which the GPU's memory is too small: the study goes on elsewhere (`device.falls_back`), in
+    `external` memory or on the CPU.
     """
     from treadle.tasks.search.course import lay_out
 
@@ -102,6 +107,7 @@ def run_search(
         seed=spec.seed,
         monotone=monotone,
         exchangeable=exchangeable,
+        external=external,
     )
     search = Search(study, course, spec, deadline=began + max(spec.budget_seconds - spent, 0.0), lap=began)
     for slot in range(len(past), spec.trials):

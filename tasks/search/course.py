@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import Booster, DMatrix
 
     from treadle.tasks.booster import MatrixRows, Scalar
 
@@ -23,8 +23,8 @@ CROSS_VALIDATED = 5_000
 class Lane:
     """Rows to fit on and rows to measure on; `X` and `y` are the measured rows."""
 
-    fitted: QuantileDMatrix
-    measured: QuantileDMatrix
+    fitted: DMatrix
+    measured: DMatrix
     X: np.ndarray
     y: np.ndarray
 
@@ -59,7 +59,7 @@ class Course:
 
         trees = int(self.fixed.get("num_class", 1))
         return sum(
-            expected_pace(lane.fitted.num_row(), lane.fitted.num_col(), len(lane.fitted.get_quantile_cut()[1]), trees)
+            expected_pace(lane.fitted.num_row(), lane.fitted.num_col(), _bins(lane.fitted), trees)
             for lane in self.lanes
         )
 
@@ -71,9 +71,13 @@ class Course:
 
     def grow(self, models: Sequence[Booster], iteration: int) -> float:
         """Add a round to every model; what is watched on the measured rows, in the direction of the metric's gain."""
+        from treadle.tasks.device import check_trained_on
+
         total = 0.0
         for model, lane in zip(models, self.lanes, strict=True):
             model.update(lane.fitted, iteration)
+            if iteration == 0:
+                check_trained_on(model, str(self.fixed["device"]))
             evaluation = model.eval_set([(lane.measured, "measured")], iteration)
             total += float(evaluation.rsplit(":", 1)[1])
         better = 1.0 if self.fixed["eval_metric"] in ("auc", "aucpr") else -1.0
@@ -88,8 +92,10 @@ class Course:
 
         found = []
         for model, lane in zip(models, self.lanes, strict=True):
-            model.set_param({"device": "cpu"})
-            found.append(booster.predict_raw(model[:rounds], lane.X))
+            if self.fixed["device"] == "cpu":
+                found.append(booster.predict_raw(model[:rounds], lane.X))
+            else:  # the rows are there already
+                found.append(booster.predict_matrix(model, lane.measured, rounds))
         if self.task != "binary" or self.metric not in metrics.AT_THRESHOLD:
             return found
         return called([lane.y for lane in self.lanes], found)
@@ -103,6 +109,14 @@ class Course:
             for lane, answer in zip(self.lanes, answers, strict=True)
         ]
         return sum(values) / len(values)
+
+
+def _bins(matrix: DMatrix) -> int:
+    """The bins of all columns; the most that they can have where the rows stay in the host's memory, not binned yet."""
+    import xgboost
+
+    most = 256 * matrix.num_col()
+    return len(matrix.get_quantile_cut()[1]) if isinstance(matrix, xgboost.QuantileDMatrix) else most
 
 
 def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -135,12 +149,13 @@ def lay_out(
     seed: int,
     monotone: Mapping[str, int],
     exchangeable: bool,
+    external: bool = False,
 ) -> Course:
     """Bin the rows once for all trials.
 
     Few rows that are `exchangeable` (a random split made them) are cross-validated: training and validation rows
     are dealt out to folds, and each row is measured by a model of the other folds. That distinguishes trials and
-    numbers of rounds far better than a few validation rows can.
+    numbers of rounds far better than a few validation rows can. With `external` the rows stay in the host's memory.
     """
     import numpy as np
 
@@ -163,8 +178,9 @@ def lay_out(
         sides = [dealt == fold for fold in range(FOLDS)]
     lanes = []
     for side in sides:
-        fitted = booster.quantile_matrix(X[~side], y[~side], names)
-        lanes.append(Lane(fitted, booster.quantile_matrix(X[side], y[side], names, fitted), X[side], y[side]))
+        fitted = booster.quantile_matrix(X[~side], y[~side], names, external=external)
+        measured = booster.quantile_matrix(X[side], y[side], names, fitted, external=external)
+        lanes.append(Lane(fitted, measured, X[side], y[side]))
     return Course(tuple(lanes), task, metric, fixed, rows)
 
 
