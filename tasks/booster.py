@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.tasks.device import DeviceName
+from treadle.tasks.device import DeviceName, batched_matrix, booster_device, check_trained_on, first_that_fits
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -141,10 +141,8 @@ def quantile_matrix(
     """
     import xgboost
 
-    from treadle.tasks import device
-
     if external:
-        return device.batched_matrix(X, y, names, nthread=threads(len(y)))
+        return batched_matrix(X, y, names, nthread=threads(len(y)))
     return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
 
 
@@ -152,14 +150,12 @@ def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, 
     """`rounds` rounds on all rows of `part`; where the GPU's memory is too small, elsewhere, with a DeviceFallback."""
     import xgboost
 
-    from treadle.tasks import device
-
     def fit(place: Placement) -> Booster:
         complete = {"nthread": threads(len(part.y)), **params, "device": place.device}
         fitted = quantile_matrix(part.X, part.y, names, external=place.external)
         return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds), place)
 
-    return device.first_that_fits(str(params["device"]), fit)
+    return first_that_fits(str(params["device"]), fit)
 
 
 def fit_with_curve(
@@ -173,12 +169,10 @@ def fit_with_curve(
 ) -> tuple[Booster, Curve]:
     """`rounds` rounds on `train`, measured on both parts after each; nothing is stopped early.
 
-    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it. Where the GPU's memory
-    is too small it is trained elsewhere, with a DeviceFallback.
+    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it. Where the GPU's
+    memory is too small it is trained elsewhere, with a DeviceFallback.
     """
     import xgboost
-
-    from treadle.tasks import device
 
     task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
     name = watched(task, metric)
@@ -198,7 +192,7 @@ def fit_with_curve(
         curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
         return _on_cpu(booster, place), curve
 
-    return device.first_that_fits(str(params["device"]), fit)
+    return first_that_fits(str(params["device"]), fit)
 
 
 def _on_cpu(booster: Booster, place: Placement) -> Booster:
@@ -206,9 +200,7 @@ def _on_cpu(booster: Booster, place: Placement) -> Booster:
 
     Raises ConfigError where it was not trained on the device of `place`: XGBoost goes on with the CPU without a GPU.
     """
-    from treadle.tasks import device
-
-    device.check_trained_on(booster, place.device)
+    check_trained_on(booster, place.device)
     booster.set_param({"device": "cpu", "nthread": 0})
     return booster
 
@@ -222,9 +214,7 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """
     import numpy as np
 
-    from treadle.tasks import device
-
-    if device.booster_device(booster) != "cpu":
+    if booster_device(booster) != "cpu":
         booster.set_param({"device": "cpu"})
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
 

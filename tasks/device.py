@@ -1,7 +1,7 @@
 """Where a model is trained: the device, whether a GPU pays, and what happens where its memory is too small.
 
-A training begins at the device that `choose_device` gave and moves to the next of `placements` where the GPU runs out of
-memory: the same rows in batches that stay in the host's memory, then the CPU. Each move is a `DeviceFallback` warning.
+A training begins at the device that `choose_device` gave and moves to the next of `placements` where the GPU runs out
+of memory: the same rows in batches that stay in the host's memory, then the CPU. Each move is a `DeviceFallback`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:N' (N: number of the GPU, from 0)"
 DEVICE_FORM = re.compile(r"auto|cpu|cuda(?::(?:0|[1-9][0-9]?))?")
 
 PAYS_FROM_VALUES = 3_000_000
-"""From so many values (rows x columns) `auto` takes a GPU. Published for XGBoost: 10 million rows, 100 trees of depth 10
-take 22 s on 16 cores and 3.6 s on a GPU of the data centre, so a row costs 22 ns a tree on these cores and 3.6 ns on the
-GPU. The GPU also takes some milliseconds a tree whatever the rows, and a second for its context: on about 100,000 rows
-of 30 columns both are as fast. An estimate for 16 cores, early for fewer; `make bench-gpu` measures it on a machine."""
+"""From so many values (rows x columns) `auto` takes a GPU. Published for XGBoost 3: 10 million rows, 100 trees of depth
+10 take 22 s on 16 cores and 3.6 s on an H100, so a row costs 22 ns a tree on these cores and 3.6 ns on the GPU. The GPU
+also takes some 2 milliseconds a tree whatever the rows (assumed, as the figures do not say): on about 100,000 rows of
+30 columns both are as fast. An estimate for 16 cores, late for fewer; `make bench-gpu` measures it on a machine."""
 
 BATCH_BYTES = 256_000_000
 """Of the float32 rows of one batch in external memory: the GPU holds a few of them at a time."""

@@ -51,18 +51,15 @@ def gpu_fit(build: Mapping[str, Any], smi: str) -> GpuFit:
     driver, supported = re.search(r"Driver Version\s*:\s*([\d.]+)", smi), _supported(smi)
     if driver is None:
         said = smi.splitlines()[0] if smi else "nvidia-smi is missing or does not answer"
-        return GpuFit(
-            False, f"there is a driver, but {said}", "install or load NVIDIA's driver, until nvidia-smi answers"
-        )
+        remedy = "install or load NVIDIA's driver, until nvidia-smi answers"
+        return GpuFit(False, f"there is a driver, but {said}", remedy)
     named = f"driver {driver[1]}" + (f" (CUDA {supported[0]}.{supported[1]})" if supported[1] is not None else "")
     if re.search(r"No devices were found|Attached GPUs\s*:\s*0\b", smi):
         return GpuFit(False, f"{named} sees no GPU", "see that the machine or the container has been given one")
     major, minor = (int(part) for part in build["CUDA_VERSION"][:2])
     wheel = f"XGBoost's wheel is built for CUDA {major}.{minor}"
     if supported[0] < major:
-        remedy = (
-            f"install driver {OLDEST_DRIVER[major]} or later" if major in OLDEST_DRIVER else "install a newer driver"
-        )
+        remedy = f"install driver {OLDEST_DRIVER[major]} or later" if major in OLDEST_DRIVER else "install a newer one"
         if major > 12 <= supported[0]:
             remedy += ", or the wheel for CUDA 12: pip uninstall xgboost, then: pip install xgboost-cu12"
         return GpuFit(False, f"{wheel}, which {named} does not run", remedy)

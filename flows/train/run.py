@@ -185,8 +185,9 @@ class TrainResult(BaseModel):
     compared. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of before there was
     one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in results of an earlier
     version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
-    threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts what the data version holds and no part of the split has. `timings`
-    are the command's seconds by part (`timings.PARTS`), None unless requested.
+    threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts
+    what the data version holds and no part of the split has. `timings` are the command's seconds by part
+    (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
