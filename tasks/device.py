@@ -167,8 +167,8 @@ def first_that_fits(device: str, attempt: Callable[[Placement], T]) -> T:
 
     from xgboost.core import XGBoostError
 
-    *gpu, last = placements(device)
-    for place, following in zip(gpu, placements(device)[1:], strict=True):
+    *gpu, last = places = placements(device)
+    for place, following in zip(gpu, places[1:], strict=True):
         try:
             return attempt(place)
         except XGBoostError as error:
