@@ -90,7 +90,7 @@ def narrow(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
 @pytest.mark.usefixtures("prefect_server")
 def test_a_full_gpu_does_not_end_a_run_and_the_run_says_so(narrow: Place) -> None:
     settings, config = narrow
-    result = train.run_train(settings, config, trials=1, budget=20)
+    result = train.run_train(settings, config, trials=1, budget=4)
     assert isinstance(result, train.TrainResult)
     assert (result.device, len(result.fell_back)) == ("cuda", 2)
     assert "ran out of memory" in result.fell_back[0]
