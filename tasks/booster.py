@@ -136,7 +136,7 @@ def quantile_matrix(
 ) -> DMatrix:
     """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
 
-    It is binned on the CPU and, where a model trains on a GPU, copied to it once: one byte a value. With `external` the
+    It is binned on the CPU and, where a model trains on a GPU, copied to it once. With `external` the
     rows stay in the host's memory instead (`device.batched_matrix`), without `ref`.
     """
     import xgboost

@@ -41,11 +41,14 @@ class Finding:
 
 @dataclass
 class Bench:
-    """What is measured on: the device, the rows of each size, and the seconds that are left."""
+    """What is measured on: the device, the rows of each size, the rounds to time, the seconds of the device's start, and the
+    moment at which to end.
+    """
 
     device: str
     sizes: tuple[int, ...]
     rounds: int
+    start: float
     deadline: float
     out: Path
     findings: list[Finding] = field(default_factory=list)
