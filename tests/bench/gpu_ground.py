@@ -41,8 +41,9 @@ class Finding:
 
 @dataclass
 class Bench:
-    """What is measured on: the device, the rows of each size, the rounds to time, the seconds of the device's start, and the
-    moment at which to end.
+    """What is measured on and written to: the device, the sizes of the tables in rows, and the rounds to time.
+
+    `start` is how many seconds the device took to start, `deadline` when to end, by the monotonic clock.
     """
 
     device: str
