@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import FeatureSpec
@@ -56,24 +57,35 @@ class FittedModel:
     curve: Curve
 
 
-def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold], *, judged_rows: int) -> Fit:
+def fit_recipe(
+    problem: Problem,
+    recipe: Recipe,
+    rows: pa.Table,
+    folds: Sequence[Fold],
+    loss: CustomLoss | None = None,
+    *,
+    judged_rows: int,
+) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
-    those that the recipe's rounds were found for; a fit on more gets more.
+    those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
+    None where its objective is XGBoost's.
     """
     import numpy as np
 
     from treadle.tasks import booster, ensemble, training
     from treadle.tasks.features.union import unite
+    from treadle.tasks.objective import plain_objective
     from treadle.tasks.recipe import serving_rounds
 
-    open_spec = training.learn_features(problem, rows, recipe.encodings)
+    open_spec = training.learn_features(problem, rows, recipe.encodings, recipe.differences)
     y = training.labels_as_numbers(problem, rows)
     outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
     margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
-    bagged, curve, objective = recipe.layout.kind == "folds", None, ""
+    bagged, curve = recipe.layout.kind == "folds", None
+    objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
     for fold in folds:
         spec, part = training.fitted_part(problem, open_spec, rows.take(fold.fitted), recipe.seed)
@@ -81,8 +93,8 @@ def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence
         size = len(rows) if bagged else len(part.y)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, size)
-            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart)
-            curve, objective = curve or learned, objective or booster.objective_of(fitted)
+            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart, loss)
+            curve = curve or learned
             margins[fold.answered] += setting.share * booster.predict_margin(fitted, apart.X)
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
@@ -91,28 +103,30 @@ def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence
         spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, len(rows))
-            boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None)[0], setting.share, spec))
+            boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None, loss)[0], setting.share, spec))
     united, columns = unite([spec for _, _, spec in boosters])
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = margins / times.reshape(-1, *(1 for _ in outputs))
-    raw = booster.from_margins(objective, mean.astype(np.float32)) if objective else mean
+    raw = booster.from_margins(objective.name, mean.astype(np.float32))
     return Fit(ensemble.merge(members, united.names), united, y, raw, curve)
 
 
-def fit_judged(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec) -> FittedModel:
+def fit_judged(
+    problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
+) -> FittedModel:
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
     from treadle.tasks import bundle, postprocess, training, validation
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
-    fit = fit_recipe(problem, recipe, rows, folds, judged_rows=len(rows))
+    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
     if not fit.answered.any():
-        fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), judged_rows=len(rows))
+        fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), loss, judged_rows=len(rows))
     assert fit.curve is not None, "a fold was left out"
     post = postprocess.fit_postprocess(
-        problem.task, problem.classes, fit.y[fit.answered], fit.raw[fit.answered].astype("float32")
+        problem.task, problem.classes, fit.y[fit.answered], fit.raw[fit.answered].astype("float32"), recipe.objective
     )
     model = bundle.Model(
         booster=fit.booster,
@@ -146,12 +160,17 @@ def _fit(
     part: MatrixRows,
     rounds: int,
     apart: MatrixRows | None,
+    loss: CustomLoss | None,
 ) -> tuple[Booster, Curve | None]:
     """A member's booster; measured on the rows `apart` after each round where they are given."""
     from treadle.tasks import booster
     from treadle.tasks.recipe import recipe_parameters
 
-    params = recipe_parameters(problem, recipe, spec, setting.params)
+    params, objective = recipe_parameters(problem, recipe, spec, setting.params), recipe.objective
+    if objective is not None:
+        part = booster.on_scale(part, objective)
     if apart is None:
-        return booster.fit_booster(params, part, rounds=rounds, names=spec.names), None
-    return booster.fit_with_curve(params, part, apart, rounds=rounds, names=spec.names)
+        return booster.fit_booster(params, part, rounds=rounds, names=spec.names, custom=loss), None
+    if objective is not None:
+        apart = booster.on_scale(apart, objective)
+    return booster.fit_with_curve(params, part, apart, rounds=rounds, names=spec.names, custom=loss)

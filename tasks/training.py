@@ -117,11 +117,15 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
 
 
 def learn_features(
-    problem: Problem, training: pa.Table, encodings: Mapping[str, tuple[str, ...]] | None = None
+    problem: Problem,
+    training: pa.Table,
+    encodings: Mapping[str, tuple[str, ...]] | None = None,
+    differences: Sequence[tuple[str, str]] = (),
 ) -> FeatureSpec:
     """The encoding as far as it needs no label, fitted on the rows `training`; `fitted_part` adds what needs them.
 
     `encodings` says what each column becomes; a column that is not in it becomes what its kind does by default.
+    `differences` are pairs of dates.
     """
     from treadle.tasks import features
 
@@ -132,12 +136,33 @@ def learn_features(
         categories=problem.categories,
         time=problem.time or None,
         timezone=problem.timezone,
+        encodings=encodings,
+        differences=differences,
     )
 
 
+def closed_features(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> FeatureSpec:
+    """The spec with target statistics of `rows`."""
+    from treadle.tasks.features import statistics
+
+    if not statistics.has_statistics(spec):
+        return spec
+    y = labels_as_numbers(problem, rows)
+    return statistics.fit_statistics(spec, rows, y, task=problem.task, classes=len(problem.classes))
+
+
 def fitted_part(problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int) -> tuple[FeatureSpec, MatrixRows]:
-    """Encode `rows` to fit on them; the spec that comes back encodes all other rows."""
-    return spec, encoded_part(problem, spec, rows)
+    """Encode `rows` to fit on them; the spec that comes back encodes all other rows.
+
+    A row's target statistics here are those of other rows (`features.statistics.cross_fitted`).
+    """
+    from treadle.tasks.features import statistics
+
+    if not statistics.has_statistics(spec):
+        return spec, encoded_part(problem, spec, rows)
+    y = labels_as_numbers(problem, rows)
+    closed, X = statistics.cross_fitted(spec, rows, y, task=problem.task, classes=len(problem.classes), seed=seed)
+    return closed, MatrixRows(X=X, y=y)
 
 
 def labels_as_numbers(problem: Problem, rows: pa.Table) -> np.ndarray:
