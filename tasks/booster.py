@@ -14,6 +14,7 @@ from pydantic import Field
 from treadle.tasks.device import DeviceName, batched_matrix, booster_device, check_trained_on, first_that_fits
 from treadle.tasks.errors import ConfigError
 from treadle.tasks.model_keys import ModelKeys
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,10 +44,18 @@ OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae
 
 @dataclass(frozen=True, slots=True)
 class MatrixRows:
-    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values.
+
+    `weight` float64 [n] says how much each row counts, as it stands in its column (None: all alike).
+    """
 
     X: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
+
+    def take(self, at: np.ndarray) -> MatrixRows:
+        """The rows at the positions, or under the mask, `at`."""
+        return MatrixRows(self.X[at], self.y[at], None if self.weight is None else self.weight[at])
 
 
 class BoosterSpec(ModelKeys):
@@ -170,15 +179,22 @@ def quantile_matrix(
 
     It is binned on the CPU and, where a model trains on a GPU, copied to it once. With `external` the rows stay in the
     host's memory instead (`device.batched_matrix`), without `ref`. `max_bin` is that of the parameters it is trained
-    with: XGBoost refuses another one.
+    with: XGBoost refuses another one. Weights are scaled to a mean of 1 over the rows above 0, so that min_child_weight
+    and lambda keep their meaning; bins, starting value, gradients and evaluation metrics obey them.
     """
     import xgboost
 
     nthread = threads(len(part.y))
     if external:
-        return batched_matrix(part.X, part.y, names, nthread=nthread)
+        return batched_matrix(part.X, part.y, names, relative(part.weight), nthread=nthread)
     return xgboost.QuantileDMatrix(
-        part.X, part.y, feature_names=list(names), ref=ref, max_bin=max_bin, nthread=nthread or None
+        part.X,
+        part.y,
+        weight=relative(part.weight),
+        feature_names=list(names),
+        ref=ref,
+        max_bin=max_bin,
+        nthread=nthread or None,
     )
 
 

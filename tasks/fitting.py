@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.postprocess import Post
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.search import Setting
     from treadle.tasks.training import Problem
@@ -39,6 +40,7 @@ class Fit:
     y: np.ndarray
     raw: np.ndarray
     curve: Curve | None
+    weight: np.ndarray | None = None
 
     @property
     def answered(self) -> np.ndarray:
@@ -79,6 +81,7 @@ def fit_recipe(
     from treadle.tasks.features.union import unite
     from treadle.tasks.objective import plain_objective
     from treadle.tasks.recipe import serving_rounds
+    from treadle.tasks.weights import row_weights
 
     open_spec = training.learn_features(problem, rows, recipe.encodings, recipe.differences)
     y = training.labels_as_numbers(problem, rows)
@@ -109,14 +112,15 @@ def fit_recipe(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = margins / times.reshape(-1, *(1 for _ in outputs))
     raw = booster.from_margins(objective.name, mean.astype(np.float32))
-    return Fit(ensemble.merge(members, united.names), united, y, raw, curve)
+    weight = row_weights(rows, problem.weight)
+    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)
 
 
 def fit_judged(
     problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
 ) -> FittedModel:
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
-    from treadle.tasks import bundle, postprocess, training, validation
+    from treadle.tasks import bundle, training, validation
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
@@ -125,13 +129,10 @@ def fit_judged(
     if not fit.answered.any():
         fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), loss, judged_rows=len(rows))
     assert fit.curve is not None, "a fold was left out"
-    post = postprocess.fit_postprocess(
-        problem.task, problem.classes, fit.y[fit.answered], fit.raw[fit.answered].astype("float32"), recipe.objective
-    )
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
-        post=post,
+        post=calibrated(problem, recipe, fit),
         schema=problem.schema,
         key=problem.key,
         target=problem.target,
@@ -141,6 +142,18 @@ def fit_judged(
         missing=problem.missing,
     )
     return FittedModel(model=model, curve=fit.curve)
+
+
+def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
+    """Calibration, threshold and interval from the answers for rows that were left out."""
+    import numpy as np
+
+    from treadle.tasks import postprocess
+
+    at = fit.answered
+    weight = None if fit.weight is None else fit.weight[at]
+    raw = fit.raw[at].astype(np.float32)
+    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight)
 
 
 def judged_folds(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, y: np.ndarray) -> tuple[Fold, ...]:

@@ -75,6 +75,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
     from treadle.tasks import training
     from treadle.tasks.features.choice import choose_encodings
     from treadle.tasks.features.measure import EncodingProblem
+    from treadle.tasks.weights import row_weights
 
     began, budget = time.monotonic(), config.tune.budget_seconds
     rows = training.together(parts.train, parts.validation)
@@ -101,6 +102,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
             classes=len(problem.classes),
             folds=folds[:FOLDS],
             seed=config.tune.seed,
+            weight=row_weights(rows, problem.weight),
         ),
         seconds=ENCODING_SHARE * budget,
     )

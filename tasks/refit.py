@@ -79,11 +79,8 @@ def refit(
     else:
         left_out = tuple(usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
     fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
-    answered, post = fit.answered, judged.post
-    if answered.any():
-        post = postprocess.fit_postprocess(
-            problem.task, problem.classes, y[answered], fit.raw[answered].astype(np.float32), recipe.objective
-        )
+    answered = fit.answered
+    post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
         model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post),
@@ -142,7 +139,8 @@ def refusal(
     at = refitted.holdout
     rows = holdout.take(at)
     part = training.encoded_part(problem, judged.features, rows)
-    if not gate.enough(problem.task, part.y) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
+    one_label = problem.task != "regression" and len(np.unique(part.y)) < 2
+    if one_label or not gate.enough(problem.task, part.y, part.weight):
         return ""
     depends = dependence_of(rows, split, problem.time)
     both = gate.Judged(
@@ -156,6 +154,7 @@ def refusal(
         times=depends.times,
         challenger_threshold=refitted.model.post.threshold,
         champion_threshold=judged.post.threshold,
+        weight=part.weight,
     )
     stricter = spec.model_copy(update={"alpha": ALPHA})
     bounds = gate.measure_gain(stricter, both)

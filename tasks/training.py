@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from treadle.tasks.errors import TargetError
+from treadle.tasks.weights import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ class Problem:
     """What is to be learned, fixed before anything is fitted.
 
     `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
-    that may become features.
+    that may become features; `weight` is the column of row weights (empty: all rows count alike).
     """
 
     task: str
@@ -43,6 +44,7 @@ class Problem:
     categories: tuple[str, ...]
     missing: tuple[str, ...]
     classes: tuple[TrainingLabel, ...]
+    weight: str = ""
 
 
 def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
@@ -76,12 +78,12 @@ def together(training: pa.Table, validation: pa.Table) -> pa.Table:
 
 
 def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns that may become features: all but target, drop, forbid, group and a key of one column.
+    """The columns that may become features: all but target, weight, drop, forbid, group and a key of one column.
 
     A compound key's parts stay: carrier and origin say something, although together they name the row; and so does
     the time, of which the model sees the season and never the day itself.
     """
-    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group}
+    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group, config.data.weight}
     if len(config.data.key) == 1:
         out |= {*config.data.key} - {config.data.time}
     names = tuple(name for name in schema.names if name not in out)
@@ -113,6 +115,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
         categories=data.categories,
         missing=data.missing,
         classes=postprocess.classes(data.task, labels, data.positive, data.target),
+        weight=data.weight,
     )
 
 
@@ -147,8 +150,8 @@ def closed_features(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> Feat
 
     if not statistics.has_statistics(spec):
         return spec
-    y = labels_as_numbers(problem, rows)
-    return statistics.fit_statistics(spec, rows, y, task=problem.task, classes=len(problem.classes))
+    y, weight = labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
+    return statistics.fit_statistics(spec, rows, y, task=problem.task, classes=len(problem.classes), weight=weight)
 
 
 def fitted_part(problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int) -> tuple[FeatureSpec, MatrixRows]:
@@ -160,9 +163,11 @@ def fitted_part(problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int) 
 
     if not statistics.has_statistics(spec):
         return spec, encoded_part(problem, spec, rows)
-    y = labels_as_numbers(problem, rows)
-    closed, X = statistics.cross_fitted(spec, rows, y, task=problem.task, classes=len(problem.classes), seed=seed)
-    return closed, MatrixRows(X=X, y=y)
+    y, weight = labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
+    closed, X = statistics.cross_fitted(
+        spec, rows, y, task=problem.task, classes=len(problem.classes), seed=seed, weight=weight
+    )
+    return closed, MatrixRows(X=X, y=y, weight=weight)
 
 
 def labels_as_numbers(problem: Problem, rows: pa.Table) -> np.ndarray:
@@ -176,7 +181,11 @@ def encoded_part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> MatrixR
     """Encode `rows`, which all carry a label."""
     from treadle.tasks import features
 
-    return MatrixRows(X=features.encode(spec, rows), y=labels_as_numbers(problem, rows))
+    return MatrixRows(
+        X=features.encode(spec, rows),
+        y=labels_as_numbers(problem, rows),
+        weight=row_weights(rows, problem.weight),
+    )
 
 
 def lane_rows(

@@ -128,6 +128,7 @@ def split_rows(ref: RunRef) -> None:
     from treadle.tasks import training
     from treadle.tasks.dataset import split
     from treadle.tasks.dataset.judging import Comparison
+    from treadle.tasks.weights import counting_parts, row_weights
 
     bench, place = ref.bench, ref.open()
     if bench.has("problem.json"):
@@ -137,6 +138,7 @@ def split_rows(ref: RunRef) -> None:
     asked = place.labelled(ref.data_version)
     rows = training_rows(stores.tables, asked)
     problem = training.define(config, place.suite().schema, training.labels(rows, config.data.target))
+    row_weights(rows, config.data.weight)  # refuses weights that are none
     parts = split(
         rows,
         config.split,
@@ -144,6 +146,7 @@ def split_rows(ref: RunRef) -> None:
         time=config.data.time,
         target=config.data.target,
     )
+    parts = counting_parts(parts, config.data.weight)
     comparison = None
     if ref.champion:
         opponent = choose_opponent(ref, place, problem, rows, parts)

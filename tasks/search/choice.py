@@ -124,7 +124,8 @@ def influence(course: Course, margins: Sequence[np.ndarray], at: Sequence[np.nda
 
     from treadle.tasks.influence import influences
 
-    return influences(course.metric, np.concatenate(course.labels(at)), np.concatenate(course.answers(margins, at)))
+    y, p = np.concatenate(course.labels(at)), np.concatenate(course.answers(margins, at))
+    return influences(course.metric, y, p, weight=course.weight(at))
 
 
 def standard_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -119,7 +119,7 @@ class Course:
         raw = (from_margins(self.objective.name, margin) for margin in margins)
         found = [self._decoded(one, at, lane) for lane, one in enumerate(raw)]
         if self.task == "binary" and self.metric in metrics.AT_THRESHOLD:
-            return called(self.labels(at), found)
+            return called(self.labels(at), found, self.weight(at))
         return found
 
     def score(self, answers: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> float:
@@ -127,8 +127,8 @@ class Course:
         from treadle.tasks import metrics
 
         values = [
-            metrics.metric_value(self.task, self.metric, y, answer)
-            for y, answer in zip(self.labels(at), answers, strict=True)
+            metrics.metric_value(self.task, self.metric, y, answer, weight)
+            for y, answer, weight in zip(self.labels(at), answers, self.weights(at), strict=True)
         ]
         return sum(values) / len(values)
 
@@ -136,13 +136,27 @@ class Course:
         """A lane's raw output on the target's own scale; how far it is smeared follows the lane's own labels."""
         if not self.objective.transform:
             return raw
-        return self.objective.decode(raw, self.objective.smear(self.labels(at)[lane], raw))
+        return self.objective.decode(raw, self.objective.smear(self.labels(at)[lane], raw, self.weights(at)[lane]))
 
     def labels(self, at: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """Each lane's labels (of its measured rows `at`), on the target's own scale."""
         if at is None:
             return [lane.rows.y for lane in self.lanes]
         return [lane.rows.y[one] for lane, one in zip(self.lanes, at, strict=True)]
+
+    def weights(self, at: Sequence[np.ndarray] | None = None) -> list[np.ndarray | None]:
+        """The weights of each lane's measured rows (of those `at`); None where all count alike."""
+        all_rows = [lane.rows.weight for lane in self.lanes]
+        if at is None:
+            return all_rows
+        return [None if own is None else own[one] for own, one in zip(all_rows, at, strict=True)]
+
+    def weight(self, at: Sequence[np.ndarray] | None = None) -> np.ndarray | None:
+        """The weights of all measured rows (of those `at`), lane after lane; None where all count alike."""
+        import numpy as np
+
+        known = [one for one in self.weights(at) if one is not None]
+        return np.concatenate(known) if known else None
 
 
 def _bins(matrix: DMatrix) -> int:
@@ -153,11 +167,14 @@ def _bins(matrix: DMatrix) -> int:
     return len(matrix.get_quantile_cut()[1]) if isinstance(matrix, xgboost.QuantileDMatrix) else most
 
 
-def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[np.ndarray]:
+def called(
+    labels: Sequence[np.ndarray], answers: Sequence[np.ndarray], weight: np.ndarray | None = None
+) -> list[np.ndarray]:
     """What each lane's measured rows are called, 0 or 1, at a threshold fitted on the rows of all lanes.
 
     `labels` and `answers` (probabilities) are [n] for each lane. The rows are dealt to folds in order, and each fold's
-    threshold is fitted on the others: a threshold that had seen a row's label would flatter it.
+    threshold is fitted on the others, by their `weight` [all n]: a threshold that had seen a row's label would flatter
+    it.
     """
     import numpy as np
 
@@ -167,7 +184,8 @@ def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[
     given, fold = np.empty(len(y)), np.arange(len(y)) % FOLDS
     for one in range(FOLDS):
         held = fold == one
-        given[held] = p[held] >= best_threshold(p[~held], y[~held])
+        others = None if weight is None else weight[~held]
+        given[held] = p[held] >= best_threshold(p[~held], y[~held], others)
     return np.split(given, np.cumsum([len(one) for one in answers])[:-1])
 
 
