@@ -76,6 +76,20 @@ AFTERWARDS = _set(
     retirement discharge discharged dropoff completed finish finished cancelled canceled arrival
     """
 )
+# who or what has rows of its own although no "id" says so: films, shops, articles
+THINGS = _set(
+    """
+    film movie book song artist album track article item sku product merchant store shop seller buyer vendor hotel
+    restaurant recipe video author course listing patient subject customer user participant person household
+    respondent client member
+    """
+)
+# kinds of things: an id of one of these is a code among few, not somebody or something that comes back
+KINDS = _set(
+    """
+    type kind class category cat status source disposition segment group method mode level reason stage season grade
+    """
+)
 PEOPLE = _set("patient subject customer user participant person household respondent client member")
 HOURS = _set("hour hr")
 YEARS = _set("year years yr")
@@ -116,6 +130,12 @@ def comes_back(name: str) -> bool:
     return is_entity(name) or (bool(found) and found <= PEOPLE)
 
 
+def is_thing(name: str) -> bool:
+    """Whether the column says who or what its row is about, by an id or by itself, and not of which kind that is."""
+    found = set(words(name))
+    return (is_id(name) or (bool(found) and found <= THINGS)) and not found & KINDS
+
+
 def is_code(name: str) -> bool:
     """Whether whole numbers under this name are labels and not amounts."""
     found = set(words(name))
@@ -129,7 +149,7 @@ def is_amount(name: str) -> bool:
 
 def is_open(name: str) -> bool:
     """Whether the world keeps adding to the names in such a column."""
-    return bool(set(words(name)) & OPEN) or is_id(name)
+    return bool(set(words(name)) & (OPEN | THINGS)) or is_id(name)
 
 
 def may_be_negative(name: str) -> bool:

@@ -63,13 +63,13 @@ def test_the_newest_arrivals_judge_and_a_second_model_meets_the_first_on_newer_o
     assert isinstance(facts.judged_from, datetime)
     assert facts.judged_from < facts.trained_until
     # two files of one run: the names say which came first
-    pieces(100, 700).to_csv(inbox(home, "line") / "b.csv", index=False)
-    pieces(100, 600).to_csv(inbox(home, "line") / "a.csv", index=False)
+    pieces(65, 665).to_csv(inbox(home, "line") / "b.csv", index=False)
+    pieces(65, 600).to_csv(inbox(home, "line") / "a.csv", index=False)
     ingest.run_ingest(settings, config)
     second = train.run_train(settings, config, trials=1, budget=60)
     assert second.against == 1
-    # all that arrived after version 1's last row, of which a fifth of 800 would have been 160
-    assert second.judged_rows == 200
+    # the cut moves from a fifth of all rows (146) to where version 1's end
+    assert second.judged_rows == 130
     assert any("version 1's serving booster" in reason for reason in second.reasons), second.reasons
     later = fitted_by(open_workplace(str(home), "line"), 2, "judged")
     assert not isinstance(later, str)

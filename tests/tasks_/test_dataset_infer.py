@@ -160,18 +160,20 @@ def test_the_day_and_the_shop_name_a_row_where_each_shop_has_one_a_day(shops: in
     assert propose(labels(np.arange(len(picked)) * 1.5 % 31, **told), "y").key == key
 
 
-def test_an_id_with_few_rows_each_is_no_feature_even_in_a_compound_key() -> None:
-    nests = 120
+@pytest.mark.parametrize(("nests", "kept"), [(120, True), (160, False)], ids=["two rows each", "fewer"])
+def test_an_id_is_a_feature_from_two_rows_each_on_also_in_a_compound_key(nests: int, kept: bool) -> None:
     frame = labels(
-        ["a", "b"] * nests,
+        ["a", "b"] * 120,
         **{
-            "Date Egg": [f"2020-{1 + i % 12:02}-{1 + i // 2 % 28:02}" for i in range(2 * nests)],
-            "Individual ID": [f"N{i // 2}A" for i in range(2 * nests)],
+            "Date Egg": [f"2020-{1 + i % 12:02}-{1 + i // 2 % 28:02}" for i in range(240)],
+            "Individual ID": [f"N{i * nests // 240}A" for i in range(240)],
         },
     )
     found = propose(frame, "y")
     assert found.key == ("Date Egg", "Individual ID")
-    assert found.drop["Individual ID"] == "an id: 120 different ones in 240 rows; it stays in the key"
+    assert ("Individual ID" in found.informative_columns) == kept
+    if not kept:
+        assert found.drop["Individual ID"] == "an id: 160 different ones in 240 rows; it stays in the key"
 
 
 def test_a_time_split_is_not_proposed_where_the_newest_rows_lack_a_class() -> None:
