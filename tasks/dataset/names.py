@@ -91,6 +91,10 @@ KINDS = _set(
     """
 )
 PEOPLE = _set("patient subject customer user participant person household respondent client member")
+# a column of this name follows time, so that a file which it sorts is in time order
+CLOCK = _set(
+    "date time timestamp datetime day dteday dt ts month mon mnth week period year yr years quarter hour hr t of"
+)
 HOURS = _set("hour hr")
 YEARS = _set("year years yr")
 _BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)")
@@ -160,6 +164,12 @@ def may_be_negative(name: str) -> bool:
 def is_year(name: str) -> bool:
     """Whether the values go on by themselves, as years do."""
     return bool(set(words(name)) & YEARS)
+
+
+def is_clock(name: str) -> bool:
+    """Whether the name is that of a time and of nothing else: a year, but not the year in which a house was built."""
+    found = set(words(name))
+    return bool(found) and found <= CLOCK
 
 
 def event_time(name: str) -> int:

@@ -135,7 +135,7 @@ def test_a_refit_leaves_rows_out_at_rolling_origins_in_order_of_arrival() -> Non
     ],
 )
 def test_what_does_not_go_with_file_order_is_refused(data: str, split_: str, message: str) -> None:
-    plain = "\"source\": \"s\", \"target\": \"y\", \"task\": \"binary\""
+    plain = '"source": "s", "target": "y", "task": "binary"'
     text = f"""{{"name": "p", "data": {{{plain}, {data}}}, "split": {{{split_}}}}}"""
     with pytest.raises(ValidationError, match=message):
         PipelineConfig.model_validate_json(text)
