@@ -10,8 +10,8 @@ from treadle.tasks.config.spec import MISSING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from treadle.tasks.dataset.infer import Proposal
     from treadle.tasks.dataset.profile import ColumnFacts, Profile
+    from treadle.tasks.dataset.proposal import Proposal
 
 WIDTH = 110
 COLUMN = 34
@@ -90,6 +90,8 @@ def _data(sources: Sequence[str], profile: Profile, proposal: Proposal) -> Itera
     yield from _setting("key", list(proposal.key), why.get("data.key", ""))
     if proposal.time:
         yield from _setting("time", proposal.time, why["data.time"])
+    if proposal.order:
+        yield from _setting("order", proposal.order, why["data.order"])
     if proposal.naive:
         yield from _setting("timezone", "UTC", 'times name no zone; if they are local, say e.g. "Europe/Berlin"')
     if proposal.categories:

@@ -6,13 +6,14 @@ wrong one, a number rather than a category. A person's own choice (`wanted`) alw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset import entities, hindsight, names
 from treadle.tasks.dataset import key as key_
+from treadle.tasks.dataset.proposal import Proposal
 from treadle.tasks.dataset.schema import Schema, nearest, quote
-from treadle.tasks.dataset.target import Aim, aim
+from treadle.tasks.dataset.target import aim
 from treadle.tasks.dataset.typing import typed_relation
 from treadle.tasks.errors import UsageError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from treadle.tasks.dataset.profile import ColumnFacts, Profile
+    from treadle.tasks.dataset.proposal import Wanted
 
 FEWEST_TIMES = 10
 """A time split needs so many different times."""
@@ -32,43 +34,6 @@ FREE_TEXT = 40
 MOST_LEVELS = 1_000
 ROWS_PER_CODE = 20
 """A code is a category where each value has so many rows on average."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A person's choices on the command line; empty ones are inferred."""
-
-    task: str = ""
-    key: tuple[str, ...] = ()
-    time: str = ""
-
-
-@dataclass(slots=True)
-class Proposal:
-    """What the config should say. `why` gives the reason by dotted key; `drop` and `categories` by column.
-
-    `schema` has the kinds after all choices; `remarks` are sentences on what a person should look at.
-    """
-
-    aim: Aim
-    schema: Schema
-    missing: tuple[str, ...]
-    key: tuple[str, ...] = ()
-    time: str = ""
-    naive: bool = False
-    strategy: Literal["time", "random", "group"] = "random"
-    group: str = ""
-    categories: dict[str, str] = field(default_factory=dict)
-    drop: dict[str, str] = field(default_factory=dict)
-    why: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def informative_columns(self) -> tuple[str, ...]:
-        """The columns that may predict the target: all but dropped ones and those that only name rows."""
-        named = self.key if len(self.key) == 1 and self.key != (self.time,) else ()
-        out = {self.aim.target, self.group, *self.drop, *named}
-        return tuple(name for name in self.schema.names if name not in out)
 
 
 def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted: Wanted) -> Proposal:
@@ -218,12 +183,11 @@ def _choose_group(
     proposal.strategy, proposal.group = "group", chosen.name
     proposal.why["split.strategy"] = "an id comes back in several rows, which stay in one part"
     proposal.why["split.group"] = f"{each}; it is no feature itself"
-    if entities.come_back(chosen):
-        code = f", and add {chosen.name!r} to data.categories" if chosen.kind == "integer" else ""
-        proposal.remarks.append(
-            f"{chosen.name} keeps the parts apart, so it is no feature: where the same ones come back in the rows to "
-            f"predict, use strategy = 'random' without a group{code}"
-        )
+    code = f" and add {chosen.name!r} to data.categories" if chosen.kind == "integer" else ""
+    proposal.remarks.append(
+        f"{chosen.name} keeps the parts apart, so it is no feature: where the same ones come back in the rows to "
+        f"predict, set strategy = 'random', take group out{code}"
+    )
 
 
 def _set_ids_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:

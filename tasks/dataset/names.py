@@ -93,7 +93,10 @@ KINDS = _set(
 PEOPLE = _set("patient subject customer user participant person household respondent client member")
 # a column of this name follows time, so that a file which it sorts is in time order
 CLOCK = _set(
-    "date time timestamp datetime day dteday dt ts month mon mnth week period year yr years quarter hour hr t of"
+    """
+    date time timestamp datetime day dteday dt ts month mon mnth week weekday period year yr quarter season hour
+    hr t of
+    """
 )
 HOURS = _set("hour hr")
 YEARS = _set("year years yr")

@@ -1,4 +1,4 @@
-"""Whether rows are in time order although no column dates them, and which columns only tell time apart.
+"""Whether rows are in time order although no column dates them.
 
 A model is asked to tell early rows from late ones, which it cannot where the order means nothing. Its test rows lie in
 blocks that it has not seen, so that rows which resemble their neighbours (visits of one patient) are no evidence, and
@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING
 from treadle.tasks.dataset import names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection
 
     import numpy as np
     import pyarrow as pa
 
     from treadle.tasks.booster import MatrixRows
-    from treadle.tasks.dataset.folds import Fold
 
 BLOCKS = 10
 FEWEST_ROWS = 500
-MOST_ROWS, LEAST_ROWS, MOST_CELLS = 6_000, 2_000, 60_000
+MOST_ROWS, LEAST_ROWS, MOST_CELLS = 5_000, 2_000, 60_000
 """At most so many rows are looked at, fewer where they have many features."""
 
 AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
@@ -35,16 +34,18 @@ AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
 GAIN, GAIN_SURE, GAIN_BLOCKS = 0.01, 2.0, 4
 """Order matters from this share of the loss on, by so many standard errors over the rows, in so many of five blocks."""
 
-TELLS = 0.75
-"""AUC from which on a column alone tells early rows from late ones."""
-
 SORTED = 0.02
 """A column sorts the file where at most this share of its changes goes the other way."""
+
+ONCE = 1.05
+"""A column has blocks of one value each where it has at most so many runs for each of its values."""
 
 EXPECTED_CHANGES = 20
 """Of a column that would change less often than this in a shuffled file nothing is concluded."""
 
-BINS = 32
+Shape = tuple[int, float, int]
+QUICK: Shape = (4, 0.15, 25)
+"""Depth, learning rate and rounds of models that look at the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def file_order(
         return FileOrder(outside=outside)
     inside = _late_from_early(both)
     auc = float(inside.mean())
-    if auc < AUC_INSIDE or not _surely(inside - 0.5):
+    if auc < AUC_INSIDE or not surely(inside - 0.5):
         return FileOrder(auc=auc, outside=outside)
     gain, matters = _worth_of_later_rows(task, X, y)
     return FileOrder(auc=auc, outside=outside, gain=gain, drifts=True, matters=matters)
@@ -112,8 +113,8 @@ def file_order(
 def sorting_column(rows: pa.Table, *, target: str, codes: Collection[str] = (), counters: Collection[str] = ()) -> str:
     """The first column by which `rows` stand sorted, or in blocks of one value each, with how; empty where none is.
 
-    The target is in blocks where its classes change hardly ever. Columns whose names say time (a year) may sort: then
-    the order is one of time. Columns that begin with `_` are ours.
+    Blocks are looked for in text, ids, `codes`, yes and no, and the target. Columns whose names say time (a year) may
+    sort: then the order is one of time. Columns that begin with `_` are ours.
     """
     import pyarrow as pa
 
@@ -161,8 +162,8 @@ def _sorts(values: np.ndarray, *, blocks: bool) -> str:
         return ""
     if min(up, down) <= SORTED * (up + down):
         return "the file is sorted by"
-    alone = up + down + 1 <= 1.05 * len(counts) + 1 and up + down <= 0.5 * expected
-    if blocks and (alone or up + down <= 0.05 * expected and len(counts) <= BINS):
+    runs = up + down + 1
+    if blocks and runs <= ONCE * len(counts) + 1 and runs <= 0.5 * expected:
         return "the file has blocks of one"
     return ""
 
@@ -175,7 +176,8 @@ def _spread(rows: int, features: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
 
 
-def _block(rows: int) -> np.ndarray:
+def blocks_of(rows: int) -> np.ndarray:
+    """The block of each of `rows` rows, int64 [rows], from 0 to `BLOCKS` - 1."""
     import numpy as np
 
     return np.arange(rows) * BLOCKS // rows
@@ -187,17 +189,17 @@ def _last_from_first(X: np.ndarray) -> float:
 
     quarter = np.arange(len(X)) * 4 // len(X)
     between, late = (quarter == 1) | (quarter == 2), (quarter >= 2).astype(np.float32)
-    return _auc(late[~between], _answers("binary", X, late, between, ~between))
+    return _auc(late[~between], quick_answers("binary", X, late, between, ~between))
 
 
 def _late_from_early(X: np.ndarray) -> np.ndarray:
     """AUC of the second half of the rows against the first, in pairs of blocks by models of the other blocks, [5]."""
     import numpy as np
 
-    block, half = _block(len(X)), BLOCKS // 2
+    block, half = blocks_of(len(X)), BLOCKS // 2
     late = (block >= half).astype(np.float32)
     pairs = [(block == pair) | (block == pair + half) for pair in range(half)]
-    return np.array([_auc(late[out], _answers("binary", X, late, ~out, out)) for out in pairs])
+    return np.array([_auc(late[out], quick_answers("binary", X, late, ~out, out)) for out in pairs])
 
 
 def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray) -> tuple[float, bool]:
@@ -208,7 +210,7 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray) -> tuple[float
     """
     import numpy as np
 
-    block, gains, losses, squares = _block(len(X)), [], [], 0.0
+    block, gains, losses, squares = blocks_of(len(X)), [], [], 0.0
     for tested in range(BLOCKS // 2 - 1, BLOCKS - 1):
         out, before = block == tested, block < tested
         nearest = sorted(
@@ -217,7 +219,7 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray) -> tuple[float
         around = np.isin(block, nearest[:tested])
         if task != "regression" and min(len(np.unique(y[before])), len(np.unique(y[around]))) < 2:
             return 0.0, False
-        old, both = (_losses(task, y[out], _answers(task, X, y, fitted, out)) for fitted in (before, around))
+        old, both = (row_losses(task, y[out], quick_answers(task, X, y, fitted, out)) for fitted in (before, around))
         gains.append(float((old - both).mean()))
         losses.append(float(both.mean()))
         squares += float((old - both).var()) / out.sum()
@@ -226,27 +228,30 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray) -> tuple[float
     return gain / loss, bool(sure and gain >= GAIN * loss)
 
 
-def _surely(values: np.ndarray) -> bool:
+def surely(values: np.ndarray) -> bool:
     """Whether the mean is above zero by `SURE` of its standard errors."""
     import numpy as np
 
     return bool(values.mean() > SURE * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _answers(task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def quick_answers(
+    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape | None = None
+) -> np.ndarray:
     """What a quick booster of the rows `fitted` says of the rows `asked` (masks or positions)."""
     from treadle.tasks import booster
     from treadle.tasks.booster import MatrixRows
 
     columns = tuple(f"f{index}" for index in range(X.shape[1]))
     classes = int(y.max()) + 1 if task != "regression" else 0
-    quick = {"max_depth": 4, "eta": 0.15, "min_child_weight": 5}
+    depth, rate, rounds = shape or QUICK
+    quick = {"max_depth": depth, "eta": rate, "min_child_weight": 5}
     params = booster.complete_parameters(task, quick, classes=classes, device="cpu", seed=0)
-    model = booster.fit_booster(params, MatrixRows(X=X[fitted], y=y[fitted]), rounds=25, names=columns)
+    model = booster.fit_booster(params, MatrixRows(X=X[fitted], y=y[fitted]), rounds=rounds, names=columns)
     return booster.predict_raw(model, X[asked])
 
 
-def _losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
+def row_losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Squared error or log loss of each row, float64 [n]."""
     import numpy as np
 

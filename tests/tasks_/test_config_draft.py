@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.customers import customers, look, rides, visits
 from treadle.tasks.config.draft import draft, value
 from treadle.tasks.config.spec import MISSING, PipelineConfig
-from treadle.tasks.dataset.infer import Wanted
 from treadle.tasks.dataset.kinds import ALWAYS_MISSING, STRAYS
+from treadle.tasks.dataset.proposal import Wanted
 
 
 def written(frame: pd.DataFrame, target: str, table: str = "table.csv") -> tuple[str, PipelineConfig]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.customers import customers, look, rides, visits
 from treadle.tasks.dataset import names
-from treadle.tasks.dataset.infer import Proposal, Wanted
+from treadle.tasks.dataset.proposal import Proposal, Wanted
 from treadle.tasks.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
