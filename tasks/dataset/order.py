@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 
 BLOCKS = 10
 FEWEST_ROWS = 500
-MOST_ROWS, LEAST_ROWS, MOST_CELLS = 5_000, 2_000, 60_000
-"""At most so many rows are looked at, fewer where they have many features."""
+LEAST_ROWS, MOST_CELLS = 2_000, 60_000
+MOST_TOLD, MOST_WEIGHED = 5_000, 10_000
+"""At most so many rows are told apart, and so many ask what later rows are worth; fewer where they have many features.
+"""
 
 AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
 """Early rows differ from late ones from these AUC on, the first by so many of its standard errors over the blocks."""
 
-GAIN, GAIN_SURE, GAIN_BLOCKS = 0.01, 2.0, 4
+GAIN, GAIN_SURE, GAIN_BLOCKS = 0.005, 2.0, 4
 """Order matters from this share of the loss on, by so many standard errors over the rows, in so many of five blocks."""
+
+CLEAR, GAIN_LIKELY, GAIN_MOST_BLOCKS = 0.97, 1.0, 3
+"""Where the last quarter is told from the first by this AUC the order is certain: less proof will do that it matters."""
 
 SORTED = 0.02
 """A column sorts the file where at most this share of its changes goes the other way."""
@@ -97,16 +102,16 @@ def file_order(
         return FileOrder(sorted_by=found)
     import numpy as np
 
-    few = _spread(len(part.y), part.X.shape[1])
-    X, y = part.X[few], part.y[few]
-    both = np.column_stack([X, y])
+    few = _spread(len(part.y), part.X.shape[1], MOST_TOLD)
+    both = np.column_stack([part.X[few], part.y[few]])
     if (outside := _last_from_first(both)) < AUC_OUTSIDE:
         return FileOrder(outside=outside)
     inside = _late_from_early(both)
     auc = float(inside.mean())
     if auc < AUC_INSIDE or not surely(inside - 0.5):
         return FileOrder(auc=auc, outside=outside)
-    gain, matters = _worth_of_later_rows(task, X, y)
+    few = _spread(len(part.y), part.X.shape[1], MOST_WEIGHED)
+    gain, matters = _worth_of_later_rows(task, part.X[few], part.y[few], clear=outside >= CLEAR)
     return FileOrder(auc=auc, outside=outside, gain=gain, drifts=True, matters=matters)
 
 
@@ -168,11 +173,11 @@ def _sorts(values: np.ndarray, *, blocks: bool) -> str:
     return ""
 
 
-def _spread(rows: int, features: int) -> np.ndarray:
+def _spread(rows: int, features: int, most: int) -> np.ndarray:
     """Positions of the rows to look at, evenly over all of them."""
     import numpy as np
 
-    most = min(MOST_ROWS, max(LEAST_ROWS, MOST_CELLS // max(1, features)))
+    most = min(most, max(LEAST_ROWS, MOST_CELLS // max(1, features)))
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
 
 
@@ -202,11 +207,11 @@ def _late_from_early(X: np.ndarray) -> np.ndarray:
     return np.array([_auc(late[out], quick_answers("binary", X, late, ~out, out)) for out in pairs])
 
 
-def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray) -> tuple[float, bool]:
+def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray, *, clear: bool) -> tuple[float, bool]:
     """By which share the loss on a block falls where rows from after it are known too, and whether this is sure.
 
     For the blocks from the middle to the last but one: a model of all rows before the block, and one of as many rows
-    next to it, before and after.
+    next to it, before and after. `clear`: the rows are in time order for certain.
     """
     import numpy as np
 
@@ -224,7 +229,8 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray) -> tuple[float
         losses.append(float(both.mean()))
         squares += float((old - both).var()) / out.sum()
     gain, loss = float(np.mean(gains)), max(float(np.mean(losses)), 1e-12)
-    sure = gain * len(gains) >= GAIN_SURE * np.sqrt(squares) and sum(one > 0 for one in gains) >= GAIN_BLOCKS
+    errors, most = (GAIN_LIKELY, GAIN_MOST_BLOCKS) if clear else (GAIN_SURE, GAIN_BLOCKS)
+    sure = gain * len(gains) >= errors * np.sqrt(squares) and sum(one > 0 for one in gains) >= most
     return gain / loss, bool(sure and gain >= GAIN * loss)
 
 

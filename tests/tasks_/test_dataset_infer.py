@@ -229,3 +229,74 @@ def test_names_fall_into_words(name: str, words: tuple[str, ...]) -> None:
 )
 def test_a_pipeline_s_name_is_safe(text: str, name: str) -> None:
     assert names.safe(text) == name
+
+
+def ratings(rows: int, users: int, films: int, seed: int = 0) -> pd.DataFrame:
+    """Each user rates each film once at most."""
+    draw = np.random.default_rng(seed)
+    cells = draw.choice(users * films, rows, replace=False)
+    stars = draw.integers(1, 6, rows)
+    return pd.DataFrame({"user_id": cells // films + 700, "film": cells % films, "stars": stars})
+
+
+def test_users_and_films_that_cross_are_features_and_neither_is_a_group() -> None:
+    found = propose(ratings(6_000, 200, 300), "stars", Wanted(task="regression"))
+    assert (found.strategy, found.group) == ("random", "")
+    assert set(found.categories) == {"user_id", "film"}
+    assert {"user_id", "film"} <= set(found.informative_columns)
+    assert any("group = 'user_id'" in remark for remark in found.remarks)
+    as_text = ratings(6_000, 200, 300).astype({"user_id": str, "film": str}).add_prefix("a ")
+    found = propose(as_text.rename(columns=lambda name: name[2:]).assign(film=lambda t: "f" + t.film), "stars")
+    assert (found.strategy, "film" in found.informative_columns) == ("random", True)
+
+
+def test_a_patient_stays_a_group_beside_the_hospital_that_treats_them() -> None:
+    """A patient's visits are to one hospital, so the two do not cross; how to make the patient a feature is said."""
+    draw = np.random.default_rng(0)
+    patient = np.repeat(np.arange(400), 5)
+    frame = pd.DataFrame(
+        {
+            "patient_nbr": patient * 3,
+            "hospital_id": patient % 40,
+            "dose": draw.normal(size=2_000),
+            "better": draw.integers(0, 2, 2_000),
+        }
+    )
+    found = propose(frame, "better")
+    assert (found.strategy, found.group) == ("group", "patient_nbr")
+    assert "patient_nbr" not in found.informative_columns
+    assert set(found.categories) == {"hospital_id"}
+    (remark,) = [remark for remark in found.remarks if "keeps the parts apart" in remark]
+    assert "set strategy = 'random'" in remark
+    assert "add 'patient_nbr' to data.categories" in remark
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "kept", "category"),
+    [
+        ("sku", 400, True, True),
+        ("shop_id", 1_000, True, True),
+        ("shop_id", 1_100, False, False),
+        ("movie", 900, True, True),
+        ("order_no", 2_000, False, False),
+        ("population", 900, True, False),
+        ("distance_m", 900, True, False),
+    ],
+)
+def test_integers_that_name_who_comes_back_are_categories_however_many_there_are(
+    name: str, levels: int, kept: bool, category: bool
+) -> None:
+    values = np.arange(2_000) * levels // 2_000
+    found = propose(labels(["a", "b"] * 1_000, **{name: values[np.random.default_rng(0).permutation(2_000)]}), "y")
+    assert (name in found.informative_columns) == kept
+    assert (name in found.categories) == category
+
+
+def test_names_of_things_come_back_and_kinds_of_things_do_not() -> None:
+    assert all(names.is_thing(name) for name in ("film", "movieId", "SKU", "user", "customer_id", "store_nbr"))
+    assert not any(names.is_thing(name) for name in ("admission_type_id", "film_length", "status_id", "age", "rating"))
+
+
+@pytest.mark.parametrize(("name", "clock"), [("year", True), ("Month", True), ("yr_built", False), ("age", False)])
+def test_a_clock_is_a_time_and_nothing_else(name: str, clock: bool) -> None:
+    assert names.is_clock(name) == clock
