@@ -263,6 +263,11 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def program(path: str) -> str:
+    """A program's absolute path: it runs in other folders. Links stay, because an environment's Python is one."""
+    return str(Path(path).expanduser().absolute())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is wanted and not done."""
     options = options_of(arguments)
@@ -271,8 +276,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if lost:
         print(f"no table {lost[0]!r}: there are {', '.join(found)}. fix: --data or --packages", file=sys.stderr)
         return 2
-    pythons = dict(pair.split("=", 1) for pair in options.python_for)
-    bench = Bench(options.seconds, options.threads, options.treadle, pythons)
+    pythons = {system: program(path) for system, path in (pair.split("=", 1) for pair in options.python_for)}
+    bench = Bench(options.seconds, options.threads, program(options.treadle), pythons)
     done = {run.pair for run in recorded(options.out) if not (options.again and run.error != run.error)}
     for system, table, fold in wanted(options, found, done):
         run = bench.measured(system, table, fold)

@@ -141,10 +141,10 @@ def in_folder(folder: Path) -> tuple[Table, ...]:
 
 def available(data: Path | None, packages: Path | None) -> dict[str, Table]:
     """Tables by name: those of the folder `data` first, then the declared ones whose package is found."""
-    if packages and str(packages) not in sys.path:
-        sys.path.append(str(packages))  # last, so that the project's own versions win
+    if packages and str(packages.expanduser()) not in sys.path:
+        sys.path.append(str(packages.expanduser()))  # last, so that the project's own versions win
     declared = [table for table in TABLES if importlib.util.find_spec(table.package)]
-    return {table.name: table for table in (*(in_folder(data) if data else ()), *declared)}
+    return {table.name: table for table in (*(in_folder(data.expanduser()) if data else ()), *declared)}
 
 
 def file_of(table: Table) -> Path:
