@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.bench.tables import Table
 
 MOST_ROUNDS, MOST_SECONDS, FOLDS = 1_500, 60.0, 3
+ONE_FOLD = 10_000
+"""Rows from which one of the folds says enough."""
 
 SETTINGS: dict[str, dict[str, float | str]] = {
     # XGBoost's tuned defaults (Holzmueller et al. 2024, "Better by default")
@@ -91,21 +93,21 @@ SAMPLES = (
     Sample("randhie", 1_500, "small"),
     Sample("nlswork", 1_500, "small"),
     Sample("diamonds", 1_000, "small"),
-    Sample("digits", 1_797, "small"),
-    Sample("ames", 2_930, "middle"),
     Sample("telco_churn", 7_043, "middle"),
-    Sample("chicago_rides", 5_698, "middle"),
-    Sample("lending_club", 9_857, "middle"),
-    Sample("bike_hour", 17_379, "middle"),
-    Sample("nlswork", 10_000, "middle"),
-    Sample("diabetes_readmit", 6_000, "middle"),
-    Sample("hotel_rates", 15_402, "middle"),
     Sample("movielens", 20_000, "large"),
+    Sample("hotel_rates", 15_402, "middle"),
     Sample("adult", 20_000, "large"),
-    Sample("diamonds", 20_000, "large"),
-    Sample("flights_late", 20_000, "large"),
+    Sample("ames", 2_930, "middle"),
     Sample("inst_eval", 20_000, "large"),
+    Sample("bike_hour", 17_379, "middle"),
+    Sample("flights_late", 20_000, "large"),
+    Sample("lending_club", 9_857, "middle"),
+    Sample("diamonds", 20_000, "large"),
+    Sample("nlswork", 10_000, "middle"),
     Sample("gss_wages", 20_000, "large"),
+    Sample("chicago_rides", 5_698, "middle"),
+    Sample("diabetes_readmit", 6_000, "middle"),
+    Sample("digits", 1_797, "small"),
 )
 """Small tables speak for fewer than 2,000 training rows, 20,000 rows of large tables for large tables."""
 
@@ -158,7 +160,7 @@ def sampled(table: Table, rows: int) -> pd.DataFrame:
 
 
 def parts(table: Table, frame: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows to fit and rows to watch: three folds, or the last fifth of a dated table."""
+    """Rows to fit and rows to watch: three folds, one of them for many rows, the last fifth of a dated table."""
     import numpy as np
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
@@ -167,13 +169,15 @@ def parts(table: Table, frame: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarra
         cut = int(len(frame) * 0.8)
         return [(np.arange(cut), np.arange(cut, len(frame)))]
     if table.split == "group":
-        return list(GroupKFold(FOLDS).split(frame, target, frame[table.group]))
-    kind = KFold if table.task == "regression" else StratifiedKFold
-    return list(kind(FOLDS, shuffle=True, random_state=1).split(frame, target))
+        folds = list(GroupKFold(FOLDS).split(frame, target, frame[table.group]))
+    else:
+        kind = KFold if table.task == "regression" else StratifiedKFold
+        folds = list(kind(FOLDS, shuffle=True, random_state=1).split(frame, target))
+    return folds[: 1 if len(frame) >= ONE_FOLD else FOLDS]
 
 
 def measured(sample: Sample, table: Table, frame: pd.DataFrame, setting: str) -> Measurement:
-    """Cross-validate one setting; each fold has an equal share of `MOST_SECONDS` of CPU."""
+    """Cross-validate one setting; each fold has a third of `MOST_SECONDS` of CPU."""
     import numpy as np
     import xgboost as xgb
 
@@ -196,7 +200,7 @@ def measured(sample: Sample, table: Table, frame: pd.DataFrame, setting: str) ->
 
     class Clock(xgb.callback.TrainingCallback):
         def __init__(self) -> None:
-            self.end = time.process_time() + MOST_SECONDS / len(folds)
+            self.end = time.process_time() + MOST_SECONDS / FOLDS
             self.over = False
 
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
@@ -302,17 +306,37 @@ def best_so_far(order: Sequence[str], regret: Figures) -> float:
 
 
 def greedy(regret: Figures, length: int, cost: Figures | None = None) -> list[str]:
-    """Settings, each the one that lowers the mean regret most after those before it, by its cost if costs are given."""
+    """Settings, each the one that lowers the mean regret most after those before it, by its cost if costs are given.
+
+    Where none lowers it, the one that is best alone comes next.
+    """
     order: list[str] = []
     while len(order) < min(length, len(regret)):
         now = best_so_far(order, regret)
 
-        def gain(setting: str, now: float = now) -> float:
+        def gain(setting: str, now: float = now) -> tuple[float, float]:
             lowered = now - best_so_far([*order, setting], regret)
-            return lowered / statistics.fmean(cost[setting].values()) if cost else lowered
+            price = statistics.fmean(cost[setting].values()) if cost else 1.0
+            return round(lowered / price, 9), -best_so_far([setting], regret)
 
         order.append(max(sorted(set(regret) - set(order)), key=gain))
     return order
+
+
+def held_out(regret: Figures, length: int, cost: Figures | None = None) -> list[float]:
+    """Mean regret after 1 to `length` settings on samples that the order was chosen without, each left out in turn."""
+    samples = sorted(next(iter(regret.values())))
+    after: list[list[float]] = []
+    for out in samples:
+        table = out.rpartition("@")[0]
+        rest = {
+            setting: {name: value for name, value in by.items() if name.rpartition("@")[0] != table}
+            for setting, by in regret.items()
+        }
+        order = greedy(rest, length, cost)
+        alone = {setting: {out: by[out]} for setting, by in regret.items()}
+        after.append([best_so_far(order[:k], alone) for k in range(1, len(order) + 1)])
+    return [statistics.fmean(values) for values in zip(*after, strict=True)]
 
 
 def chosen(results: Sequence[Measurement], length: int = 8) -> str:
@@ -329,23 +353,19 @@ def chosen(results: Sequence[Measurement], length: int = 8) -> str:
             for setting, by in costs(own).items()
         }
         lines += [f"## {group}: {len(samples)} samples", "", ", ".join(samples), ""]
-        for title, order in (
-            ("lowest regret after k settings", greedy(regret, length)),
-            ("regret by cost", greedy(regret, length, cost)),
-        ):
-            lines += [
-                f"### {title}",
-                "",
-                "| k | setting | own regret | regret after k | cost | cost up to k |",
-                "|---|---|---|---|---|---|",
-            ]
+        for title, prices in (("lowest regret after k settings", None), ("lowest regret by cost", cost)):
+            order = greedy(regret, length, prices)
+            unseen = held_out(regret, length, prices) if len({name.rpartition("@")[0] for name in samples}) > 1 else []
+            head = "| k | setting | own regret | regret after k | on a table left out | cost | cost up to k |"
+            lines += [f"### {title}", "", head, "|---|---|---|---|---|---|---|"]
             spent = 0.0
             for k, setting in enumerate(order, 1):
                 price = statistics.fmean(cost[setting].values())
                 spent += price
+                left_out = f"{unseen[k - 1]:.3f}" if unseen else "-"
                 lines.append(
                     f"| {k} | {setting} | {best_so_far([setting], regret):.2f} | {best_so_far(order[:k], regret):.3f} "
-                    f"| {price:.2f} | {spent:.2f} |"
+                    f"| {left_out} | {price:.2f} | {spent:.2f} |"
                 )
             lines.append("")
         ranked = sorted(regret, key=lambda setting: best_so_far([setting], regret))

@@ -48,3 +48,13 @@ def test_costs_are_multiples_of_the_median_setting() -> None:
 @pytest.mark.parametrize(("rate", "rounds"), [(0.3, 25), (0.05, 60), (0.0072, 200)])
 def test_patience_fits_the_rate(rate: float, rounds: int) -> None:
     assert portfolio.patience(rate) == rounds
+
+
+def test_where_nothing_lowers_the_regret_the_best_alone_comes_next() -> None:
+    regret = {"a": {"p": 0.0}, "b": {"p": 2.0}, "c": {"p": 1.0}}
+    assert portfolio.greedy(regret, 3) == ["a", "c", "b"]
+
+
+def test_the_held_out_regret_is_that_of_an_order_chosen_without_the_table() -> None:
+    regret = {"a": {"p@1": 0.0, "p@2": 0.0, "q@1": 2.0}, "b": {"p@1": 1.0, "p@2": 1.0, "q@1": 0.0}}
+    assert portfolio.held_out(regret, 2) == pytest.approx([(1 + 1 + 2) / 3, 0.0])
