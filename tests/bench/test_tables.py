@@ -87,7 +87,7 @@ def test_a_folders_tables_are_found_by_their_sidecars(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "truth", "predicted", "error"),
     [
-        ("binary", ["n", "y", "y"], {"probability": [0.5, 0.4, 0.9]}, 0.5),
+        ("binary", ["n", "y", "y", "y"], {"probability": [0.5, 0.4, 0.9, 0.8]}, 1 / 3),
         ("regression", [1.0, 3.0], {"prediction": [1.0, 1.0]}, np.sqrt(2)),
         ("multiclass", ["a", "b"], {"b": [0.2, 0.5], "a": [0.8, 0.5]}, -(np.log(0.8) + np.log(0.5)) / 2),
         ("multiclass", ["a", "c"], {"a": [1.0, 1.0], "b": [0.0, 0.0]}, -np.log(protocol.LEAST) / 2),
