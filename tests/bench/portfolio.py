@@ -147,7 +147,7 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_datetime64_any_dtype(column):
             columns |= {
                 f"{name}_days": (column - column.min()).dt.total_seconds() / 86_400,
-                **{f"{name}_{part}": getattr(column.dt, part) for part in ("month", "dayofweek", "hour")},
+                **{f"{name}_{part}": getattr(column.dt, part) for part in ("month", "day_of_week", "hour")},
             }
         elif pd.api.types.is_numeric_dtype(column):
             columns[name] = column.astype(float)

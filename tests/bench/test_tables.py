@@ -109,8 +109,9 @@ def test_missing_predictions_are_refused(values: list[float]) -> None:
 
 def test_draws_of_two_systems_are_the_same_rows() -> None:
     table = tables.Table("t", "", "", "y", "regression")
-    truth = pd.Series(np.random.default_rng(0).normal(size=50))
+    truth, slips = (pd.Series(column) for column in np.random.default_rng(0).normal(size=(2, 50)))
     one, two = (
-        protocol.resampled(table, [], truth, pd.DataFrame({"prediction": truth + shift})) for shift in (1.0, 2.0)
+        protocol.resampled(table, [], truth, pd.DataFrame({"prediction": truth + times * slips})) for times in (1, 2)
     )
-    assert np.subtract(two, one) == pytest.approx(np.ones(30))
+    assert np.std(one) > 0
+    assert two == pytest.approx(2 * np.array(one))
