@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.coefficients import line_of
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class BoosterSpec(BaseModel):
     refit: Literal["all", "none"] = Field(
         "all",
         description="all: the serving model is fitted on all labelled rows, with the holdout; none: it is the judged",
+    )
+    kind: Literal["auto", "trees", "linear"] = Field(
+        "auto",
+        description="trees: XGBoost; linear: ridge or logistic regression; auto: linear where trees are not better by "
+        "more than a standard error",
     )
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
@@ -225,11 +231,18 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """
     import numpy as np
 
-    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
+    line = line_of(booster)
+    margins = None if line is None else line.margins(X)
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), base_margin=margins))
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
-    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1."""
+    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1.
+
+    Of a linear model it is the share of |coefficient x standard deviation|.
+    """
+    if line := line_of(booster):
+        return dict(zip(names, line.importance(), strict=True))
     gains = booster.get_score(importance_type="total_gain")
     total = sum(gains.values()) or 1.0
     return {name: float(gains.get(name, 0.0)) / total for name in names}

@@ -85,7 +85,7 @@ def shares(spec: FeatureSpec, rows: Iterable[pa.Table | pa.RecordBatch]) -> tupl
     missing: Counter[str] = Counter()
     unseen: Counter[str] = Counter()
     sources = tuple(dict.fromkeys(spec.sources))
-    coded = {feature.source for feature in spec.features if feature.kind == "code"}
+    coded = {feature.source for feature in features.category_features(spec)}
     for part in rows:
         total += part.num_rows
         there = [name for name in sources if name in part.schema.names]

@@ -54,11 +54,15 @@ def choose_golden_rows(candidates: pa.Table, spec: FeatureSpec, booster: Booster
 def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int, int]:
     """How many of the golden `rows` hold a null, a category that is no level, a value at a split or next below it."""
     import numpy as np
+    import pyarrow.compute as pc
 
-    from treadle.tasks.features import encode
+    from treadle.tasks.features import OTHER, category_features, encode
 
     X = encode(spec, rows)
-    codes = [index for index, feature in enumerate(spec.features) if feature.kind == "code"]
+    codes = encode(spec.model_copy(update={"features": category_features(spec)}), rows)
+    null = np.isnan(X).any(axis=1)
+    for source in dict.fromkeys(spec.sources):  # the inputs of a linear model are never missing
+        null |= pc.is_null(rows[source]).to_numpy()
     at_edge = np.zeros(len(X), dtype=bool)
     for index, thresholds in _thresholds(booster).items():
         at = np.array(sorted(thresholds), dtype=np.float32)
@@ -66,7 +70,7 @@ def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int
         below = np.where(whole, np.ceil(at)[:, None] - 1, np.nextafter(at, np.float32(-np.inf))[:, None])
         upper = np.where(whole, np.ceil(at)[:, None], at[:, None])
         at_edge |= ((X[:, index] == upper) | (X[:, index] == below)).any(axis=0)
-    return int(np.isnan(X).any(axis=1).sum()), int((X[:, codes] == -1).any(axis=1).sum()), int(at_edge.sum())
+    return int(null.sum()), int((codes == OTHER).any(axis=1).sum()), int(at_edge.sum())
 
 
 def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
@@ -85,12 +89,13 @@ def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[RowChange]:
     """A value that is no level: a word, or the number after the greatest."""
     import pyarrow as pa
 
-    for feature in spec.features:
-        if feature.kind == "code":
-            if pa.types.is_integer(schema.field(feature.source).type):
-                yield feature.source, max((int(level) for level in feature.levels), default=0) + 1
-            else:
-                yield feature.source, "never seen " + "".join(feature.levels)[:20]
+    from treadle.tasks.features import category_features
+
+    for feature in category_features(spec):
+        if pa.types.is_integer(schema.field(feature.source).type):
+            yield feature.source, max((int(level) for level in feature.levels), default=0) + 1
+        else:
+            yield feature.source, "never seen " + "".join(feature.levels)[:20]
 
 
 def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[tuple[RowChange, RowChange]]:

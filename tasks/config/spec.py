@@ -35,7 +35,7 @@ Name = Annotated[str, Field(min_length=1)]
 
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
-ADDED = (("data", "forbid"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh"))
+ADDED = (("data", "forbid"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh"), ("model", "kind"))
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
 
 PREDICTED = ("prediction", "probability", "lower", "upper", "purpose", "model_version", "model_digest", "data_version")
@@ -193,6 +193,8 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
         if name and name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
             yield Clash(f"model.monotone.{name}", message, "columns that are features")
+    if config.model.kind == "linear" and any(config.model.monotone.values()):
+        yield Clash("model.kind", "a linear model does not obey model.monotone", "'trees', or no model.monotone")
 
 
 def _label_clashes(config: PipelineConfig) -> Iterator[Clash]:

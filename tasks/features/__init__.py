@@ -8,7 +8,8 @@ and twice as fast. What a spec says is all that the encoding needs, so that the 
 from __future__ import annotations
 
 from treadle.tasks.features.encoding import as_text, encode, to_float32, unseen
-from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.fitting import fit_features, xgboost_name
+from treadle.tasks.features.linear import category_features
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
     DATE_PARTS,
@@ -19,6 +20,7 @@ from treadle.tasks.features.spec import (
     DatePart,
     Feature,
     FeatureSpec,
+    Scale,
 )
 
 __all__ = [
@@ -31,9 +33,12 @@ __all__ = [
     "DatePart",
     "Feature",
     "FeatureSpec",
+    "Scale",
     "as_text",
+    "category_features",
     "encode",
     "fit_features",
     "to_float32",
     "unseen",
+    "xgboost_name",
 ]

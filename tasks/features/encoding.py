@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import DataError
+from treadle.tasks.features.linear import category_features, linear_input
 from treadle.tasks.features.spec import OTHER, DatePart, Feature, FeatureSpec
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ def encode(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
     float32's range it is clipped, and infinite counts as missing. Raises DataError naming a missing column.
     """
     import numpy as np
+    import pyarrow as pa
 
     encoded = np.empty((rows.num_rows, len(spec.features)), dtype=np.float32)
     dates: dict[str, np.ndarray] = {}
     for index, feature in enumerate(spec.features):
         column = typed_column(rows, feature.source)
-        if feature.kind == "code":
+        if feature.kind in ("code", "indicator") or pa.types.is_string(column.type):
             values = _codes(feature, column, spec.read_as_missing)
         elif feature.part is not None:
             if feature.source not in dates:
@@ -35,17 +37,16 @@ def encode(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
             values = _date_part(dates[feature.source], feature.part)
         else:
             values = _numbers(column)
-        encoded[:, index] = to_float32(values)
+        encoded[:, index] = to_float32(linear_input(feature, values))
     return encoded
 
 
 def unseen(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> Mapping[str, int]:
     """Rows per source column whose category is not among the levels; columns without any are left out."""
     counts = {}
-    for feature in spec.features:
-        if feature.kind == "code":
-            codes = _codes(feature, typed_column(rows, feature.source), spec.read_as_missing)
-            counts[feature.source] = int((codes == OTHER).sum())
+    for feature in category_features(spec):
+        codes = _codes(feature, typed_column(rows, feature.source), spec.read_as_missing)
+        counts[feature.source] = int((codes == OTHER).sum())
     return {source: count for source, count in counts.items() if count}
 
 

@@ -51,7 +51,7 @@ def fit_features(
         for feature in _candidates(column, values, column.name in categories, with_days=not time):
             spec = FeatureSpec(features=(feature,), timezone=timezone)
             if _varies(encode(spec, training.select([column.name]))):
-                name = _xgboost_name(feature.name, named)
+                name = xgboost_name(feature.name, named)
                 named[name] = feature.model_copy(update={"name": name})
     if not named:
         raise TargetError(
@@ -98,7 +98,7 @@ def _varies(encoded: np.ndarray) -> bool:
     return bool(missing.any() or (present != present[0]).any())
 
 
-def _xgboost_name(name: str, taken: Mapping[str, Feature]) -> str:
+def xgboost_name(name: str, taken: Mapping[str, Feature]) -> str:
     """`name` without `[`, `]` and `<`, which XGBoost refuses, and unlike any name in `taken`."""
     plain = name.translate(str.maketrans("[]<", "()‹"))
     if not plain.strip():

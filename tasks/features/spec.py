@@ -30,21 +30,34 @@ Otherwise a row would get another prediction through pandas than through a batch
 """
 
 
+class Scale(BaseModel):
+    """How a number is brought to one scale with others: `fill` for missing, then minus `mean`, over `std`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fill: float
+    mean: float
+    std: float
+
+
 class Feature(BaseModel):
     """One input of the booster.
 
     `name` is what XGBoost calls it: the source's name, less the characters that XGBoost forbids. `kind`: `number`
     (integers and numbers as they are), `boolean` (0, 1), `code` (index into `levels`, `OTHER` for the rest) or
-    `date_part`. Missing is NaN in all of them.
+    `date_part`. Missing is NaN in all of them. A linear model has `scaled` (a number, boolean or date part by its
+    `scale`), `missing` (1 where there is no value) and `indicator` (1 for the first of `levels`; others are there
+    where pandas could take them for the first): none of these is ever NaN.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     source: str
-    kind: Literal["number", "boolean", "code", "date_part"]
+    kind: Literal["number", "boolean", "code", "date_part", "scaled", "missing", "indicator"]
     levels: tuple[str, ...] = ()
     part: DatePart | None = None
+    scale: Scale | None = None
 
 
 class FeatureSpec(BaseModel):

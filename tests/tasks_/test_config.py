@@ -67,6 +67,7 @@ WRONG = [
     ("model.monotone.a", 10, 'forbid = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is in data.forbid", "features"),
     ("model.monotone.a", 10, 'key = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is the key", "features"),
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
+    ("model.kind", 9, '\n[model]\nkind = "linear"\nmonotone = { a = 1 }', "a linear model does not obey", "'trees'"),
     ("kennels", 8, "\n[kennels]", "unknown key 'kennels'", "known here: name, data"),
     ("tunes", 8, "\n[tunes]", "unknown key 'tunes'", "nearest known key: tune"),
 ]

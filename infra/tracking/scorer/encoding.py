@@ -29,6 +29,7 @@ class Feature(TypedDict):
     kind: str
     levels: list[str]
     part: str | None
+    scale: dict[str, float] | None  # only in the spec of a linear model
 
 
 class FeatureSpec(TypedDict):
@@ -48,14 +49,29 @@ def encode(spec: FeatureSpec, columns: Mapping[str, Column], reader: Reader, fra
             if column["name"] not in dates:
                 dates[column["name"]] = local_time(reader.instants(series, column), column["kind"], reader.zone)
             values = date_part(dates[column["name"]], feature["part"])
-        elif feature["kind"] != "code":
+        elif feature["kind"] not in ("code", "indicator") and column["kind"] != "text":
             values = reader.numeric(series, column["kind"])
         elif column["kind"] == "integer":
             values = integer_codes(reader, series, feature["levels"])
         else:
             values = text_codes(reader, series, feature["levels"], spec["read_as_missing"])
-        encoded[:, index] = to_float32(values)
+        encoded[:, index] = to_float32(linear_input(feature, values))
     return encoded
+
+
+def linear_input(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """What a linear model's feature makes of its source's values; trees' features are the values as they are."""
+    if feature["kind"] == "missing":
+        return np.where(np.isfinite(values), 0.0, 1.0)
+    if feature["kind"] == "indicator":
+        return np.where(values == 0, 1.0, 0.0)
+    scale = feature.get("scale")
+    if scale is None:
+        return values
+    filled = np.where(np.isfinite(values), values, scale["fill"])
+    with np.errstate(over="ignore"):
+        scaled: np.ndarray = (filled - scale["mean"]) / scale["std"]
+    return np.nan_to_num(scaled)
 
 
 def text_codes(reader: Reader, series: pd.Series, levels: Sequence[str], read_as_missing: Iterable[str]) -> np.ndarray:
