@@ -24,26 +24,15 @@ Scalar = str | int | float
 
 OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 
-WATCHED = {
-    "roc_auc": "auc",
-    "average_precision": "aucpr",
-    "rmse": "rmse",
-    "r2": "rmse",
-    "mae": "mae",
-}
-"""What XGBoost measures after each round; everything else is watched by log loss, which moves smoothly."""
+EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie")
+"""Objectives whose margin is the logarithm of the mean."""
 
-LOG_LOSS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
+WATCHED = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
+"""What is measured after each round: a loss that moves smoothly, whatever the metric. Watching AUC ends too early."""
+
 FEW_ROWS = 10_000
 
-OUR_NAMES = {
-    "auc": "roc_auc",
-    "aucpr": "average_precision",
-    "logloss": "log_loss",
-    "mlogloss": "log_loss",
-    "rmse": "rmse",
-    "mae": "mae",
-}
+OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +153,6 @@ def threads(rows: int) -> int:
     return 1 if rows < FEW_ROWS else 0
 
 
-def watched(task: str, metric: str) -> str:
-    """XGBoost's name of what it measures after each round when models are compared by `metric`."""
-    return WATCHED.get(metric, LOG_LOSS[task])
-
-
 def quantile_matrix(
     X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None
 ) -> QuantileDMatrix:
@@ -193,18 +177,14 @@ def fit_with_curve(
     *,
     rounds: int,
     names: Sequence[str],
-    metric: str,
 ) -> tuple[Booster, Curve]:
-    """`rounds` rounds on `train`, measured on both parts after each; nothing is stopped early.
-
-    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it.
-    """
+    """`rounds` rounds on `train`, their loss measured on both parts after each; nothing is stopped early."""
     import xgboost
 
     fitted = quantile_matrix(train.X, train.y, names)
     evaluated: dict[str, dict[str, list[float]]] = {}
     task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
-    name = watched(task, metric)
+    name = WATCHED[task]
     booster = xgboost.train(
         {"nthread": threads(len(train.y)), **params, "eval_metric": name},
         fitted,
@@ -234,6 +214,32 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     line = line_of(booster)
     margins = None if line is None else line.margins(X)
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), base_margin=margins))
+
+
+def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
+    """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
+    import numpy as np
+
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type="margin"))
+
+
+def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
+    """Margins [n] or [n, classes] as the raw output of an objective: probabilities, or values of the target."""
+    import numpy as np
+    from scipy.special import expit, softmax
+
+    if objective.startswith("multi:"):
+        return np.asarray(softmax(margins, axis=1))
+    if objective in ("binary:logistic", "reg:logistic"):
+        return np.asarray(expit(margins))
+    return np.exp(margins) if objective in EXPONENTIAL else np.asarray(margins)
+
+
+def objective_of(booster: Booster) -> str:
+    """XGBoost's name of the objective that a booster was fitted with."""
+    import json
+
+    return str(json.loads(booster.save_config())["learner"]["objective"]["name"])
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:

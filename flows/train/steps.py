@@ -5,6 +5,10 @@ Each step loads by `infra`, calls `tasks`, and stores its result on the run's wo
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,19 +22,19 @@ from treadle.flows.context.command_names import with_pipeline
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
-from treadle.flows.train.refit import bundle_facts
+from treadle.flows.train.refit import bundle_facts, parts_of
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from treadle.flows.context.workplace import Workplace
     from treadle.tasks.bundle import BundleFacts
-    from treadle.tasks.recipe import Recipe
     from treadle.tasks.retrain import Reason
     from treadle.tasks.search import Trial
-    from treadle.tasks.training import FittedModel, Problem
+    from treadle.tasks.training import Problem
 
 
 @task(name="is it due?", task_run_name="is it due?")
@@ -165,44 +169,90 @@ def split_rows(ref: RunRef) -> None:
 @task(name="tune", task_run_name="tune")
 @timings.timed("tune")
 def tune(ref: RunRef) -> None:
-    """Search parameters on training and validation rows; trials and seconds of an interrupted run count."""
-    from treadle.tasks import search, training
+    """Search parameters on training and validation rows; trials and seconds of an interrupted run count.
+
+    The first Ctrl-C ends the search, and its best is judged; the second ends the command.
+    """
+    from treadle.tasks import preparation, search, training
+    from treadle.tasks.search.course import lay_out
 
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
         return
+    config, parts = place.config, parts_of(ref)
+    problem = bench.get("problem.json", training.Problem)
 
     def report_trial(trial: Trial, done: int, total: int, seconds_left: float) -> None:
         value = f"{problem.metric} {trial.value:.4f}" if trial.value is not None else trial.state
         events.emit("tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left)
 
-    problem = bench.get("problem.json", training.Problem)
-    spec = training.learn_features(problem, bench.table("train.arrow"))
-    with place.stores.studies() as storage:
+    if not bench.has("preparation.json"):
+        bench.put("preparation.json", preparation.prepare(config, problem, parts), preparation.Preparation)
+    prepared = bench.get("preparation.json", preparation.Preparation)
+    began, both = time.monotonic(), training.together(parts.train, parts.validation)
+    folds = preparation.folds_to_measure(config, problem, parts, prepared)
+    spec = training.learn_features(problem, both, prepared.encodings)
+    course = lay_out(
+        training.lane_rows(problem, spec, both, folds, config.tune.seed),
+        task=problem.task,
+        classes=len(problem.classes),
+        names=spec.names,
+        metric=problem.metric,
+        device=ref.device,
+        seed=config.tune.seed,
+        monotone=config.model.monotone,
+        repeats=prepared.layout.repeats,
+    )
+    after = search.Aftermath(
+        effort=preparation.effort_of_fits(prepared.layout, parts, folds, refit=config.model.refit == "all"),
+        max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
+    )
+    with place.stores.studies() as storage, interrupted_once() as stop:
         found = search.run_search(
             storage,
             f"{ref.pipeline}/{ref.work}",
-            training.encoded_part(problem, spec, bench.table("train.arrow")),
-            training.encoded_part(problem, spec, bench.table("validation.arrow")),
-            task=problem.task,
-            classes=len(problem.classes),
-            names=spec.names,
-            metric=problem.metric,
-            spec=place.config.tune,
-            device=ref.device,
-            monotone=place.config.model.monotone,
+            course,
+            spec=config.tune,
             on_trial=report_trial,
-            exchangeable=place.config.split.strategy == "random",
+            aftermath=after,
+            stop=stop,
+            answers=bench.folder / "answers",
+            spent=prepared.seconds + time.monotonic() - began,
         )
     bench.put("found.json", found, search.Found)
+
+
+@contextmanager
+def interrupted_once() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed inside the block; the second one is raised as ever.
+
+    Only the main thread hears of Ctrl-C: elsewhere nothing is caught.
+    """
+    pressed = threading.Event()
+
+    def first(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+        events.emit("tune", "Ctrl-C: the search ends, and its best model is judged; press again to end the command")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @task(name="fit", task_run_name="fit")
 @timings.timed("fit")
 def fit_model(ref: RunRef) -> None:
     """Fit the best parameters on training and validation rows, calibrate, and write the model that is judged."""
-    from treadle.tasks import bundle, training
+    from treadle.tasks import bundle, fitting, training
     from treadle.tasks.booster import Curve
+    from treadle.tasks.preparation import Preparation
     from treadle.tasks.recipe import Recipe, make_recipe
     from treadle.tasks.search import Found
 
@@ -210,11 +260,20 @@ def fit_model(ref: RunRef) -> None:
     if bench.has("curve.json"):
         return
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
-    train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
-    events.emit("train", f"fitting {found.rounds} rounds on {len(train) + len(validation):,} rows ({ref.device_why})")
-    both, every = training.together(train, validation), bench.get("every_row.json", int)
-    recipe = make_recipe(place.config, problem, found, judged_rows=len(both), rows=every, device=ref.device)
-    fitted = _fit(problem, recipe, train, validation)
+    parts, prepared = parts_of(ref), bench.get("preparation.json", Preparation)
+    both, every = training.together(parts.train, parts.validation), bench.get("every_row.json", int)
+    recipe = make_recipe(
+        place.config,
+        problem,
+        found,
+        judged_rows=len(both),
+        rows=every,
+        device=ref.device,
+        layout=prepared.layout,
+        encodings=prepared.encodings,
+    )
+    events.emit("train", f"fitting {recipe.sentence()} on {len(both):,} rows ({ref.device_why})")
+    fitted = fitting.fit_judged(problem, recipe, parts, place.config.split)
     facts = bundle_facts(ref, training.last_time(problem, both), None)
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
     if ref.champion:
@@ -223,17 +282,9 @@ def fit_model(ref: RunRef) -> None:
     bench.put("curve.json", fitted.curve, Curve)
 
 
-def _fit(problem: Problem, recipe: Recipe, train: pa.Table, validation: pa.Table) -> FittedModel:
-    from treadle.tasks import training
-
-    spec = training.learn_features(problem, train)
-    train_part, validation_part = (training.encoded_part(problem, spec, part) for part in (train, validation))
-    return training.fit_judged(problem, spec, train_part, validation_part, recipe)
-
-
 def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: BundleFacts) -> None:
     """Fit the champion's recipe on this run's training rows, where the challenger is to be compared with that."""
-    from treadle.tasks import bundle
+    from treadle.tasks import bundle, fitting
     from treadle.tasks.dataset.judging import Comparison
     from treadle.tasks.recipe import by_recipe
 
@@ -242,8 +293,8 @@ def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: Bun
         return
     recipe = bundle.read_recipe(place.stores.bundle_folder(ref.champion or 0))
     assert recipe is not None, "the comparison was chosen because of it"
-    train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
+    parts = parts_of(ref)
     events.emit("train", f"fitting version {ref.champion}'s recipe on the same rows, to compare with")
     recipe = recipe.model_copy(update={"device": ref.device})
-    fitted = _fit(by_recipe(problem, recipe), recipe, train, validation)
-    bundle.write_bundle(bench.folder / "opponent", fitted.model, golden=train, reference=train, facts=facts)
+    fitted = fitting.fit_judged(by_recipe(problem, recipe), recipe, parts, place.config.split)
+    bundle.write_bundle(bench.folder / "opponent", fitted.model, golden=parts.train, reference=parts.train, facts=facts)

@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset.folds import FOLDS, deal
+from treadle.tasks.dataset.folds import FOLDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
     from treadle.tasks.booster import MatrixRows, Scalar
 
-CROSS_VALIDATED = 5_000
-"""Below this many rows outside the holdout, exchangeable rows are cross-validated."""
+
+@dataclass(frozen=True, slots=True)
+class LaneRows:
+    """Rows to fit on, and rows to measure on; each encoded without a look at the measured rows' labels."""
+
+    fitted: MatrixRows
+    measured: MatrixRows
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Rows to fit on and rows to measure on; `X` and `y` are the measured rows."""
+    """The same rows binned; `X` and `y` are the measured rows."""
 
     fitted: QuantileDMatrix
     measured: QuantileDMatrix
@@ -31,13 +36,17 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One lane, or one per fold; `fixed` are the parameters that no trial changes, `rows` the training rows."""
+    """One lane, or one per fold or window; `fixed` are the parameters that no trial changes.
+
+    `rows` are those that the first lane fits, `repeats` how often each row is measured.
+    """
 
     lanes: tuple[Lane, ...]
     task: str
     metric: str
     fixed: Mapping[str, Scalar]
     rows: int
+    repeats: int = 1
 
     @property
     def sign(self) -> float:
@@ -70,39 +79,51 @@ class Course:
         return [xgboost.Booster({**self.fixed, **params}, [lane.fitted, lane.measured]) for lane in self.lanes]
 
     def grow(self, models: Sequence[Booster], iteration: int) -> float:
-        """Add a round to every model; what is watched on the measured rows, in the direction of the metric's gain."""
+        """Add a round to every model; minus the mean loss on the measured rows, which is watched."""
         total = 0.0
         for model, lane in zip(models, self.lanes, strict=True):
             model.update(lane.fitted, iteration)
             evaluation = model.eval_set([(lane.measured, "measured")], iteration)
             total += float(evaluation.rsplit(":", 1)[1])
-        better = 1.0 if self.fixed["eval_metric"] in ("auc", "aucpr") else -1.0
-        return better * total / len(self.lanes)
+        return -total / len(self.lanes)
 
-    def answers(self, models: Sequence[Booster], rounds: int) -> list[np.ndarray]:
-        """Predictions of the first `rounds` rounds for each lane's measured rows.
-
-        Where the metric depends on a threshold they are 0 and 1, by the rule that gives a model its threshold.
-        """
-        from treadle.tasks import booster, metrics
+    def margins(self, models: Sequence[Booster], rounds: int) -> list[np.ndarray]:
+        """Margins of the first `rounds` rounds for each lane's measured rows, float32 [n] or [n, classes]."""
+        import numpy as np
 
         found = []
         for model, lane in zip(models, self.lanes, strict=True):
             model.set_param({"device": "cpu"})
-            found.append(booster.predict_raw(model[:rounds], lane.X))
-        if self.task != "binary" or self.metric not in metrics.AT_THRESHOLD:
-            return found
-        return called([lane.y for lane in self.lanes], found)
+            found.append(np.asarray(model.inplace_predict(lane.X, iteration_range=(0, rounds), predict_type="margin")))
+        return found
 
-    def score(self, answers: Sequence[np.ndarray]) -> float:
-        """The metric on the measured rows, averaged over the lanes."""
+    def answers(self, margins: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+        """What is measured of each lane's margins (of its measured rows `at`): probabilities or values.
+
+        Where the metric depends on a threshold they are 0 and 1, by the rule that gives a model its threshold.
+        """
+        from treadle.tasks import metrics
+        from treadle.tasks.booster import from_margins
+
+        found = [from_margins(str(self.fixed["objective"]), margin) for margin in margins]
+        if self.task == "binary" and self.metric in metrics.AT_THRESHOLD:
+            return called(self._labels(at), found)
+        return found
+
+    def score(self, answers: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> float:
+        """The metric, as the mean over the lanes (over their measured rows `at`)."""
         from treadle.tasks import metrics
 
         values = [
-            metrics.metric_value(self.task, self.metric, lane.y, answer)
-            for lane, answer in zip(self.lanes, answers, strict=True)
+            metrics.metric_value(self.task, self.metric, y, answer)
+            for y, answer in zip(self._labels(at), answers, strict=True)
         ]
         return sum(values) / len(values)
+
+    def _labels(self, at: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+        if at is None:
+            return [lane.y for lane in self.lanes]
+        return [lane.y[one] for lane, one in zip(self.lanes, at, strict=True)]
 
 
 def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -124,8 +145,7 @@ def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[
 
 
 def lay_out(
-    train: MatrixRows,
-    validation: MatrixRows,
+    rows: Iterable[LaneRows],
     *,
     task: str,
     classes: int,
@@ -134,44 +154,24 @@ def lay_out(
     device: str,
     seed: int,
     monotone: Mapping[str, int],
-    exchangeable: bool,
+    repeats: int = 1,
 ) -> Course:
-    """Bin the rows once for all trials.
-
-    Few rows that are `exchangeable` (a random split made them) are cross-validated: training and validation rows
-    are dealt out to folds, and each row is measured by a model of the other folds. That distinguishes trials and
-    numbers of rounds far better than a few validation rows can.
-    """
-    import numpy as np
-
+    """Bin the rows of each lane once for all trials; what is watched is a smooth loss, whatever the metric."""
     from treadle.tasks import booster
 
-    rows = len(train.y)
+    lanes, fitted_rows = [], 0
+    for one in rows:
+        fitted_rows = fitted_rows or len(one.fitted.y)
+        fitted = booster.quantile_matrix(one.fitted.X, one.fitted.y, names)
+        measured = booster.quantile_matrix(one.measured.X, one.measured.y, names, fitted)
+        lanes.append(Lane(fitted, measured, one.measured.X, one.measured.y))
     fixed = booster.complete_parameters(
         task,
-        {"eval_metric": booster.watched(task, metric), "nthread": booster.threads(rows)},
+        {"eval_metric": booster.WATCHED[task], "nthread": booster.threads(fitted_rows)},
         classes=classes,
         device=device,
         seed=seed,
         monotone=monotone,
         names=names,
     )
-    X, y = np.concatenate([train.X, validation.X]), np.concatenate([train.y, validation.y])
-    sides = [np.arange(len(y)) >= rows]
-    if exchangeable and _can_be_dealt(task, y):
-        dealt = deal(y, seed)
-        sides = [dealt == fold for fold in range(FOLDS)]
-    lanes = []
-    for side in sides:
-        fitted = booster.quantile_matrix(X[~side], y[~side], names)
-        lanes.append(Lane(fitted, booster.quantile_matrix(X[side], y[side], names, fitted), X[side], y[side]))
-    return Course(tuple(lanes), task, metric, fixed, rows)
-
-
-def _can_be_dealt(task: str, y: np.ndarray) -> bool:
-    """Few rows, and of a binary target enough of both classes that every fold gets one."""
-    import numpy as np
-
-    if len(y) >= CROSS_VALIDATED:
-        return False
-    return task != "binary" or bool(np.bincount(y.astype(np.int64)).min() >= FOLDS)
+    return Course(tuple(lanes), task, metric, fixed, fitted_rows, repeats)
