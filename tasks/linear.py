@@ -37,6 +37,9 @@ ONE_HOT_LEVELS = 30
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1_000.0)
 """Penalties to choose from: scikit-learn's `alpha` of a ridge regression, 1 / `C` of a logistic one."""
 
+NUMBERS = ("number", "boolean", "date_part", "cycle", "since")
+"""Kinds of features that are scaled."""
+
 FOLDS = 3
 NEWTON_WIDTH = 300
 """Up to so many inputs a binary task is fitted by Newton's method, which then is the fastest."""
@@ -54,8 +57,13 @@ def linear_features(spec: FeatureSpec, rows: pa.Table) -> FeatureSpec:
     from treadle.tasks import features
 
     named: dict[str, Feature] = {}
+    gaps: set[tuple[str, ...]] = set()
     for feature in spec.features:
         for candidate in _inputs(feature, spec, rows):
+            if candidate.kind == "missing":
+                if candidate.sources in gaps:  # of another part of the same date
+                    continue
+                gaps.add(candidate.sources)
             name = features.xgboost_name(candidate.name, named)
             named[name] = candidate.model_copy(update={"name": name})
     return spec.model_copy(update={"features": tuple(named.values())})
@@ -198,16 +206,18 @@ def _inputs(feature: Feature, spec: FeatureSpec, rows: pa.Table) -> Iterator[Fea
         for level in feature.levels:
             known = levels_alike(level, feature.levels)
             yield feature.model_copy(update={"name": f"{feature.name} = {level}", "kind": "indicator", "levels": known})
-    elif feature.kind not in ("number", "boolean", "date_part"):
+    elif feature.kind not in NUMBERS:
         return
     values = features.encode(spec.model_copy(update={"features": (feature,)}), rows)[:, 0].astype(np.float64)
     missing = np.isnan(values)
     present = values[~missing]
     if feature.kind != "code" and len(present) and (std := float(present.std())) > 0:
         scale = Scale(fill=float(np.median(present)), mean=float(present.mean()), std=std)
-        yield feature.model_copy(update={"kind": "scaled", "scale": scale})
+        yield feature.model_copy(update={"scale": scale})
     if missing.any() and not missing.all():
-        yield feature.model_copy(update={"name": f"{feature.name} missing", "kind": "missing", "levels": ()})
+        yield feature.model_copy(
+            update={"name": f"{' since '.join(feature.sources)} missing", "kind": "missing", "levels": ()}
+        )
 
 
 def _encoded(problem: Problem, rows: pa.Table) -> tuple[FeatureSpec, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.tasks.features.spec import Feature, FeatureSpec
+from treadle.tasks.features.spec import LEVELLED, Feature, FeatureSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def linear_input(feature: Feature, values: np.ndarray) -> np.ndarray:
     """What `feature` makes of its source's `values`, float64 [n] with NaN for missing; trees' features as they are.
 
-    `scaled`: missing (and infinite) becomes the fill, then minus mean over standard deviation. `missing`: 1 where
+    With a `scale`, missing (and infinite) becomes its fill, then minus mean over standard deviation. `missing`: 1 where
     there is no value, else 0. `indicator`: 1 where the code is the first level's, else 0, also for missing.
     """
     import numpy as np
@@ -31,13 +31,13 @@ def linear_input(feature: Feature, values: np.ndarray) -> np.ndarray:
 
 
 def category_features(spec: FeatureSpec) -> tuple[Feature, ...]:
-    """One `code` feature for each column of categories: those of the spec, and one for the indicators of a column.
-
-    It knows all levels that the model knows, whichever way it uses them.
-    """
-    levels: dict[str, tuple[str, ...]] = {}
+    """One feature with all levels that the model knows for each column of categories, whichever way it uses them."""
+    found: dict[str, Feature] = {}
     for feature in spec.features:
+        source, known = feature.source, found.get(feature.source)
         if feature.kind == "indicator":
-            levels[feature.source] = (*levels.get(feature.source, ()), feature.levels[0])
-    together = (Feature(name=name, source=name, kind="code", levels=of) for name, of in levels.items())
-    return (*(feature for feature in spec.features if feature.kind == "code"), *together)
+            levels = (*(known.levels if known else ()), feature.levels[0])
+            found[source] = Feature(name=source, source=source, kind="code", levels=levels)
+        elif feature.kind in LEVELLED:
+            found[source] = feature
+    return tuple(found.values())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from treadle.tasks import features, parity
 from treadle.tasks.coefficients import Coefficients, linear_booster
-from treadle.tasks.features import encoding
+from treadle.tasks.features import dates, encoding
 from treadle.tasks.features.linear import linear_input
 from treadle.tasks.linear import levels_alike
 from treadle.tasks.postprocess import Post, apply_postprocess
@@ -49,7 +49,7 @@ def test_integers_become_the_same_codes(scorer: ModuleType, levels: set[int], va
 @given(moments=st.lists(st.one_of(st.none(), st.datetimes())))
 def test_a_moment_has_the_same_parts(scorer: ModuleType, part: features.DatePart, moments: list[object]) -> None:
     local = np.array(moments, dtype="datetime64[us]")
-    ours, theirs = encoding._date_part(local, part), scorer.date_part(local, part)
+    ours, theirs = dates.date_part(local, part), scorer.date_part(local, part)
     assert ours.dtype == theirs.dtype == np.float64
     assert np.array_equal(ours, theirs, equal_nan=True)
 
@@ -58,11 +58,11 @@ SCALES = st.builds(features.Scale, fill=st.floats(-1e6, 1e6), mean=st.floats(-1e
 
 
 @settings(deadline=None)
-@given(values=st.lists(FLOATS), scale=SCALES, kind=st.sampled_from(["scaled", "missing", "indicator"]))
+@given(values=st.lists(FLOATS), scale=SCALES, kind=st.sampled_from(["number", "missing", "indicator"]))
 def test_inputs_of_a_line_become_the_same_float32(
     scorer: ModuleType, values: list[float], scale: features.Scale, kind: str
 ) -> None:
-    feature = features.Feature(name="x", source="x", kind=kind, scale=scale if kind == "scaled" else None)
+    feature = features.Feature(name="x", source="x", kind=kind, scale=scale if kind == "number" else None)
     raw = np.array(values, dtype=np.float64)
     ours = encoding.to_float32(linear_input(feature, raw))
     theirs = scorer.to_float32(scorer.linear_input(feature.model_dump(mode="json"), raw))

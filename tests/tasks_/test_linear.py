@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -289,10 +288,3 @@ def test_a_bundle_holds_a_line_as_it_holds_trees(task: str, tmp_path: Path) -> N
     nulls, unseen, edges = sorts(golden, loaded.features, loaded.booster)
     assert (nulls > 0, unseen > 0, edges) == (True, True, 0)
     assert sum(booster.gain_importance(loaded.booster, loaded.features.names).values()) == pytest.approx(1)
-
-
-def test_a_spec_from_before_lines_is_read() -> None:
-    spec = shop.model("binary").features.model_dump(mode="json")
-    for feature in spec["features"]:
-        del feature["scale"]
-    assert features.FeatureSpec.model_validate_json(json.dumps(spec)) == shop.model("binary").features
