@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from treadle.tasks.coefficients import line_of
 from treadle.tasks.errors import ConfigError
+from treadle.tasks.model_keys import ModelKeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,19 +21,23 @@ if TYPE_CHECKING:
     import numpy as np
     from xgboost import Booster, QuantileDMatrix
 
+    from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.objective import Objective
+
 Scalar = str | int | float
 
-OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
-
-EXPONENTIAL = ("count:poisson", "reg:gamma", "reg:tweedie")
-"""Objectives whose margin is the logarithm of the mean."""
-
-WATCHED = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
-"""What is measured after each round: a loss that moves smoothly, whatever the metric. Watching AUC ends too early."""
+WATCHED = {
+    "binary:logistic": "logloss",
+    "multi:softprob": "mlogloss",
+    "reg:absoluteerror": "mae",
+    "reg:pseudohubererror": "mae",
+    "reg:quantileerror": "quantile",
+}
+"""What is measured after each round, by objective; RMSE for all others."""
 
 FEW_ROWS = 10_000
 
-OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse"}
+OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae": "mae", "quantile": "pinball"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,8 @@ class MatrixRows:
     y: np.ndarray
 
 
-class BoosterSpec(BaseModel):
-    """Where the model is trained, on which rows it ends, and which directions it must keep."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class BoosterSpec(ModelKeys):
+    """Where the model is trained and by what, on which rows it ends, what it must keep, and which parameters stay."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
     refit: Literal["all", "none"] = Field(
@@ -116,33 +119,66 @@ def complete_parameters(
     classes: int,
     device: str,
     seed: int,
+    objective: Objective | None = None,
+    fixed: Mapping[str, Scalar] | None = None,
     monotone: Mapping[str, int] | None = None,
+    interactions: Sequence[Sequence[str]] = (),
     names: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> dict[str, Scalar]:
     """`params` of a trial completed to what `xgboost.train` needs.
 
-    The starting value (base_score) is left to XGBoost, which takes the target's mean or the classes' shares.
-    Raises ConfigError where `monotone` names a column that is no feature of `names`.
+    `objective` None is the task's plain one. Its parameters go before the trial's, and those of `fixed` (what a person
+    set) before all. The starting value (base_score) is left to XGBoost where the objective sets none.
+
+    `names` are the features and `sources` the column that each is made of (default: its own name); `monotone` and
+    `interactions` speak of columns. Columns that stand in no list of `interactions` interact with no other column; a
+    listed column of which no feature is made is ignored, as it does not vary. Raises ConfigError where `monotone` names
+    such a column, and for directions that the objective cannot keep.
     """
+    from treadle.tasks.objective import LEAVES_RESET, plain_objective
+
+    chosen, columns = objective or plain_objective(task), tuple(sources) or tuple(names)
     complete: dict[str, Scalar] = {
-        "objective": OBJECTIVES[task],
+        "objective": chosen.name,
         "tree_method": "hist",
         "device": device,
         "seed": seed,
         **params,
+        **chosen.parameters,
+        **(fixed or {}),
     }
     if task == "multiclass":
         complete["num_class"] = classes
     bound = {name: way for name, way in (monotone or {}).items() if way}
-    if unknown := sorted(set(bound) - set(names)):
+    if unknown := sorted(set(bound) - set(columns)):
         raise ConfigError(
-            f"{unknown[0]!r} is no numeric feature of the model",
-            f"allowed: {', '.join(names)}",
+            f"{unknown[0]!r} is no feature of the model",
+            f"allowed: {', '.join(dict.fromkeys(columns))}",
+            key="model.monotone",
+        )
+    if bound and (task == "multiclass" or (chosen.name in LEAVES_RESET and not chosen.custom)):
+        raise ConfigError(
+            f"XGBoost keeps no direction with {chosen.name}",
+            "take the columns out of model.monotone, or choose another objective",
             key="model.monotone",
         )
     if bound:
-        complete["monotone_constraints"] = "(" + ",".join(str(bound.get(name, 0)) for name in names) + ")"
+        complete["monotone_constraints"] = "(" + ",".join(str(bound.get(name, 0)) for name in columns) + ")"
+    if interactions:
+        complete["interaction_constraints"] = _interaction_groups(interactions, columns)
     return complete
+
+
+def _interaction_groups(interactions: Sequence[Sequence[str]], columns: Sequence[str]) -> str:
+    """The groups as positions among the features; a column outside of them is a group of its own features."""
+    import json
+
+    named = {name for group in interactions for name in group}
+    groups = [set(group) for group in interactions if group]
+    groups += [{name} for name in dict.fromkeys(columns) if name not in named]
+    places = [[at for at, name in enumerate(columns) if name in group] for group in groups]
+    return json.dumps([group for group in places if group])
 
 
 def threads(rows: int) -> int:
@@ -153,21 +189,52 @@ def threads(rows: int) -> int:
     return 1 if rows < FEW_ROWS else 0
 
 
+def watched(objective: str) -> str:
+    """XGBoost's name of what is measured after each round of an objective: a loss that moves smoothly.
+
+    Watching the metric itself, such as AUC, ends too early. Of a target's transform it is measured on that scale.
+    """
+    return WATCHED.get(objective, "rmse")
+
+
 def quantile_matrix(
-    X: np.ndarray, y: np.ndarray, names: Sequence[str], ref: QuantileDMatrix | None = None
+    X: np.ndarray,
+    y: np.ndarray,
+    names: Sequence[str],
+    ref: QuantileDMatrix | None = None,
+    *,
+    max_bin: int | None = None,
 ) -> QuantileDMatrix:
-    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`."""
+    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
+
+    `max_bin` is that of the parameters it is trained with: XGBoost refuses another one.
+    """
     import xgboost
 
-    return xgboost.QuantileDMatrix(X, y, feature_names=list(names), ref=ref, nthread=threads(len(y)) or None)
+    return xgboost.QuantileDMatrix(
+        X, y, feature_names=list(names), ref=ref, max_bin=max_bin, nthread=threads(len(y)) or None
+    )
 
 
-def fit_booster(params: Mapping[str, Scalar], part: MatrixRows, *, rounds: int, names: Sequence[str]) -> Booster:
-    """`rounds` rounds on all rows of `part`."""
+def bins_of(params: Mapping[str, Scalar]) -> int | None:
+    """The `max_bin` that matrices for a booster of `params` need; None is XGBoost's own."""
+    return int(params["max_bin"]) if "max_bin" in params else None
+
+
+def fit_booster(
+    params: Mapping[str, Scalar],
+    part: MatrixRows,
+    *,
+    rounds: int,
+    names: Sequence[str],
+    custom: CustomLoss | None = None,
+) -> Booster:
+    """`rounds` rounds on all rows of `part`; `custom` is the loss of an objective that names one."""
     import xgboost
 
-    complete = {"nthread": threads(len(part.y)), **params}
-    return _on_cpu(xgboost.train(complete, quantile_matrix(part.X, part.y, names), num_boost_round=rounds))
+    complete, loss = {"nthread": threads(len(part.y)), **params}, custom.as_xgboost() if custom else None
+    fitted = quantile_matrix(part.X, part.y, names, max_bin=bins_of(params))
+    return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds, obj=loss))
 
 
 def fit_with_curve(
@@ -177,21 +244,23 @@ def fit_with_curve(
     *,
     rounds: int,
     names: Sequence[str],
+    custom: CustomLoss | None = None,
 ) -> tuple[Booster, Curve]:
     """`rounds` rounds on `train`, their loss measured on both parts after each; nothing is stopped early."""
     import xgboost
 
-    fitted = quantile_matrix(train.X, train.y, names)
+    fitted = quantile_matrix(train.X, train.y, names, max_bin=bins_of(params))
+    measured = quantile_matrix(validation.X, validation.y, names, fitted, max_bin=bins_of(params))
     evaluated: dict[str, dict[str, list[float]]] = {}
-    task = next(task for task, objective in OBJECTIVES.items() if objective == params["objective"])
-    name = WATCHED[task]
+    name = watched(str(params["objective"]))
     booster = xgboost.train(
         {"nthread": threads(len(train.y)), **params, "eval_metric": name},
         fitted,
         num_boost_round=rounds,
-        evals=[(fitted, "train"), (quantile_matrix(validation.X, validation.y, names, fitted), "validation")],
+        evals=[(fitted, "train"), (measured, "validation")],
         evals_result=evaluated,
         verbose_eval=False,
+        obj=custom.as_xgboost() if custom else None,
     )
     curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
     return _on_cpu(booster), curve
@@ -228,11 +297,14 @@ def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
     import numpy as np
     from scipy.special import expit, softmax
 
-    if objective.startswith("multi:"):
+    from treadle.tasks.objective import LINKS
+
+    link = LINKS.get(objective, "identity")
+    if link == "softmax":
         return np.asarray(softmax(margins, axis=1))
-    if objective in ("binary:logistic", "reg:logistic"):
+    if link == "logistic":
         return np.asarray(expit(margins))
-    return np.exp(margins) if objective in EXPONENTIAL else np.asarray(margins)
+    return np.exp(margins) if link == "exp" else np.asarray(margins)
 
 
 def objective_of(booster: Booster) -> str:

@@ -7,7 +7,6 @@ it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,9 @@ def merge(members: Sequence[Member], names: Sequence[str]) -> Booster:
 
 
 def _as_json(booster: Booster) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(bytes(booster.save_raw("json")))
+    import orjson
+
+    loaded: dict[str, Any] = orjson.loads(bytes(booster.save_raw("json")))
     return loaded
 
 
@@ -85,6 +86,7 @@ def _starting_margin(model: dict[str, Any], outputs: int) -> list[float]:
 
 def _with_trees(model: dict[str, Any], trees: list[dict[str, Any]], groups: list[int], rounds: list[int]) -> Booster:
     """The model with other trees: the class of each, and where each round ends; it predicts on the CPU."""
+    import orjson
     from xgboost import Booster
 
     learner = model["learner"]
@@ -98,7 +100,7 @@ def _with_trees(model: dict[str, Any], trees: list[dict[str, Any]], groups: list
     }
     changed = {**model, "learner": {**learner, "gradient_booster": {**booster_, "model": forest}}}
     booster = Booster({"device": "cpu"})
-    booster.load_model(bytearray(json.dumps(changed).encode()))
+    booster.load_model(bytearray(orjson.dumps(changed)))
     booster.set_param({"device": "cpu", "nthread": 0})
     return booster
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from treadle.tasks.training import Problem
 
 
+OVERHEAD = 1.2
+"""Encoding, binning and merging beside the trees of a fit."""
+
+
 class Preparation(BaseModel):
     """What is decided before the first trial, from the rows and the config alone.
 
@@ -70,7 +74,7 @@ def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit
     judged, every = len(parts.train) + len(parts.validation), len(parts.every_row())
     more = math.sqrt(every / judged)
     if layout.kind == "folds":
-        return 1.0 + (every / judged * more if refit else 0.0)
+        return OVERHEAD * (1.0 + (every / judged * more if refit else 0.0))
     rounds = math.sqrt(judged / max(1, mean_fitted(folds))) if layout.kind == "windows" else 1.0
     own = len(parts.train) + judged
     if layout.kind == "windows":
@@ -78,4 +82,4 @@ def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS
-    return rounds * (own + (more * (again + every) if refit else 0.0)) / lanes
+    return OVERHEAD * rounds * (own + (more * (again + every) if refit else 0.0)) / lanes

@@ -19,6 +19,7 @@ from treadle.flows.champion.forbidden import champion_use
 from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.command_names import with_pipeline
+from treadle.flows.context.loss_module import obeyed_digest
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
@@ -93,7 +94,8 @@ def plan(
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
     chosen, why = booster.choose_device(config.model.device)
-    name = run_name(data_version, config.digest(), config.tune.seed, chosen)
+    digest = obeyed_digest(place.settings.home, config)
+    name = run_name(data_version, digest, config.tune.seed, chosen)
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
         ordinal += 1
@@ -104,7 +106,7 @@ def plan(
         data_version=data_version,
         rows_version=rows_version,
         labels_version=labels_version,
-        config_digest=config.digest(),
+        config_digest=digest,
         seed=config.tune.seed,
         trials=config.tune.trials,
         budget_seconds=config.tune.budget_seconds,

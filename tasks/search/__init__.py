@@ -44,11 +44,11 @@ SHARE = 0.4
 FIRST_SHARE = 0.1
 """The share of the budget after which the first trial ends with what it has."""
 
-FITS_SHARE = 0.4
-"""The fits after the search are left this share of the budget at most; one that needs more overruns it."""
+FITS_SHARE = 0.35
+"""The fits after the search are left this share of the budget at most, or what the best trial alone needs."""
 
-AVERAGES = 1.5
-"""The search leaves time to fit so many times its best trial."""
+AVERAGES = 3
+"""The search leaves time to fit an average of so many trials like its best."""
 
 PACE_ROUNDS = 4
 
@@ -273,9 +273,7 @@ class Search:
         limit = self.aftermath.max_size
         if limit is not None and sum(trial.size for trial in members) > limit:
             return False
-        return self.aftermath.effort * sum(trial.fit_seconds for trial in members) <= max(
-            self.deadline - time.monotonic(), FITS_SHARE * self.spec.budget_seconds
-        )
+        return self.aftermath.effort * sum(trial.fit_seconds for trial in members) <= self.deadline - time.monotonic()
 
     def _fits(self) -> float:
         """Seconds to leave for the fits after the search."""
@@ -283,7 +281,9 @@ class Search:
         if not complete:
             return 0.0
         best = max(complete, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
-        return min(AVERAGES * self.aftermath.effort * best.fit_seconds, FITS_SHARE * self.spec.budget_seconds)
+        alone = self.aftermath.effort * best.fit_seconds
+        several = 1 if self.spec.ensemble == "never" else AVERAGES
+        return max(alone, min(several * alone, FITS_SHARE * self.spec.budget_seconds))
 
     def _pace(self) -> tuple[float, float]:
         """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""
