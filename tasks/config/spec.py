@@ -41,6 +41,7 @@ ADDED = (
     *(("data", key) for key in ("forbid", "weight", "order")),
     *(("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
     *(("tune", key) for key in ("folds", "ensemble")),
+    ("model", "kind"),
     *(("model", key) for key in ModelKeys.model_fields),
 )
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
@@ -212,6 +213,8 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
         if name and name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
             yield Clash(f"model.monotone.{name}", message, "columns that are features")
+    if config.model.kind == "linear" and any(config.model.monotone.values()):
+        yield Clash("model.kind", "a linear model does not obey model.monotone", "'trees', or no model.monotone")
     for name in dict.fromkeys(name for group in config.model.interactions for name in group):
         if name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
