@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.errors import TargetError
+from treadle.tasks.objective import plain_objective
+from treadle.tasks.target_scale import Transform, from_raw
 from treadle.tasks.weights import effective_rows, relative
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pyarrow as pa
+
+    from treadle.tasks.objective import Objective
 
 ClassLabel = str | bool | int | float
 
@@ -35,7 +39,9 @@ class Post(BaseModel):
 
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
     no two rows change places; empty: none. `threshold`: the least probability that is called positive.
-    `half_width`: regression's `upper` minus `prediction`, in the target's unit.
+    `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
+    `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
+    around the prediction, with a transform around the raw output, which is no mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +52,9 @@ class Post(BaseModel):
     knots_y: tuple[float, ...] = ()
     threshold: float = 0.5
     half_width: float = 0.0
+    transform: Transform = ""
+    smear: float = 1.0
+    spread: Transform = ""
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -127,13 +136,20 @@ def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequen
 
 
 def fit_postprocess(
-    task: str, classes: Sequence[ClassLabel], y: np.ndarray, raw: np.ndarray, weight: np.ndarray | None = None
+    task: str,
+    classes: Sequence[ClassLabel],
+    y: np.ndarray,
+    raw: np.ndarray,
+    objective: Objective | None = None,
+    weight: np.ndarray | None = None,
 ) -> Post:
-    """Fit calibration and threshold (binary) or the interval (regression) on validation rows.
+    """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
-    `y` float32 [n] codes or values, `raw` the booster's output for the same rows. The threshold is the one with the
-    highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as a frequent one). The interval
-    is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual (Lei et al. 2018, JASA 113).
+    `y` float32 [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
+    threshold is the one with the highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as
+    a frequent one). The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
+    (Lei et al. 2018, JASA 113). Residuals are taken on the scale on which `objective` (None: the plain one) spreads
+    evenly: any scale keeps the coverage, as only the residuals' order counts.
 
     With `weight` [n] all of this is weighted: the interval holds 90% of the weight, the row that comes counting as one
     of mean weight (Tibshirani, Barber, Candès & Ramdas 2019, Conformal prediction under covariate shift).
@@ -142,14 +158,17 @@ def fit_postprocess(
 
     raw64, y64, weights = raw.astype(np.float64), y.astype(np.float64), relative(weight)
     if task == "regression":
-        residuals = np.abs(y64 - raw64)
+        chosen = objective or plain_objective(task)
+        smear = chosen.smear(y64, raw64, weights)
+        scale = Post(task=task, transform=chosen.transform, smear=smear, spread=chosen.spread)
+        residuals = np.abs((np.log1p(y64) if scale.spread else y64) - _centre(scale, raw64))
         order = np.argsort(residuals)
         residuals = residuals[order]
         rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))
         if weights is not None:
             reached = np.cumsum(weights[order])
             rank = min(int(np.searchsorted(reached, (reached[-1] + 1) * COVERAGE)) + 1, len(residuals))
-        return Post(task=task, half_width=float(residuals[rank - 1]) if rank else 0.0)
+        return scale.model_copy(update={"half_width": float(residuals[rank - 1]) if rank else 0.0})
     if task != "binary":
         return Post(task=task, classes=tuple(classes))
     helps = _calibration_helps(raw64, y64, weights)
@@ -166,15 +185,34 @@ def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
     return np.interp(values, post.knots_x, post.knots_y) if post.knots_x else values
 
 
+def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
+    """The middle of the interval for `raw` float64 [n], on the scale of `post.spread`."""
+    import numpy as np
+
+    return np.log1p(raw) if post.spread and not post.transform else raw
+
+
+def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end for `raw` and predictions `p`, both float64 [n]; a prediction is never outside."""
+    import numpy as np
+
+    if not post.spread:
+        return p - post.half_width, p + post.half_width
+    centre = _centre(post, raw)
+    lower, upper = (from_raw(post.spread, centre + sign * post.half_width) for sign in (-1, 1))
+    return np.minimum(lower, p), np.maximum(upper, p)
+
+
 def apply_postprocess(post: Post, raw: np.ndarray) -> Predictions:
     """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes])."""
     import numpy as np
     import pyarrow as pa
 
-    p = calibrate(post, raw)
     if post.task == "regression":
-        parts = [pa.array(p), pa.array(p - post.half_width), pa.array(p + post.half_width)]
+        p = from_raw(post.transform, raw, post.smear)
+        parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p))]
         return Predictions(pa.table(parts, names=list(post.column_names())), p)
+    p = calibrate(post, raw)
     labels = pa.array(list(post.classes))
     if post.task == "binary":
         chosen, probabilities = (p >= post.threshold).astype(np.int64), [p]

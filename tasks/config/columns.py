@@ -34,6 +34,7 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     roles += [("data.drop", name) for name in data.drop]
     roles += [("data.forbid", name) for name in data.forbid]
     roles += [("model.monotone", name) for name in config.model.monotone]
+    roles += [("model.interactions", name) for group in config.model.interactions for name in group]
     roles += [("gate.slices", name) for name in config.gate.slices]
     if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
         roles.append(("labels.observed_at", config.labels.observed_at))
