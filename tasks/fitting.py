@@ -154,9 +154,10 @@ def plainer_kind(
         return trees, recipe, ""
     at = trees.answers.answered & fitted.answers.answered
     y = trees.answers.y[at]
+    weight = None if trees.answers.weight is None else trees.answers.weight[at]
     p = [apply_postprocess(one.model.post, one.answers.raw[at].astype("float32")).p for one in (trees, fitted)]
-    ours, theirs = (metrics.metric_value(problem.task, problem.metric, y, one) for one in p)
-    taken = prefer_linear(problem.task, problem.metric, y, *p)
+    ours, theirs = (metrics.metric_value(problem.task, problem.metric, y, one, weight) for one in p)
+    taken = prefer_linear(problem.task, problem.metric, y, *p, weight=weight)
     why = "trees are not surely better" if taken else "trees are better"
     words = f"a linear model scores {problem.metric} {theirs:.4g} on rows left out, trees {ours:.4g}: {why}"
     return (fitted, line, words) if taken else (trees, recipe, words)

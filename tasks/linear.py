@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.booster import predict_raw
 from treadle.tasks.coefficients import Coefficients, linear_booster
 from treadle.tasks.objective import plain_objective
+from treadle.tasks.weights import relative, row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +96,7 @@ def fit_linear(
             f"all {len(y):,} rows have the same {problem.target!r}: there is no line", "train on more rows"
         )
     rows, y, weight = _sample(rows, y, weight, LINEAR_ROWS, seed)
+    weight = relative(weight)  # a penalty means the same whatever the unit of weights
     spec, X = _encoded(problem, rows)
     with threadpool_limits(1):  # a second thread saves little, and costs tenfold where another process wants the core
         chosen = _best_strength(problem.task, X, y, weight, seed) if strength is None else strength
@@ -132,7 +134,7 @@ def linear_answers(
 
 
 def linear_beside(problem: Problem, fitted: pa.Table, y: np.ndarray, rows: pa.Table, *, seed: int) -> np.ndarray | None:
-    """Answers for `rows` of a linear model fitted on `fitted` with labels `y`: float64 [n] or [n, classes].
+    """Answers for `rows` of a linear model fitted on `fitted`, by its weights: float64 [n] or [n, classes].
 
     None where there is no such model: no column can be an input, or all labels are the same.
     """
@@ -140,7 +142,7 @@ def linear_beside(problem: Problem, fitted: pa.Table, y: np.ndarray, rows: pa.Ta
     from treadle.tasks.errors import TargetError
 
     try:
-        booster, spec = fit_linear(problem, fitted, y, seed=seed)
+        booster, spec = fit_linear(problem, fitted, y, seed=seed, weight=row_weights(fitted, problem.weight))
     except TargetError:
         return None
     return predict_raw(booster, features.encode(spec, rows)).astype("float64")
@@ -154,11 +156,13 @@ def prefer_linear(
     linear: np.ndarray,
     *,
     errors: float = 1.0,
+    weight: np.ndarray | None = None,
 ) -> bool:
     """Whether the linear model is taken: trees are not better by more than `errors` standard errors of the difference.
 
     `trees` and `linear` are answers for rows that neither was fitted on, [n] or [n, classes]; rows that only one
-    answers for are left out. The rows are paired (influence functions of `metric`). A difference that is not defined
+    answers for are left out. The rows, of which each has its `weight` [n] (default: 1), are paired (influence functions
+    of `metric`). A difference that is not defined
     prefers trees. The rule is that of one standard error: Breiman et al. 1984, Classification and Regression Trees.
     """
     import numpy as np
@@ -170,8 +174,9 @@ def prefer_linear(
     if both.sum() < 2:
         return False
     y, trees, linear = y[both], trees[both], linear[both]
-    lead = metrics.gain(metric, *(metrics.metric_value(task, metric, y, p) for p in (trees, linear)))
-    moved = influences(metric, y, trees) - influences(metric, y, linear)
+    weight = None if weight is None else weight[both]
+    lead = metrics.gain(metric, *(metrics.metric_value(task, metric, y, p, weight) for p in (trees, linear)))
+    moved = influences(metric, y, trees, weight=weight) - influences(metric, y, linear, weight=weight)
     error = float(np.std(moved, ddof=1)) / math.sqrt(len(y))
     return lead <= errors * error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.features.encoding import encode
 from treadle.tasks.features.fitting import fit_features
 from treadle.tasks.features.statistics import cross_fitted
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,7 +124,7 @@ def row_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.n
     )
     held, truth = encode(spec, problem.rows.take(fold.answered)), problem.y[fold.answered]
     params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
-    fitted = xgboost.QuantileDMatrix(X, y, weight=weight, nthread=problem.nthread)
+    fitted = xgboost.QuantileDMatrix(X, y, weight=relative(weight), nthread=problem.nthread)
     booster = xgboost.train(
         {**params, "nthread": problem.nthread},
         fitted,

@@ -13,9 +13,22 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from treadle.tasks import baselines, booster, dependence, gate, influence, metrics, performance, postprocess, weights
+from tests import shop
+from treadle.tasks import (
+    baselines,
+    booster,
+    dependence,
+    features,
+    gate,
+    influence,
+    linear,
+    metrics,
+    performance,
+    postprocess,
+    weights,
+)
 from treadle.tasks.booster import MatrixRows
-from treadle.tasks.dataset import Parts
+from treadle.tasks.dataset import Column, Parts, Schema
 from treadle.tasks.dependence import Dependence
 from treadle.tasks.errors import DataError
 from treadle.tasks.gate import sure
@@ -23,7 +36,7 @@ from treadle.tasks.gate.luck import luck
 from treadle.tasks.gate.resample import gain_spread
 from treadle.tasks.gate.sure import gain_on
 from treadle.tasks.gate.values import GateSpec, Judged
-from treadle.tasks.search.course import lay_out
+from treadle.tasks.search.course import Course, LaneRows, lay_out
 
 METRICS = [(task, name) for task, names in metrics.METRICS.items() for name in names]
 
@@ -300,7 +313,7 @@ def test_probabilities_are_calibrated_to_the_weighted_share() -> None:
     draw = np.random.default_rng(9)
     raw = draw.random(20_000)
     y = (draw.random(20_000) < raw).astype(np.float64)
-    post = postprocess.fit_postprocess("binary", (0, 1), y, raw, np.where(y == 1, 4.0, 1.0))
+    post = postprocess.fit_postprocess("binary", (0, 1), y, raw, weight=np.where(y == 1, 4.0, 1.0))
     at = np.array([0.2, 0.5, 0.8])
     assert postprocess.calibrate(post, at) == pytest.approx(4 * at / (1 + 3 * at), abs=0.05)
 
@@ -310,7 +323,7 @@ def test_an_interval_holds_nine_tenths_of_the_weight() -> None:
     noisy = draw.random(4_000) < 0.5
     weight, y = np.where(noisy, 9.0, 1.0), draw.normal(size=4_000) * np.where(noisy, 5.0, 1.0)
     half, zero = slice(0, 2_000), np.zeros(2_000)
-    post = postprocess.fit_postprocess("regression", (), y[half], zero, weight[half])
+    post = postprocess.fit_postprocess("regression", (), y[half], zero, weight=weight[half])
     plain = postprocess.fit_postprocess("regression", (), y[half], zero)
     inside = np.abs(y[2_000:]) <= post.half_width
     assert np.average(inside, weights=weight[2_000:]) == pytest.approx(0.9, abs=0.03)
@@ -325,13 +338,34 @@ def test_dummy_and_line_obey_weights_as_scikit_learn_does() -> None:
     assert baselines.dummy("binary", y, 1, classes=2, weight=weight)[0] == pytest.approx(np.average(y, weights=weight))
     shares = baselines.dummy("multiclass", y, 1, classes=3, weight=weight)[0]
     assert shares[:2] == pytest.approx([1 - np.average(y, weights=weight), np.average(y, weights=weight)])
-    kinds = {"a": "number", "b": "number"}
     scaled = (X - X.mean(axis=0)) / X.std(axis=0)
-    ours = baselines.linear("binary", MatrixRows(X, y, weight), X, kinds=kinds, classes=2, seed=0)
-    theirs = LogisticRegression(max_iter=200).fit(scaled, y, weight / weight.mean()).predict_proba(scaled)[:, 1]
-    assert ours == pytest.approx(theirs, abs=1e-3)
-    ours = baselines.linear("regression", MatrixRows(X, y, weight), X, kinds=kinds, classes=0, seed=0)
-    assert ours == pytest.approx(Ridge(alpha=1.0).fit(scaled, y, weight / weight.mean()).predict(scaled), abs=1e-5)
+    rows = pa.table({"a": X[:, 0].astype(float), "b": X[:, 1].astype(float), "w": weight})
+    columns = tuple(Column(name=name, kind="number") for name in ("a", "b", "y", "w"))
+    for task, model in (("binary", LogisticRegression(max_iter=500)), ("regression", Ridge(alpha=1.0))):
+        problem = replace(
+            shop.problem("binary"),
+            task=task,
+            schema=Schema(columns=columns),
+            columns=("a", "b"),
+            categories=(),
+            classes=(0, 1) if task == "binary" else (),
+            weight="w",
+        )
+        model.fit(scaled, y, weight / weight.mean())
+        expected = model.predict_proba(scaled)[:, 1] if task == "binary" else model.predict(scaled)
+        for unit in (1.0, 1e6):  # a penalty of 1 means the same whatever the unit of weights
+            line, spec = linear.fit_linear(problem, rows, y, seed=0, weight=unit * weight, strength=1.0)
+            assert booster.predict_raw(line, features.encode(spec, rows)) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_line_is_taken_where_it_is_as_good_by_weight() -> None:
+    """It errs in the half of the rows that weighs nearly nothing, the trees a little everywhere."""
+    draw = np.random.default_rng(12)
+    y, light = draw.normal(size=600), np.arange(600) < 300
+    trees, line = y + draw.normal(0, 0.5, 600), y + draw.normal(0, np.where(light, 3.0, 0.3))
+    weight = np.where(light, 0.001, 1.0)
+    assert not linear.prefer_linear("regression", "rmse", y, trees, line)
+    assert linear.prefer_linear("regression", "rmse", y, trees, line, weight=weight)
 
 
 def contradicting(seed: int) -> tuple[MatrixRows, np.ndarray]:
@@ -382,28 +416,23 @@ def test_rows_take_their_weights_along() -> None:
     assert replace(rows, weight=None).take(first).weight is None
 
 
-@pytest.mark.parametrize("exchangeable", [True, False])
-def test_trials_are_compared_by_weighted_scores(exchangeable: bool) -> None:
+def course_of(*lanes: tuple[MatrixRows, MatrixRows]) -> Course:
+    fixed = booster.complete_parameters("regression", {}, classes=0, device="cpu", seed=0)
+    rows = [LaneRows(*lane) for lane in lanes]
+    return lay_out(rows, fixed, task="regression", metric="rmse", names=["x"])
+
+
+def test_trials_are_compared_by_weighted_scores() -> None:
     rows, _ = contradicting(5)
     cut = np.random.default_rng(0).permutation(2_000)
-    course = lay_out(
-        rows.take(cut[500:]),
-        rows.take(cut[:500]),
-        task="regression",
-        classes=0,
-        names=["x"],
-        metric="rmse",
-        device="cpu",
-        seed=0,
-        monotone={},
-        exchangeable=exchangeable,
-    )
+    sides = [rows.take(cut[:700]), rows.take(cut[700:])]
+    course = course_of((sides[0], sides[1]), (sides[1], sides[0]))
     models = course.models({"max_depth": 2})
     watched = [course.grow(models, one) for one in range(3)][-1]
-    answers = course.answers(models, 3)
+    answers = course.answers(course.margins(models, 3))
     expected = np.mean(
         [
-            reference.root_mean_squared_error(lane.y, answer, sample_weight=lane.weight)
+            reference.root_mean_squared_error(lane.rows.y, answer, sample_weight=lane.rows.weight)
             for lane, answer in zip(course.lanes, answers, strict=True)
         ]
     )
@@ -509,23 +538,13 @@ def test_no_calibrated_probability_is_surer_than_the_rows_of_equal_weight_allow(
 
 def test_the_models_of_a_study_are_fitted_by_the_weights() -> None:
     rows, _ = contradicting(8)
-    course = lay_out(
-        rows,
-        rows.take(np.arange(0, 2_000, 7)),
-        task="regression",
-        classes=0,
-        names=["x"],
-        metric="rmse",
-        device="cpu",
-        seed=0,
-        monotone={},
-        exchangeable=False,
-    )
+    course = course_of((rows, rows.take(np.arange(0, 2_000, 7))))
     models = course.models({"max_depth": 2})
     for one in range(3):
         course.grow(models, one)
-    (lane,), (answer,) = course.lanes, course.answers(models, 3)
-    assert np.corrcoef(lane.X[:, 0], answer)[0, 1] > 0.8, "the heavy rows rise with x, three times as many fall"
+    (answer,) = course.answers(course.margins(models, 3))
+    x = course.lanes[0].rows.X[:, 0]
+    assert np.corrcoef(x, answer)[0, 1] > 0.8, "the heavy rows rise with x, three times as many fall"
 
 
 def test_the_interval_of_realised_performance_is_weighted() -> None:
