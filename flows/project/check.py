@@ -80,6 +80,7 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
         findings += _loss(settings, config)
         if not any(finding.where == "data.positive" for finding in findings):
             findings += _classes(config, suite)
+        findings += _weights(config, suite)
         findings += _suite_and_data(settings, config, suite.schema, newest)
     findings += _champion(settings, config)
     return CheckResult(
@@ -135,6 +136,30 @@ def _classes(config: PipelineConfig, suite: Suite) -> Iterator[CheckFinding]:
                 f"the suite does not allow {positive!r} in {config.data.target!r}",
                 f"its classes: {shown}",
             )
+
+
+def _weights(config: PipelineConfig, suite: Suite) -> Iterator[CheckFinding]:
+    """A suite that lets rows in whose weight would end training."""
+    weight = config.data.weight
+    if weight not in suite.schema.names:
+        return
+    of_every_row = [
+        one for one in suite.expectations if one.columns == (weight,) and one.severity == "critical" and one.mostly == 1
+    ]
+    least = [one.arguments.get("min_value") for one in of_every_row if one.type.endswith("_values_to_be_between")]
+    missing = {
+        "expect_column_values_to_not_be_null": any(one.type.endswith("_to_not_be_null") for one in of_every_row),
+        "expect_column_values_to_be_between, min_value 0": any(
+            isinstance(value, int | float) and value >= 0 for value in least
+        ),
+    }
+    if lacking := [name for name, there in missing.items() if not there]:
+        yield CheckFinding(
+            level="warning",
+            where="data.weight",
+            message=f"the suite lets in rows whose {weight!r} is no weight, and training ends on such a row",
+            way_out=f"add to the suite, critical: {'; '.join(lacking)}",
+        )
 
 
 def _suite_and_data(

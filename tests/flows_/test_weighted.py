@@ -121,6 +121,12 @@ def test_realised_performance_is_weighted_too(weighted: Weighted) -> None:
     assert (version.total.labelled, version.total.weighed) == (300, 200)
 
 
+def test_a_suite_that_keeps_other_weights_out_is_not_warned_of(home: Path) -> None:
+    settings, _ = project(home, policies(2_100, 4), "Claim", NAME)  # init is sure of 2,000 rows or more
+    config = configured(settings, 'weight = "Exposure"')
+    assert not [one for one in check.run_check(settings, config).findings if one.where == "data.weight"]
+
+
 def test_a_weight_that_is_none_ends_training_with_column_rows_and_value(home: Path) -> None:
     table = policies(300, 3)
     table.loc[7, "Exposure"] = -2.5
@@ -129,6 +135,11 @@ def test_a_weight_that_is_none_ends_training_with_column_rows_and_value(home: Pa
     sentence = "column 'Exposure': 1 of 300 weights are negative (the first: -2.5, labelled row 8)"
     with pytest.raises(DataError, match=re.escape(sentence)):
         train.run_train(settings, config, trials=1, budget=10)
+    (finding,) = (one for one in check.run_check(settings, config).findings if one.where == "data.weight")
+    assert (finding.level, "lets in rows whose 'Exposure' is no weight" in finding.message) == ("warning", True)
+    assert finding.way_out.endswith(
+        "expect_column_values_to_not_be_null; expect_column_values_to_be_between, min_value 0"
+    )
     misnamed = config.model_copy(update={"data": config.data.model_copy(update={"weight": "Exposur"})})
     found = check.run_check(settings, misnamed).findings
     assert any(one.where == "data.weight" and "no column 'Exposur'" in one.message for one in found)
