@@ -6,6 +6,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING
 
+from treadle.tasks.weights import relative
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,23 +34,25 @@ def as_good(metric: str, model: float, line: float, chance: float) -> bool:
     return lead <= AS_GOOD * (0.0 if math.isnan(way) else max(0.0, way))
 
 
-def dummy(task: str, y: np.ndarray, rows: int, *, classes: int) -> np.ndarray:
+def dummy(task: str, y: np.ndarray, rows: int, *, classes: int, weight: np.ndarray | None = None) -> np.ndarray:
     """The same answer for each of `rows` rows: the mean of `y`, or the shares of its class codes.
 
-    `y` float32 [n]; returns float64 [rows], for multiclass [rows, classes].
+    `y` float32 [n], each counting by its `weight` [n]; returns float64 [rows], for multiclass [rows, classes].
     """
     import numpy as np
 
+    weights = relative(weight)
     if task == "multiclass":
-        shares = np.bincount(y.astype(np.int64), minlength=classes) / len(y)
+        shares = np.bincount(y.astype(np.int64), weights, classes) / (len(y) if weights is None else weights.sum())
         return np.tile(shares, (rows, 1))
-    return np.full(rows, float(np.mean(y, dtype=np.float64)))
+    mean = np.mean(y, dtype=np.float64) if weights is None else weights @ y.astype(np.float64) / weights.sum()
+    return np.full(rows, float(mean))
 
 
 def linear(
     task: str, train: MatrixRows, X: np.ndarray, *, kinds: Mapping[str, str], classes: int, seed: int
 ) -> np.ndarray:
-    """Predictions for `X` of a ridge or logistic regression fitted on (a sample of) `train`.
+    """Predictions for `X` of a ridge or logistic regression fitted on (a sample of) `train`, by its weights.
 
     `kinds` maps feature names to kinds, in the order of the columns (see `features.Feature`). Missing numbers become
     the median and say that they were missing; codes of few levels are one-hot. Returns float64 as `dummy` does.
@@ -64,7 +68,9 @@ def linear(
     with warnings.catch_warnings():
         # a line that has not quite settled is a fair comparison still
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(train.X[rows], target)
+        weights = relative(None if train.weight is None else train.weight[rows])
+        fitter = model.steps[-1][0]
+        model.fit(train.X[rows], target, **({} if weights is None else {f"{fitter}__sample_weight": weights}))
     if task == "regression":
         return np.asarray(model.predict(X), dtype=np.float64)
     found = model.predict_proba(X)

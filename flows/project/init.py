@@ -156,12 +156,9 @@ def _suspects(con: DuckDBPyConnection, table: Profile, proposal: Proposal, text:
         spec = training.learn_features(problem, known)
     except TargetError:
         return ()  # no column varies in the sample
-    columns: dict[str, list[int]] = {}
-    for index, name in enumerate(spec.sources):
-        columns.setdefault(name, []).append(index)
     part = training.encoded_part(problem, spec, known)
     return (
-        *suspects.question_columns(problem.task, part, columns=columns, classes=problem.classes, seed=0),
+        *suspects.question_columns(problem.task, part, columns=spec.positions, classes=problem.classes, seed=0),
         *suspects.filled_later(rows, problem.columns, time=problem.time, labelled=labelled.to_numpy()),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.flows.context.loss_module import obeyed_digest
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.ingest import IngestResult
 from treadle.tasks.device import DeviceUse
@@ -54,13 +55,13 @@ class RunRef(BaseModel):
     def open(self) -> Workplace:
         """The pipeline with this run's trials, budget and device in its config.
 
-        Raises UsageError where the pipeline's file was changed during the run, because the run is identified by its
-        config; Fenced where another process has taken over the run's lease.
+        Raises UsageError where the pipeline's file (or the one that a custom objective names) was changed during the
+        run, because the run is identified by them; Fenced where another process has taken over the run's lease.
         """
         self._check_token()
         place = open_workplace(self.home, self.pipeline)
         config = with_overrides(place.config, self.trials, self.budget_seconds, self.wanted_device)
-        if config.digest() != self.config_digest:
+        if obeyed_digest(place.settings.home, config) != self.config_digest:
             raise UsageError(f"pipelines/{self.pipeline}.toml was changed during the run", "start it again")
         return Workplace(place.settings, config, place.stores)
 

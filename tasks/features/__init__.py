@@ -7,11 +7,15 @@ and twice as fast. What a spec says is all that the encoding needs, so that the 
 
 from __future__ import annotations
 
-from treadle.tasks.features.encoding import as_text, encode, to_float32, unseen
+from treadle.tasks.features.choice import EncodingChoice, choose_encodings
+from treadle.tasks.features.encoding import as_text, encode, level_codes, to_float32, unseen
 from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.measure import EncodingProblem
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
     DATE_PARTS,
+    ENCODINGS,
+    LEVELLED,
     MAX_LEVELS,
     OTHER,
     RARE_FROM,
@@ -20,20 +24,31 @@ from treadle.tasks.features.spec import (
     Feature,
     FeatureSpec,
 )
+from treadle.tasks.features.statistics import cross_fitted, fit_statistics, has_statistics, out_of_fold
 
 __all__ = [
     "CLOCK_PARTS",
     "DATE_PARTS",
+    "ENCODINGS",
+    "LEVELLED",
     "MAX_LEVELS",
     "OTHER",
     "RARE_FROM",
     "READ_AS_MISSING",
     "DatePart",
+    "EncodingChoice",
+    "EncodingProblem",
     "Feature",
     "FeatureSpec",
     "as_text",
+    "choose_encodings",
+    "cross_fitted",
     "encode",
     "fit_features",
+    "fit_statistics",
+    "has_statistics",
+    "level_codes",
+    "out_of_fold",
     "to_float32",
     "unseen",
 ]

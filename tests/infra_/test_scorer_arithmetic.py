@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from treadle.tasks import features, parity
-from treadle.tasks.features import encoding
+from treadle.tasks.features import dates, encoding
 from treadle.tasks.postprocess import Post, apply_postprocess
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_integers_become_the_same_codes(scorer: ModuleType, levels: set[int], va
 @given(moments=st.lists(st.one_of(st.none(), st.datetimes())))
 def test_a_moment_has_the_same_parts(scorer: ModuleType, part: features.DatePart, moments: list[object]) -> None:
     local = np.array(moments, dtype="datetime64[us]")
-    ours, theirs = encoding._date_part(local, part), scorer.date_part(local, part)
+    ours, theirs = dates.date_part(local, part), scorer.date_part(local, part)
     assert ours.dtype == theirs.dtype == np.float64
     assert np.array_equal(ours, theirs, equal_nan=True)
 
@@ -88,3 +88,28 @@ def test_scores_of_classes_become_the_same_columns(
 @given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), width=st.floats(0, 1e6))
 def test_amounts_become_the_same_columns(scorer: ModuleType, values: list[float], width: float) -> None:
     assert_same_columns(scorer, Post(task="regression", half_width=width), np.array(values, dtype=np.float32))
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.floats(-5, 40, width=32), min_size=1),
+    width=st.floats(0, 50),
+    smear=st.floats(0.5, 20),
+    scale=st.sampled_from([("log1p", "log1p"), ("", "log1p")]),
+)
+@example(values=[800.0, -800.0], width=1.0, smear=1.0, scale=("log1p", "log1p"))
+def test_amounts_learned_as_logarithms_become_the_same_columns(
+    scorer: ModuleType, values: list[float], width: float, smear: float, scale: tuple[str, str]
+) -> None:
+    transform, spread = scale
+    raw = np.array(values, dtype=np.float32)
+    post = Post(task="regression", half_width=width, transform=transform, smear=smear, spread=spread)  # type: ignore[arg-type]
+    assert_same_columns(scorer, post, raw if transform else np.abs(raw))
+
+
+def test_a_bundle_of_an_earlier_treadle_names_no_transform(scorer: ModuleType) -> None:
+    raw, post = np.array([1.0, 2.0], dtype=np.float32), Post(task="regression", half_width=3.0)
+    earlier = {key: value for key, value in post.model_dump().items() if key not in ("transform", "smear", "spread")}
+    assert Post.model_validate(earlier) == post
+    answered = scorer.postprocess(earlier, raw, pd.RangeIndex(2))
+    assert answered["upper"].tolist() == [4.0, 5.0]

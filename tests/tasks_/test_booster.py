@@ -114,7 +114,7 @@ def test_a_monotone_feature_keeps_its_direction(way: int) -> None:
 
 
 def test_monotone_by_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'agee' is no numeric feature") as caught:
+    with pytest.raises(ConfigError, match=r"'agee' is no feature") as caught:
         booster.complete_parameters("binary", {}, classes=2, device="cpu", seed=0, monotone={"agee": 1}, names=NAMES)
     assert caught.value.key == "model.monotone"
 

@@ -13,7 +13,7 @@ import mlflow
 import pandas as pd
 import xgboost
 
-from treadle.infra.tracking.scorer.encoding import encode
+from treadle.infra.tracking.scorer.encoding import encode, made_of
 from treadle.infra.tracking.scorer.postprocessing import postprocess
 from treadle.infra.tracking.scorer.reading import Reader
 from treadle.infra.tracking.scorer.verification import verified
@@ -47,7 +47,7 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Columns may stand in any order and others may be there. Raises ValueError naming columns that are missing.
         """
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
-        needed = dict.fromkeys([*self.key, *(feature["source"] for feature in self.features["features"])])
+        needed = dict.fromkeys([*self.key, *made_of(self.features)])
         if gone := [name for name in needed if name not in frame.columns]:
             raise ValueError(f"missing columns: {', '.join(map(repr, gone))}; the model needs {', '.join(needed)}")
         encoded = encode(self.features, self.columns, self.reader, frame)
