@@ -284,21 +284,27 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Raw output for `X` float32 [n, features], float32.
 
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
-    [n]. A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a
-    DMatrix and warn of mismatched devices.
+    [n].
+    """
+    return _predict(booster, X, "value")
+
+
+def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
+    """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
+    return _predict(booster, X, "margin")
+
+
+def _predict(booster: Booster, X: np.ndarray, kind: Literal["value", "margin"]) -> np.ndarray:
+    """What `booster` answers for rows in the host's memory.
+
+    A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a DMatrix and
+    warn of mismatched devices.
     """
     import numpy as np
 
     if booster_device(booster) != "cpu":
         booster.set_param({"device": "cpu"})
-    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
-
-
-def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
-    """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
-    import numpy as np
-
-    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type="margin"))
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type=kind))
 
 
 def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
