@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from treadle.tasks.coefficients import line_of
 from treadle.tasks.device import DeviceName, batched_matrix, booster_device, check_trained_on, first_that_fits
 from treadle.tasks.errors import ConfigError
 from treadle.tasks.model_keys import ModelKeys
@@ -67,6 +68,11 @@ class BoosterSpec(ModelKeys):
     refit: Literal["all", "none"] = Field(
         "all",
         description="all: the serving model is fitted on all labelled rows, with the holdout; none: it is the judged",
+    )
+    kind: Literal["auto", "trees", "linear"] = Field(
+        "auto",
+        description="trees: XGBoost; linear: ridge or logistic regression; auto: linear where trees are not better by "
+        "more than a standard error",
     )
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
@@ -286,25 +292,26 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
     [n].
     """
-    return _predict(booster, X, "value")
+    import numpy as np
+
+    _follow_rows(booster)
+    line = line_of(booster)
+    margins = None if line is None else line.margins(X)
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), base_margin=margins))
 
 
 def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
-    return _predict(booster, X, "margin")
-
-
-def _predict(booster: Booster, X: np.ndarray, kind: Literal["value", "margin"]) -> np.ndarray:
-    """What `booster` answers for rows in the host's memory.
-
-    A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a DMatrix and
-    warn of mismatched devices.
-    """
     import numpy as np
 
+    _follow_rows(booster)
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type="margin"))
+
+
+def _follow_rows(booster: Booster) -> None:
+    """Set a booster to the CPU, where the rows are: on a GPU XGBoost would copy them and warn of mismatched devices."""
     if booster_device(booster) != "cpu":
         booster.set_param({"device": "cpu"})
-    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type=kind))
 
 
 def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
@@ -323,7 +330,12 @@ def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
-    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1."""
+    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1.
+
+    Of a linear model it is the share of |coefficient x standard deviation|.
+    """
+    if line := line_of(booster):
+        return dict(zip(names, line.importance(), strict=True))
     gains = booster.get_score(importance_type="total_gain")
     total = sum(gains.values()) or 1.0
     return {name: float(gains.get(name, 0.0)) / total for name in names}

@@ -101,7 +101,7 @@ class StandardError:
 def dependence_of(rows: pa.Table, split: SplitSpec, time: str) -> Dependence:
     """How `rows` depend on each other by the split that parts them: by its group, by `time`, by both, or not.
 
-    Rows without a group are one; rows without a time count as the oldest.
+    Rows without a group are one; rows without a time count as the oldest. An empty `time` is the order of arrival.
     """
     import numpy as np
 
@@ -110,7 +110,7 @@ def dependence_of(rows: pa.Table, split: SplitSpec, time: str) -> Dependence:
     groups = times = None
     if split.group and split.group in rows.column_names:
         groups = np.asarray(rows[split.group].combine_chunks().dictionary_encode().indices.fill_null(-1))
-    if split.strategy == "time" and time in rows.column_names:
+    if split.strategy == "time" and (not time or time in rows.column_names):
         when, known = moments(rows, time)
         times = np.where(known, when, when[known].min() if known.any() else 0)
     return Dependence(groups, times)

@@ -108,9 +108,12 @@ def evaluate_models(
 
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
+    Beside a challenger that is linear itself no other linear model is scored.
     `split` says which rows depend on each other (None: none do).
     """
     from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
+    from treadle.tasks.coefficients import line_of
+    from treadle.tasks.linear import linear_beside
 
     champion_p, incomparable = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
@@ -122,14 +125,14 @@ def evaluate_models(
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
-    kinds = {feature.name: feature.kind for feature in model.features.features}
     codes = model.features.levelled
-    linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
+    line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
+    beside = {} if line is None else {"linear": line}
     chance = baselines.dummy(
         problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes), weight=fitted_on.weight
     )
     comparable = champion_p if unseen is None else None
-    everyone = {"challenger": predictions.p, "champion": comparable, "linear": linear, "dummy": chance}
+    everyone = {"challenger": predictions.p, "champion": comparable, **beside, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
     depends = dependence_of(rows, split, problem.time) if split else Dependence()
     cuts = {"challenger": model.post.threshold, "champion": champion.model.post.threshold if champion else 0.5}
@@ -147,7 +150,7 @@ def evaluate_models(
                 for name in slices
                 if name in rows.column_names
             },
-            beside={"linear": linear, "dummy": chance},
+            beside={**beside, "dummy": chance},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
             boosters=champion.boosters if champion and champion_p is not None else "",

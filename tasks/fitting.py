@@ -53,10 +53,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The model to judge, and how one of its boosters learned."""
+    """The model to judge, how one of its boosters learned (no round of a line), and its answers for rows left out."""
 
     model: Model
     curve: Curve
+    answers: Fit
 
 
 def fit_recipe(
@@ -77,6 +78,8 @@ def fit_recipe(
     """
     import numpy as np
 
+    if recipe.kind == "linear":
+        return _fit_line(problem, recipe, rows, folds)
     from treadle.tasks import booster, ensemble, training
     from treadle.tasks.features.union import unite
     from treadle.tasks.objective import plain_objective
@@ -116,11 +119,55 @@ def fit_recipe(
     return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)
 
 
+def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
+    """A linear model of all `rows`, with answers for those that are left out."""
+    from treadle.tasks import linear, training
+    from treadle.tasks.weights import row_weights
+
+    y, weight = training.labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
+    raw = linear.linear_answers(problem, rows, y, folds, recipe.seed, weight=weight)
+    booster, spec = linear.fit_linear(problem, rows, y, seed=recipe.seed, weight=weight)
+    return Fit(booster, spec, y, raw, None, weight)
+
+
+def as_line(recipe: Recipe) -> Recipe:
+    """The recipe of a linear model on the same columns, with rows left out in the same way."""
+    return recipe.model_copy(update={"kind": "linear", "objective": None, "members": (), "encodings": {}})
+
+
+def plainer_kind(
+    problem: Problem, recipe: Recipe, trees: FittedModel, parts: Parts, split: SplitSpec
+) -> tuple[FittedModel, Recipe, str]:
+    """The linear model with its recipe where trees are not surely better, else the trees; and a sentence on it.
+
+    The two are compared on the rows that were left out, by the metric (`linear.prefer_linear`).
+    """
+    from treadle.tasks import metrics
+    from treadle.tasks.errors import TargetError
+    from treadle.tasks.linear import prefer_linear
+    from treadle.tasks.postprocess import apply_postprocess
+
+    line = as_line(recipe)
+    try:
+        fitted = fit_judged(problem, line, parts, split)
+    except TargetError:  # no column can be an input of a line
+        return trees, recipe, ""
+    at = trees.answers.answered & fitted.answers.answered
+    y = trees.answers.y[at]
+    p = [apply_postprocess(one.model.post, one.answers.raw[at].astype("float32")).p for one in (trees, fitted)]
+    ours, theirs = (metrics.metric_value(problem.task, problem.metric, y, one) for one in p)
+    taken = prefer_linear(problem.task, problem.metric, y, *p)
+    why = "trees are not surely better" if taken else "trees are better"
+    words = f"a linear model scores {problem.metric} {theirs:.4g} on rows left out, trees {ours:.4g}: {why}"
+    return (fitted, line, words) if taken else (trees, recipe, words)
+
+
 def fit_judged(
     problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
 ) -> FittedModel:
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
     from treadle.tasks import bundle, training, validation
+    from treadle.tasks.booster import Curve
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
@@ -128,7 +175,6 @@ def fit_judged(
     fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
     if not fit.answered.any():
         fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), loss, judged_rows=len(rows))
-    assert fit.curve is not None, "a fold was left out"
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
@@ -141,7 +187,7 @@ def fit_judged(
         task=problem.task,
         missing=problem.missing,
     )
-    return FittedModel(model=model, curve=fit.curve)
+    return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit)
 
 
 def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:

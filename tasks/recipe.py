@@ -32,7 +32,7 @@ class Recipe(BaseModel):
     the model is an average, `members` are its settings, and these three are those of the one with the largest share.
     `layout` says how rows were left out in turn. With 'folds' each member is fitted on the fitted rows of every fold,
     and the model is the average of all (bagging); else it is fitted on all rows. `encodings` and `differences` say what
-    columns become, `objective` what is minimised (None: the task's plain one), `fixed` which parameters a person set.
+    columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's plain one), `fixed` which parameters a person set.
     `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
     `nthread` as it was (0: all), which changes no tree; `stopped` is what ended the search, 'trials' or 'budget'
     (empty: not recorded).
@@ -59,6 +59,7 @@ class Recipe(BaseModel):
     encodings: dict[str, tuple[str, ...]] = {}
     differences: tuple[tuple[str, str], ...] = ()
     objective: Objective | None = None
+    kind: Literal["trees", "linear"] = "trees"
     interactions: tuple[tuple[str, ...], ...] = ()
     fixed: dict[str, str | int | float] = {}
 
@@ -69,6 +70,8 @@ class Recipe(BaseModel):
 
     def sentence(self) -> str:
         """What a fit makes: rounds of how many settings, in how many folds."""
+        if self.kind == "linear":
+            return "a linear model"
         rounds = " + ".join(f"{one.rounds:,}" for one in self.settings)
         if self.layout.kind != "folds":
             return f"{rounds} rounds"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
+from treadle.tasks.dataset.arrival import arrival_moment, arrivals
 from treadle.tasks.errors import TargetError
 from treadle.tasks.weights import row_weights
 
@@ -30,7 +31,8 @@ class Problem:
     """What is to be learned, fixed before anything is fitted.
 
     `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
-    that may become features; `weight` is the column of row weights (empty: all rows count alike).
+    that may become features; `weight` is the column of row weights (empty: all rows count alike). `order` is "file"
+    where rows are in time order although no column dates them.
     """
 
     task: str
@@ -45,6 +47,7 @@ class Problem:
     missing: tuple[str, ...]
     classes: tuple[TrainingLabel, ...]
     weight: str = ""
+    order: str = ""
 
 
 def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
@@ -57,16 +60,23 @@ def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
 
 
 def last_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float | None:
-    """The newest value of the time column, None without one: a later holdout must begin after it."""
+    """The newest value of the time column, None without one: a later holdout must begin after it.
+
+    Where rows are in the order of their files, the last arrival as a moment.
+    """
     import pyarrow.compute as pc
 
+    if problem.order:
+        return arrival_moment(int(arrivals(rows).max())) if len(rows) else None
     return pc.max(rows[problem.time]).as_py() if problem.time else None
 
 
 def first_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float | None:
-    """The oldest value of the time column, None without one."""
+    """The oldest value of the time column, None without one; in the order of files the first arrival as a moment."""
     import pyarrow.compute as pc
 
+    if problem.order:
+        return arrival_moment(int(arrivals(rows).min())) if len(rows) else None
     return pc.min(rows[problem.time]).as_py() if problem.time else None
 
 
@@ -116,6 +126,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
         missing=data.missing,
         classes=postprocess.classes(data.task, labels, data.positive, data.target),
         weight=data.weight,
+        order=data.order,
     )
 
 

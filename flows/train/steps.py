@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from treadle.tasks.bundle import BundleFacts
+    from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.dataset import Parts
+    from treadle.tasks.fitting import FittedModel
+    from treadle.tasks.recipe import Recipe
     from treadle.tasks.retrain import Reason
     from treadle.tasks.search import Trial
     from treadle.tasks.training import Problem
@@ -246,7 +251,7 @@ def interrupted_once() -> Iterator[Callable[[], bool]]:
 @timings.timed("fit")
 def fit_model(ref: RunRef) -> None:
     """Fit the best parameters on training and validation rows, calibrate, and write the model that is judged."""
-    from treadle.tasks import bundle, fitting, training
+    from treadle.tasks import bundle, training
     from treadle.tasks.booster import Curve
     from treadle.tasks.preparation import Preparation
     from treadle.tasks.recipe import Recipe, make_recipe
@@ -262,13 +267,35 @@ def fit_model(ref: RunRef) -> None:
     events.emit("train", f"fitting {recipe.sentence()} on {len(both):,} rows ({ref.device_why})")
     loss = load_loss(place.settings.home, place.config.model.objective)
     with kept_fallbacks(ref):
-        fitted = fitting.fit_judged(problem, recipe, parts, place.config.split, loss)
+        fitted, recipe = _fit_wanted(place.config, problem, recipe, parts, loss)
     facts = bundle_facts(ref, training.last_time(problem, both), None)
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
     if ref.champion:
         _follow_champion(ref, place, problem, facts)
     bench.put("recipe.json", recipe, Recipe)
     bench.put("curve.json", fitted.curve, Curve)
+
+
+def _fit_wanted(
+    config: PipelineConfig, problem: Problem, recipe: Recipe, parts: Parts, loss: CustomLoss | None
+) -> tuple[FittedModel, Recipe]:
+    """The judged model of the kind that the config asks for; for `auto` a line where trees are not surely better.
+
+    A line keeps no direction, no interactions and no loss but its own: where the config asks for any it is not tried.
+    """
+    from treadle.tasks import fitting
+
+    model = config.model
+    if model.kind == "linear":
+        line = fitting.as_line(recipe)
+        return fitting.fit_judged(problem, line, parts, config.split), line
+    trees = fitting.fit_judged(problem, recipe, parts, config.split, loss)
+    if model.kind == "trees" or any(model.monotone.values()) or model.interactions or model.objective != "auto":
+        return trees, recipe
+    fitted, recipe, words = fitting.plainer_kind(problem, recipe, trees, parts, config.split)
+    if words:
+        events.emit("train", words)
+    return fitted, recipe
 
 
 def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: BundleFacts) -> None:

@@ -38,8 +38,10 @@ Name = Annotated[str, Field(min_length=1)]
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 ADDED = (
-    *(("data", "forbid"), ("data", "weight"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
+    *(("data", key) for key in ("forbid", "weight", "order")),
+    *(("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
     *(("tune", key) for key in ("folds", "ensemble")),
+    ("model", "kind"),
     *(("model", key) for key in ModelKeys.model_fields),
 )
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
@@ -60,6 +62,11 @@ class DataSpec(BaseModel):
     task: Task = Field(description="binary: two classes; multiclass: more; regression: a number")
     key: tuple[Name, ...] = Field((), description="columns that together name a row; empty: none do")
     time: str = Field(default="", description="column with the row's date or timestamp; needed by time splits")
+    order: Literal["", "file"] = Field(
+        default="",
+        description="file: rows are in time order although no column dates them, file after file; a time split goes "
+        "by it",
+    )
     timezone: str = Field(default="", description="IANA zone of timestamps that name none; empty: UTC")
     positive: str | bool | int | float | None = Field(
         None, description="the class whose probability is predicted (binary only)"
@@ -206,6 +213,8 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
         if name and name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
             yield Clash(f"model.monotone.{name}", message, "columns that are features")
+    if config.model.kind == "linear" and any(config.model.monotone.values()):
+        yield Clash("model.kind", "a linear model does not obey model.monotone", "'trees', or no model.monotone")
     for name in dict.fromkeys(name for group in config.model.interactions for name in group):
         if name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
@@ -272,12 +281,16 @@ def _model_clashes(model: BoosterSpec, task: Task) -> Iterator[Clash]:
 
 def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
     data, split = config.data, config.split
-    if split.strategy == "time" and not data.time:
+    if split.strategy == "time" and not (data.time or data.order):
         yield Clash(
             "split.strategy",
             "'time' needs data.time, which names no column",
-            "set data.time, or 'random' or 'group'",
+            "set data.time, or 'random' or 'group', or data.order = 'file' where the rows are in time order",
         )
+    if data.order and data.time:
+        yield Clash("data.order", f"data.time = {data.time!r} dates the rows already", "only without data.time")
+    if data.order and split.strategy == "time" and split.gap:
+        yield Clash("split.gap", "a gap is a span of time, and no column dates the rows", "only with data.time")
     if split.strategy == "group" and not split.group:
         yield Clash(
             "split.strategy",

@@ -73,6 +73,7 @@ WRONG = [
     ("model.monotone.a", 10, 'forbid = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is in data.forbid", "features"),
     ("model.monotone.a", 10, 'key = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is the key", "features"),
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
+    ("model.kind", 9, '\n[model]\nkind = "linear"\nmonotone = { a = 1 }', "a linear model does not obey", "'trees'"),
     ("model.max_depth", 9, "\n[model]\nmax_depth = 0", "0 is not allowed", "greater than or equal to 1"),
     ("model.interactions", 9, '\n[model]\ninteractions = [["a", "left"]]', "'left' is the target", "features"),
     ("model.objective", 9, '\n[model]\nobjective = "reg:gamma"', "does not fit task = 'binary'", "binary:logistic"),
