@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
-from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, paired_gain, row_losses, sampled
+from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, held_losses, paired_gain, sampled
 from treadle.tasks.features.spec import MOMENTS
 from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
@@ -125,7 +125,7 @@ class _Comparison:
         begun = clock.monotonic()
         if begun + self._spent > self.deadline:
             raise _TimeIsUpError
-        losses = row_losses(self.problem, plan, fold)
+        losses = held_losses(self.problem, plan, fold)
         self._spent = clock.monotonic() - begun
         return losses
 
