@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def evaluate_models(
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
     `split` says which rows depend on each other (None: none do).
     """
-    from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
 
     champion_p, incomparable = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
@@ -121,6 +122,9 @@ def evaluate_models(
             rows = champion.new
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
+    if features.has_statistics(model.features):  # the model's own would give away the labels of the fitted rows
+        others = features.out_of_fold(model.features, fitted_rows, fitted_on.y, seed=seed)
+        fitted_on = dataclasses.replace(fitted_on, X=others)
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     kinds = {feature.name: feature.kind for feature in model.features.features}
     codes = model.features.levelled

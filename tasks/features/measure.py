@@ -148,7 +148,7 @@ def paired_gain(
 ) -> tuple[float, float, float]:
     """The mean loss before, how much it falls, and the standard error of that.
 
-    `before` and `after` are what `held_losses` gives for the first folds. Rows are weighted; those of a group count as one.
+    `before` and `after` are what `held_losses` gives for the first folds. Rows are weighted, those of a group are one.
     """
     import numpy as np
 
