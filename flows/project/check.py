@@ -77,6 +77,7 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if suite is not None:
         findings += [_problem(*misfit) for misfit in misfits(config, suite.schema)]
+        findings += _loss(settings, config)
         if not any(finding.where == "data.positive" for finding in findings):
             findings += _classes(config, suite)
         findings += _suite_and_data(settings, config, suite.schema, newest)
@@ -105,6 +106,16 @@ def _champion(settings: Settings, config: PipelineConfig) -> Iterator[CheckFindi
         where = "data.forbid" if use.forbidden else "data.drop"
         way_out = with_pipeline(use.way_out(), config.name)
         yield CheckFinding(level="warning", where=where, message=use.sentence(), way_out=way_out)
+
+
+def _loss(settings: Settings, config: PipelineConfig) -> Iterator[CheckFinding]:
+    """A custom objective whose file or function is missing."""
+    from treadle.flows.context.loss_module import load_loss
+
+    try:
+        load_loss(settings.home, config.model.objective)
+    except ConfigError as error:
+        yield _problem(error.key, error.message, error.way_out)
 
 
 def _problem(where: str, message: str, way_out: str) -> CheckFinding:

@@ -56,13 +56,12 @@ def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int
     """How many of the golden `rows` hold a null, a category that is no level, a value at a split or next below it."""
     import numpy as np
 
-    from treadle.tasks.features import LEVELLED, OTHER, encode, level_codes
+    from treadle.tasks.features import OTHER, category_features, encode, level_codes
 
     X = encode(spec, rows)
     unknown = np.zeros(len(X), dtype=bool)
-    for feature in spec.features:
-        if feature.kind in LEVELLED:
-            unknown |= level_codes(spec, feature, rows) == OTHER
+    for feature in category_features(spec):
+        unknown |= level_codes(spec, feature, rows) == OTHER
     missing = np.isnan(X).any(axis=1)
     for source in spec.sources:
         missing |= rows[source].is_null().to_numpy()
@@ -98,10 +97,9 @@ def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[RowChange]:
     """A value that is no level: a word, or the number after the greatest."""
     import pyarrow as pa
 
-    from treadle.tasks.features import LEVELLED
+    from treadle.tasks.features import category_features
 
-    levelled = {feature.source: feature for feature in spec.features if feature.kind in LEVELLED}
-    for feature in levelled.values():
+    for feature in category_features(spec):
         if pa.types.is_integer(schema.field(feature.source).type):
             yield feature.source, max((int(level) for level in feature.levels), default=0) + 1
         else:

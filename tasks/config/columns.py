@@ -28,17 +28,20 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     """Every column that the config names must be in the schema, of a kind that fits its role."""
     data = config.data
     roles = [("data.target", data.target), ("data.time", data.time), ("split.group", config.split.group)]
+    roles += [("data.weight", data.weight)]
     roles += [("data.key", name) for name in data.key]
     roles += [("data.categories", name) for name in data.categories]
     roles += [("data.drop", name) for name in data.drop]
     roles += [("data.forbid", name) for name in data.forbid]
     roles += [("model.monotone", name) for name in config.model.monotone]
+    roles += [("model.interactions", name) for group in config.model.interactions for name in group]
     roles += [("gate.slices", name) for name in config.gate.slices]
     if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
         roles.append(("labels.observed_at", config.labels.observed_at))
     wanted: dict[str, tuple[ColumnKind, ...]] = {
         "labels.observed_at": TEMPORAL,
         "data.time": (*TEMPORAL, *NUMERIC),
+        "data.weight": NUMERIC,
         "data.categories": ("integer", "text"),
     }
     if data.task == "regression":

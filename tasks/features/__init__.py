@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from treadle.tasks.features.choice import EncodingChoice, choose_encodings
 from treadle.tasks.features.encoding import as_text, encode, level_codes, to_float32, unseen
-from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.fitting import fit_features, xgboost_name
+from treadle.tasks.features.linear import category_features
 from treadle.tasks.features.measure import EncodingProblem
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
@@ -23,6 +24,7 @@ from treadle.tasks.features.spec import (
     DatePart,
     Feature,
     FeatureSpec,
+    Scale,
 )
 from treadle.tasks.features.statistics import cross_fitted, fit_statistics, has_statistics, out_of_fold
 
@@ -40,7 +42,9 @@ __all__ = [
     "EncodingProblem",
     "Feature",
     "FeatureSpec",
+    "Scale",
     "as_text",
+    "category_features",
     "choose_encodings",
     "cross_fitted",
     "encode",
@@ -51,4 +55,5 @@ __all__ = [
     "out_of_fold",
     "to_float32",
     "unseen",
+    "xgboost_name",
 ]

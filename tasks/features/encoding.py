@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import DataError
 from treadle.tasks.features.dates import cycle, date_part, days_between, instants, local
+from treadle.tasks.features.linear import category_features, linear_input
 from treadle.tasks.features.spec import LEVELLED, OTHER, Feature, FeatureSpec
 from treadle.tasks.features.text import entry_counts, gram_counts
 
@@ -29,7 +30,7 @@ def encode(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
     encoded = np.empty((rows.num_rows, len(spec.features)), dtype=np.float32)
     columns = _Columns(spec, rows)
     for index, feature in enumerate(spec.features):
-        encoded[:, index] = to_float32(columns.values(feature))
+        encoded[:, index] = to_float32(linear_input(feature, columns.values(feature)))
     return encoded
 
 
@@ -41,7 +42,7 @@ def level_codes(spec: FeatureSpec, feature: Feature, rows: pa.Table | pa.RecordB
 def unseen(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> Mapping[str, int]:
     """Rows per source column whose category is not among the levels; columns without any are left out."""
     counts = {}
-    for feature in {feature.source: feature for feature in spec.features if feature.kind in LEVELLED}.values():
+    for feature in category_features(spec):
         counts[feature.source] = int((level_codes(spec, feature, rows) == OTHER).sum())
     return {source: count for source, count in counts.items() if count}
 
@@ -96,14 +97,18 @@ class _Columns:
         self._texts: dict[tuple[str, str, str], dict[Feature, np.ndarray]] = {}
 
     def values(self, feature: Feature) -> np.ndarray:
-        """The feature's numbers, float64 or float32 [rows]."""
+        """The feature's numbers, float64 or float32 [rows]; for the inputs of a linear model, what they are made of."""
+        import pyarrow as pa
+
         if feature.kind in LEVELLED:
             codes = self._level_codes(feature)
-            return codes if feature.kind == "code" else from_table(feature, codes)
+            return codes if feature.kind in ("code", "indicator") else from_table(feature, codes)
         if feature.kind in ("gram", "entry"):
             return self._text(feature)
         column = typed_column(self.rows, feature.source)
-        if feature.kind == "since":
+        if feature.kind == "missing" and pa.types.is_string(column.type):
+            return self._level_codes(feature)
+        if feature.origin:
             return days_between(column, typed_column(self.rows, feature.origin), self.spec.timezone)
         if feature.part is not None:
             parts = date_part(self._local_time(feature.source, column), feature.part)

@@ -30,6 +30,16 @@ Otherwise a row would get another prediction through pandas than through a batch
 """
 
 
+class Scale(BaseModel):
+    """How a number is brought to one scale with others: `fill` for missing, then minus `mean`, over `std`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fill: float
+    mean: float
+    std: float
+
+
 def _is_none(value: object) -> bool:
     """Whether a field is left out of spec.json, which says of a feature what its kind needs."""
     return value is None
@@ -39,7 +49,20 @@ def _is_empty(value: str | tuple[float, ...]) -> bool:
     return not value
 
 
-FeatureKind = Literal["number", "boolean", "code", "date_part", "statistic", "count", "cycle", "since", "gram", "entry"]
+FeatureKind = Literal[
+    "number",
+    "boolean",
+    "code",
+    "date_part",
+    "statistic",
+    "count",
+    "cycle",
+    "since",
+    "gram",
+    "entry",
+    "missing",
+    "indicator",
+]
 
 LEVEL_ENCODINGS = ("codes", "statistics", "counts")
 TEXT_ENCODINGS = ("ngrams", "list")
@@ -50,7 +73,7 @@ ENCODINGS = (*LEVEL_ENCODINGS, *TEXT_ENCODINGS, *DATE_ENCODINGS)
 MOMENTS = frozenset(("date", "timestamp"))
 """Kinds of columns that hold moments in time."""
 
-LEVELLED = ("code", "statistic", "count")
+LEVELLED = ("code", "statistic", "count", "indicator")
 """Kinds whose number depends on which of the feature's levels a value is."""
 
 
@@ -73,6 +96,10 @@ class Feature(BaseModel):
     - `gram`: how often the text has a word or a part of a word whose hash is `bucket` (see text.py); missing is NaN.
     - `entry`: 1 where the list that the cell holds, parted by `separator`, has the entry `levels[0]`, else 0; without
       levels its length; missing is NaN.
+    - `missing`: 1 where the value is missing, else 0. `indicator`: 1 for the first of `levels`, else 0, also for
+      missing; other levels are there where pandas could take them for the first.
+
+    A linear model knows no NaN: its numbers have a `scale`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +116,7 @@ class Feature(BaseModel):
     origin: str = Field("", exclude_if=_is_empty)
     separator: str = Field("", exclude_if=_is_empty)
     bucket: int | None = Field(None, exclude_if=_is_none)
+    scale: Scale | None = Field(None, exclude_if=_is_none)
 
     @property
     def is_open(self) -> bool:

@@ -46,6 +46,12 @@ WRONG = [
     ("data.forbid", 7, 'forbid = ["a", "a"]', "names 'a' twice", "each column once"),
     ("data.forbid", 8, 'key = ["a"]\nforbid = ["a"]', "'a' is the key, so no feature", "other than the key"),
     ("data.key", 7, 'key = ["a", "a"]', "names 'a' twice", "each column once"),
+    ("data.weight", 7, 'weight = "left"', "'left' is the target", "no other role"),
+    ("data.weight", 7, 'weight = "a"\ntime = "a"', "'a' is the time", "no other role"),
+    ("data.weight", 8, 'key = ["a", "b"]\nweight = "a"', "'a' is part of the key", "no other role"),
+    ("data.weight", 8, 'forbid = ["a"]\nweight = "a"', "'a' is in data.forbid", "no other role"),
+    ("data.weight", 7, 'weight = "a"\n\n[split]\nstrategy = "group"\ngroup = "a"', "'a' is the group", "no other role"),
+    ("model.monotone.a", 10, 'weight = "a"\n\n[model]\nmonotone = { a = 1 }', "'a' is the weight", "features"),
     ("data.max_bad_rows", 7, "max_bad_rows = 2", "2 is not allowed", "less than or equal to 1"),
     ("data.positive", 7, "positive = [1]", "[1] is not allowed", "text in quotes or true or false"),
     ("data.positive", 7, "positive = 1979-05-27", '"1979-05-27" is not allowed', "nothing here is a date"),
@@ -67,6 +73,13 @@ WRONG = [
     ("model.monotone.a", 10, 'forbid = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is in data.forbid", "features"),
     ("model.monotone.a", 10, 'key = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is the key", "features"),
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
+    ("model.kind", 9, '\n[model]\nkind = "linear"\nmonotone = { a = 1 }', "a linear model does not obey", "'trees'"),
+    ("model.max_depth", 9, "\n[model]\nmax_depth = 0", "0 is not allowed", "greater than or equal to 1"),
+    ("model.interactions", 9, '\n[model]\ninteractions = [["a", "left"]]', "'left' is the target", "features"),
+    ("model.objective", 9, '\n[model]\nobjective = "reg:gamma"', "does not fit task = 'binary'", "binary:logistic"),
+    ("model.objective", 9, '\n[model]\nobjective = "my loss"', "is not allowed", ""),
+    ("model.target_transform", 9, '\n[model]\ntarget_transform = "log1p"', "no amount", "regression"),
+    ("model.huber_slope", 9, "\n[model]\nhuber_slope = 1.0", "parameter of 'reg:pseudohubererror'", "only with"),
     ("kennels", 8, "\n[kennels]", "unknown key 'kennels'", "known here: name, data"),
     ("tunes", 8, "\n[tunes]", "unknown key 'tunes'", "nearest known key: tune"),
 ]
@@ -133,7 +146,8 @@ def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(
     def digest(more: str) -> str:
         return load_config(write(tmp_path, LEAST + more)).digest()
 
-    assert digest("") == digest("forbid = []\n")
+    assert digest("") == digest("forbid = []\n") == digest('weight = ""\n')
+    assert digest('weight = "a"\n') != digest("")
     assert digest('forbid = ["a"]\n') != digest("")
     dumped = load_config(write(tmp_path, LEAST)).model_dump(mode="json")
     for section, key in spec.ADDED:
@@ -141,6 +155,38 @@ def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(
     left_out = digest("")
     monkeypatch.setattr(spec, "ADDED", ())
     assert digest("") != left_out, "the key with its default is in the dump, and not in the digest"
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "key"),
+    [
+        ("multiclass", "monotone = { a = 1 }", "model.monotone.a"),
+        ("multiclass", "scale_pos_weight = 2.0", "model.scale_pos_weight"),
+        ("regression", 'monotone = { a = 1 }\nobjective = "reg:absoluteerror"', "model.objective"),
+        ("regression", 'monotone = { a = 1 }\nobjective = "reg:quantileerror"', "model.objective"),
+        ("regression", 'objective = "binary:logistic"', "model.objective"),
+    ],
+)
+def test_what_a_task_or_objective_cannot_keep_is_refused(tmp_path: Path, task: str, model: str, key: str) -> None:
+    text = LEAST.replace('task = "binary"', f'task = "{task}"')
+    assert text != LEAST
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, f"{text}\n[model]\n{model}\n"))
+    assert caught.value.key == key
+
+
+def test_objective_and_fixed_parameters_are_obeyed_and_count_for_the_digest(tmp_path: Path) -> None:
+    def read(model: str) -> spec.PipelineConfig:
+        text = LEAST.replace('task = "binary"', 'task = "regression"')
+        return load_config(write(tmp_path, f"{text}\n[model]\n{model}\n"))
+
+    asked = read('objective = "reg:tweedie"\ntweedie_variance_power = 1.2\nmax_leaves = 31\ngrow_policy = "lossguide"')
+    assert asked.model.fixed == {"max_leaves": 31, "grow_policy": "lossguide"}
+    assert asked.model.wanted.objective == "reg:tweedie"
+    assert asked.model.wanted.parameters == {"tweedie_variance_power": 1.2}
+    assert read('objective = "losses:own"').model.wanted.objective == "losses:own"
+    each = ["", 'objective = "reg:gamma"', 'target_transform = "none"', "max_bin = 64", 'interactions = [["a", "b"]]']
+    assert len({read(model).digest() for model in each}) == len(each)
 
 
 def test_a_forbidden_column_may_be_dropped_a_category_a_slice_and_a_part_of_the_key(tmp_path: Path) -> None:

@@ -31,8 +31,10 @@ def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
     output is inserted into templates, where braces in a suite would be placeholders. An argument whose variable is not
     set has its default. Raises UsageError where there is no such project or pipeline, ConfigError for an invalid file.
     """
+    from treadle.flows.context.loss_module import loss_file
     from treadle.flows.project import deployment_plans
     from treadle.infra import settings as settings_
+    from treadle.tasks.config.load import load_config
 
     home = Path(project).expanduser().resolve()
     names = [name for name in (f"pipelines/{pipeline}.toml", f"expectations/{pipeline}.json") if (home / name).exists()]
@@ -44,6 +46,8 @@ def pack(project: str = ".", pipeline: str = "") -> dict[str, object]:
     planned = deployment_plans.plans(settings_.at(home))
     if pipeline in planned.refused:
         raise planned.refused[pipeline]
+    if names[0].endswith(".toml") and (loss := loss_file(home, load_config(home / names[0]).model.objective)):
+        names.append(f"pipelines/{loss.name}")
     package: dict[str, object] = {"files": {name: b64encode((home / name).read_bytes()).decode() for name in names}}
     for plan in planned.wanted:
         if plan.pipeline == pipeline:

@@ -39,6 +39,7 @@ class Feature(TypedDict):
     origin: NotRequired[str]
     separator: NotRequired[str]
     bucket: NotRequired[int]
+    scale: NotRequired[dict[str, float]]
 
 
 class FeatureSpec(TypedDict):
@@ -53,7 +54,7 @@ def encode(spec: FeatureSpec, columns: Mapping[str, Column], reader: Reader, fra
     encoded = np.empty((len(frame), len(spec["features"])), dtype=np.float32)
     inputs = Inputs(spec, columns, reader, frame)
     for index, feature in enumerate(spec["features"]):
-        encoded[:, index] = to_float32(inputs.numbers(index, feature))
+        encoded[:, index] = to_float32(linear_input(feature, inputs.numbers(index, feature)))
     return encoded
 
 
@@ -75,14 +76,16 @@ class Inputs:
     def numbers(self, index: int, feature: Feature) -> np.ndarray:
         """The numbers of the feature at `index`, float64 or float32 [rows]."""
         column, series = self.columns[feature["source"]], self.frame[feature["source"]]
-        if feature["kind"] in ("code", "statistic", "count"):
+        if feature["kind"] in ("code", "indicator", "statistic", "count"):
             codes = self.level_codes(column, series, feature["levels"])
-            return codes if feature["kind"] == "code" else from_table(feature, codes)
+            return codes if feature["kind"] in ("code", "indicator") else from_table(feature, codes)
+        if feature["kind"] == "missing" and column["kind"] == "text":
+            return self.level_codes(column, series, [])
         if feature["kind"] in ("gram", "entry"):
             if index not in self.texts:
                 self.texts |= self.text_numbers(series, feature)
             return self.texts[index]
-        if feature["kind"] == "since":
+        if "origin" in feature:
             return self.days_between(column, self.columns[feature["origin"]])
         if feature["part"] is None:
             return self.reader.numeric(series, column["kind"])
@@ -144,6 +147,21 @@ def cycle(parts: np.ndarray, part: str, table: Sequence[float]) -> np.ndarray:
     """The table's number for each value of a calendar part, float64, NaN for NaN."""
     place = np.where(np.isnan(parts), len(table), parts - FIRSTS[part]).astype(np.int64)
     return np.array([*table, np.nan])[place]
+
+
+def linear_input(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """What a linear model's feature makes of its source's values; trees' features are the values as they are."""
+    if feature["kind"] == "missing":
+        return np.where(np.isfinite(values), 0.0, 1.0)
+    if feature["kind"] == "indicator":
+        return np.where(values == 0, 1.0, 0.0)
+    scale = feature.get("scale")
+    if scale is None:
+        return values
+    filled = np.where(np.isfinite(values), values, scale["fill"])
+    with np.errstate(over="ignore"):
+        scaled: np.ndarray = (filled - scale["mean"]) / scale["std"]
+    return np.nan_to_num(scaled)
 
 
 def text_codes(reader: Reader, series: pd.Series, levels: Sequence[str], read_as_missing: Iterable[str]) -> np.ndarray:

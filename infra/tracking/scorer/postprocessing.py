@@ -20,7 +20,7 @@ def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd
     """The prediction columns for the booster's raw output; `post` is what tasks/postprocess.py calls Post."""
     p: np.ndarray = raw.astype(np.float64).ravel()  # the shape of no rows depends on XGBoost's version
     if post["task"] == "regression":
-        return pd.DataFrame({"prediction": p, "lower": p - post["half_width"], "upper": p + post["half_width"]}, index)
+        return pd.DataFrame(amounts(post, p), index)
     labels = pd.Series(post["classes"])
     if post["task"] == "binary":
         p = np.interp(p, post["knots_x"], post["knots_y"]) if post["knots_x"] else p
@@ -30,3 +30,21 @@ def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd
         p = p.reshape(len(index), len(names))
         chosen, columns = p.argmax(axis=1), dict(zip(names, p.T, strict=True))
     return pd.DataFrame({"prediction": labels.take(chosen).to_numpy(), **columns}, index=index)
+
+
+def amounts(post: Mapping[str, Any], raw: np.ndarray) -> dict[str, np.ndarray]:
+    """Prediction, lower and upper end for regression's raw output, float64 [n]; earlier bundles name no transform."""
+    p, spread, width = raw, post.get("spread", ""), post["half_width"]
+    if post.get("transform", ""):
+        p = grown(raw, post["smear"])
+    if not spread:
+        return {"prediction": p, "lower": p - width, "upper": p + width}
+    centre = raw if post["transform"] else np.log1p(raw)
+    lower, upper = np.minimum(grown(centre - width), p), np.maximum(grown(centre + width), p)
+    return {"prediction": p, "lower": lower, "upper": upper}
+
+
+def grown(values: np.ndarray, smear: float = 1.0) -> np.ndarray:
+    """The inverse of log1p times `smear`, at least 0; above 700 exp would overflow."""
+    found: np.ndarray = np.maximum(np.exp(np.minimum(values, 700.0)) * smear - 1.0, 0.0)
+    return found
