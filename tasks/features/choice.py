@@ -36,7 +36,7 @@ LEAST_WORDS = 2.5
 """A text column of so many words a cell, on average, may be free text."""
 
 SURE = 2
-"""Standard errors that must be gained by what is tried many times (single columns) or takes many features (text)."""
+"""Standard errors that must be gained by what is tried for one column after another, or takes many features."""
 
 STATISTICS = ("statistics", "counts")
 WORDS = {
@@ -196,12 +196,14 @@ def _decide_dates(comparison: _Comparison) -> None:
     usual = ("parts",) if problem.time else ("parts", "days")
     for name in dated:
         if problem.time:
-            comparison.take(comparison.plan.using({name: ("parts", "days")}), [name], "days since 1970")
+            days = comparison.plan.using({name: ("parts", "days")})
+            comparison.take(days, [name], "days since 1970", errors=SURE)
         else:
             comparison.take(comparison.plan.using({name: ("parts",)}), [name], "no days since 1970", plainer=True)
     for name in dated:
         now = comparison.plan.encodings.get(name, usual)
-        comparison.take(comparison.plan.using({name: (*now, "season")}), [name], "season by sine and cosine")
+        season = comparison.plan.using({name: (*now, "season")})
+        comparison.take(season, [name], "season by sine and cosine", errors=SURE)
 
 
 def _levelled(problem: EncodingProblem) -> list[str]:

@@ -130,6 +130,7 @@ SEPARATORS = {
     "semicolons and spaces": (["a; b", "b;c ", "a"] * 20, ";"),
     "sentences with commas": ([f"I came, and {n} of us saw, and then number {n * 7} won" for n in range(60)], ""),
     "names": (["drama", "war", None] * 20, ""),
+    "nothing but separators": ([";", "; ;"] * 20, ""),
     "one in ten": ((["a,b"] + ["a"] * 9) * 10, ""),
 }
 
