@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,7 @@ def evaluate_models(
     Beside a challenger that is linear itself no other linear model is scored.
     `split` says which rows depend on each other (None: none do).
     """
-    from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
     from treadle.tasks.coefficients import line_of
     from treadle.tasks.linear import linear_beside
 
@@ -124,6 +125,9 @@ def evaluate_models(
             rows = champion.new
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
+    if features.has_statistics(model.features):  # the model's own would give away the labels of the fitted rows
+        others = features.out_of_fold(model.features, fitted_rows, fitted_on.y, seed=seed, weight=fitted_on.weight)
+        fitted_on = dataclasses.replace(fitted_on, X=others)
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     codes = model.features.levelled
     line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
