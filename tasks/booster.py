@@ -1,4 +1,4 @@
-"""XGBoost: device, matrix, fit, predict.
+"""XGBoost: matrix, fit, predict; on which device stands in `device`.
 
 `names` are the features of a `FeatureSpec`, in the order of the columns of `X`. XGBoost does not check the order
 of an array's columns: the caller encodes by that same spec.
@@ -11,58 +11,68 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from treadle.tasks.coefficients import line_of
+from treadle.tasks.device import DeviceName, batched_matrix, booster_device, check_trained_on, first_that_fits
 from treadle.tasks.errors import ConfigError
 from treadle.tasks.model_keys import ModelKeys
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import Booster, DMatrix
 
     from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.device import Placement
     from treadle.tasks.objective import Objective
 
 Scalar = str | int | float
 
 WATCHED = {
-    "roc_auc": "auc",
-    "average_precision": "aucpr",
-    "rmse": "rmse",
-    "r2": "rmse",
-    "mae": "mae",
+    "binary:logistic": "logloss",
+    "multi:softprob": "mlogloss",
+    "reg:absoluteerror": "mae",
+    "reg:pseudohubererror": "mae",
+    "reg:quantileerror": "quantile",
 }
-"""What XGBoost measures after each round; everything else is watched by log loss, which moves smoothly."""
+"""What is measured after each round, by objective; RMSE for all others."""
 
-LOG_LOSS = {"binary": "logloss", "multiclass": "mlogloss", "regression": "rmse"}
 FEW_ROWS = 10_000
 
-OUR_NAMES = {
-    "auc": "roc_auc",
-    "aucpr": "average_precision",
-    "logloss": "log_loss",
-    "mlogloss": "log_loss",
-    "rmse": "rmse",
-    "mae": "mae",
-    "quantile": "pinball",
-}
+OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae": "mae", "quantile": "pinball"}
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixRows:
-    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values.
+
+    `weight` float64 [n] says how much each row counts, as it stands in its column (None: all alike).
+    """
 
     X: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
+
+    def take(self, at: np.ndarray) -> MatrixRows:
+        """The rows at the positions, or under the mask, `at`."""
+        return MatrixRows(self.X[at], self.y[at], None if self.weight is None else self.weight[at])
 
 
 class BoosterSpec(ModelKeys):
     """Where the model is trained and by what, on which rows it ends, what it must keep, and which parameters stay."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
+    device: DeviceName = Field(
+        "auto", description="auto takes a GPU where XGBoost can use one and the rows make it pay"
+    )
     refit: Literal["all", "none"] = Field(
         "all",
         description="all: the serving model is fitted on all labelled rows, with the holdout; none: it is the judged",
+    )
+    kind: Literal["auto", "trees", "linear"] = Field(
+        "auto",
+        description="trees: XGBoost; linear: ridge or logistic regression; auto: linear where trees are not better by "
+        "more than a standard error",
     )
     monotone: dict[str, Literal[-1, 0, 1]] = Field(
         default_factory=dict, description="column -> 1 (never falls with it), -1 (never rises), 0 (free)"
@@ -76,43 +86,6 @@ class Curve:
     metric: str
     train: tuple[float, ...]
     validation: tuple[float, ...]
-
-
-def choose_device(wanted: str) -> tuple[str, str]:
-    """The device to train on ('cpu' or 'cuda') and why, in words.
-
-    Raises ConfigError for 'cuda' where XGBoost finds no GPU that it can use.
-    """
-    if wanted == "cpu":
-        return "cpu", "cpu as configured"
-    missing = _why_no_gpu()
-    if not missing:
-        return "cuda", "cuda as configured" if wanted == "cuda" else "using the GPU"
-    if wanted == "cuda":
-        raise ConfigError(f"'cuda' cannot be used: {missing}", "set it to 'auto' or 'cpu'", key="model.device")
-    return "cpu", f"using the CPU: {missing}"
-
-
-def _why_no_gpu() -> str:
-    """Empty where a one-round training on 'cuda' stays there, else what is missing."""
-    import json
-    import warnings
-
-    import numpy as np
-    import xgboost
-
-    if not xgboost.build_info().get("USE_CUDA"):
-        return "this XGBoost is built without CUDA"
-    probe = np.arange(8, dtype=np.float32).reshape(-1, 1)
-    with warnings.catch_warnings():
-        # without a GPU XGBoost warns and goes on with the CPU: the configuration afterwards shows it
-        warnings.simplefilter("ignore")
-        try:
-            trained = xgboost.train({"device": "cuda"}, xgboost.DMatrix(probe, probe[:, 0]), num_boost_round=1)
-        except xgboost.core.XGBoostError as error:
-            return f"XGBoost cannot use the GPU ({str(error).strip().splitlines()[-1]})"
-    used = json.loads(trained.save_config())["learner"]["generic_param"]["device"]
-    return "" if used.startswith("cuda") else "no GPU found"
 
 
 def complete_parameters(
@@ -192,36 +165,50 @@ def threads(rows: int) -> int:
     return 1 if rows < FEW_ROWS else 0
 
 
-def watched(task: str, metric: str, objective: Objective | None = None) -> str:
-    """XGBoost's name of what it measures after each round when models are compared by `metric`.
+def watched(objective: str) -> str:
+    """XGBoost's name of what is measured after each round of an objective: a loss that moves smoothly.
 
-    Of an objective with a transform it is measured on the transformed scale.
+    Watching the metric itself, such as AUC, ends too early. Of a target's transform it is measured on that scale.
     """
-    return (objective.watched if objective else "") or WATCHED.get(metric, LOG_LOSS[task])
-
-
-def task_of(objective: str) -> str:
-    """The task that XGBoost's `objective` serves: binary, multiclass or regression."""
-    return {"binary": "binary", "multi": "multiclass"}.get(objective.partition(":")[0], "regression")
+    return WATCHED.get(objective, "rmse")
 
 
 def quantile_matrix(
-    X: np.ndarray,
-    y: np.ndarray,
+    part: MatrixRows,
     names: Sequence[str],
-    ref: QuantileDMatrix | None = None,
+    ref: DMatrix | None = None,
     *,
     max_bin: int | None = None,
-) -> QuantileDMatrix:
-    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
+    external: bool = False,
+) -> DMatrix:
+    """The rows of `part`, binned once; validation rows take the bins of `ref`.
 
-    `max_bin` is that of the parameters it is trained with: XGBoost refuses another one.
+    It is binned on the CPU and, where a model trains on a GPU, copied to it once. With `external` the rows stay in the
+    host's memory instead (`device.batched_matrix`), without `ref`. `max_bin` is that of the parameters it is trained
+    with: XGBoost refuses another one. Weights are scaled to a mean of 1 over the rows above 0, so that min_child_weight
+    and lambda keep their meaning; bins, starting value, gradients and evaluation metrics obey them.
     """
     import xgboost
 
+    nthread = threads(len(part.y))
+    if external:
+        return batched_matrix(part.X, part.y, names, relative(part.weight), nthread=nthread)
     return xgboost.QuantileDMatrix(
-        X, y, feature_names=list(names), ref=ref, max_bin=max_bin, nthread=threads(len(y)) or None
+        part.X,
+        part.y,
+        weight=relative(part.weight),
+        feature_names=list(names),
+        ref=ref,
+        max_bin=max_bin,
+        nthread=nthread or None,
     )
+
+
+def on_scale(part: MatrixRows, objective: Objective) -> MatrixRows:
+    """The rows with their labels as XGBoost gets them for this objective."""
+    from dataclasses import replace
+
+    return replace(part, y=objective.encode(part.y)) if objective.transform else part
 
 
 def bins_of(params: Mapping[str, Scalar]) -> int | None:
@@ -237,12 +224,20 @@ def fit_booster(
     names: Sequence[str],
     custom: CustomLoss | None = None,
 ) -> Booster:
-    """`rounds` rounds on all rows of `part`; `custom` is the loss of an objective that names one."""
+    """`rounds` rounds on all rows of `part`; where the GPU's memory is too small, elsewhere, with a DeviceFallback.
+
+    `custom` is the loss of an objective that names one.
+    """
     import xgboost
 
-    complete, loss = {"nthread": threads(len(part.y)), **params}, custom.as_xgboost() if custom else None
-    fitted = quantile_matrix(part.X, part.y, names, max_bin=bins_of(params))
-    return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds, obj=loss))
+    loss = custom.as_xgboost() if custom else None
+
+    def fit(place: Placement) -> Booster:
+        complete = {"nthread": threads(len(part.y)), **params, "device": place.device}
+        fitted = quantile_matrix(part, names, max_bin=bins_of(params), external=place.external)
+        return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds, obj=loss), place)
+
+    return first_that_fits(str(params["device"]), fit)
 
 
 def fit_with_curve(
@@ -252,41 +247,41 @@ def fit_with_curve(
     *,
     rounds: int,
     names: Sequence[str],
-    metric: str,
     custom: CustomLoss | None = None,
 ) -> tuple[Booster, Curve]:
-    """`rounds` rounds on `train`, measured on both parts after each; nothing is stopped early.
+    """`rounds` rounds on `train`, their loss measured on both parts after each; nothing is stopped early.
 
-    The curve's metric is `metric`, or the task's log loss or RMSE where XGBoost does not know it.
+    Where the GPU's memory is too small it is trained elsewhere, with a DeviceFallback.
     """
     import xgboost
 
-    fitted = quantile_matrix(train.X, train.y, names, max_bin=bins_of(params))
-    measured = quantile_matrix(validation.X, validation.y, names, fitted, max_bin=bins_of(params))
-    evaluated: dict[str, dict[str, list[float]]] = {}
-    name = _watched_name(params, metric)
-    booster = xgboost.train(
-        {"nthread": threads(len(train.y)), **params, "eval_metric": name},
-        fitted,
-        num_boost_round=rounds,
-        evals=[(fitted, "train"), (measured, "validation")],
-        evals_result=evaluated,
-        verbose_eval=False,
-        obj=custom.as_xgboost() if custom else None,
-    )
-    curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
-    return _on_cpu(booster), curve
+    name, loss, bins = watched(str(params["objective"])), custom.as_xgboost() if custom else None, bins_of(params)
+
+    def fit(place: Placement) -> tuple[Booster, Curve]:
+        fitted = quantile_matrix(train, names, max_bin=bins, external=place.external)
+        measured = quantile_matrix(validation, names, fitted, max_bin=bins, external=place.external)
+        evaluated: dict[str, dict[str, list[float]]] = {}
+        booster = xgboost.train(
+            {"nthread": threads(len(train.y)), **params, "eval_metric": name, "device": place.device},
+            fitted,
+            num_boost_round=rounds,
+            evals=[(fitted, "train"), (measured, "validation")],
+            evals_result=evaluated,
+            verbose_eval=False,
+            obj=loss,
+        )
+        curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
+        return _on_cpu(booster, place), curve
+
+    return first_that_fits(str(params["device"]), fit)
 
 
-def _watched_name(params: Mapping[str, Scalar], metric: str) -> str:
-    from treadle.tasks.objective import Objective
+def _on_cpu(booster: Booster, place: Placement) -> Booster:
+    """The booster, set to predict on the CPU wherever it was trained.
 
-    name = str(params["objective"])
-    return watched(task_of(name), metric, Objective(name=name))
-
-
-def _on_cpu(booster: Booster) -> Booster:
-    """The booster, set to predict on the CPU wherever it was trained."""
+    Raises ConfigError where it was not trained on the device of `place`: XGBoost goes on with the CPU without a GPU.
+    """
+    check_trained_on(booster, place.device)
     booster.set_param({"device": "cpu", "nthread": 0})
     return booster
 
@@ -295,15 +290,47 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Raw output for `X` float32 [n, features], float32.
 
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
-    [n].
+    [n]. A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a
+    DMatrix and warn of mismatched devices.
     """
     import numpy as np
 
-    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32)))
+    if booster_device(booster) != "cpu":
+        booster.set_param({"device": "cpu"})
+    line = line_of(booster)
+    margins = None if line is None else line.margins(X)
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), base_margin=margins))
+
+
+def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
+    """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
+    import numpy as np
+
+    return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type="margin"))
+
+
+def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
+    """Margins [n] or [n, classes] as the raw output of an objective: probabilities, or values of the target."""
+    import numpy as np
+    from scipy.special import expit, softmax
+
+    from treadle.tasks.objective import LINKS
+
+    link = LINKS.get(objective, "identity")
+    if link == "softmax":
+        return np.asarray(softmax(margins, axis=1))
+    if link == "logistic":
+        return np.asarray(expit(margins))
+    return np.exp(margins) if link == "exp" else np.asarray(margins)
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:
-    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1."""
+    """Each feature's share of the total gain of all splits; 0 for a feature that no tree uses; sums to 1.
+
+    Of a linear model it is the share of |coefficient x standard deviation|.
+    """
+    if line := line_of(booster):
+        return dict(zip(names, line.importance(), strict=True))
     gains = booster.get_score(importance_type="total_gain")
     total = sum(gains.values()) or 1.0
     return {name: float(gains.get(name, 0.0)) / total for name in names}

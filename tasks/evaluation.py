@@ -108,26 +108,31 @@ def evaluate_models(
 
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
+    Beside a challenger that is linear itself no other linear model is scored.
     `split` says which rows depend on each other (None: none do).
     """
     from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
+    from treadle.tasks.coefficients import line_of
+    from treadle.tasks.linear import linear_beside
 
     champion_p, incomparable = _champion_predictions(problem, champion, holdout)
     unseen, rows = None, holdout
     if champion is not None and not incomparable:
         new = training.encoded_part(problem, model.features, champion.new)
-        unseen = None if gate.enough(problem.task, new.y) else len(new.y)
+        unseen = None if gate.enough(problem.task, new.y, new.weight) else len(new.y)
         if unseen is None:
             rows = champion.new
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
-    kinds = {feature.name: feature.kind for feature in model.features.features}
-    codes = {feature.source for feature in model.features.features if feature.kind == "code"}
-    linear = baselines.linear(problem.task, fitted_on, judge_on.X, kinds=kinds, classes=len(problem.classes), seed=seed)
-    chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
+    codes = model.features.levelled
+    line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
+    beside = {} if line is None else {"linear": line}
+    chance = baselines.dummy(
+        problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes), weight=fitted_on.weight
+    )
     comparable = champion_p if unseen is None else None
-    everyone = {"challenger": predictions.p, "champion": comparable, "linear": linear, "dummy": chance}
+    everyone = {"challenger": predictions.p, "champion": comparable, **beside, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
     depends = dependence_of(rows, split, problem.time) if split else Dependence()
     cuts = {"challenger": model.post.threshold, "champion": champion.model.post.threshold if champion else 0.5}
@@ -145,7 +150,7 @@ def evaluate_models(
                 for name in slices
                 if name in rows.column_names
             },
-            beside={"linear": linear, "dummy": chance},
+            beside={**beside, "dummy": chance},
             unseen=unseen,
             why_left_out=tuple(str(one) for one in champion.left_out) if champion else (),
             boosters=champion.boosters if champion and champion_p is not None else "",
@@ -154,22 +159,24 @@ def evaluate_models(
             times=depends.times,
             challenger_threshold=cuts["challenger"],
             champion_threshold=cuts["champion"] if champion_p is not None else 0.5,
+            weight=judge_on.weight,
+            weighted_by=problem.weight,
         ),
         leaks=leakage.find_leaks(
             problem.task,
             fitted_on,
-            columns=_by_source(model),
+            columns=model.features.positions,
             seed=seed,
             achieved=leakage.quality(problem.task, judge_on.y, predictions.p),
             used=list(column_importance(model)),
         ),
         incomparable=incomparable,
         scores={
-            who: metrics.scores(problem.task, judge_on.y, p, threshold=cuts.get(who, 0.5))
+            who: metrics.scores(problem.task, judge_on.y, p, judge_on.weight, threshold=cuts.get(who, 0.5))
             for who, p in everyone.items()
             if p is not None
         },
-        train_scores=metrics.scores(problem.task, some.y, some_p, threshold=model.post.threshold),
+        train_scores=metrics.scores(problem.task, some.y, some_p, some.weight, threshold=model.post.threshold),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
@@ -216,7 +223,8 @@ def score_known_entities(
     if champion is not None and champion_p is not None:
         answers.append((champion_p, champion.model.post.threshold))
     values = [
-        metrics.scores(problem.task, part.y, p, threshold=threshold).get(problem.metric) for p, threshold in answers
+        metrics.scores(problem.task, part.y, p, part.weight, threshold=threshold).get(problem.metric)
+        for p, threshold in answers
     ]
     return KnownEntities(column, left_out, len(rows), problem.metric, *(*values, None)[:2])
 
@@ -229,7 +237,7 @@ def columns_to_question(
 
     from treadle.tasks import suspects
 
-    by_source = _by_source(model)
+    by_source = model.features.positions
     found = suspects.question_columns(problem.task, fitted_on, columns=by_source, classes=model.post.classes, seed=seed)
     if not problem.time:
         return found
@@ -263,23 +271,12 @@ def _raw(model: Model, X: np.ndarray) -> np.ndarray:
     return booster.predict_raw(model.booster, X)
 
 
-def _by_source(model: Model) -> dict[str, list[int]]:
-    """Each source column and the positions of its features."""
-    found: dict[str, list[int]] = {}
-    for index, name in enumerate(model.features.sources):
-        found.setdefault(name, []).append(index)
-    return found
-
-
 def _sample(part: MatrixRows, rows: int, seed: int) -> MatrixRows:
     import numpy as np
 
-    from treadle.tasks.booster import MatrixRows
-
     if len(part.y) <= rows:
         return part
-    chosen = np.random.default_rng(seed).choice(len(part.y), rows, replace=False)
-    return MatrixRows(X=part.X[chosen], y=part.y[chosen])
+    return part.take(np.random.default_rng(seed).choice(len(part.y), rows, replace=False))
 
 
 def _champion_predictions(
@@ -334,13 +331,20 @@ def story(
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
         suspects=evidence.suspects,
+        weight=evidence.judged.weight,
     )
 
 
 def column_importance(model: Model) -> dict[str, float]:
-    """Each source column's share of the booster's total gain, largest first; a date's parts are one column."""
+    """Each source column's share of the booster's total gain, largest first; a date's parts are one column.
+
+    A feature that is made of two columns counts half for each.
+    """
     from treadle.tasks import booster
 
     gains = booster.gain_importance(model.booster, model.features.names)
-    shares = {name: sum(list(gains.values())[index] for index in at) for name, at in _by_source(model).items()}
+    shares = dict.fromkeys(model.features.sources, 0.0)
+    for feature in model.features.features:
+        for source in feature.sources:
+            shares[source] += gains[feature.name] / len(feature.sources)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))

@@ -85,13 +85,13 @@ def shares(spec: FeatureSpec, rows: Iterable[pa.Table | pa.RecordBatch]) -> tupl
     missing: Counter[str] = Counter()
     unseen: Counter[str] = Counter()
     sources = tuple(dict.fromkeys(spec.sources))
-    coded = {feature.source for feature in spec.features if feature.kind == "code"}
+    coded = spec.levelled
     for part in rows:
         total += part.num_rows
-        there = [name for name in sources if name in part.schema.names]
+        there = {name for name in sources if name in part.schema.names}
         for name in sources:
             missing[name] += part[name].null_count if name in there else part.num_rows
-        present = [feature for feature in spec.features if feature.source in there]
+        present = [feature for feature in spec.features if there.issuperset(feature.sources)]
         unseen.update(features.unseen(spec.model_copy(update={"features": tuple(present)}), part))
     over = total or 1
     return total, tuple(

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.tasks.dataset.folds import FOLDS
 from treadle.tasks.errors import TargetError
+from treadle.tasks.objective import Objective
+from treadle.tasks.search.found import Setting
+from treadle.tasks.validation import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from treadle.tasks.booster import Scalar
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.preparation import Preparation
     from treadle.tasks.search import Found
     from treadle.tasks.training import Problem
 
@@ -21,7 +28,11 @@ if TYPE_CHECKING:
 class Recipe(BaseModel):
     """What recipe.json says: what the search settled for, and what the columns were taken for.
 
-    `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one.
+    `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one. Where
+    the model is an average, `members` are its settings, and these three are those of the one with the largest share.
+    `layout` says how rows were left out in turn. With 'folds' each member is fitted on the fitted rows of every fold,
+    and the model is the average of all (bagging); else it is fitted on all rows. `encodings` and `differences` say what
+    columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's plain one), `fixed` which parameters a person set.
     `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
     `nthread` as it was (0: all), which changes no tree; `stopped` is what ended the search, 'trials' or 'budget'
     (empty: not recorded).
@@ -43,6 +54,28 @@ class Recipe(BaseModel):
     threads: int
     refit: Literal["all", "none"]
     stopped: str = ""
+    members: tuple[Setting, ...] = ()
+    layout: Layout = Layout()
+    encodings: dict[str, tuple[str, ...]] = {}
+    differences: tuple[tuple[str, str], ...] = ()
+    objective: Objective | None = None
+    kind: Literal["trees", "linear"] = "trees"
+    interactions: tuple[tuple[str, ...], ...] = ()
+    fixed: dict[str, str | int | float] = {}
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """What is averaged; one setting where nothing is."""
+        return self.members or (Setting(params=self.params, rounds=self.rounds, share=1.0),)
+
+    def sentence(self) -> str:
+        """What a fit makes: rounds of how many settings, in how many folds."""
+        if self.kind == "linear":
+            return "a linear model"
+        rounds = " + ".join(f"{one.rounds:,}" for one in self.settings)
+        if self.layout.kind != "folds":
+            return f"{rounds} rounds"
+        return f"{rounds} rounds in each of {FOLDS * self.layout.repeats} folds"
 
 
 def serving_rounds(rounds: int, judged_rows: int, rows: int) -> int:
@@ -55,12 +88,30 @@ def serving_rounds(rounds: int, judged_rows: int, rows: int) -> int:
 
 
 def make_recipe(
-    config: PipelineConfig, problem: Problem, found: Found, *, judged_rows: int, rows: int, device: str
+    config: PipelineConfig,
+    problem: Problem,
+    found: Found,
+    prepared: Preparation | None = None,
+    *,
+    judged_rows: int,
+    rows: int,
+    device: str,
 ) -> Recipe:
-    """How this run makes its models: `judged_rows` are fitted by the judged one, `rows` there are in all."""
-    from treadle.tasks import booster
+    """How this run makes its models: `judged_rows` are fitted by the judged one, `rows` there are in all.
 
-    whole = config.model.refit == "all"
+    `prepared` is what was decided before the search (None: nothing). Windows of time were fitted on fewer rows than the
+    judged model is, so that one gets more rounds.
+    """
+    from treadle.tasks import booster
+    from treadle.tasks.preparation import Preparation
+
+    decided = prepared or Preparation()
+    whole, layout = config.model.refit == "all", decided.layout
+    seen = found.fitted_rows if layout.kind == "windows" and found.fitted_rows else judged_rows
+    members = tuple(
+        one.model_copy(update={"rounds": serving_rounds(one.rounds, seen, judged_rows)}) for one in found.members
+    )
+    judged_rounds = serving_rounds(found.rounds, seen, judged_rows)
     return Recipe(
         task=problem.task,
         metric=problem.metric,
@@ -68,13 +119,20 @@ def make_recipe(
         categories=problem.categories,
         monotone=dict(config.model.monotone),
         params=found.params,
-        rounds=found.rounds,
-        serving_rounds=serving_rounds(found.rounds, judged_rows, rows) if whole else found.rounds,
+        rounds=judged_rounds,
+        serving_rounds=serving_rounds(judged_rounds, judged_rows, rows) if whole else judged_rounds,
         seed=config.tune.seed,
         device=device,
         threads=booster.threads(judged_rows),
         refit=config.model.refit,
         stopped=found.stopped,
+        members=members,
+        layout=layout,
+        encodings=decided.encodings,
+        differences=decided.differences,
+        objective=decided.objective,
+        interactions=config.model.interactions,
+        fixed=config.model.fixed,
     )
 
 
@@ -98,16 +156,22 @@ def by_recipe(problem: Problem, recipe: Recipe) -> Problem:
     )
 
 
-def recipe_parameters(problem: Problem, recipe: Recipe, spec: FeatureSpec) -> dict[str, Scalar]:
-    """All that `xgboost.train` needs, for a booster of the features of `spec`."""
+def recipe_parameters(
+    problem: Problem, recipe: Recipe, spec: FeatureSpec, params: Mapping[str, Scalar] | None = None
+) -> dict[str, Scalar]:
+    """All that `xgboost.train` needs, for a booster of the features of `spec` with a member's `params`."""
     from treadle.tasks import booster
 
     return booster.complete_parameters(
         problem.task,
-        recipe.params,
+        recipe.params if params is None else params,
         classes=len(problem.classes),
         device=recipe.device,
         seed=recipe.seed,
-        monotone={name: way for name, way in recipe.monotone.items() if name in spec.names},
+        objective=recipe.objective,
+        fixed=recipe.fixed,
+        monotone={name: way for name, way in recipe.monotone.items() if name in spec.sources},
+        interactions=recipe.interactions,
         names=spec.names,
+        sources=spec.sources,
     )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from treadle.tasks.booster import MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.gate import GateSpec
@@ -55,43 +55,37 @@ class RefitFinding:
     refused: str = ""
 
 
-def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec) -> Refit:
+def refit(
+    problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
+) -> Refit:
     """Fit the recipe on all rows of `parts`, with calibration, threshold and interval from out-of-fold answers.
 
-    The encoding is learned from all rows: it knows no label. Random splits leave out a fifth of the rows five times
-    (without a key all rows of one content together), group splits a fifth of the groups; time splits answer for the
-    validation rows and the two halves of the holdout from what lies before each. On many rows `ANSWERED` of them are
-    enough. Where no fold has two labels to fit on, the judged model's calibration stays.
+    Random splits leave out a fifth of the rows five times (without a key all rows of one content together), group
+    splits a fifth of the groups; time splits answer for the validation rows and the two halves of the holdout from what
+    lies before each. Where a recipe does not average its folds, `ANSWERED` rows are enough. Where no fold has two
+    labels to fit on, the judged model's calibration stays.
     """
     import dataclasses
 
     import numpy as np
 
-    from treadle.tasks import booster, postprocess, training
-    from treadle.tasks.recipe import recipe_parameters, serving_rounds
+    from treadle.tasks import fitting, postprocess, training, validation
 
     rows, first = parts.every_row(), len(parts.train) + len(parts.validation)
-    spec = training.learn_features(problem, rows)
-    whole = training.encoded_part(problem, spec, rows)
-    params = recipe_parameters(problem, recipe, spec)
-    final = booster.fit_booster(params, whole, rounds=recipe.serving_rounds, names=spec.names)
-    raw = np.full((len(whole.y), len(problem.classes)) if problem.task == "multiclass" else len(whole.y), np.nan)
-    for fold in usable_folds(whole.y, folds(problem, parts, split, whole.y, recipe.seed)):
-        part = _take(whole, fold.fitted)
-        rounds = serving_rounds(recipe.rounds, first, len(part.y))
-        fitted = booster.fit_booster(params, part, rounds=rounds, names=spec.names)
-        raw[fold.answered] = booster.predict_raw(fitted, whole.X[fold.answered])
-    answered = np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)
-    post = judged.post
-    if answered.any():
-        post = postprocess.fit_postprocess(
-            problem.task, problem.classes, whole.y[answered], raw[answered].astype(np.float32)
-        )
+    y = training.labels_as_numbers(problem, rows)
+    if recipe.layout.kind == "folds":
+        dealt = validation.dealt(problem, rows, split, y, recipe.seed, recipe.layout.repeats)
+        left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
+    else:
+        left_out = tuple(usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
+    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
+    answered = fit.answered
+    post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
-        model=dataclasses.replace(judged, booster=final, features=spec, post=post),
+        model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post),
         holdout=held,
-        p=postprocess.apply_postprocess(post, raw[first:][held]).p,
+        p=postprocess.apply_postprocess(post, fit.raw[first:][held]).p,
     )
 
 
@@ -99,12 +93,11 @@ def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed:
     """How the rows of `parts`, in the order of `every_row`, are left out; `y` [n] are their labels as numbers."""
     import numpy as np
 
+    from treadle.tasks import validation
     from treadle.tasks.dataset import folds as folds_
     from treadle.tasks.dataset.split import gap_units, moments
 
     rows = parts.every_row()
-    if split.strategy == "group":
-        return folds_.grouped_folds(rows, [split.group])
     if split.strategy == "time":
         when, has_time = moments(rows, problem.time)
         when = np.where(has_time, when.astype(np.float64), -np.inf)  # rows without a time count as the oldest
@@ -112,10 +105,7 @@ def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed:
         holdout = slice(held, held + len(parts.holdout))
         starts = folds_.origins(when, float(when[first:held].min()), float(when[holdout].min()))
         return folds_.rolling_folds(when, starts, gap_units(rows, split.gap, problem.time))
-    if problem.key:
-        return folds_.dealt_folds(y, seed)
-    inputs = [name for name in rows.column_names if name != problem.target and not name.startswith("_")]
-    return folds_.grouped_folds(rows, inputs)
+    return validation.dealt(problem, rows, split, y, seed)
 
 
 def usable_folds(y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
@@ -149,7 +139,8 @@ def refusal(
     at = refitted.holdout
     rows = holdout.take(at)
     part = training.encoded_part(problem, judged.features, rows)
-    if not gate.enough(problem.task, part.y) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
+    one_label = problem.task != "regression" and len(np.unique(part.y)) < 2
+    if one_label or not gate.enough(problem.task, part.y, part.weight):
         return ""
     depends = dependence_of(rows, split, problem.time)
     both = gate.Judged(
@@ -163,6 +154,7 @@ def refusal(
         times=depends.times,
         challenger_threshold=refitted.model.post.threshold,
         champion_threshold=judged.post.threshold,
+        weight=part.weight,
     )
     stricter = spec.model_copy(update={"alpha": ALPHA})
     bounds = gate.measure_gain(stricter, both)
@@ -175,9 +167,3 @@ def refusal(
         f"on, the judged booster {bounds.champion_value:.4g}; look for holdout rows that contradict the others, or set "
         'model.refit = "none"'
     )
-
-
-def _take(part: MatrixRows, at: np.ndarray) -> MatrixRows:
-    from treadle.tasks.booster import MatrixRows
-
-    return MatrixRows(X=part.X[at], y=part.y[at])

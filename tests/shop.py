@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from treadle.tasks import booster, bundle, features, postprocess
+from treadle.tasks import booster, bundle, features, linear, metrics, postprocess, training
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Column, RawTable, Schema
 from treadle.tasks.dataset.typing import typed_relation
@@ -127,6 +128,34 @@ def model(task: str, key: tuple[str, ...] = ("Order No",), count: int = 400) -> 
         task=task,
         missing=MISSING,
     )
+
+
+def problem(task: str) -> training.Problem:
+    """What `model` and `linear_model` learn."""
+    return training.Problem(
+        task=task,
+        metric=metrics.default_metric(task),
+        target="y",
+        schema=schema(task),
+        key=("Order No",),
+        time="",
+        timezone=ZONE,
+        columns=tuple(name for name in INPUTS.names if name != "Order No"),
+        categories=("Branch",),
+        missing=MISSING,
+        classes=postprocess.classes(task, labelled(task)["y"].unique().to_pylist(), None, "y"),
+    )
+
+
+def linear_model(task: str, count: int = 400) -> bundle.Model:
+    """A linear model fitted on three quarters of `labelled`, calibrated on the rest."""
+    table, of = labelled(task, count), problem(task)
+    y = postprocess.encode_target(table["y"], task, of.classes)
+    cut = count * 3 // 4
+    fitted, spec = linear.fit_linear(of, table.slice(0, cut), y[:cut], seed=0)
+    raw = booster.predict_raw(fitted, features.encode(spec, table.slice(cut)))
+    post = postprocess.fit_postprocess(task, of.classes, y[cut:], raw)
+    return dataclasses.replace(model(task, count=count), booster=fitted, features=spec, post=post)
 
 
 def write(folder: Path, of: bundle.Model) -> str:

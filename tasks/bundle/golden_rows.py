@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
     import pyarrow as pa
     from xgboost import Booster
 
-    from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.features import Feature, FeatureSpec
 
 T = TypeVar("T")
 
@@ -55,18 +56,29 @@ def sorts(rows: pa.Table, spec: FeatureSpec, booster: Booster) -> tuple[int, int
     """How many of the golden `rows` hold a null, a category that is no level, a value at a split or next below it."""
     import numpy as np
 
-    from treadle.tasks.features import encode
+    from treadle.tasks.features import OTHER, category_features, encode, level_codes
 
     X = encode(spec, rows)
-    codes = [index for index, feature in enumerate(spec.features) if feature.kind == "code"]
+    unknown = np.zeros(len(X), dtype=bool)
+    for feature in category_features(spec):
+        unknown |= level_codes(spec, feature, rows) == OTHER
+    missing = np.isnan(X).any(axis=1)
+    for source in spec.sources:
+        missing |= rows[source].is_null().to_numpy()
     at_edge = np.zeros(len(X), dtype=bool)
     for index, thresholds in _thresholds(booster).items():
         at = np.array(sorted(thresholds), dtype=np.float32)
-        whole = spec.features[index].kind == "code" or (X[:, index] == np.rint(X[:, index]))
-        below = np.where(whole, np.ceil(at)[:, None] - 1, np.nextafter(at, np.float32(-np.inf))[:, None])
-        upper = np.where(whole, np.ceil(at)[:, None], at[:, None])
+        feature = spec.features[index]
+        if feature.values:
+            table = np.append(np.unique(np.array(feature.values, dtype=np.float32)), np.float32(np.inf))
+            place = np.searchsorted(table, at)
+            below, upper = table[np.maximum(place - 1, 0)][:, None], table[place][:, None]
+        else:
+            whole = feature.kind == "code" or (X[:, index] == np.rint(X[:, index]))
+            below = np.where(whole, np.ceil(at)[:, None] - 1, np.nextafter(at, np.float32(-np.inf))[:, None])
+            upper = np.where(whole, np.ceil(at)[:, None], at[:, None])
         at_edge |= ((X[:, index] == upper) | (X[:, index] == below)).any(axis=0)
-    return int(np.isnan(X).any(axis=1).sum()), int((X[:, codes] == -1).any(axis=1).sum()), int(at_edge.sum())
+    return int(missing.sum()), int(unknown.sum()), int(at_edge.sum())
 
 
 def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
@@ -77,7 +89,7 @@ def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
 
 
 def _nulls(spec: FeatureSpec) -> Iterator[RowChange]:
-    for source in dict.fromkeys(spec.sources):
+    for source in spec.sources:
         yield source, None
 
 
@@ -85,12 +97,13 @@ def _unseen(spec: FeatureSpec, schema: pa.Schema) -> Iterator[RowChange]:
     """A value that is no level: a word, or the number after the greatest."""
     import pyarrow as pa
 
-    for feature in spec.features:
-        if feature.kind == "code":
-            if pa.types.is_integer(schema.field(feature.source).type):
-                yield feature.source, max((int(level) for level in feature.levels), default=0) + 1
-            else:
-                yield feature.source, "never seen " + "".join(feature.levels)[:20]
+    from treadle.tasks.features import category_features
+
+    for feature in category_features(spec):
+        if pa.types.is_integer(schema.field(feature.source).type):
+            yield feature.source, max((int(level) for level in feature.levels), default=0) + 1
+        else:
+            yield feature.source, "never seen " + "".join(feature.levels)[:20]
 
 
 def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[tuple[RowChange, RowChange]]:
@@ -104,13 +117,29 @@ def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[t
         for threshold in evenly_spaced(sorted(thresholds), 4):
             at = np.float32(threshold)
             above = math.ceil(at)
-            if feature.kind == "code" and 0 < above < len(feature.levels):
-                below, level = feature.levels[above - 1], feature.levels[above]
+            if beside := _levels_beside(feature, at):
+                below, level = beside
                 yield (feature.source, int(below) if whole else below), (feature.source, int(level) if whole else level)
             elif feature.kind == "number" and whole and abs(at) < 2**53:
                 yield (feature.source, above - 1), (feature.source, above)
             elif feature.kind == "number" and not whole:
                 yield (feature.source, float(np.nextafter(at, np.float32(-np.inf)))), (feature.source, float(at))
+
+
+def _levels_beside(feature: Feature, at: np.float32) -> tuple[str, str] | None:
+    """The levels whose numbers lie next below a threshold and next to it from above; None where there are none."""
+    import numpy as np
+
+    if feature.kind == "code":
+        above = math.ceil(at)
+        return (feature.levels[above - 1], feature.levels[above]) if 0 < above < len(feature.levels) else None
+    if not feature.levels or not feature.values:
+        return None
+    values = np.array(feature.values, dtype=np.float32)
+    lower, upper = np.where(values < at, values, -np.inf), np.where(values >= at, values, np.inf)
+    if not (np.isfinite(lower).any() and np.isfinite(upper).any()):
+        return None
+    return feature.levels[int(lower.argmax())], feature.levels[int(upper.argmin())]
 
 
 def _thresholds(booster: Booster) -> dict[int, set[float]]:

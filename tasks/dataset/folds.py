@@ -37,12 +37,16 @@ def dealt_folds(y: np.ndarray, seed: int) -> tuple[Fold, ...]:
     return _folds(deal(y, seed))
 
 
-def grouped_folds(rows: pa.Table, columns: Sequence[str]) -> tuple[Fold, ...]:
-    """Folds by a hash of the values in `columns`: rows that are alike there are left out together."""
+def grouped_folds(rows: pa.Table, columns: Sequence[str], repeat: int = 0) -> tuple[Fold, ...]:
+    """Folds by a hash of the values in `columns`: rows that are alike there are left out together.
+
+    Each `repeat` deals them in another way.
+    """
     import numpy as np
 
+    salt = b"fold " if not repeat else b"fold %d " % repeat
     digests = b"".join(
-        hashlib.md5(b"fold " + text, usedforsecurity=False).digest()[:4] for text in canonical_rows(rows, columns)
+        hashlib.md5(salt + text, usedforsecurity=False).digest()[:4] for text in canonical_rows(rows, columns)
     )
     return _folds(np.frombuffer(digests, dtype=">u4").astype(np.int64) % FOLDS)
 

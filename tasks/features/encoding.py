@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import DataError
-from treadle.tasks.features.spec import OTHER, DatePart, Feature, FeatureSpec
+from treadle.tasks.features.dates import cycle, date_part, days_between, instants, local
+from treadle.tasks.features.linear import category_features, linear_input
+from treadle.tasks.features.spec import LEVELLED, OTHER, Feature, FeatureSpec
+from treadle.tasks.features.text import entry_counts, gram_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,33 +22,28 @@ def encode(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
 
     `rows` are typed (Schema.arrow); columns may stand in any order, and others are ignored. Every value goes through
     float64, so that an integer column with gaps, which pandas holds as floats, gives the same number; beyond
-    float32's range it is clipped, and infinite counts as missing. Raises DataError naming a missing column.
+    float32's range it is clipped, and infinite counts as missing. Raises DataError naming a missing column, ValueError
+    where a statistic is open.
     """
     import numpy as np
 
     encoded = np.empty((rows.num_rows, len(spec.features)), dtype=np.float32)
-    dates: dict[str, np.ndarray] = {}
+    columns = _Columns(spec, rows)
     for index, feature in enumerate(spec.features):
-        column = typed_column(rows, feature.source)
-        if feature.kind == "code":
-            values = _codes(feature, column, spec.read_as_missing)
-        elif feature.part is not None:
-            if feature.source not in dates:
-                dates[feature.source] = _local(column, spec.timezone)
-            values = _date_part(dates[feature.source], feature.part)
-        else:
-            values = _numbers(column)
-        encoded[:, index] = to_float32(values)
+        encoded[:, index] = to_float32(linear_input(feature, columns.values(feature)))
     return encoded
+
+
+def level_codes(spec: FeatureSpec, feature: Feature, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+    """Float64 [rows] of a feature with levels: index into them, OTHER for a value that is none, NaN for null."""
+    return _codes(feature.levels, typed_column(rows, feature.source), spec.read_as_missing)
 
 
 def unseen(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> Mapping[str, int]:
     """Rows per source column whose category is not among the levels; columns without any are left out."""
     counts = {}
-    for feature in spec.features:
-        if feature.kind == "code":
-            codes = _codes(feature, typed_column(rows, feature.source), spec.read_as_missing)
-            counts[feature.source] = int((codes == OTHER).sum())
+    for feature in category_features(spec):
+        counts[feature.source] = int((level_codes(spec, feature, rows) == OTHER).sum())
     return {source: count for source, count in counts.items() if count}
 
 
@@ -78,6 +76,71 @@ def typed_column(rows: pa.Table | pa.RecordBatch, name: str) -> pa.ChunkedArray:
     return chunked.cast(pa.string()) if any(is_like(chunked.type) for is_like in like_text) else chunked
 
 
+def from_table(feature: Feature, codes: np.ndarray) -> np.ndarray:
+    """The number of each level code, from the feature's table: float64 [rows]. Raises ValueError for an open one."""
+    import numpy as np
+
+    if feature.fallback is None or feature.missing is None:
+        raise ValueError(f"feature {feature.name!r} is open: fit_statistics gives it values")
+    table = np.array([*feature.values, feature.fallback, feature.missing])
+    place = np.where(codes == OTHER, len(feature.values), codes)
+    return table[np.where(np.isnan(codes), len(feature.values) + 1, place).astype(np.int64)]
+
+
+class _Columns:
+    """The columns of rows; what several features of a column share is computed once."""
+
+    def __init__(self, spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> None:
+        self.spec, self.rows = spec, rows
+        self._codes: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
+        self._local: dict[str, np.ndarray] = {}
+        self._texts: dict[tuple[str, str, str], dict[Feature, np.ndarray]] = {}
+
+    def values(self, feature: Feature) -> np.ndarray:
+        """The feature's numbers, float64 or float32 [rows]; for the inputs of a linear model, what they are made of."""
+        import pyarrow as pa
+
+        if feature.kind in LEVELLED:
+            codes = self._level_codes(feature)
+            return codes if feature.kind in ("code", "indicator") else from_table(feature, codes)
+        if feature.kind in ("gram", "entry"):
+            return self._text(feature)
+        column = typed_column(self.rows, feature.source)
+        if feature.kind == "missing" and pa.types.is_string(column.type):
+            return self._level_codes(feature)
+        if feature.origin:
+            return days_between(column, typed_column(self.rows, feature.origin), self.spec.timezone)
+        if feature.part is not None:
+            parts = date_part(self._local_time(feature.source, column), feature.part)
+            return cycle(parts, feature.part, feature.values) if feature.kind == "cycle" else parts
+        return _numbers(column)
+
+    def _level_codes(self, feature: Feature) -> np.ndarray:
+        key = (feature.source, feature.levels)
+        if key not in self._codes:
+            self._codes[key] = level_codes(self.spec, feature, self.rows)
+        return self._codes[key]
+
+    def _local_time(self, source: str, column: pa.ChunkedArray) -> np.ndarray:
+        if source not in self._local:
+            self._local[source] = local(instants(column), column.type, self.spec.timezone)
+        return self._local[source]
+
+    def _text(self, feature: Feature) -> np.ndarray:
+        key = (feature.source, feature.kind, feature.separator)
+        if key not in self._texts:
+            wanted = [one for one in self.spec.features if (one.source, one.kind, one.separator) == key]
+            column = typed_column(self.rows, feature.source)
+            absent = self.spec.read_as_missing
+            if feature.kind == "gram":
+                counts = gram_counts(column, [one.bucket for one in wanted if one.bucket is not None], absent)
+            else:
+                entries = [one.levels[0] if one.levels else None for one in wanted]
+                counts = entry_counts(column, feature.separator, entries, absent)
+            self._texts[key] = {one: counts[:, index] for index, one in enumerate(wanted)}
+        return self._texts[key][feature]
+
+
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """Float64 with NaN for null; booleans are 0 and 1, integers beyond 2**53 are rounded."""
     import numpy as np
@@ -89,47 +152,17 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return values.astype(np.float64, copy=False)
 
 
-def _codes(feature: Feature, column: pa.ChunkedArray, read_as_missing: Sequence[str]) -> np.ndarray:
+def _codes(levels: Sequence[str], column: pa.ChunkedArray, read_as_missing: Sequence[str]) -> np.ndarray:
     """Float64 codes: index into the levels, OTHER for a value that is none of them, NaN for null."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    levels = pa.array(feature.levels, pa.string())
+    known = pa.array(levels, pa.string())
     if pa.types.is_integer(column.type):
-        value_set = levels.cast(column.type)
+        value_set = known.cast(column.type)
     else:
-        value_set = pa.concat_arrays([levels, pa.array(read_as_missing, pa.string())])
+        value_set = pa.concat_arrays([known, pa.array(read_as_missing, pa.string())])
     found = pc.fill_null(pc.index_in(column, value_set=value_set), OTHER).to_numpy().astype(np.float64)
-    absent = pc.is_null(column).to_numpy() | (found >= len(feature.levels))
+    absent = pc.is_null(column).to_numpy() | (found >= len(levels))
     return np.where(absent, np.nan, found)
-
-
-def _local(column: pa.ChunkedArray, timezone: str) -> np.ndarray:
-    """Dates, or instants as wall-clock time of `timezone`: datetime64[us], NaT for null.
-
-    Outside the years that Python's calendar knows an instant has no wall-clock time: NaT.
-    """
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-
-    instants: np.ndarray = column.cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]")
-    first, last = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
-    instants = np.where((instants >= first) & (instants <= last), instants, np.datetime64("NaT", "us"))
-    if pa.types.is_date(column.type) or not timezone:
-        return instants
-    wall_clock = pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(timezone).tz_localize(None)
-    return wall_clock.to_numpy().astype("datetime64[us]")
-
-
-def _date_part(local: np.ndarray, part: DatePart) -> np.ndarray:
-    """One calendar part as float64, NaN for NaT: weekday from Monday = 0, days since 1970-01-01."""
-    import numpy as np
-    import pandas as pd
-
-    if part == "days":
-        days = local.astype("datetime64[D]").astype(np.int64).astype(np.float64)
-        return np.where(np.isnat(local), np.nan, days)
-    attribute = {"weekday": "day_of_week", "dayofyear": "day_of_year"}.get(part, part)
-    return getattr(pd.DatetimeIndex(local), attribute).to_numpy().astype(np.float64)  # type: ignore[no-any-return]

@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import TargetError
-from treadle.tasks.features.encoding import encode, typed_column
+from treadle.tasks.features.dates import CYCLES, cycle_tables
+from treadle.tasks.features.encoding import encode, level_codes, typed_column
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
+    DATE_ENCODINGS,
     DATE_PARTS,
+    LEVEL_ENCODINGS,
     MAX_LEVELS,
+    MOMENTS,
     RARE_FROM,
     READ_AS_MISSING,
+    TEXT_ENCODINGS,
     DatePart,
     Feature,
     FeatureSpec,
 )
+from treadle.tasks.features.text import frequent_buckets, frequent_entries, list_separator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import pyarrow as pa
@@ -34,25 +40,40 @@ def fit_features(
     categories: Sequence[str],
     time: str | None,
     timezone: str,
+    encodings: Mapping[str, tuple[str, ...]] | None = None,
+    differences: Sequence[tuple[str, str]] = (),
 ) -> FeatureSpec:
-    """Learn the encoding of `columns` from typed training rows.
+    """Learn the encoding of `columns` from typed training rows, as far as it needs no label.
 
     Text columns, and the integer columns named in `categories`, become codes: levels are sorted (as numbers where
     they are integers), see `MAX_LEVELS` and `RARE_FROM`. Dates and timestamps become the calendar parts that vary.
     Without a time column they also become days since 1970; with one they do not, as every later row would lie
     beyond what the trees have seen. What is the same in every training row (all null, one value and no null) is
-    left out. Raises TargetError where nothing is left, DataError where a column is missing.
+    left out.
+
+    `encodings` says of a column what it becomes instead, by names of `ENCODINGS`: none of them leaves the column out;
+    names that do not fit what it holds are ignored, and where none fits it is encoded as if it were not there.
+    Statistics are declared open: `fit_statistics` gives them values. `differences` are pairs of columns with dates or
+    timestamps among `columns`: days from the second to the first. Raises TargetError where nothing is left, DataError
+    where a column is missing.
     """
     named: dict[str, Feature] = {}
+
+    def keep(candidates: Iterable[Feature]) -> None:
+        for feature in _that_vary(tuple(candidates), training, timezone):
+            name = xgboost_name(feature.name, named)
+            named[name] = feature.model_copy(update={"name": name})
+
     for column in schema.columns:
-        if column.name not in columns:
-            continue
-        values = typed_column(training, column.name)
-        for feature in _candidates(column, values, column.name in categories, with_days=not time):
-            spec = FeatureSpec(features=(feature,), timezone=timezone)
-            if _varies(encode(spec, training.select([column.name]))):
-                name = _xgboost_name(feature.name, named)
-                named[name] = feature.model_copy(update={"name": name})
+        if column.name in columns:
+            values = typed_column(training, column.name)
+            wanted = (encodings or {}).get(column.name)
+            fitting = None if wanted is None else [one for one in wanted if one in _possible(column, categories)]
+            usual = _usual(column, categories, with_days=not time)
+            keep(_candidates(column, values, usual if fitting is None or (wanted and not fitting) else fitting))
+    for later, earlier in differences:
+        if later in columns and earlier in columns and {kind_of(schema, later), kind_of(schema, earlier)} <= MOMENTS:
+            keep([Feature(name=f"{later} since {earlier}", source=later, kind="since", origin=earlier)])
     if not named:
         raise TargetError(
             f"no column varies in {training.num_rows:,} training rows (looked at: {', '.join(columns)})",
@@ -61,20 +82,85 @@ def fit_features(
     return FeatureSpec(features=tuple(named.values()), timezone=timezone)
 
 
-def _candidates(column: Column, values: pa.ChunkedArray, is_category: bool, *, with_days: bool) -> Iterator[Feature]:
-    """What `column` could become, whether or not it varies."""
-    name = column.name
-    if column.kind == "text" or (column.kind == "integer" and is_category):
-        yield Feature(name=name, source=name, kind="code", levels=_levels(values))
-    elif column.kind in ("date", "timestamp"):
+def kind_of(schema: Schema, name: str) -> str:
+    """What the column called `name` holds, empty where there is none."""
+    return next((column.kind for column in schema.columns if column.name == name), "")
+
+
+def _possible(column: Column, categories: Sequence[str]) -> tuple[str, ...]:
+    """The encodings that fit what `column` holds."""
+    if column.kind == "text":
+        return (*LEVEL_ENCODINGS, *TEXT_ENCODINGS)
+    if column.kind == "integer" and column.name in categories:
+        return LEVEL_ENCODINGS
+    return DATE_ENCODINGS if column.kind in MOMENTS else ("number",)
+
+
+def _usual(column: Column, categories: Sequence[str], *, with_days: bool) -> tuple[str, ...]:
+    """The encoding of a column of which nothing else is said."""
+    if column.kind in MOMENTS:
+        return ("parts", "days") if with_days else ("parts",)
+    return _possible(column, categories)[:1]
+
+
+def _candidates(column: Column, values: pa.ChunkedArray, encodings: Iterable[str]) -> Iterator[Feature]:
+    """What `column` becomes, whether or not it varies."""
+    wanted, name = set(encodings), column.name
+    if wanted & set(LEVEL_ENCODINGS):
+        yield from _levelled(name, values, wanted)
+    if "ngrams" in wanted:
+        for index, bucket in enumerate(frequent_buckets(values)):
+            yield Feature(name=f"{name} gram {index + 1}", source=name, kind="gram", bucket=bucket)
+    if "list" in wanted and (separator := list_separator(values)):
+        yield Feature(name=f"{name} entries", source=name, kind="entry", separator=separator)
+        for entry in frequent_entries(values, separator):
+            yield Feature(name=f"{name} has {entry}", source=name, kind="entry", levels=(entry,), separator=separator)
+    if column.kind in MOMENTS:
         parts: tuple[DatePart, ...] = DATE_PARTS + (CLOCK_PARTS if column.kind == "timestamp" else ())
-        for part in (*parts, "days") if with_days else parts:
+        for part in (*(parts if "parts" in wanted else ()), *(("days",) if "days" in wanted else ())):
             yield Feature(name=f"{name}.{part}", source=name, kind="date_part", part=part)
-    else:
+        for part in CYCLES if "season" in wanted else ():
+            for wave, table in cycle_tables(part).items() if part in parts else ():
+                yield Feature(name=f"{name}.{part}.{wave}", source=name, kind="cycle", part=part, values=table)
+    elif wanted == {"number"}:
         yield Feature(name=name, source=name, kind="boolean" if column.kind == "boolean" else "number")
 
 
-def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
+def _levelled(name: str, values: pa.ChunkedArray, wanted: Collection[str]) -> Iterator[Feature]:
+    """Code, open statistic and count of a column's levels, as wanted."""
+    import numpy as np
+
+    levels = kept_levels(values)
+    code = Feature(name=name, source=name, kind="code", levels=levels)
+    if "codes" in wanted:
+        yield code
+    if "statistics" in wanted:
+        yield code.model_copy(update={"name": f"{name}.mean", "kind": "statistic"})
+    if "counts" in wanted:
+        codes = level_codes(FeatureSpec(features=(code,)), code, _one_column(name, values))
+        rows = np.bincount(codes[codes >= 0].astype(np.int64), minlength=len(levels))
+        known = tuple(round(float(value), 6) for value in np.log1p(rows))
+        missing = round(float(np.log1p(np.isnan(codes).sum())), 6)
+        yield Feature(
+            name=f"{name}.count", source=name, kind="count", levels=levels, values=known, fallback=0.0, missing=missing
+        )
+
+
+def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str) -> Iterator[Feature]:
+    """The candidates that differ in the training rows; of an open statistic its codes must."""
+    if candidates:
+        shown = [one.model_copy(update={"kind": "code"}) if one.is_open else one for one in candidates]
+        encoded = encode(FeatureSpec(features=tuple(shown), timezone=timezone), training)
+        yield from (one for index, one in enumerate(candidates) if _varies(encoded[:, index]))
+
+
+def _one_column(name: str, values: pa.ChunkedArray) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({name: values})
+
+
+def kept_levels(values: pa.ChunkedArray) -> tuple[str, ...]:
     """The levels worth a code, sorted: integers by number, text by code point."""
     import pyarrow as pa
 
@@ -98,7 +184,7 @@ def _varies(encoded: np.ndarray) -> bool:
     return bool(missing.any() or (present != present[0]).any())
 
 
-def _xgboost_name(name: str, taken: Mapping[str, Feature]) -> str:
+def xgboost_name(name: str, taken: Mapping[str, Feature]) -> str:
     """`name` without `[`, `]` and `<`, which XGBoost refuses, and unlike any name in `taken`."""
     plain = name.translate(str.maketrans("[]<", "()‹"))
     if not plain.strip():

@@ -2,12 +2,14 @@
 
 A study is a row of slots. The first ones hold the portfolio (`space`), a strong default before all; the others are
 TPE's. The sampler is seeded anew from (seed, slot), so that a study which was killed and goes on makes the same
-trials as one that was not. Where the measurement shows no difference, the default is chosen: `Search.choose`.
+trials as one that was not. What becomes of the trials is decided in `choice`: an average of several where that is
+measurably better, else the plainest of those that are as good as the best.
 
-The first model comes early whatever the table: where rounds are slow for the budget, the learning rates of the whole
-study are raised. How slow they are is calculated from the table, and measured only to correct it on machines that are
-far faster or slower, so that neighbours on the machine change nothing. No trial takes more than `SHARE` of the budget;
-one that the clock ended is marked, and `Found.stopped` says what ended the search.
+The first model comes early whatever the table: the first trial ends after a tenth of the budget, and where rounds are
+slow for it, the learning rates of the whole study are raised. How slow they are is calculated from the table, and
+measured only to correct it on machines that are far faster or slower, so that neighbours on the machine change
+nothing. No trial takes more than `SHARE` of the budget; one that the clock ended is marked, and `Found.stopped` says
+what ended the search. The budget is also for the fits that follow: the search leaves them their time.
 """
 
 from __future__ import annotations
@@ -15,35 +17,39 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.tasks.search.found import Found, Trial
-from treadle.tasks.search.space import floor, portfolio, ranges, settled_pace
+from treadle.tasks.device import falls_back
+from treadle.tasks.search.found import Found, Setting, Trial
+from treadle.tasks.search.space import early_rate, floor, portfolio, ranges, settled_pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy as np
     import optuna
     from xgboost import Booster
 
-    from treadle.tasks.booster import MatrixRows
     from treadle.tasks.search.course import Course
 
-__all__ = ["Found", "Search", "Trial", "TuneSpec", "run_search", "trials"]
+__all__ = ["Found", "Search", "Setting", "Trial", "TuneSpec", "run_search", "trials"]
 
 MAX_ROUNDS = 2_000
 
 SHARE = 0.4
 """The share of the budget after which a trial ends with what it has."""
 
-NOISY = 5_000
-"""Below this many measured rows a trial must beat the default beyond chance to be chosen."""
+FIRST_SHARE = 0.1
+"""The share of the budget after which the first trial ends with what it has."""
 
-SURE, SURE_ON_ONE_LANE = 0.9, 0.99
-"""In how many of the bootstrap's resamples it must: where rows are cross-validated, and where they are not."""
+FITS_SHARE = 0.35
+"""The fits after the search are left this share of the budget at most, or what the best trial alone needs."""
+
+AVERAGES = 3
+"""The search leaves time to fit an average of so many trials like its best."""
 
 PACE_ROUNDS = 4
 
@@ -57,71 +63,95 @@ class TuneSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     trials: int = Field(40, ge=1, le=10_000, description="trials of the study")
-    budget_seconds: float = Field(300, gt=0, description="seconds that the search may take in all")
+    budget_seconds: float = Field(300, gt=0, description="seconds for search, folds and both fits together")
     metric: str = Field("", description="what the search and the gate compare by; empty: the task's default")
     seed: int = Field(0, ge=0, description="seed of every random draw of the run")
+    folds: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: rows are left out in turn to measure trials where the budget allows eight of them; never: "
+        "trials are measured on the validation rows",
+    )
+    ensemble: Literal["auto", "never"] = Field(
+        "auto", description="auto: several trials become one model where that is measurably better; never: one does"
+    )
 
 
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What follows a search: `effort` is how often a trial's fit on all lanes will be made again, in equal seconds.
+
+    `max_size` is the largest size of the model in bytes, None without a limit.
+    """
+
+    effort: float = 0.0
+    max_size: float | None = None
+
+
+@falls_back
 def run_search(
     storage: optuna.storages.BaseStorage,
     study_name: str,
-    train: MatrixRows,
-    validation: MatrixRows,
+    lay_out: Callable[[str, bool], Course],
     *,
-    task: str,
-    classes: int,
-    names: Sequence[str],
-    metric: str,
     spec: TuneSpec,
-    device: str,
-    monotone: Mapping[str, int],
     on_trial: Callable[[Trial, int, int, float], None],
-    exchangeable: bool = False,
+    device: str,
+    aftermath: Aftermath | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    answers: Path | None = None,
+    spent: float = 0.0,
+    external: bool = False,
 ) -> Found:
     """Search parameters within the trials and seconds of `spec`; those of an earlier, interrupted run count.
 
-    `on_trial` is called with each trial that ended: the trial, how many are done, how many there may be, the seconds
-    left. `exchangeable` says that a random split parted the rows: few of them are then cross-validated. The first
-    trial is cut short by the budget's end, never thrown away, so there is always a model; the budget is overrun by
-    one round at most. Ctrl-C passes through: the trial that it hit is marked as failed and made again next time.
+    `lay_out` bins the rows for a device, and says whether they stay in the host's memory. `on_trial` is called with
+    each trial that ended: the trial, how many are done, how many there may be, the seconds left until both models are
+    fitted. `spent` seconds of the budget are gone already. The first trial is cut short by the clock, never thrown
+    away, so there is always a model. `stop` is asked after every round: once it is true, the
+    trial at work is the last one. Ctrl-C as an exception passes through: the trial that it hit is marked as failed and
+    made again next time. So is a trial for which the GPU's memory is too small: the study goes on elsewhere
+    (`device.falls_back`), in `external` memory or on the CPU. Margins of the measured rows are kept in the folder
+    `answers` for a run that goes on (None: it makes them anew).
     """
-    from treadle.tasks.search.course import lay_out
-
     began = time.monotonic()
-    study = _open(storage, study_name, metric)
+    course = lay_out(device, external)
+    study = _open(storage, study_name, course.metric)
     past = [trial for trial in trials(study) if trial.state != "failed"]
-    spent = sum(trial.seconds for trial in past)
-    course = lay_out(
-        train,
-        validation,
-        task=task,
-        classes=classes,
-        names=names,
-        metric=metric,
-        device=device,
-        seed=spec.seed,
-        monotone=monotone,
-        exchangeable=exchangeable,
+    before = sum(trial.seconds for trial in past) + spent
+    search = Search(
+        study,
+        course,
+        spec,
+        aftermath or Aftermath(),
+        deadline=began + max(spec.budget_seconds - before, 0.0),
+        lap=began,
+        stop=stop,
+        answers=answers,
     )
-    search = Search(study, course, spec, deadline=began + max(spec.budget_seconds - spent, 0.0), lap=began)
     for slot in range(len(past), spec.trials):
-        if slot and search.seconds_left() <= 0:
+        if slot and (search.seconds_left() <= 0 or stop()):
             break
         search.attempt(slot)
-        on_trial(trials(study)[-1], slot + 1, spec.trials, search.seconds_left())
+        on_trial(trials(study)[-1], slot + 1, spec.trials, search.forecast(slot + 1))
     made = trials(study)
-    chosen = search.choose([trial for trial in made if trial.state == "complete"])
+    finished = sum(trial.state != "failed" for trial in made)
+    settings, value, single = search.settle([trial for trial in made if trial.state == "complete"])
+    first = max(settings, key=lambda setting: setting.share)
     return Found(
-        params=chosen.params,
-        rounds=chosen.rounds,
-        value=float(chosen.value or 0.0),
+        params=first.params,
+        rounds=first.rounds,
+        value=value,
         trials=made,
         resumed=len(past),
-        seconds=round(spent + time.monotonic() - began, 3),
-        stopped="trials" if sum(trial.state != "failed" for trial in made) >= spec.trials else "budget",
+        seconds=round(before - spent + time.monotonic() - began, 3),
+        stopped="trials" if finished >= spec.trials else "interrupt" if stop() else "budget",
         allowed=spec.trials,
         lowest_rate=float(study.user_attrs.get("lowest_rate", 0.0)),
         nthread=int(course.fixed["nthread"]),
+        members=tuple(settings) if len(settings) > 1 else (),
+        single_value=single,
+        lanes=len(course.lanes),
+        fitted_rows=sum(lane.fitted.num_row() for lane in course.lanes) // len(course.lanes),
     )
 
 
@@ -142,6 +172,8 @@ def trials(study: optuna.Study) -> tuple[Trial, ...]:
                 seconds=outcome.get("seconds", 0.0),
                 state=states[frozen.state],
                 ended=outcome.get("ended", ""),
+                fit_seconds=outcome.get("fit_seconds", 0.0),
+                size=outcome.get("size", 0),
             )
         )
     return tuple(found)
@@ -175,13 +207,23 @@ class Search:
     study: optuna.Study
     course: Course
     spec: TuneSpec
+    aftermath: Aftermath
     deadline: float
     lap: float
-    _answers: dict[int, np.ndarray] = field(default_factory=dict)
+    stop: Callable[[], bool] = lambda: False
+    answers: Path | None = None
+    _margins: dict[int, list[np.ndarray]] = field(default_factory=dict)
 
     def seconds_left(self) -> float:
-        """Seconds until the budget ends, 0 when it has."""
-        return max(self.deadline - time.monotonic(), 0.0)
+        """Seconds until the fits have to begin, 0 when they have."""
+        return max(self.deadline - self._fits() - time.monotonic(), 0.0)
+
+    def forecast(self, done: int) -> float:
+        """Seconds until both models are fitted: the budget's, or fewer where the trials are made before."""
+        ended = [trial for trial in trials(self.study) if trial.state != "failed"]
+        each = sum(trial.seconds for trial in ended) / max(1, len(ended))
+        rest = min(self.seconds_left(), each * (self.spec.trials - done))
+        return rest + self._fits()
 
     def attempt(self, slot: int) -> None:
         """Make the trial of `slot` and report its result to the study; its seconds count from `lap`."""
@@ -190,12 +232,21 @@ class Search:
         trial = self._ask(slot)
         try:
             models = self.course.models(trial.params)
-            rounds, ended = self._train(models, trial)
-            answers = self.course.answers(models, rounds)
-            value, now = self.course.score(answers), time.monotonic()
-            outcome = {"value": value, "rounds": rounds, "seconds": round(now - self.lap, 3), "ended": ended}
+            began = time.monotonic()
+            rounds, grown, ended = self._train(models, trial, slot)
+            growing = time.monotonic() - began
+            margins = self.course.margins(models, rounds)
+            value, now = self.course.score(self.course.answers(margins)), time.monotonic()
+            outcome = {
+                "value": value,
+                "rounds": rounds,
+                "seconds": round(now - self.lap, 3),
+                "ended": ended,
+                "fit_seconds": round(growing * rounds / grown, 4),
+                "size": sum(len(model[:rounds].save_raw("ubj")) for model in models),
+            }
+            self._keep(trial.number, margins)
             trial.set_user_attr("outcome", outcome)
-            self._keep(trial.number, answers)
             self.lap = now
         except BaseException:
             self.study.tell(trial, state=TrialState.FAIL)
@@ -205,30 +256,46 @@ class Search:
         else:
             self.study.tell(trial, value)
 
-    def choose(self, complete: Sequence[Trial]) -> Trial:
-        """The best trial; on few measured rows the default unless the best beats it beyond chance.
+    def settle(self, complete: Sequence[Trial]) -> tuple[list[Setting], float, float]:
+        """The settings that become the model, the model's value, and the value of the plainest setting alone."""
+        from treadle.tasks.search import choice
 
-        Few rows rank forty trials mostly by luck, and the luckiest is no better on new rows. So the best must gain on
-        the default in at least `SURE` of the bootstrap's resamples of the measured rows. On five public tables cut to
-        500 or 1,000 rows the choice was never worse on new rows than the default, and on three as good as the best.
-        """
-        from treadle.tasks import metrics
+        one = choice.plainest(self.course, complete, self._margins_of)
+        value = float(one.value or 0.0)
+        alone = [Setting(params=one.params, rounds=one.rounds, share=1.0)], value, value
+        if self.spec.ensemble == "never" or len(complete) == 1:
+            return alone
+        average = choice.best_average(self.course, complete, self._margins_of, self._affordable)
+        if len(average.draws) == 1:
+            return alone
+        by_number, draws = {trial.number: trial for trial in complete}, sum(average.draws.values())
+        settings = [
+            Setting(params=by_number[number].params, rounds=by_number[number].rounds, share=count / draws)
+            for number, count in average.draws.items()
+        ]
+        return settings, average.value, value
 
-        course = self.course
-        best = max(complete, key=lambda trial: (course.sign * (trial.value or 0.0), -trial.number))
-        default = complete[0]
-        if len(course.y) >= NOISY or best is default:
-            return best
-        gains = metrics.bootstrap_gain(
-            course.metric, course.task, course.y, self._answered(best), self._answered(default), resamples=1_000
-        )
-        needed = SURE if len(course.lanes) > 1 else SURE_ON_ONE_LANE
-        return best if (gains > 0).mean() >= needed else default
+    def _affordable(self, members: Sequence[Trial]) -> bool:
+        """Whether there is time to fit these trials, and room for their trees."""
+        limit = self.aftermath.max_size
+        if limit is not None and sum(trial.size for trial in members) > limit:
+            return False
+        return self.aftermath.effort * sum(trial.fit_seconds for trial in members) <= self.deadline - time.monotonic()
 
-    def _lowest_rate(self) -> float:
-        """The study's lowest learning rate, decided once per study: see `space.floor` and `space.settled_pace`."""
+    def _fits(self) -> float:
+        """Seconds to leave for the fits after the search."""
+        complete = [trial for trial in trials(self.study) if trial.state == "complete"]
+        if not complete:
+            return 0.0
+        best = max(complete, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
+        alone = self.aftermath.effort * best.fit_seconds
+        several = 1 if self.spec.ensemble == "never" else AVERAGES
+        return max(alone, min(several * alone, FITS_SHARE * self.spec.budget_seconds))
+
+    def _pace(self) -> tuple[float, float]:
+        """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""
         if "lowest_rate" not in self.study.user_attrs:
-            models = self.course.models(portfolio(0.0, self.course.rows)[0])
+            models = self.course.models(portfolio(0.0, self.course.rows, self.course.task)[0])
             self.course.grow(models, 0)
             paces: list[float] = []
             while len(paces) < PACE_ROUNDS and (not paces or self.seconds_left() > 0):
@@ -237,56 +304,75 @@ class Search:
                 paces.append(time.monotonic() - started)
             # the fastest round is the one that other processes disturbed least
             pace = settled_pace(min(paces), self.course.expected_pace())
+            self.study.set_user_attr("first_rate", early_rate(FIRST_SHARE * self.spec.budget_seconds, pace))
             self.study.set_user_attr("lowest_rate", floor(self.spec.budget_seconds, pace))
-        return float(self.study.user_attrs["lowest_rate"])
+        lowest = float(self.study.user_attrs["lowest_rate"])
+        return float(self.study.user_attrs.get("first_rate", lowest)), lowest
 
     def _ask(self, slot: int) -> optuna.Trial:
         """The next trial; the same for the same seed, slot and history."""
         import optuna
         from optuna.trial import TrialState
 
-        lowest, rows = self._lowest_rate(), self.course.rows
-        fixed = portfolio(lowest, rows)
+        (first, lowest), rows = self._pace(), self.course.rows
+        fixed = portfolio(lowest, rows, self.course.task)
         # a seed for each slot: a sampler that goes on after a restart would repeat its first draws
         seed = (self.spec.seed * 10_007 + slot) % 2**32
         self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(fixed) + 2)
         # a kill may have left the slot's setting waiting
         if slot < len(fixed) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.enqueue_trial(fixed[slot])
-        return self.study.ask(fixed_distributions=ranges(lowest, rows))
+            raised = {"learning_rate": max(first, float(fixed[0]["learning_rate"]))} if slot == 0 else {}
+            self.study.enqueue_trial({**fixed[slot], **raised})
+        return self.study.ask(fixed_distributions=ranges(lowest, rows, first))
 
-    def _train(self, models: Sequence[Booster], trial: optuna.Trial) -> tuple[int, str]:
-        """Add rounds until they gain no more or the time is up; the best number of rounds, and what ended it."""
+    def _train(self, models: Sequence[Booster], trial: optuna.Trial, slot: int) -> tuple[int, int, str]:
+        """Add rounds until they gain no more or the time is up; the best number of rounds, all, and what ended it."""
         rate = float(trial.params["learning_rate"])
         early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
-        until = min(self.deadline, time.monotonic() + SHARE * self.spec.budget_seconds)
+        share = SHARE if slot else FIRST_SHARE
+        until = time.monotonic() + min(self.seconds_left(), share * self.spec.budget_seconds)
         best, best_rounds, reported = -math.inf, 1, 0
         for iteration in range(MAX_ROUNDS):
             watched = self.course.grow(models, iteration)
             if watched > best:
                 best, best_rounds = watched, iteration + 1
             if iteration + 1 - best_rounds >= early_stopping_rounds:
-                return best_rounds, "early stopping"
+                return best_rounds, iteration + 1, "early stopping"
+            if self.stop():
+                return best_rounds, iteration + 1, "interrupt"
             if time.monotonic() >= until:
-                return best_rounds, "clock"
+                return best_rounds, iteration + 1, "clock"
             if len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
                 reported += 1
+                # what is watched is a loss, and studies by a metric that grows want one that grows
                 trial.report(self.course.sign * best, reported)
                 if trial.should_prune():
-                    return best_rounds, "pruning"
-        return best_rounds, "rounds"
+                    return best_rounds, iteration + 1, "pruning"
+        return best_rounds, MAX_ROUNDS, "rounds"
 
-    def _keep(self, number: int, answers: Sequence[np.ndarray]) -> None:
+    def _keep(self, number: int, margins: list[np.ndarray]) -> None:
+        """Keep a trial's margins in memory, and as a file for a run that goes on after a kill."""
         import numpy as np
 
-        if len(self.course.y) < NOISY:
-            self._answers[number] = np.concatenate(answers)
+        self._margins[number] = margins
+        if self.answers is not None:
+            self.answers.mkdir(parents=True, exist_ok=True)
+            aside = self.answers / f"{number}.part.npy"
+            np.save(aside, np.concatenate(margins))
+            aside.replace(self.answers / f"{number}.npy")
 
-    def _answered(self, trial: Trial) -> np.ndarray:
-        """A trial's predictions for the measured rows; of an earlier run's trial they are made anew."""
-        if trial.number not in self._answers:
-            models = self.course.models(trial.params)
-            for iteration in range(trial.rounds):
-                self.course.grow(models, iteration)
-            self._keep(trial.number, self.course.answers(models, trial.rounds))
-        return self._answers[trial.number]
+    def _margins_of(self, trial: Trial) -> list[np.ndarray]:
+        """A trial's margins for the measured rows; those of an earlier run's trial are read, or made anew."""
+        import numpy as np
+
+        if trial.number not in self._margins:
+            kept = self.answers / f"{trial.number}.npy" if self.answers is not None else None
+            if kept is not None and kept.exists():
+                ends = np.cumsum([len(lane.rows.y) for lane in self.course.lanes])[:-1]
+                self._margins[trial.number] = np.split(np.load(kept), ends)
+            else:
+                models = self.course.models(trial.params)
+                for iteration in range(trial.rounds):
+                    self.course.grow(models, iteration)
+                self._keep(trial.number, self.course.margins(models, trial.rounds))
+        return self._margins[trial.number]

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pydantic import BaseModel, ConfigDict
+
+
+class Setting(BaseModel):
+    """One setting of a model that averages several: its parameters, rounds and share (shares sum to 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    params: dict[str, str | int | float]
+    rounds: int
+    share: float
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One setting that was tried.
 
-    `value` is the metric on validation rows (cross-validated where rows are few) after `rounds` rounds; None where
-    the trial failed. `state` is 'complete', 'pruned' (among the worst quarter at the same progress) or 'failed'
-    (interrupted; its slot is tried again). `ended` is what ended it: 'early stopping', 'clock' (its share of the
-    budget, or the budget), 'rounds' (the most that are allowed), 'pruning'; empty where it failed or is of an
-    earlier version. The rounds of a trial that the clock ended depend on the speed of the machine.
+    `value` is the metric on measured rows (the mean of all lanes) after `rounds` rounds; None where the trial failed.
+    `state` is 'complete', 'pruned' (among the worst quarter at the same progress) or 'failed' (interrupted; its slot is
+    tried again). `ended` is what ended it: 'early stopping', 'clock' (its share of the budget, or the budget),
+    'rounds' (the most that are allowed), 'pruning', 'interrupt' (a person ended the search); empty where it failed or
+    is of an earlier version. The rounds of a trial that the clock ended depend on the speed of the machine.
+    `fit_seconds` is what `rounds` rounds took on all lanes, and `size` the bytes of these models; 0 in records of an
+    earlier version.
     """
 
     number: int
@@ -23,16 +37,23 @@ class Trial:
     seconds: float
     state: str
     ended: str = ""
+    fit_seconds: float = 0.0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the search settled for.
 
-    `rounds` is the best iteration + 1; `value` the chosen trial's; `resumed` how many trials an earlier run of the
-    same study had finished; `seconds` the search's time over all runs. `stopped` is 'trials' (all that were allowed
-    are made) or 'budget' (the seconds ended first), empty in records of an earlier version; `allowed` are the trials
-    that it might make. `lowest_rate` is the study's lowest learning rate, `nthread` the threads of XGBoost (0: all).
+    `params` and `rounds` (the best iteration + 1) are the chosen trial's, or of the member with the largest share;
+    `value` is the model's; `resumed` how many trials an earlier run of the same study had finished; `seconds` the
+    search's time over all runs. `stopped` is 'trials' (all that were allowed are made), 'budget' (the seconds ended
+    first) or 'interrupt' (a person ended it), empty in records of an earlier version; `allowed` are the trials that it
+    might make. `lowest_rate` is the study's lowest learning rate, `nthread` the threads of XGBoost (0: all).
+
+    `members` are the settings whose average is the model; empty where it is one. `single_value` is then the value of
+    the best one alone. `lanes` says how often rows were left out to be measured, and `fitted_rows` how many rows were
+    fitted then, on average (both 0: not recorded).
     """
 
     params: dict[str, str | int | float]
@@ -45,6 +66,10 @@ class Found:
     allowed: int = 0
     lowest_rate: float = 0.0
     nthread: int = 0
+    members: tuple[Setting, ...] = ()
+    single_value: float = 0.0
+    lanes: int = 0
+    fitted_rows: int = 0
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -54,8 +79,8 @@ class Found:
 
     @property
     def cut(self) -> int:
-        """How many trials the clock ended."""
-        return sum(trial.ended == "clock" for trial in self.finished)
+        """How many trials the clock or a person ended."""
+        return sum(trial.ended in ("clock", "interrupt") for trial in self.finished)
 
     @property
     def interrupted(self) -> int:
@@ -70,10 +95,12 @@ class Found:
             return "not recorded"
         if self.stopped == "trials":
             text = f"all {made:,} trials were made" if made > 1 else "the only trial was made"
+        elif self.stopped == "interrupt":
+            text = f"ended by hand after {made:,} of {self.allowed:,} trials"
         else:
             text = f"the time was up after {made:,} of {self.allowed:,} trials"
-        if self.cut:
-            text += f"; the clock ended {self.cut:,} of them" if made > 1 else "; the clock ended it"
+        if cut := sum(trial.ended == "clock" for trial in self.finished):
+            text += f"; the clock ended {cut:,} of them" if made > 1 else "; the clock ended it"
         if self.interrupted:
             text += f"; {self.interrupted:,} interrupted and made again"
         return text
@@ -92,4 +119,6 @@ class Found:
             "search.trials_ended_by_clock": self.cut,
             "search.lowest_learning_rate": self.lowest_rate,
             "search.nthread": self.nthread,
+            "search.lanes": self.lanes,
+            "search.members": max(1, len(self.members)),
         }

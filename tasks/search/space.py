@@ -1,7 +1,7 @@
 """What the search may try: a portfolio of settings that win often, and the ranges around them.
 
-The portfolio follows AutoGluon's for XGBoost: learning rate .07 to .09, depth 4 to 10, min_child_weight .55 to 1.4.
-On small tables shallow trees that see half of the columns each won (five public tables at 500 to 3,000 rows).
+The ranges are TabArena's for XGBoost (Erickson et al. 2025), widened for small and noisy tables: shallower trees,
+heavier leaves and faster rates.
 """
 
 from __future__ import annotations
@@ -23,18 +23,47 @@ FLOORS = (0.02, 0.1, 0.15, 0.2, 0.3, 0.5)
 PROGRESS = 10.0
 """Rounds x learning rate after which most of a table has been learned."""
 
-NAMES = ("learning_rate", "max_depth", "min_child_weight", "subsample", "colsample_bytree", "reg_lambda")
-
-SMALL_TABLE = (
-    (0.05, 4, 1.0, 0.75, 0.5, 4.0),
-    (0.08, 2, 1.0, 0.8, 0.6, 1.0),
-    (0.08, 6, 1.0, 0.85, 0.8, 1.0),
-    (0.05, 3, 4.0, 0.7, 0.5, 10.0),
+NAMES = (
+    "learning_rate",
+    "max_depth",
+    "min_child_weight",
+    "subsample",
+    "colsample_bytree",
+    "colsample_bylevel",
+    "reg_alpha",
+    "reg_lambda",
+    "grow_policy",
+    "max_leaves",
 )
-DEFAULT = (0.08, 6, 1.0, 0.9, 0.8, 1.0)
-SHALLOW = (0.09, 4, 0.6, 0.9, 0.9, 1.0)
-DEEP = (0.07, 8, 1.2, 0.85, 0.7, 2.0)
-DEEPEST = (0.07, 10, 1.4, 0.8, 0.6, 4.0)
+
+LEAST = 1e-4
+"""The least regularisation, in effect none: a logarithmic range has no zero."""
+
+MOST_LEAVES = 1_024
+"""In effect no limit to the leaves of a tree of the allowed depths."""
+
+
+def _by_depth(
+    rate: float, depth: int, weight: float, rows: float, columns: float, ridge: float, *, level: float = 1.0,
+    lasso: float = LEAST,
+) -> tuple[float | int | str, ...]:  # fmt: skip
+    return rate, depth, weight, rows, columns, level, lasso, ridge, "depthwise", MOST_LEAVES
+
+
+def _by_leaves(rate: float, leaves: int, weight: float, columns: float, lasso: float) -> tuple[float | int | str, ...]:
+    return rate, 10, weight, 1.0, columns, 1.0, lasso, 1.0, "lossguide", leaves
+
+
+DEFAULT = _by_depth(0.08, 6, 1.0, 0.9, 0.8, 1.0)
+SHALLOW = _by_depth(0.09, 4, 0.6, 0.9, 0.9, 1.0)
+DEEP = _by_depth(0.07, 8, 1.2, 0.85, 0.7, 2.0)
+DEEPEST = _by_depth(0.07, 10, 1.4, 0.8, 0.6, 4.0)
+SMALL_TABLE = (
+    _by_depth(0.05, 4, 1.0, 0.75, 0.5, 4.0),
+    _by_depth(0.08, 2, 1.0, 0.8, 0.6, 1.0),
+    _by_depth(0.08, 6, 1.0, 0.85, 0.8, 1.0),
+    _by_depth(0.05, 3, 4.0, 0.7, 0.5, 5.0),
+)
 
 
 SECONDS_PER_BIN, SECONDS_PER_VALUE, SECONDS_PER_ROW = 5.5e-7, 3.5e-9, 2e-8
@@ -67,31 +96,45 @@ def floor(budget: float, pace: float) -> float:
     return next((step for step in FLOORS if step >= wanted), FLOORS[-1])
 
 
-def portfolio(lowest: float, rows: int) -> tuple[dict[str, Scalar], ...]:
+def early_rate(seconds: float, pace: float) -> float:
+    """The learning rate of `FLOORS` by which a trial learns most within `seconds`, at `pace` seconds a round."""
+    wanted = PROGRESS / max(seconds / pace, 1.0)
+    return next((step for step in FLOORS if step >= wanted), FLOORS[-1])
+
+
+def portfolio(lowest: float, rows: int, task: str) -> tuple[dict[str, Scalar], ...]:
     """Settings for a table of `rows` training rows, a strong default first.
 
     Then from cheap to expensive; on a large table, where a budget may end after three trials and depth pays, from
     deep to shallow. No learning rate is below `lowest`.
     """
     if rows < SMALL:
-        settings = SMALL_TABLE
+        settings: tuple[tuple[float | int | str, ...], ...] = SMALL_TABLE
     elif rows < LARGE:
         settings = (DEFAULT, SHALLOW, DEEP, DEEPEST)
     else:
         settings = (DEFAULT, DEEPEST, DEEP, SHALLOW)
-    return tuple(dict(zip(NAMES, (max(rate, lowest), *rest), strict=True)) for rate, *rest in settings)
+    raised = ((max(float(rate), lowest), *rest) for rate, *rest in settings)
+    return tuple(dict(zip(NAMES, one, strict=True)) for one in raised)
 
 
-def ranges(lowest: float, rows: int) -> dict[str, BaseDistribution]:
-    """What the sampler may draw from; the portfolio lies within. Nothing here depends on the target's scale."""
-    from optuna.distributions import FloatDistribution, IntDistribution
+def ranges(lowest: float, rows: int, first: float = 0.0) -> dict[str, BaseDistribution]:
+    """What the sampler may draw from; the portfolio and the rate `first` lie within.
+
+    Nothing here depends on the target's scale.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     small = rows < SMALL
     return {
-        "learning_rate": FloatDistribution(lowest, max(0.3, min(0.8, 3 * lowest)), log=True),
-        "max_depth": IntDistribution(2, 6) if small else IntDistribution(3, 11),
-        "min_child_weight": FloatDistribution(0.5, 16.0 if small else 64.0, log=True),
+        "learning_rate": FloatDistribution(lowest, max(0.3, min(0.8, 3 * lowest), first), log=True),
+        "max_depth": IntDistribution(2, 10),
+        "min_child_weight": FloatDistribution(1e-3, 16.0 if small else 64.0, log=True),
         "subsample": FloatDistribution(0.5, 1.0),
         "colsample_bytree": FloatDistribution(0.3, 1.0),
-        "reg_lambda": FloatDistribution(0.1, 50.0, log=True),
+        "colsample_bylevel": FloatDistribution(0.5, 1.0),
+        "reg_alpha": FloatDistribution(LEAST, 5.0, log=True),
+        "reg_lambda": FloatDistribution(LEAST, 50.0, log=True),
+        "grow_policy": CategoricalDistribution(("depthwise", "lossguide")),
+        "max_leaves": IntDistribution(8, MOST_LEAVES, log=True),
     }

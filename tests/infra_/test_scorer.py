@@ -27,9 +27,17 @@ if TYPE_CHECKING:
 NEW_ROWS = 300
 
 
-@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+MODELS = [f"{kind} {task}" for kind in ("trees", "linear") for task in shop.LABELS]
+
+
+def model_of(name: str) -> bundle.Model:
+    kind, task = name.split()
+    return shop.linear_model(task) if kind == "linear" else shop.model(task)
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Model, Path]:
-    model, folder = shop.model(request.param), tmp_path_factory.mktemp(request.param) / "bundle"
+    model, folder = model_of(request.param), tmp_path_factory.mktemp("made") / "bundle"
     shop.write(folder, model)
     return bundle.load_bundle(folder), folder
 
@@ -231,7 +239,7 @@ def save_as_mlflow_model(scorer_file: Path, folder: Path, to: Path) -> None:
 
 def test_a_process_that_cannot_import_treadle_loads_and_scores_every_kind(scorer_file, tmp_path, duck):
     text = as_people_write(shop.rows(NEW_ROWS, seed=11))
-    models = {tmp_path / task: shop.model(task) for task in shop.LABELS}
+    models = {tmp_path / name.replace(" ", "-"): model_of(name) for name in MODELS}
     for place, model in models.items():
         shop.write(place / "bundle", model)
         save_as_mlflow_model(scorer_file, place / "bundle", place / "model")

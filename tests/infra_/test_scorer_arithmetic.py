@@ -12,7 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from treadle.tasks import features, parity
-from treadle.tasks.features import encoding
+from treadle.tasks.coefficients import Coefficients, linear_booster
+from treadle.tasks.features import dates, encoding
+from treadle.tasks.features.linear import linear_input
+from treadle.tasks.linear import levels_alike
 from treadle.tasks.postprocess import Post, apply_postprocess
 
 if TYPE_CHECKING:
@@ -46,9 +49,59 @@ def test_integers_become_the_same_codes(scorer: ModuleType, levels: set[int], va
 @given(moments=st.lists(st.one_of(st.none(), st.datetimes())))
 def test_a_moment_has_the_same_parts(scorer: ModuleType, part: features.DatePart, moments: list[object]) -> None:
     local = np.array(moments, dtype="datetime64[us]")
-    ours, theirs = encoding._date_part(local, part), scorer.date_part(local, part)
+    ours, theirs = dates.date_part(local, part), scorer.date_part(local, part)
     assert ours.dtype == theirs.dtype == np.float64
     assert np.array_equal(ours, theirs, equal_nan=True)
+
+
+SCALES = st.builds(features.Scale, fill=st.floats(-1e6, 1e6), mean=st.floats(-1e6, 1e6), std=st.floats(1e-300, 1e6))
+
+
+@settings(deadline=None)
+@given(values=st.lists(FLOATS), scale=SCALES, kind=st.sampled_from(["number", "missing", "indicator"]))
+def test_inputs_of_a_line_become_the_same_float32(
+    scorer: ModuleType, values: list[float], scale: features.Scale, kind: str
+) -> None:
+    feature = features.Feature(name="x", source="x", kind=kind, scale=scale if kind == "number" else None)
+    raw = np.array(values, dtype=np.float64)
+    ours = encoding.to_float32(linear_input(feature, raw))
+    theirs = scorer.to_float32(scorer.linear_input(feature.model_dump(mode="json"), raw))
+    assert ours.tobytes() == theirs.tobytes()
+    assert np.isfinite(ours).all()
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.floats(width=32, allow_infinity=False)] * 2), max_size=6),
+    weights=st.lists(st.tuples(*[st.floats(-1e9, 1e9)] * 2), min_size=1, max_size=3),
+)
+def test_a_line_has_the_same_margins(
+    scorer: ModuleType, rows: list[tuple[float, ...]], weights: list[tuple[float, ...]]
+) -> None:
+    by_feature = tuple(zip(*weights, strict=True))
+    line = Coefficients(weights=by_feature, intercept=tuple(range(len(weights))), spread=(1.0, 1.0))
+    objective = "reg:squarederror" if len(weights) == 1 else "multi:softprob"
+    X = np.array(rows, dtype=np.float32).reshape(-1, 2)
+    theirs = scorer.linear_margins(linear_booster(line, objective=objective, names=["a", "b"]), X)
+    assert line.margins(X).tobytes() == theirs.tobytes()
+    one_by_one = [line.margins(X[index : index + 1]) for index in range(len(X))]
+    assert np.concatenate([theirs[:0], *one_by_one]).tobytes() == theirs.tobytes()
+
+
+@settings(deadline=None)
+@given(
+    levels=st.sets(st.sampled_from(["7", "007", "7.0", "TRUE", "true", "web", " 7", "1e3", "1000"]), min_size=1),
+    values=st.lists(st.sampled_from(["7", "007", 7, 7.0, 1000, True, "true", "web", "new", None]), min_size=1),
+)
+def test_a_level_has_its_input_where_it_has_its_code(
+    scorer: ModuleType, levels: set[str], values: list[object]
+) -> None:
+    feature = features.Feature(name="c", source="c", kind="code", levels=tuple(sorted(levels)))
+    reader, series = scorer.Reader((), ""), pd.Series(values, dtype=object)
+    codes = scorer.text_codes(reader, series, feature.levels, features.READ_AS_MISSING)
+    for code, level in enumerate(feature.levels):
+        own = scorer.text_codes(reader, series, levels_alike(level, feature.levels), features.READ_AS_MISSING)
+        assert ((own == 0) == (codes == code)).all()
 
 
 def assert_same_columns(scorer: ModuleType, post: Post, raw: np.ndarray) -> None:

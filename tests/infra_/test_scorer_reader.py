@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests import shop
 from treadle.tasks import features
 from treadle.tasks.dataset import Column, Schema
-from treadle.tasks.features import encoding
+from treadle.tasks.features import dates, encoding
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -65,7 +65,7 @@ def read(scorer: ModuleType, series: pd.Series, column: Column) -> np.ndarray:
 
 def encoded(table: pa.Table, column: Column) -> np.ndarray:
     if column.kind in ("date", "timestamp"):
-        return encoding._local(table["c"], shop.ZONE)
+        return dates.local(dates.instants(table["c"]), table["c"].type, shop.ZONE)
     feature = features.Feature(name="c", source="c", kind="boolean" if column.kind == "boolean" else "number")
     return features.encode(features.FeatureSpec(features=(feature,)), table)[:, 0]
 

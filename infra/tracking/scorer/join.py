@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 PACKAGE = "treadle.infra.tracking.scorer"
-MODULES = ("verification", "values", "reading", "encoding", "postprocessing", "model")
+MODULES = ("verification", "values", "reading", "texts", "encoding", "coefficients", "postprocessing", "model")
 """The order of the joined file: a module imports from earlier ones only."""
 ENDING = "mlflow.models.set_model(Scorer())"
 """The last line of the joined file: MLflow runs the file and takes the model that is set."""

@@ -13,7 +13,8 @@ import mlflow
 import pandas as pd
 import xgboost
 
-from treadle.infra.tracking.scorer.encoding import encode
+from treadle.infra.tracking.scorer.coefficients import linear_margins
+from treadle.infra.tracking.scorer.encoding import encode, made_of
 from treadle.infra.tracking.scorer.postprocessing import postprocess
 from treadle.infra.tracking.scorer.reading import Reader
 from treadle.infra.tracking.scorer.verification import verified
@@ -47,11 +48,12 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Columns may stand in any order and others may be there. Raises ValueError naming columns that are missing.
         """
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
-        needed = dict.fromkeys([*self.key, *(feature["source"] for feature in self.features["features"])])
+        needed = dict.fromkeys([*self.key, *made_of(self.features)])
         if gone := [name for name in needed if name not in frame.columns]:
             raise ValueError(f"missing columns: {', '.join(map(repr, gone))}; the model needs {', '.join(needed)}")
         encoded = encode(self.features, self.columns, self.reader, frame)
-        predictions = postprocess(self.post, self.booster.inplace_predict(encoded), frame.index)
+        raw = self.booster.inplace_predict(encoded, base_margin=linear_margins(self.booster, encoded))
+        predictions = postprocess(self.post, raw, frame.index)
         return pd.concat([self._identity(frame), predictions], axis=1)
 
     def _identity(self, frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SPACE = " \t\r\n"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -66,3 +70,10 @@ def moment_of(value: object, form: str) -> datetime:
     if hour == "24" and (moment.minute, moment.second, moment.microsecond) != (0, 0, 0):
         raise ValueError(text)
     return moment + timedelta(days=1) if hour == "24" else moment
+
+
+def only_once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dictionary of the keys that come once."""
+    known = list(pairs)
+    times = Counter(key for key, _ in known)
+    return {key: value for key, value in known if times[key] == 1}

@@ -1,0 +1,147 @@
+"""How rows are left out in turn, to measure trials and to calibrate: in folds, in windows of time, or once.
+
+Random and group splits leave out a fifth of the rows five times, several times over where rows are few. Time splits
+leave out windows that each are as long as the holdout, and fit on what lies before each: a setting that wins in one
+season only does not win. Where the budget does not allow that, the validation rows are left out, once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from treadle.tasks.dataset.folds import FOLDS, Fold
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+
+    from treadle.tasks.dataset import Parts, SplitSpec
+    from treadle.tasks.training import Problem
+
+WINDOWS = 3
+"""Windows of time that are measured at most."""
+
+AFFORDABLE = 8
+"""Rows are left out in turn where the budget allows so many trials of it."""
+
+TYPICAL_ROUNDS = 180
+"""Rounds of a trial at the portfolio's rates, with those that find out that no more help."""
+
+FEW, FEWEST = 3_000, 1_000
+"""Below so many rows they are dealt to folds twice, or three times: one deal is luck."""
+
+
+class Layout(BaseModel):
+    """`kind`: 'folds' (rows dealt, or groups), 'windows' (of time) or 'single' (the validation rows).
+
+    `repeats` is how often rows are dealt to folds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["folds", "windows", "single"] = "single"
+    repeats: int = 1
+
+
+def choose_layout(split: SplitSpec, *, rows: int, columns: int, outputs: int, budget: float, folds: str) -> Layout:
+    """The layout for `rows` rows outside the holdout that become `columns` features and `outputs` trees a round.
+
+    `budget` are the seconds of search and fits together; `folds` is 'never' for the validation rows alone. The pace is
+    calculated and never measured, so that the same table and budget give the same layout.
+    """
+    from treadle.tasks.search.space import expected_pace
+
+    if folds == "never":
+        return Layout()
+    kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
+    fitted = rows * (FOLDS - 1) if kind == "folds" else rows * WINDOWS // 2
+    trees = FOLDS if kind == "folds" else WINDOWS
+    bins = columns * min(64, max(2, rows // 4))
+    pace = expected_pace(fitted, columns, bins * trees, outputs)
+    if AFFORDABLE * TYPICAL_ROUNDS * pace > budget / 2:
+        return Layout()
+    repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
+    return Layout(kind=kind, repeats=repeats)
+
+
+def search_folds(
+    layout: Layout, problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int
+) -> tuple[Fold, ...]:
+    """Positions among training and validation rows, in this order, that each lane of the search fits and measures.
+
+    `y` [n] are their labels as numbers. Of the holdout nothing is used but its number of rows, by which windows are
+    measured. Folds on whose sides a class is missing are left out; where none is left, the validation rows are
+    measured.
+    """
+    import pyarrow as pa
+
+    if layout.kind == "folds":
+        found = dealt(problem, pa.concat_tables([parts.train, parts.validation]), split, y, seed, layout.repeats)
+    elif layout.kind == "windows":
+        found = _windows(problem, parts, split)
+    else:
+        found = ()
+    usable = [fold for fold in found if problem.task == "regression" or _two_labels(y, fold)]
+    return tuple(usable) or single_fold(parts)
+
+
+def single_fold(parts: Parts) -> tuple[Fold, ...]:
+    """Training rows are fitted, validation rows answered for."""
+    import numpy as np
+
+    train = len(parts.train)
+    return (Fold(np.arange(train), np.arange(train, train + len(parts.validation))),)
+
+
+def dealt(
+    problem: Problem, rows: pa.Table, split: SplitSpec, y: np.ndarray, seed: int, repeats: int = 1
+) -> tuple[Fold, ...]:
+    """`FOLDS` folds of `rows`, `repeats` times over: by group, or without a key rows of one content together."""
+    from treadle.tasks.dataset import folds
+
+    found: list[Fold] = []
+    for repeat in range(repeats):
+        if split.strategy == "group":
+            found += folds.grouped_folds(rows, [split.group], repeat)
+        elif problem.key:
+            found += folds.dealt_folds(y, seed + 7_919 * repeat)
+        else:
+            no_inputs = (problem.target, problem.weight)
+            inputs = [name for name in rows.column_names if name not in no_inputs and not name.startswith("_")]
+            found += folds.grouped_folds(rows, inputs, repeat)
+    return tuple(found)
+
+
+def _windows(problem: Problem, parts: Parts, split: SplitSpec) -> tuple[Fold, ...]:
+    """The newest windows before the holdout, oldest first; each is fitted on what is older than it."""
+    import numpy as np
+    import pyarrow as pa
+
+    from treadle.tasks.dataset import folds
+    from treadle.tasks.dataset.split import gap_units, moments
+
+    rows = pa.concat_tables([parts.train, parts.validation])
+    when, has_time = moments(rows, problem.time)
+    when = np.where(has_time, when.astype(np.float64), -np.inf)
+    ordered, length = np.sort(when), len(parts.holdout)
+    starts = []
+    for window in range(1, WINDOWS + 1):
+        first = len(ordered) - window * length
+        if first >= length * 2 // 3:  # fewer rows to fit than that say little about a fit on all
+            starts.append(float(ordered[first]))
+    return folds.rolling_folds(when, tuple(sorted(set(starts))), gap_units(rows, split.gap, problem.time))
+
+
+def _two_labels(y: np.ndarray, fold: Fold) -> bool:
+    import numpy as np
+
+    return all(len(np.unique(y[side])) > 1 for side in (fold.fitted, fold.answered))
+
+
+def mean_fitted(folds: Sequence[Fold]) -> int:
+    """How many rows a lane fits, on average."""
+    return sum(len(fold.fitted) for fold in folds) // max(1, len(folds))
