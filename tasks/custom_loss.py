@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import ConfigError
+from treadle.tasks.influence import quantile_metric
 from treadle.tasks.objective import Link, Objective, check_target
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def custom_objective(
     return carrier.model_copy(
         update={
             "parameters": custom.start(task, carrier.encode(y)),
-            "smeared": bool(wanted.transform) and metric != "mae",
+            "smeared": bool(wanted.transform) and not quantile_metric(metric),
             "why": f"{custom.name} as configured",
         }
     )

@@ -300,7 +300,7 @@ def test_probabilities_are_calibrated_to_the_weighted_share() -> None:
     draw = np.random.default_rng(9)
     raw = draw.random(20_000)
     y = (draw.random(20_000) < raw).astype(np.float64)
-    post = postprocess.fit_postprocess("binary", (0, 1), y, raw, np.where(y == 1, 4.0, 1.0))
+    post = postprocess.fit_postprocess("binary", (0, 1), y, raw, weight=np.where(y == 1, 4.0, 1.0))
     at = np.array([0.2, 0.5, 0.8])
     assert postprocess.calibrate(post, at) == pytest.approx(4 * at / (1 + 3 * at), abs=0.05)
 
