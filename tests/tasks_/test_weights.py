@@ -310,7 +310,7 @@ def test_an_interval_holds_nine_tenths_of_the_weight() -> None:
     noisy = draw.random(4_000) < 0.5
     weight, y = np.where(noisy, 9.0, 1.0), draw.normal(size=4_000) * np.where(noisy, 5.0, 1.0)
     half, zero = slice(0, 2_000), np.zeros(2_000)
-    post = postprocess.fit_postprocess("regression", (), y[half], zero, weight[half])
+    post = postprocess.fit_postprocess("regression", (), y[half], zero, weight=weight[half])
     plain = postprocess.fit_postprocess("regression", (), y[half], zero)
     inside = np.abs(y[2_000:]) <= post.half_width
     assert np.average(inside, weights=weight[2_000:]) == pytest.approx(0.9, abs=0.03)
