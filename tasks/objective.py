@@ -229,7 +229,8 @@ def candidate_objectives(
     bound = any((monotone or {}).values())
     if (below := quantile_of(metric)) is not None:
         quantile = Wanted(objective="reg:quantileerror", parameters={"quantile_alpha": below})
-        return (choose_objective(task, metric, quantile, y, monotone=monotone, target=target),)
+        chosen = choose_objective(task, metric, quantile, y, monotone=monotone, target=target)
+        return (chosen.model_copy(update={"why": f"{metric} asks for this quantile"}),)
     kind = target_shape(y)
     logarithm = Wanted(target_transform="log1p")
     if metric == "mae":
