@@ -64,7 +64,7 @@ def counting_parts(parts: Parts, column: str) -> Parts:
         rows: pa.Table | None = getattr(parts, field.name)
         counting[field.name] = None if rows is None else _counting(rows, column)
     for name, what in (("train", "training"), ("validation", "validation"), ("holdout", "holdout")):
-        if (before := len(getattr(parts, name))) and not len(counting[name]):
+        if (before := len(getattr(parts, name))) and not len(counting[name] or ()):
             raise DataError(
                 f"column {column!r}: all {before:,} {what} rows have weight 0, which neither train nor judge",
                 "give some of them a weight, or correct data.weight",
@@ -94,7 +94,7 @@ def relative(weight: np.ndarray | None) -> Floats | None:
         return weights
     if counted[0] == counted.max() == counted.min():
         return None if len(counted) == len(weights) else (weights > 0).astype(np.float64)
-    return weights / counted.mean()
+    return np.asarray(weights / counted.mean())
 
 
 def effective_rows(weight: np.ndarray | None, among: np.ndarray) -> int:

@@ -79,6 +79,7 @@ def _by_permutation(judged: Judged, rows: np.ndarray, draw: np.random.Generator)
     order = rows[np.argsort(judged.challenger[rows], kind="stable")] if judged.task == "binary" else rows
     y, p = (np.asarray(of[order], dtype=np.float64) for of in (judged.y, judged.challenger))
     weights = relative(None if judged.weight is None else judged.weight[order])
+    unshuffled: np.ndarray
     if weights is None:
         score, unshuffled = _score(judged, y, p), y[None, :]
     else:
