@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from xgboost import DMatrix
 
-    from treadle.tasks.objective import Wanted
+    from treadle.tasks.objective import WantedObjective
 
     Derivatives = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
     """Margins [n] or [n, classes] and labels [n] -> gradient and hessian of each row's loss, shaped as the margins."""
@@ -97,7 +97,7 @@ class CustomLoss:
 
 
 def custom_objective(
-    custom: CustomLoss, task: str, metric: str, wanted: Wanted, y: np.ndarray, *, target: str = "the target"
+    custom: CustomLoss, task: str, metric: str, wanted: WantedObjective, y: np.ndarray, *, target: str = "the target"
 ) -> Objective:
     """The objective of a loaded loss, which is checked: it gets labels `y` [n] (own scale) after the transform wanted.
 

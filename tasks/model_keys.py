@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.tasks.objective import PARAMETER_OF, Wanted
+from treadle.tasks.objective import PARAMETER_OF, WantedObjective
 
 
 class ModelKeys(BaseModel):
@@ -59,9 +59,9 @@ class ModelKeys(BaseModel):
     max_cat_to_onehot: int | None = Field(None, ge=1, description="below so many categories each is split off alone")
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> WantedObjective:
         """What these keys say of the objective."""
-        return Wanted(
+        return WantedObjective(
             objective=self.objective,
             target_transform=self.target_transform,
             parameters={name: value for name in PARAMETER_OF if (value := getattr(self, name)) is not None},

@@ -83,7 +83,7 @@ below the prediction have nearly no hessian, and without a limit their step ends
 0); on four tables the limit changed RMSE by -3% to +2%."""
 
 
-class Wanted(BaseModel):
+class WantedObjective(BaseModel):
     """What a person asks for: XGBoost's name of an objective or `auto`, its parameters and the target's transform."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,7 +163,7 @@ def plain_objective(task: str) -> Objective:
 def choose_objective(
     task: str,
     metric: str,
-    wanted: Wanted,
+    wanted: WantedObjective,
     y: np.ndarray,
     *,
     monotone: Mapping[str, int] | None = None,
@@ -202,7 +202,7 @@ def candidate_objectives(
     task: str,
     metric: str,
     y: np.ndarray,
-    wanted: Wanted | None = None,
+    wanted: WantedObjective | None = None,
     *,
     monotone: Mapping[str, int] | None = None,
     target: str = "the target",
@@ -217,7 +217,7 @@ def candidate_objectives(
     Tweedie. MAE asks for a median: absolute error, its logarithm for skewed amounts, and pseudo-Huber, whose trees
     regularise. Gamma lost to the logarithm on every table that was tried: it is only taken by name.
     """
-    wanted = wanted or Wanted()
+    wanted = wanted or WantedObjective()
     if task != "regression":
         return (plain_objective(task),)
     if wanted.objective != "auto":
@@ -228,11 +228,11 @@ def candidate_objectives(
         return (_named(name, wanted, y, metric, f"for {metric}, on the logarithm as configured"),)
     bound = any((monotone or {}).values())
     if (below := quantile_of(metric)) is not None:
-        quantile = Wanted(objective="reg:quantileerror", parameters={"quantile_alpha": below})
+        quantile = WantedObjective(objective="reg:quantileerror", parameters={"quantile_alpha": below})
         chosen = choose_objective(task, metric, quantile, y, monotone=monotone, target=target)
         return (chosen.model_copy(update={"why": f"{metric} asks for this quantile"}),)
     kind = target_shape(y)
-    logarithm = Wanted(target_transform="log1p")
+    logarithm = WantedObjective(target_transform="log1p")
     if metric == "mae":
         found = [_named(_absolute(monotone), wanted, y, metric, _why_absolute(bound))]
         if kind in ("counts", "positive") and wanted.target_transform == "auto":
@@ -303,7 +303,7 @@ def _why_absolute(bound: bool) -> str:
     return "mae is about absolute errors"
 
 
-def _named(name: str, wanted: Wanted, y: np.ndarray, metric: str, why: str) -> Objective:
+def _named(name: str, wanted: WantedObjective, y: np.ndarray, metric: str, why: str) -> Objective:
     """The objective `name` with its parameters: those that are wanted, the others from the labels `y`."""
     transform = wanted.transform
     parameters: dict[str, float] = {}
@@ -320,7 +320,7 @@ def _named(name: str, wanted: Wanted, y: np.ndarray, metric: str, why: str) -> O
     return Objective(name=name, parameters=parameters, transform=transform, smeared=mean, why=why)
 
 
-def _pseudo_huber(y: np.ndarray, wanted: Wanted) -> dict[str, float]:
+def _pseudo_huber(y: np.ndarray, wanted: WantedObjective) -> dict[str, float]:
     """Slope, starting value and the longest step of a leaf, from the training target's median and spread.
 
     The slope is the median absolute deviation: errors below it count squared, above it absolutely. XGBoost's Newton

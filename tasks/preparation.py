@@ -112,6 +112,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
             classes=len(problem.classes),
             folds=folds[:FOLDS],
             seed=config.tune.seed,
+            groups=training.groups_of(problem, rows),
             weight=row_weights(rows, problem.weight),
         ),
         seconds=ENCODING_SHARE * budget,
@@ -226,7 +227,7 @@ def _best_objective(
     config: PipelineConfig, problem: Problem, parts: Parts, prepared: Preparation, candidates: Sequence[Objective]
 ) -> tuple[Objective, str]:
     """The first of the candidates, unless another one gains more than one standard error on the same rows."""
-    from treadle.tasks.search.choice import influence, standard_error
+    from treadle.tasks.search.choice import difference_error, influence
 
     deadline = time.monotonic() + OBJECTIVE_SHARE * config.tune.budget_seconds
     best, words = candidates[0], []
@@ -239,7 +240,7 @@ def _best_objective(
         answers = course.answers(margins)
         score, moved = course.score(answers), influence(course, margins)
         words.append(f"{candidate.name}{' of ' + candidate.transform if candidate.transform else ''} {score:.5g}")
-        if reference is None or course.sign * (score - value) > standard_error(course, moved, reference):
+        if reference is None or course.sign * (score - value) > difference_error(course, moved, reference):
             best, value, reference = candidate, score, moved
         if time.monotonic() + (time.monotonic() - started) > deadline:
             break

@@ -32,7 +32,7 @@ class Problem:
 
     `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
     that may become features; `weight` is the column of row weights (empty: all rows count alike). `order` is "file"
-    where rows are in time order although no column dates them.
+    where rows are in time order although no column dates them; `group` is the column whose rows stay together.
     """
 
     task: str
@@ -48,6 +48,7 @@ class Problem:
     classes: tuple[TrainingLabel, ...]
     weight: str = ""
     order: str = ""
+    group: str = ""
 
 
 def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
@@ -126,6 +127,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
         missing=data.missing,
         classes=postprocess.classes(data.task, labels, data.positive, data.target),
         weight=data.weight,
+        group=config.split.group,
         order=data.order,
     )
 
@@ -176,9 +178,26 @@ def fitted_part(problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int) 
         return spec, encoded_part(problem, spec, rows)
     y, weight = labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
     closed, X = statistics.cross_fitted(
-        spec, rows, y, task=problem.task, classes=len(problem.classes), seed=seed, weight=weight
+        spec,
+        rows,
+        y,
+        task=problem.task,
+        classes=len(problem.classes),
+        seed=seed,
+        groups=groups_of(problem, rows),
+        weight=weight,
     )
     return closed, MatrixRows(X=X, y=y, weight=weight)
+
+
+def groups_of(problem: Problem, rows: pa.Table) -> np.ndarray | None:
+    """The group of each row as a number [n]: rows of one stay together; None where the problem has no groups."""
+    import numpy as np
+
+    if not problem.group or problem.group not in rows.column_names:
+        return None
+    codes = rows[problem.group].combine_chunks().dictionary_encode().indices.fill_null(-1)
+    return np.asarray(codes, dtype=np.int64)
 
 
 def labels_as_numbers(problem: Problem, rows: pa.Table) -> np.ndarray:

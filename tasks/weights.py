@@ -62,7 +62,7 @@ def counting_parts(parts: Parts, column: str) -> Parts:
     tables: dict[str, pa.Table | None] = {one.name: getattr(parts, one.name) for one in dataclasses.fields(parts)}
     counting = {name: _counting(rows, column) for name, rows in tables.items() if rows is not None}
     for name, what in (("train", "training"), ("validation", "validation"), ("holdout", "holdout")):
-        if (before := len(getattr(parts, name))) and not len(counting[name]):
+        if (before := len(getattr(parts, name))) and not len(counting[name] or ()):
             raise DataError(
                 f"column {column!r}: all {before:,} {what} rows have weight 0, which neither train nor judge",
                 "give some of them a weight, or correct data.weight",

@@ -224,7 +224,7 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray, *, clear: bool
         around = np.isin(block, nearest[:tested])
         if task != "regression" and min(len(np.unique(y[before])), len(np.unique(y[around]))) < 2:
             return 0.0, False
-        old, both = (row_losses(task, y[out], quick_answers(task, X, y, fitted, out)) for fitted in (before, around))
+        old, both = (quick_losses(task, y[out], quick_answers(task, X, y, fitted, out)) for fitted in (before, around))
         gains.append(float((old - both).mean()))
         losses.append(float(both.mean()))
         squares += float((old - both).var()) / out.sum()
@@ -257,12 +257,12 @@ def quick_answers(
     return booster.predict_raw(model, X[asked])
 
 
-def row_losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
+def quick_losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Squared error or log loss of each row, float64 [n]."""
     import numpy as np
 
     if task == "regression":
-        return np.square(y.astype(np.float64) - answers)
+        return np.asarray(np.square(y.astype(np.float64) - answers))
     given = np.where(y > 0, answers, 1 - answers) if task == "binary" else answers[np.arange(len(y)), y.astype(int)]
     return -np.log(np.clip(given.astype(np.float64), 1e-6, 1))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_answers, row_losses, surely
+from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_answers, quick_losses, surely
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -85,7 +85,7 @@ def hurting_columns(
         found = []
         for fold in usable:
             answers = quick_answers(task, X, rows.y, fold.fitted[-MOST_FITTED:], fold.answered, TUNED)
-            found.append(row_losses(task, rows.y[fold.answered], answers))
+            found.append(quick_losses(task, rows.y[fold.answered], answers))
         return np.concatenate(found)
 
     whole = losses(kept)
@@ -106,7 +106,8 @@ def _alone(values: np.ndarray) -> np.ndarray:
     """AUC of the second half of the rows against the first by one feature, in pairs of blocks by the other blocks."""
     import numpy as np
 
-    edges = np.unique(np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1])) if np.isfinite(values).any() else []
+    cuts = np.linspace(0, 1, BINS + 1)[1:-1]
+    edges = np.unique(np.nanquantile(values, cuts)) if np.isfinite(values).any() else np.empty(0)
     bins = np.where(np.isnan(values), BINS, np.searchsorted(edges, values, side="right"))
     block, half = blocks_of(len(values)), BLOCKS // 2
     counts = np.bincount(block * (BINS + 1) + bins, minlength=BLOCKS * (BINS + 1)).reshape(BLOCKS, BINS + 1)

@@ -79,9 +79,13 @@ def _by_permutation(judged: Judged, rows: np.ndarray, draw: np.random.Generator)
     order = rows[np.argsort(judged.challenger[rows], kind="stable")] if judged.task == "binary" else rows
     y, p = (np.asarray(of[order], dtype=np.float64) for of in (judged.y, judged.challenger))
     weights = relative(None if judged.weight is None else judged.weight[order])
-    score = _score(judged, y, p) if weights is None else weighted_score(judged, y, p, weights)
-    in_order: np.ndarray = y if weights is None else np.arange(len(y))
-    actual = float(score(in_order[None, :])[0])
+    unshuffled: np.ndarray
+    if weights is None:
+        score, unshuffled = _score(judged, y, p), y[None, :]
+    else:
+        score = weighted_score(judged, y, p, weights)
+        unshuffled = np.arange(len(y))[None, :]
+    actual = float(score(unshuffled)[0])
     if not np.isfinite(actual):
         return 1.0
     least = actual - 1e-9 * max(1.0, abs(actual))

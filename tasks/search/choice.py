@@ -48,7 +48,7 @@ def plainest(course: Course, trials: Sequence[Trial], margins: Callable[[Trial],
     reference = influence(course, margins(best))
     for trial in ranked[1:]:
         deficit = course.sign * ((best.value or 0.0) - (trial.value or 0.0))
-        if deficit <= standard_error(course, reference, influence(course, margins(trial))):
+        if deficit <= difference_error(course, reference, influence(course, margins(trial))):
             near.append(trial)
     return min(near, key=lambda trial: (trial.size, trial.number))
 
@@ -95,7 +95,7 @@ def best_average(
         needed = 0.0
         if len(set(later)) > len(set(chosen)):
             own, other = (influence(course, one, sampled) for one in (mean, later_mean))
-            needed = EXTRA_MEMBER * standard_error(course, own, other)
+            needed = EXTRA_MEMBER * difference_error(course, own, other)
         if later_value - value > needed:
             chosen, value, mean = later, later_value, later_mean
     counts = {number: chosen.count(number) for number in dict.fromkeys(chosen)}
@@ -128,7 +128,7 @@ def influence(course: Course, margins: Sequence[np.ndarray], at: Sequence[np.nda
     return influences(course.metric, y, p, weight=course.weight(at))
 
 
-def standard_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:
+def difference_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:
     """The standard error of the difference of two metrics on the same rows; NaN where a metric is not defined."""
     import numpy as np
 

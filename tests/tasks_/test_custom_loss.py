@@ -11,14 +11,14 @@ from treadle.tasks import booster, objective
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.custom_loss import CustomLoss, check_loss, custom_objective
 from treadle.tasks.errors import ConfigError, TargetError
-from treadle.tasks.objective import Wanted, choose_objective
+from treadle.tasks.objective import WantedObjective, choose_objective
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
 NAMES = ("a", "b")
 Pair = tuple[np.ndarray, np.ndarray]
-WANTED = Wanted(objective="losses:own")
+WANTED = WantedObjective(objective="losses:own")
 
 
 def squared(m: np.ndarray, y: np.ndarray) -> Pair:

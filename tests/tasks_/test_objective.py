@@ -16,7 +16,7 @@ from treadle.tasks import baselines, booster, gate, metrics, objective, postproc
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.errors import ConfigError, TargetError
 from treadle.tasks.gate import luck, proper
-from treadle.tasks.objective import Objective, Wanted, candidate_objectives, choose_objective
+from treadle.tasks.objective import Objective, WantedObjective, candidate_objectives, choose_objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_the_objective_follows_the_metric_and_the_targets_shape(case: str) -> No
     names = [f"{one.name} {one.transform}".strip() for one in found]
     assert names[: len(expected)] == expected
     assert len(names) <= 3
-    assert found[0] == choose_objective("regression", metric, Wanted(), y, monotone=monotone)
+    assert found[0] == choose_objective("regression", metric, WantedObjective(), y, monotone=monotone)
     assert all(one.why for one in found)
 
 
@@ -93,21 +93,25 @@ def test_classes_have_one_objective(task: str, name: str) -> None:
 
 def test_what_is_asked_for_is_taken_with_its_parameters() -> None:
     _, y = targets("zeros")
-    wanted = Wanted(objective="reg:tweedie", parameters={"tweedie_variance_power": 1.2})
+    wanted = WantedObjective(objective="reg:tweedie", parameters={"tweedie_variance_power": 1.2})
     found = candidate_objectives("regression", "rmse", y, wanted)
     assert [(one.name, one.parameters) for one in found] == [
         ("reg:tweedie", {"tweedie_variance_power": 1.2, "max_delta_step": 0.7})
     ]
-    logarithm = candidate_objectives("regression", "rmse", y, Wanted(target_transform="log1p"))
+    logarithm = candidate_objectives("regression", "rmse", y, WantedObjective(target_transform="log1p"))
     assert [(one.name, one.transform, one.smeared) for one in logarithm] == [("reg:squarederror", "log1p", True)]
 
 
 NOT_LEARNED = {
-    "negative counts": (Wanted(objective="count:poisson"), [1.0, -3.0, 2.0], "is -3 in one of 1 rows"),
-    "negative amounts": (Wanted(objective="reg:tweedie"), [-1.0, 2.0], "needs 0 or more"),
-    "zero for Gamma": (Wanted(objective="reg:gamma"), [0.0, 2.0], "needs more than 0"),
-    "no share": (Wanted(objective="reg:logistic"), [0.5, 1.5], "needs 0 to 1"),
-    "negative logarithm": (Wanted(target_transform="log1p"), [-0.5, 2.0], "target_transform 'log1p' cannot learn"),
+    "negative counts": (WantedObjective(objective="count:poisson"), [1.0, -3.0, 2.0], "is -3 in one of 1 rows"),
+    "negative amounts": (WantedObjective(objective="reg:tweedie"), [-1.0, 2.0], "needs 0 or more"),
+    "zero for Gamma": (WantedObjective(objective="reg:gamma"), [0.0, 2.0], "needs more than 0"),
+    "no share": (WantedObjective(objective="reg:logistic"), [0.5, 1.5], "needs 0 to 1"),
+    "negative logarithm": (
+        WantedObjective(target_transform="log1p"),
+        [-0.5, 2.0],
+        "target_transform 'log1p' cannot learn",
+    ),
 }
 
 
@@ -124,7 +128,7 @@ def test_a_target_outside_of_the_objectives_range_is_refused_with_its_value(case
 def test_directions_that_xgboost_would_ignore_are_refused(name: str) -> None:
     _, y = targets("normal")
     with pytest.raises(ConfigError, match="keeps no direction"):
-        choose_objective("regression", "mae", Wanted(objective=name), y, monotone={"a": 1})
+        choose_objective("regression", "mae", WantedObjective(objective=name), y, monotone={"a": 1})
     with pytest.raises(ConfigError, match="keeps no direction"):
         booster.complete_parameters(
             "regression", {}, classes=0, device="cpu", seed=0, objective=Objective(name=name), monotone={"a": 1},
@@ -178,7 +182,7 @@ LOSSES = {
 def test_a_leaf_is_minus_gradient_over_hessian_of_the_losses_finite_differences(name: str) -> None:
     task = "binary" if name.startswith("binary") else "regression"
     X, y = targets(LOSSES[name], 600)
-    chosen = choose_objective(task, "rmse", Wanted(objective=name), y)
+    chosen = choose_objective(task, "rmse", WantedObjective(objective=name), y)
     params = booster.complete_parameters(
         task,
         {"max_depth": 2, "learning_rate": 1.0, "reg_lambda": LAMBDA, "min_child_weight": 0.0, "max_delta_step": 0.0},
@@ -246,7 +250,7 @@ def test_a_softmax_leaf_is_the_newton_step_of_its_class() -> None:
 @pytest.mark.parametrize(("name", "alpha"), [("reg:absoluteerror", 0.5), ("reg:quantileerror", 0.8)])
 def test_leaves_of_absolute_and_quantile_errors_are_the_quantile_of_their_rows(name: str, alpha: float) -> None:
     X, y = targets("lognormal", 601)
-    wanted = Wanted(objective=name, parameters={"quantile_alpha": alpha})
+    wanted = WantedObjective(objective=name, parameters={"quantile_alpha": alpha})
     chosen = choose_objective("regression", "mae", wanted, y)
     params = booster.complete_parameters(
         "regression", {"max_depth": 2, "learning_rate": 1.0}, classes=0, device="cpu", seed=0, objective=chosen
@@ -262,7 +266,7 @@ def test_leaves_of_absolute_and_quantile_errors_are_the_quantile_of_their_rows(n
 def test_a_quantile_models_answer_lies_above_that_share_of_new_rows() -> None:
     X, y = targets("lognormal", 6_000)
     chosen = choose_objective(
-        "regression", "mae", Wanted(objective="reg:quantileerror", parameters={"quantile_alpha": 0.9}), y
+        "regression", "mae", WantedObjective(objective="reg:quantileerror", parameters={"quantile_alpha": 0.9}), y
     )
     params = booster.complete_parameters(
         "regression", {"max_depth": 3, "learning_rate": 0.1}, classes=0, device="cpu", seed=0, objective=chosen
@@ -286,7 +290,7 @@ KINDS = LOSSES | {"reg:absoluteerror": "lognormal", "reg:quantileerror": "lognor
 def constrained(name: str, params: dict[str, booster.Scalar], monotone: dict[str, int], seed: int = 0) -> Booster:
     task = "binary" if name.startswith("binary") else "regression"
     X, y = targets(KINDS[name], 800, seed)
-    chosen = choose_objective(task, "rmse", Wanted(objective=name), y, monotone=monotone)
+    chosen = choose_objective(task, "rmse", WantedObjective(objective=name), y, monotone=monotone)
     complete = booster.complete_parameters(
         task, params, classes=2, device="cpu", seed=seed, objective=chosen, names=NAMES, monotone=monotone,
         interactions=[["a", "d"], ["b", "c"]],
@@ -380,7 +384,7 @@ def test_fixed_parameters_go_before_the_objectives_and_the_trials() -> None:
     spec = booster.BoosterSpec(max_depth=4, max_delta_step=0.3, max_bin=32)
     assert spec.fixed == {"max_depth": 4, "max_delta_step": 0.3, "max_bin": 32}
     X, y = targets("lognormal", 300)
-    chosen = choose_objective("regression", "mae", Wanted(), y, monotone={"a": 1})
+    chosen = choose_objective("regression", "mae", WantedObjective(), y, monotone={"a": 1})
     trial: dict[str, booster.Scalar] = {"max_depth": 9, "huber_slope": 1.0, "learning_rate": 0.2}
     params = booster.complete_parameters(
         "regression", trial, classes=0, device="cpu", seed=0, objective=chosen, fixed=spec.fixed, names=NAMES
@@ -454,7 +458,7 @@ def test_absolute_error_beats_squared_error_by_mae_on_a_skewed_table() -> None:
     train, new = MatrixRows(X[:2_000], y[:2_000].astype(np.float32)), X[2_000:]
     found = {}
     for metric in ("rmse", "mae"):
-        chosen = choose_objective("regression", metric, Wanted(), y[:2_000])
+        chosen = choose_objective("regression", metric, WantedObjective(), y[:2_000])
         params = booster.complete_parameters(
             "regression", {"max_depth": 4, "learning_rate": 0.1}, classes=0, device="cpu", seed=0, objective=chosen
         )
@@ -485,7 +489,7 @@ def test_a_quantile_is_trained_where_the_metric_asks_for_it(name: str) -> None:
     _, y = targets("lognormal")
     (found,) = candidate_objectives("regression", name, y)
     assert (found.name, found.parameters) == ("reg:quantileerror", {"quantile_alpha": float(name[8:])})
-    assert Wanted(objective=found.name, parameters=found.parameters).metric == name
+    assert WantedObjective(objective=found.name, parameters=found.parameters).metric == name
     with pytest.raises(ConfigError, match="keeps no direction"):
         candidate_objectives("regression", name, y, monotone={"a": 1})
 
