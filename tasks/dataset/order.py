@@ -37,7 +37,7 @@ GAIN, GAIN_SURE, GAIN_BLOCKS = 0.005, 2.0, 4
 """Order matters from this share of the loss on, by so many standard errors over the rows, in so many of five blocks."""
 
 CLEAR, GAIN_LIKELY, GAIN_MOST_BLOCKS = 0.97, 1.0, 3
-"""Where the last quarter is told from the first by this AUC the order is certain: less proof will do that it matters."""
+"""From this AUC of the last quarter against the first on the order is certain: less proof that it matters will do."""
 
 SORTED = 0.02
 """A column sorts the file where at most this share of its changes goes the other way."""
