@@ -2,8 +2,9 @@
 
 A model is asked to tell early rows from late ones, which it cannot where the order means nothing. Its test rows lie in
 blocks that it has not seen, so that rows which resemble their neighbours (visits of one patient) are no evidence, and
-it must also tell the file's first quarter from the last by the two between, which it cannot where blocks of rows
-(regions, sites) merely stand one after the other. Then the order must matter for the target: models that know rows from
+it must also tell the file's first quarter from the last by the two between, and not the quarters of one half by those
+of the other the wrong way round: where blocks of rows (regions, sites) merely stand one after the other, both go by
+chance. Then the order must matter for the target: models that know rows from
 both sides of a block answer for it better than models that know as many rows from before it. A file that any column
 sorts is in the order of that column.
 """
@@ -32,6 +33,9 @@ MOST_TOLD, MOST_WEIGHED = 5_000, 10_000
 
 AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
 """Early rows differ from late ones from these AUC on, the first by so many of its standard errors over the blocks."""
+
+GOES_ON = 0.47
+"""What sets the second quarter apart from the first does not set the last from the third the other way round, in AUC."""
 
 GAIN, GAIN_SURE, GAIN_BLOCKS = 0.005, 2.0, 4
 """Order matters from this share of the loss on, by so many standard errors over the rows, in so many of five blocks."""
@@ -108,7 +112,7 @@ def file_order(
         return FileOrder(outside=outside)
     inside = _late_from_early(both)
     auc = float(inside.mean())
-    if auc < AUC_INSIDE or not surely(inside - 0.5):
+    if auc < AUC_INSIDE or not surely(inside - 0.5) or _goes_on(both) < GOES_ON:
         return FileOrder(auc=auc, outside=outside)
     few = _spread(len(part.y), part.X.shape[1], MOST_WEIGHED)
     gain, matters = _worth_of_later_rows(task, part.X[few], part.y[few], clear=outside >= CLEAR)
@@ -130,6 +134,8 @@ def sorting_column(rows: pa.Table, *, target: str, codes: Collection[str] = (), 
         if pa.types.is_nested(kind) or pa.types.is_null(kind):
             continue
         values = _ranks(rows[name])
+        if name == target and _target_first(values):
+            return f"the file has rows of one {name} first"
         if how := _sorts(values, blocks=name == target or name in codes or names.is_id(name) or _named(kind)):
             return f"{how} {name}"
     return ""
@@ -173,6 +179,17 @@ def _sorts(values: np.ndarray, *, blocks: bool) -> str:
     return ""
 
 
+def _target_first(values: np.ndarray) -> bool:
+    """Whether rows of the most frequent value, or of values above the middle, stand on one side of the others."""
+    import numpy as np
+
+    for one in (values == np.bincount(values).argmax(), values > np.median(values)) if len(values) else ():
+        changes = int((one[1:] != one[:-1]).sum())
+        if changes == 1 and EXPECTED_CHANGES <= 2 * one.mean() * (1 - one.mean()) * len(one):
+            return True
+    return False
+
+
 def _spread(rows: int, features: int, most: int) -> np.ndarray:
     """Positions of the rows to look at, evenly over all of them."""
     import numpy as np
@@ -195,6 +212,20 @@ def _last_from_first(X: np.ndarray) -> float:
     quarter = np.arange(len(X)) * 4 // len(X)
     between, late = (quarter == 1) | (quarter == 2), (quarter >= 2).astype(np.float32)
     return _auc(late[~between], quick_answers("binary", X, late, between, ~between))
+
+
+def _goes_on(X: np.ndarray) -> float:
+    """AUC of the later quarter of a half by a model of the quarters of the other half, the mean of both.
+
+    Time goes on as it began or stands still (0.5); sites one after the other go anywhere.
+    """
+    import numpy as np
+
+    quarter = np.arange(len(X)) * 4 // len(X)
+    late, first = (quarter % 2 == 1).astype(np.float32), quarter < 2
+    return float(
+        np.mean([_auc(late[~half], quick_answers("binary", X, late, half, ~half)) for half in (first, ~first)])
+    )
 
 
 def _late_from_early(X: np.ndarray) -> np.ndarray:
@@ -264,7 +295,8 @@ def row_losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
     if task == "regression":
         return np.square(y.astype(np.float64) - answers)
     given = np.where(y > 0, answers, 1 - answers) if task == "binary" else answers[np.arange(len(y)), y.astype(int)]
-    return -np.log(np.clip(given.astype(np.float64), 1e-6, 1))
+    found: np.ndarray = -np.log(np.clip(given.astype(np.float64), 1e-6, 1))
+    return found
 
 
 def _auc(late: np.ndarray, answers: np.ndarray) -> float:

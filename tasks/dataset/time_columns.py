@@ -106,7 +106,9 @@ def _alone(values: np.ndarray) -> np.ndarray:
     """AUC of the second half of the rows against the first by one feature, in pairs of blocks by the other blocks."""
     import numpy as np
 
-    edges = np.unique(np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1])) if np.isfinite(values).any() else []
+    edges = np.empty(0)
+    if np.isfinite(values).any():
+        edges = np.unique(np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
     bins = np.where(np.isnan(values), BINS, np.searchsorted(edges, values, side="right"))
     block, half = blocks_of(len(values)), BLOCKS // 2
     counts = np.bincount(block * (BINS + 1) + bins, minlength=BLOCKS * (BINS + 1)).reshape(BLOCKS, BINS + 1)
