@@ -35,7 +35,7 @@ AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
 """Early rows differ from late ones from these AUC on, the first by so many of its standard errors over the blocks."""
 
 GOES_ON = 0.47
-"""What sets the second quarter apart from the first does not set the last from the third the other way round, in AUC."""
+"""Below this AUC what sets the second quarter apart from the first sets the last from the third the other way round."""
 
 GAIN, GAIN_SURE, GAIN_BLOCKS = 0.005, 2.0, 4
 """Order matters from this share of the loss on, by so many standard errors over the rows, in so many of five blocks."""
@@ -134,10 +134,10 @@ def sorting_column(rows: pa.Table, *, target: str, codes: Collection[str] = (), 
         if pa.types.is_nested(kind) or pa.types.is_null(kind):
             continue
         values = _ranks(rows[name])
-        if name == target and _target_first(values):
-            return f"the file has rows of one {name} first"
         if how := _sorts(values, blocks=name == target or name in codes or names.is_id(name) or _named(kind)):
             return f"{how} {name}"
+        if name == target and len(values) >= FEWEST_ROWS and _one_first(values):
+            return f"the file has rows of one {name} first"
     return ""
 
 
@@ -179,13 +179,13 @@ def _sorts(values: np.ndarray, *, blocks: bool) -> str:
     return ""
 
 
-def _target_first(values: np.ndarray) -> bool:
+def _one_first(values: np.ndarray) -> bool:
     """Whether rows of the most frequent value, or of values above the middle, stand on one side of the others."""
     import numpy as np
 
-    for one in (values == np.bincount(values).argmax(), values > np.median(values)) if len(values) else ():
-        changes = int((one[1:] != one[:-1]).sum())
-        if changes == 1 and EXPECTED_CHANGES <= 2 * one.mean() * (1 - one.mean()) * len(one):
+    for one in (values == np.bincount(values).argmax(), values > np.median(values)):
+        changes, share = int((one[1:] != one[:-1]).sum()), float(one.mean())
+        if changes == 1 and 2 * share * (1 - share) * len(one) >= EXPECTED_CHANGES:
             return True
     return False
 
