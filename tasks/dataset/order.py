@@ -255,7 +255,7 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray, *, clear: bool
         around = np.isin(block, nearest[:tested])
         if task != "regression" and min(len(np.unique(y[before])), len(np.unique(y[around]))) < 2:
             return 0.0, False
-        old, both = (row_losses(task, y[out], quick_answers(task, X, y, fitted, out)) for fitted in (before, around))
+        old, both = (quick_losses(task, X, y, fitted, out) for fitted in (before, around))
         gains.append(float((old - both).mean()))
         losses.append(float(both.mean()))
         squares += float((old - both).var()) / out.sum()
@@ -273,7 +273,7 @@ def surely(values: np.ndarray) -> bool:
 
 
 def quick_answers(
-    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape | None = None
+    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape = QUICK
 ) -> np.ndarray:
     """What a quick booster of the rows `fitted` says of the rows `asked` (masks or positions)."""
     from treadle.tasks import booster
@@ -281,22 +281,24 @@ def quick_answers(
 
     columns = tuple(f"f{index}" for index in range(X.shape[1]))
     classes = int(y.max()) + 1 if task != "regression" else 0
-    depth, rate, rounds = shape or QUICK
+    depth, rate, rounds = shape
     quick = {"max_depth": depth, "eta": rate, "min_child_weight": 5}
     params = booster.complete_parameters(task, quick, classes=classes, device="cpu", seed=0)
     model = booster.fit_booster(params, MatrixRows(X=X[fitted], y=y[fitted]), rounds=rounds, names=columns)
     return booster.predict_raw(model, X[asked])
 
 
-def row_losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Squared error or log loss of each row, float64 [n]."""
+def quick_losses(
+    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape = QUICK
+) -> np.ndarray:
+    """Squared error or log loss of the rows `asked`, float64 [n], by a quick booster of the rows `fitted`."""
     import numpy as np
 
-    if task == "regression":
-        return np.square(y.astype(np.float64) - answers)
-    given = np.where(y > 0, answers, 1 - answers) if task == "binary" else answers[np.arange(len(y)), y.astype(int)]
-    found: np.ndarray = -np.log(np.clip(given.astype(np.float64), 1e-6, 1))
-    return found
+    from treadle.tasks.influence import row_losses
+
+    answers = quick_answers(task, X, y, fitted, asked, shape).astype(np.float64)
+    # of a number the Brier score is the squared error
+    return row_losses("brier" if task == "regression" else "log_loss", y[asked].astype(np.float64), answers)
 
 
 def _auc(late: np.ndarray, answers: np.ndarray) -> float:

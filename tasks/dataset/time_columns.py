@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_answers, row_losses, surely
+from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_losses, surely
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -84,8 +84,7 @@ def hurting_columns(
         X = rows.X[:, [index for name in of for index in kept[name]]]
         found = []
         for fold in usable:
-            answers = quick_answers(task, X, rows.y, fold.fitted[-MOST_FITTED:], fold.answered, TUNED)
-            found.append(row_losses(task, rows.y[fold.answered], answers))
+            found.append(quick_losses(task, X, rows.y, fold.fitted[-MOST_FITTED:], fold.answered, TUNED))
         return np.concatenate(found)
 
     whole = losses(kept)
