@@ -82,10 +82,8 @@ def hurting_columns(
 
     def losses(of: Collection[str]) -> np.ndarray:
         X = rows.X[:, [index for name in of for index in kept[name]]]
-        found = []
-        for fold in usable:
-            found.append(quick_losses(task, X, rows.y, fold.fitted[-MOST_FITTED:], fold.answered, TUNED))
-        return np.concatenate(found)
+        fits = ((fold.fitted[-MOST_FITTED:], fold.answered) for fold in usable)
+        return np.concatenate([quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits])
 
     whole = losses(kept)
     while open_ and len(kept) > 1:
