@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 BLOCKS = 10
 FEWEST_ROWS = 500
-LEAST_ROWS, MOST_CELLS = 2_000, 60_000
+LEAST_ROWS, MOST_CELLS = 2_000, 120_000
 MOST_TOLD, MOST_WEIGHED = 5_000, 10_000
 """At most so many rows are told apart, and so many ask what later rows are worth; fewer where they have many features.
 """
 
-AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
-"""Early rows differ from late ones from these AUC on, the first by so many of its standard errors over the blocks."""
+LEAST, BY_CHANCE, SURE = 0.03, 4.0, 3.0
+"""Early rows differ from late ones where both AUC are above 0.5 by so much; that of the quarters also by so many of the
+standard errors that it has by chance, that of the blocks by so many of those over the blocks."""
 
 GOES_ON = 0.47
 """Below this AUC what sets the second quarter apart from the first sets the last from the third the other way round."""
@@ -108,11 +109,11 @@ def file_order(
 
     few = _spread(len(part.y), part.X.shape[1], MOST_TOLD)
     both = np.column_stack([part.X[few], part.y[few]])
-    if (outside := _last_from_first(both)) < AUC_OUTSIDE:
+    if (outside := _last_from_first(both)) - 0.5 < max(LEAST, BY_CHANCE * _error_by_chance(len(few))):
         return FileOrder(outside=outside)
     inside = _late_from_early(both)
     auc = float(inside.mean())
-    if auc < AUC_INSIDE or not surely(inside - 0.5) or _goes_on(both) < GOES_ON:
+    if auc - 0.5 < LEAST or not surely(inside - 0.5) or _goes_on(both) < GOES_ON:
         return FileOrder(auc=auc, outside=outside)
     few = _spread(len(part.y), part.X.shape[1], MOST_WEIGHED)
     gain, matters = _worth_of_later_rows(task, part.X[few], part.y[few], clear=outside >= CLEAR)
@@ -212,6 +213,11 @@ def _last_from_first(X: np.ndarray) -> float:
     quarter = np.arange(len(X)) * 4 // len(X)
     between, late = (quarter == 1) | (quarter == 2), (quarter >= 2).astype(np.float32)
     return _auc(late[~between], quick_answers("binary", X, late, between, ~between))
+
+
+def _error_by_chance(rows: int) -> float:
+    """The standard error of an AUC of two quarters of `rows` where nothing tells them apart (Mann & Whitney 1947)."""
+    return float((2 / (3 * rows)) ** 0.5)
 
 
 def _goes_on(X: np.ndarray) -> float:
