@@ -175,8 +175,8 @@ def _not_after(holdout: pa.Table, rows: pa.Table, time: str, gap: str) -> np.nda
     if not time:
         names = [name for name in ("_ingested_at", *ARRIVAL) if name in holdout.column_names]
         place = arrivals(pa.concat_tables([rows.select(names), holdout.select(names)]))
-        known: np.ndarray = place[len(rows) :] <= place[: len(rows)].max(initial=-1)
-        return known
+        early: np.ndarray = place[len(rows) :] <= place[: len(rows)].max(initial=-1)
+        return early
     if time not in holdout.column_names:
         return np.ones(len(holdout), dtype=bool)
     when, has_time = moments(_in_microseconds(holdout, time), time)

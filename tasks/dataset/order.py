@@ -2,8 +2,9 @@
 
 A model is asked to tell early rows from late ones, which it cannot where the order means nothing. Its test rows lie in
 blocks that it has not seen, so that rows which resemble their neighbours (visits of one patient) are no evidence, and
-it must also tell the file's first quarter from the last by the two between, which it cannot where blocks of rows
-(regions, sites) merely stand one after the other. Then the order must matter for the target: models that know rows from
+it must also tell the file's first quarter from the last by the two between, and not the quarters of one half by those
+of the other the wrong way round: where blocks of rows (regions, sites) merely stand one after the other, both go by
+chance. Then the order must matter for the target: models that know rows from
 both sides of a block answer for it better than models that know as many rows from before it. A file that any column
 sorts is in the order of that column.
 """
@@ -25,19 +26,23 @@ if TYPE_CHECKING:
 
 BLOCKS = 10
 FEWEST_ROWS = 500
-LEAST_ROWS, MOST_CELLS = 2_000, 60_000
+LEAST_ROWS, MOST_CELLS = 2_000, 120_000
 MOST_TOLD, MOST_WEIGHED = 5_000, 10_000
 """At most so many rows are told apart, and so many ask what later rows are worth; fewer where they have many features.
 """
 
-AUC_INSIDE, AUC_OUTSIDE, SURE = 0.55, 0.58, 3.0
-"""Early rows differ from late ones from these AUC on, the first by so many of its standard errors over the blocks."""
+LEAST, BY_CHANCE, SURE = 0.03, 4.0, 3.0
+"""Early rows differ from late ones where both AUC are above 0.5 by so much; that of the quarters also by so many of the
+standard errors that it has by chance, that of the blocks by so many of those over the blocks."""
+
+GOES_ON = 0.47
+"""Below this AUC what sets the second quarter apart from the first sets the last from the third the other way round."""
 
 GAIN, GAIN_SURE, GAIN_BLOCKS = 0.005, 2.0, 4
 """Order matters from this share of the loss on, by so many standard errors over the rows, in so many of five blocks."""
 
 CLEAR, GAIN_LIKELY, GAIN_MOST_BLOCKS = 0.97, 1.0, 3
-"""Where this AUC tells the last quarter from the first the order is certain: less proof will do that it matters."""
+"""From this AUC of the last quarter against the first on the order is certain: less proof that it matters will do."""
 
 SORTED = 0.02
 """A column sorts the file where at most this share of its changes goes the other way."""
@@ -104,11 +109,11 @@ def file_order(
 
     few = _spread(len(part.y), part.X.shape[1], MOST_TOLD)
     both = np.column_stack([part.X[few], part.y[few]])
-    if (outside := _last_from_first(both)) < AUC_OUTSIDE:
+    if (outside := _last_from_first(both)) - 0.5 < max(LEAST, BY_CHANCE * _error_by_chance(len(few))):
         return FileOrder(outside=outside)
     inside = _late_from_early(both)
     auc = float(inside.mean())
-    if auc < AUC_INSIDE or not surely(inside - 0.5):
+    if auc - 0.5 < LEAST or not surely(inside - 0.5) or _goes_on(both) < GOES_ON:
         return FileOrder(auc=auc, outside=outside)
     few = _spread(len(part.y), part.X.shape[1], MOST_WEIGHED)
     gain, matters = _worth_of_later_rows(task, part.X[few], part.y[few], clear=outside >= CLEAR)
@@ -132,6 +137,8 @@ def sorting_column(rows: pa.Table, *, target: str, codes: Collection[str] = (), 
         values = _ranks(rows[name])
         if how := _sorts(values, blocks=name == target or name in codes or names.is_id(name) or _named(kind)):
             return f"{how} {name}"
+        if name == target and len(values) >= FEWEST_ROWS and _one_first(values):
+            return f"the file has rows of one {name} first"
     return ""
 
 
@@ -173,6 +180,17 @@ def _sorts(values: np.ndarray, *, blocks: bool) -> str:
     return ""
 
 
+def _one_first(values: np.ndarray) -> bool:
+    """Whether rows of the most frequent value, or of values above the middle, stand on one side of the others."""
+    import numpy as np
+
+    for one in (values == np.bincount(values).argmax(), values > np.median(values)):
+        changes, share = int((one[1:] != one[:-1]).sum()), float(one.mean())
+        if changes == 1 and 2 * share * (1 - share) * len(one) >= EXPECTED_CHANGES:
+            return True
+    return False
+
+
 def _spread(rows: int, features: int, most: int) -> np.ndarray:
     """Positions of the rows to look at, evenly over all of them."""
     import numpy as np
@@ -195,6 +213,25 @@ def _last_from_first(X: np.ndarray) -> float:
     quarter = np.arange(len(X)) * 4 // len(X)
     between, late = (quarter == 1) | (quarter == 2), (quarter >= 2).astype(np.float32)
     return _auc(late[~between], quick_answers("binary", X, late, between, ~between))
+
+
+def _error_by_chance(rows: int) -> float:
+    """The standard error of an AUC of two quarters of `rows` where nothing tells them apart (Mann & Whitney 1947)."""
+    return float((2 / (3 * rows)) ** 0.5)
+
+
+def _goes_on(X: np.ndarray) -> float:
+    """AUC of the later quarter of a half by a model of the quarters of the other half, the mean of both.
+
+    Time goes on as it began or stands still (0.5); sites one after the other go anywhere.
+    """
+    import numpy as np
+
+    quarter = np.arange(len(X)) * 4 // len(X)
+    late, first = (quarter % 2 == 1).astype(np.float32), quarter < 2
+    return float(
+        np.mean([_auc(late[~half], quick_answers("binary", X, late, half, ~half)) for half in (first, ~first)])
+    )
 
 
 def _late_from_early(X: np.ndarray) -> np.ndarray:
@@ -224,7 +261,7 @@ def _worth_of_later_rows(task: str, X: np.ndarray, y: np.ndarray, *, clear: bool
         around = np.isin(block, nearest[:tested])
         if task != "regression" and min(len(np.unique(y[before])), len(np.unique(y[around]))) < 2:
             return 0.0, False
-        old, both = (quick_losses(task, y[out], quick_answers(task, X, y, fitted, out)) for fitted in (before, around))
+        old, both = (quick_losses(task, X, y, fitted, out) for fitted in (before, around))
         gains.append(float((old - both).mean()))
         losses.append(float(both.mean()))
         squares += float((old - both).var()) / out.sum()
@@ -242,7 +279,7 @@ def surely(values: np.ndarray) -> bool:
 
 
 def quick_answers(
-    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape | None = None
+    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape = QUICK
 ) -> np.ndarray:
     """What a quick booster of the rows `fitted` says of the rows `asked` (masks or positions)."""
     from treadle.tasks import booster
@@ -250,21 +287,24 @@ def quick_answers(
 
     columns = tuple(f"f{index}" for index in range(X.shape[1]))
     classes = int(y.max()) + 1 if task != "regression" else 0
-    depth, rate, rounds = shape or QUICK
+    depth, rate, rounds = shape
     quick = {"max_depth": depth, "eta": rate, "min_child_weight": 5}
     params = booster.complete_parameters(task, quick, classes=classes, device="cpu", seed=0)
     model = booster.fit_booster(params, MatrixRows(X=X[fitted], y=y[fitted]), rounds=rounds, names=columns)
     return booster.predict_raw(model, X[asked])
 
 
-def quick_losses(task: str, y: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Squared error or log loss of each row, float64 [n]."""
+def quick_losses(
+    task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, asked: np.ndarray, shape: Shape = QUICK
+) -> np.ndarray:
+    """Squared error or log loss of the rows `asked`, float64 [n], by a quick booster of the rows `fitted`."""
     import numpy as np
 
-    if task == "regression":
-        return np.asarray(np.square(y.astype(np.float64) - answers))
-    given = np.where(y > 0, answers, 1 - answers) if task == "binary" else answers[np.arange(len(y)), y.astype(int)]
-    return -np.log(np.clip(given.astype(np.float64), 1e-6, 1))
+    from treadle.tasks.influence import row_losses
+
+    answers = quick_answers(task, X, y, fitted, asked, shape).astype(np.float64)
+    # of a number the Brier score is the squared error
+    return row_losses("brier" if task == "regression" else "log_loss", y[asked].astype(np.float64), answers)
 
 
 def _auc(late: np.ndarray, answers: np.ndarray) -> float:

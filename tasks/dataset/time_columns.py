@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_answers, quick_losses, surely
+from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_losses, surely
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -82,11 +82,8 @@ def hurting_columns(
 
     def losses(of: Collection[str]) -> np.ndarray:
         X = rows.X[:, [index for name in of for index in kept[name]]]
-        found = []
-        for fold in usable:
-            answers = quick_answers(task, X, rows.y, fold.fitted[-MOST_FITTED:], fold.answered, TUNED)
-            found.append(quick_losses(task, rows.y[fold.answered], answers))
-        return np.concatenate(found)
+        fits = ((fold.fitted[-MOST_FITTED:], fold.answered) for fold in usable)
+        return np.concatenate([quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits])
 
     whole = losses(kept)
     while open_ and len(kept) > 1:
@@ -106,8 +103,9 @@ def _alone(values: np.ndarray) -> np.ndarray:
     """AUC of the second half of the rows against the first by one feature, in pairs of blocks by the other blocks."""
     import numpy as np
 
-    cuts = np.linspace(0, 1, BINS + 1)[1:-1]
-    edges = np.unique(np.nanquantile(values, cuts)) if np.isfinite(values).any() else np.empty(0)
+    edges = np.empty(0)
+    if np.isfinite(values).any():
+        edges = np.unique(np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
     bins = np.where(np.isnan(values), BINS, np.searchsorted(edges, values, side="right"))
     block, half = blocks_of(len(values)), BLOCKS // 2
     counts = np.bincount(block * (BINS + 1) + bins, minlength=BLOCKS * (BINS + 1)).reshape(BLOCKS, BINS + 1)

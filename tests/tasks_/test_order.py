@@ -161,3 +161,22 @@ def test_the_last_column_and_a_fold_of_one_class_are_left_alone() -> None:
     assert hurting_columns("binary", part, columns={"a": [0]}, candidates=["a"], folds=folds) == ()
     turned = MatrixRows(X=X, y=y[::-1].copy())
     assert hurting_columns("binary", turned, columns={"a": [0]}, candidates=["a"], folds=folds) == ()
+
+
+def test_rows_with_an_event_before_those_without_are_sorted_by_the_target() -> None:
+    draw = np.random.default_rng(0)
+    hours = np.where(np.arange(900) < 300, draw.integers(1, 9, 900), 0)
+    rows = pa.table({"x": draw.normal(size=900), "y": hours})
+    assert sorting_column(rows, target="y") == "the file has rows of one y first"
+    assert sorting_column(rows.take(draw.permutation(900)), target="y") == ""
+
+
+def test_few_sites_one_after_the_other_seldom_look_like_time() -> None:
+    """Two blocks can always be told apart; what is learned of some must hold for the others, in their order."""
+    found = []
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        site = np.sort(draw.integers(0, 12, 3_000))
+        X = draw.normal(size=(3_000, 5)) + draw.normal(size=(12, 5))[site]
+        found.append(looked_at(X, X @ WEIGHTS + draw.normal(size=12)[site] + draw.normal(size=3_000)).in_time)
+    assert sum(found) <= 3
