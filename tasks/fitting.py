@@ -6,7 +6,7 @@ One function fits the judged model, the serving one and the champion's recipe th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,10 +50,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The model to judge, and how one of its boosters learned."""
+    """The model to judge, how one of its boosters learned, and of which kind it is."""
 
     model: Model
     curve: Curve
+    kind: Literal["trees", "linear"] = "trees"
 
 
 def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold], *, judged_rows: int) -> Fit:
@@ -61,16 +62,18 @@ def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
-    those that the recipe's rounds were found for; a fit on more gets more.
+    those that the recipe's rounds were found for; a fit on more gets more. A linear model is fitted on all rows.
     """
     import numpy as np
 
-    from treadle.tasks import booster, ensemble, training
+    from treadle.tasks import booster, ensemble, linear, training
     from treadle.tasks.features.union import unite
     from treadle.tasks.recipe import serving_rounds
 
-    open_spec = training.learn_features(problem, rows, recipe.encodings)
     y = training.labels_as_numbers(problem, rows)
+    if recipe.kind == "linear":
+        return _fit_line(problem, recipe, rows, y, linear.linear_answers(problem, rows, y, folds, recipe.seed))
+    open_spec = training.learn_features(problem, rows, recipe.encodings)
     outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
     margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
     bagged, curve, objective = recipe.layout.kind == "folds", None, ""
@@ -101,16 +104,25 @@ def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence
 
 
 def fit_judged(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec) -> FittedModel:
-    """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
-    from treadle.tasks import bundle, postprocess, training, validation
+    """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out.
+
+    Where it leaves the kind open, a linear model takes the trees' place unless their answers are surely better.
+    """
+    from treadle.tasks import bundle, linear, postprocess, training, validation
+    from treadle.tasks.booster import Curve
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
     fit = fit_recipe(problem, recipe, rows, folds, judged_rows=len(rows))
     if not fit.answered.any():
-        fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), judged_rows=len(rows))
-    assert fit.curve is not None, "a fold was left out"
+        folds = validation.single_fold(parts)
+        fit = fit_recipe(problem, recipe, rows, folds, judged_rows=len(rows))
+    kind: Literal["trees", "linear"] = "linear" if recipe.kind == "linear" else "trees"
+    if recipe.kind == "auto":
+        line = linear.linear_answers(problem, rows, y, folds, recipe.seed)
+        if linear.prefer_linear(problem.task, problem.metric, y, fit.raw, line):
+            kind, fit = "linear", _fit_line(problem, recipe, rows, y, line)
     post = postprocess.fit_postprocess(
         problem.task, problem.classes, fit.y[fit.answered], fit.raw[fit.answered].astype("float32")
     )
@@ -126,7 +138,15 @@ def fit_judged(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec)
         task=problem.task,
         missing=problem.missing,
     )
-    return FittedModel(model=model, curve=fit.curve)
+    return FittedModel(model=model, curve=fit.curve or Curve(problem.metric, (), ()), kind=kind)
+
+
+def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, y: np.ndarray, raw: np.ndarray) -> Fit:
+    """A linear model on all `rows`; `raw` are its kind's answers for those that were left out."""
+    from treadle.tasks import linear
+
+    booster, spec = linear.fit_linear(problem, rows, y, seed=recipe.seed)
+    return Fit(booster, spec, y, raw, None)
 
 
 def judged_folds(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, y: np.ndarray) -> tuple[Fold, ...]:

@@ -16,7 +16,7 @@ from treadle.tasks.validation import Layout
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.tasks.booster import Scalar
+    from treadle.tasks.booster import BoosterSpec, Scalar
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.features import FeatureSpec
     from treadle.tasks.search import Found
@@ -28,6 +28,7 @@ class Recipe(BaseModel):
 
     `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one. Where
     the model is an average, `members` are its settings, and these three are those of the one with the largest share.
+    `kind` 'linear' is a linear model, which has no rounds; 'auto' is not decided yet, and never recorded.
     `layout` says how rows were left out in turn. With 'folds' each member is fitted on the fitted rows of every fold,
     and the model is the average of all (bagging); else it is fitted on all rows.
     `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
@@ -54,6 +55,7 @@ class Recipe(BaseModel):
     members: tuple[Setting, ...] = ()
     layout: Layout = Layout()
     encodings: dict[str, tuple[str, ...]] = {}
+    kind: Literal["auto", "trees", "linear"] = "trees"
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -62,6 +64,8 @@ class Recipe(BaseModel):
 
     def sentence(self) -> str:
         """What a fit makes: rounds of how many settings, in how many folds."""
+        if self.kind == "linear":
+            return "a linear model"
         rounds = " + ".join(f"{one.rounds:,}" for one in self.settings)
         if self.layout.kind != "folds":
             return f"{rounds} rounds"
@@ -117,7 +121,14 @@ def make_recipe(
         members=members,
         layout=layout,
         encodings=dict(encodings or {}),
+        kind=kind_to_fit(config.model),
     )
+
+
+def kind_to_fit(model: BoosterSpec) -> Literal["auto", "trees", "linear"]:
+    """`kind`, but trees instead of `auto` where the config asks for what a linear model does not do."""
+    of_trees = any(model.monotone.values()) or model.interactions or model.objective != "auto"
+    return "trees" if model.kind == "auto" and of_trees else model.kind
 
 
 def by_recipe(problem: Problem, recipe: Recipe) -> Problem:

@@ -190,6 +190,9 @@ def tune(ref: RunRef) -> None:
 
     if not bench.has("preparation.json"):
         bench.put("preparation.json", preparation.prepare(config, problem, parts), preparation.Preparation)
+    if config.model.kind == "linear":
+        bench.put("found.json", search.NOTHING_TO_SEARCH, search.Found)
+        return
     prepared = bench.get("preparation.json", preparation.Preparation)
     began, both = time.monotonic(), training.together(parts.train, parts.validation)
     folds = preparation.folds_to_measure(config, problem, parts, prepared)
@@ -276,6 +279,11 @@ def fit_model(ref: RunRef) -> None:
     )
     events.emit("train", f"fitting {recipe.sentence()} on {len(both):,} rows ({ref.device_why})")
     fitted = fitting.fit_judged(problem, recipe, parts, place.config.split)
+    if recipe.kind != fitted.kind:
+        said = "a linear model is taken: trees are not surely better" if fitted.kind == "linear" else ""
+        recipe = recipe.model_copy(update={"kind": fitted.kind})
+        if said:
+            events.emit("train", said)
     facts = bundle_facts(ref, training.last_time(problem, both), None)
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
     if ref.champion:
