@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,15 +13,15 @@ import pytest
 from tests.projects import project, tumours
 from treadle.flows import train
 from treadle.flows.context.workplace import open_workplace
+from treadle.flows.project import compare
 from treadle.infra.settings import at as open_settings
 from treadle.infra.stores import versions
 from treadle.tasks import bundle, parity
 from treadle.tasks.coefficients import line_of
 from treadle.tasks.config.load import load_config
+from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from treadle.flows.context.workplace import Workplace
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -58,3 +61,46 @@ def test_a_linear_version_goes_the_way_of_every_version(home: Path) -> None:
         answered = mlflow.pyfunc.load_model("models:/clinic@champion").predict(rows.to_pandas())
     assert len(rows) == 569
     assert parity.disagreement(bundle.predict_table(served, rows), answered) == ""
+
+
+def test_two_versions_are_compared_side_by_side(home: Path) -> None:
+    place, first = trained(home, "linear")
+    settings, config = place.settings, place.config
+    with pytest.raises(UsageError, match="both are version 1"):
+        compare.run_compare(settings, config, "1", "v1")
+    with pytest.raises(UsageError, match="no run '7'"):
+        compare.run_compare(settings, config, "1", "7")
+    file = home / "pipelines" / "clinic.toml"
+    file.write_text(file.read_text().replace('kind = "linear"', 'kind = "trees"\nmax_depth = 3'))
+    config = load_config(file)
+    second = train.run_train(settings, config, trials=1, budget=60)
+    assert isinstance(second, train.TrainResult)
+    assert (first.version, second.version) == (1, 2)
+
+    result = compare.run_compare(settings, config, "2", "1")
+    assert (result.first, result.second, result.metric) == (2, 1, "roc_auc")
+    assert result.rows == second.judged_rows, "both were split alike: the holdout is new to both"
+    assert sum(int(one.split()[0].replace(",", "")) for one in result.left_out) == 569 - result.rows
+    own = next(one for one in result.scores if one.metric == "roc_auc")
+    assert own.first == pytest.approx(second.value)
+    assert own.second == pytest.approx(first.value)
+    assert own.gain == pytest.approx(own.first - own.second)
+    assert own.lower < own.gain < own.upper
+    kinds = {one.name: (one.first, one.second) for one in result.settings}
+    assert kinds["kind"] == ("trees", "linear")
+    assert "seed" not in kinds
+    assert sum(one.first or 0 for one in result.columns) == pytest.approx(1)
+    apart = [one.apart for one in result.disagreements]
+    assert apart == sorted(apart, reverse=True)
+    assert result.disagreements[0].row.startswith("T")
+    page = Path(result.path).read_text()
+    if os.environ.get("KEEP_PAGE"):
+        shutil.copy(result.path, os.environ["KEEP_PAGE"])
+    assert "version 2 beside version 1" in page
+    assert result.disagreements[0].row in page
+    backwards = compare.run_compare(settings, config, "1", "2")
+    assert [one.gain for one in backwards.scores] == pytest.approx([-one.gain for one in result.scores])
+
+    file.write_text(file.read_text().replace('positive = "yes"', 'positive = "no"'))
+    with pytest.raises(DataError, match="predicts the probability of 'yes', the positive class now is 'no'"):
+        compare.run_compare(settings, load_config(file), "2", "1")
