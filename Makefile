@@ -5,11 +5,11 @@ STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo life test faults postgres browser bench audit check lock clean
+.PHONY: help install demo life test faults postgres browser bench bench-gpu bench-models bench-portfolio audit check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 install: $(STAMP)  ## create .venv from the hash locks; does nothing when nothing changed
 
@@ -55,6 +55,16 @@ browser: install  ## both servers' pages in a headless Chromium; pictures in bui
 
 bench: install  ## what Prefect costs a command, and where the seconds of a small training go
 	@$(BIN)/python -m tests.bench.prefect_cost
+
+bench-gpu: install  ## training on this machine's GPU against its CPU (8 minutes; without a GPU small, on the CPU)
+	@$(BIN)/python -m tests.bench.gpu
+
+# ARGS: see `python -m tests.bench.models --help`; packages with tables and the peers' Pythons are named there
+bench-models: install  ## treadle beside its peers on public tables: ARGS="--tables digits --systems treadle,xgb_default" (hours)
+	@$(BIN)/python -m tests.bench.models $(ARGS)
+
+bench-portfolio: install  ## which settings the search tries first, measured on public tables (an hour)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.portfolio measure $(ARGS)
 
 audit: install  ## error rates of the gate and its neighbours, measured by experiment (an hour or so)
 	@$(BIN)/python -m tests.audit

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from treadle.tasks.dataset.infer import Proposal
     from treadle.tasks.dataset.profile import ColumnFacts, Profile
+    from treadle.tasks.dataset.proposal import Proposal
 
     Document = dict[str, JsonValue]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from treadle.tasks.weights import relative
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -20,14 +22,16 @@ def as_good(metric: str, model: float, line: float, chance: float) -> bool:
     return lead <= AS_GOOD * (0.0 if math.isnan(way) else max(0.0, way))
 
 
-def dummy(task: str, y: np.ndarray, rows: int, *, classes: int) -> np.ndarray:
+def dummy(task: str, y: np.ndarray, rows: int, *, classes: int, weight: np.ndarray | None = None) -> np.ndarray:
     """The same answer for each of `rows` rows: the mean of `y`, or the shares of its class codes.
 
-    `y` float32 [n]; returns float64 [rows], for multiclass [rows, classes].
+    `y` float32 [n], each counting by its `weight` [n]; returns float64 [rows], for multiclass [rows, classes].
     """
     import numpy as np
 
+    weights = relative(weight)
     if task == "multiclass":
-        shares = np.bincount(y.astype(np.int64), minlength=classes) / len(y)
+        shares = np.bincount(y.astype(np.int64), weights, classes) / (len(y) if weights is None else weights.sum())
         return np.tile(shares, (rows, 1))
-    return np.full(rows, float(np.mean(y, dtype=np.float64)))
+    mean = np.mean(y, dtype=np.float64) if weights is None else weights @ y.astype(np.float64) / weights.sum()
+    return np.full(rows, float(mean))

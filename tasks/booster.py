@@ -1,4 +1,4 @@
-"""XGBoost: device, matrix, fit, predict.
+"""XGBoost: matrix, fit, predict; on which device stands in `device`.
 
 `names` are the features of a `FeatureSpec`, in the order of the columns of `X`. XGBoost does not check the order
 of an array's columns: the caller encodes by that same spec.
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from treadle.tasks.coefficients import line_of
+from treadle.tasks.device import DeviceName, batched_matrix, booster_device, check_trained_on, first_that_fits
 from treadle.tasks.errors import ConfigError
 from treadle.tasks.model_keys import ModelKeys
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import Booster, DMatrix
 
     from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.device import Placement
     from treadle.tasks.objective import Objective
 
 Scalar = str | int | float
@@ -42,16 +45,26 @@ OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae
 
 @dataclass(frozen=True, slots=True)
 class MatrixRows:
-    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values."""
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values.
+
+    `weight` float64 [n] says how much each row counts, as it stands in its column (None: all alike).
+    """
 
     X: np.ndarray
     y: np.ndarray
+    weight: np.ndarray | None = None
+
+    def take(self, at: np.ndarray) -> MatrixRows:
+        """The rows at the positions, or under the mask, `at`."""
+        return MatrixRows(self.X[at], self.y[at], None if self.weight is None else self.weight[at])
 
 
 class BoosterSpec(ModelKeys):
     """Where the model is trained and by what, on which rows it ends, what it must keep, and which parameters stay."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where XGBoost can use one")
+    device: DeviceName = Field(
+        "auto", description="auto takes a GPU where XGBoost can use one and the rows make it pay"
+    )
     refit: Literal["all", "none"] = Field(
         "all",
         description="all: the serving model is fitted on all labelled rows, with the holdout; none: it is the judged",
@@ -73,43 +86,6 @@ class Curve:
     metric: str
     train: tuple[float, ...]
     validation: tuple[float, ...]
-
-
-def choose_device(wanted: str) -> tuple[str, str]:
-    """The device to train on ('cpu' or 'cuda') and why, in words.
-
-    Raises ConfigError for 'cuda' where XGBoost finds no GPU that it can use.
-    """
-    if wanted == "cpu":
-        return "cpu", "cpu as configured"
-    missing = _why_no_gpu()
-    if not missing:
-        return "cuda", "cuda as configured" if wanted == "cuda" else "using the GPU"
-    if wanted == "cuda":
-        raise ConfigError(f"'cuda' cannot be used: {missing}", "set it to 'auto' or 'cpu'", key="model.device")
-    return "cpu", f"using the CPU: {missing}"
-
-
-def _why_no_gpu() -> str:
-    """Empty where a one-round training on 'cuda' stays there, else what is missing."""
-    import json
-    import warnings
-
-    import numpy as np
-    import xgboost
-
-    if not xgboost.build_info().get("USE_CUDA"):
-        return "this XGBoost is built without CUDA"
-    probe = np.arange(8, dtype=np.float32).reshape(-1, 1)
-    with warnings.catch_warnings():
-        # without a GPU XGBoost warns and goes on with the CPU: the configuration afterwards shows it
-        warnings.simplefilter("ignore")
-        try:
-            trained = xgboost.train({"device": "cuda"}, xgboost.DMatrix(probe, probe[:, 0]), num_boost_round=1)
-        except xgboost.core.XGBoostError as error:
-            return f"XGBoost cannot use the GPU ({str(error).strip().splitlines()[-1]})"
-    used = json.loads(trained.save_config())["learner"]["generic_param"]["device"]
-    return "" if used.startswith("cuda") else "no GPU found"
 
 
 def complete_parameters(
@@ -198,22 +174,41 @@ def watched(objective: str) -> str:
 
 
 def quantile_matrix(
-    X: np.ndarray,
-    y: np.ndarray,
+    part: MatrixRows,
     names: Sequence[str],
-    ref: QuantileDMatrix | None = None,
+    ref: DMatrix | None = None,
     *,
     max_bin: int | None = None,
-) -> QuantileDMatrix:
-    """`X` float32 [n, features] with NaN for missing, binned once; validation rows take the bins of `ref`.
+    external: bool = False,
+) -> DMatrix:
+    """The rows of `part`, binned once; validation rows take the bins of `ref`.
 
-    `max_bin` is that of the parameters it is trained with: XGBoost refuses another one.
+    It is binned on the CPU and, where a model trains on a GPU, copied to it once. With `external` the rows stay in the
+    host's memory instead (`device.batched_matrix`), without `ref`. `max_bin` is that of the parameters it is trained
+    with: XGBoost refuses another one. Weights are scaled to a mean of 1 over the rows above 0, so that min_child_weight
+    and lambda keep their meaning; bins, starting value, gradients and evaluation metrics obey them.
     """
     import xgboost
 
+    nthread = threads(len(part.y))
+    if external:
+        return batched_matrix(part.X, part.y, names, relative(part.weight), nthread=nthread)
     return xgboost.QuantileDMatrix(
-        X, y, feature_names=list(names), ref=ref, max_bin=max_bin, nthread=threads(len(y)) or None
+        part.X,
+        part.y,
+        weight=relative(part.weight),
+        feature_names=list(names),
+        ref=ref,
+        max_bin=max_bin,
+        nthread=nthread or None,
     )
+
+
+def on_scale(part: MatrixRows, objective: Objective) -> MatrixRows:
+    """The rows with their labels as XGBoost gets them for this objective."""
+    from dataclasses import replace
+
+    return replace(part, y=objective.encode(part.y)) if objective.transform else part
 
 
 def bins_of(params: Mapping[str, Scalar]) -> int | None:
@@ -229,12 +224,20 @@ def fit_booster(
     names: Sequence[str],
     custom: CustomLoss | None = None,
 ) -> Booster:
-    """`rounds` rounds on all rows of `part`; `custom` is the loss of an objective that names one."""
+    """`rounds` rounds on all rows of `part`; where the GPU's memory is too small, elsewhere, with a DeviceFallback.
+
+    `custom` is the loss of an objective that names one.
+    """
     import xgboost
 
-    complete, loss = {"nthread": threads(len(part.y)), **params}, custom.as_xgboost() if custom else None
-    fitted = quantile_matrix(part.X, part.y, names, max_bin=bins_of(params))
-    return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds, obj=loss))
+    loss = custom.as_xgboost() if custom else None
+
+    def fit(place: Placement) -> Booster:
+        complete = {"nthread": threads(len(part.y)), **params, "device": place.device}
+        fitted = quantile_matrix(part, names, max_bin=bins_of(params), external=place.external)
+        return _on_cpu(xgboost.train(complete, fitted, num_boost_round=rounds, obj=loss), place)
+
+    return first_that_fits(str(params["device"]), fit)
 
 
 def fit_with_curve(
@@ -246,28 +249,39 @@ def fit_with_curve(
     names: Sequence[str],
     custom: CustomLoss | None = None,
 ) -> tuple[Booster, Curve]:
-    """`rounds` rounds on `train`, their loss measured on both parts after each; nothing is stopped early."""
+    """`rounds` rounds on `train`, their loss measured on both parts after each; nothing is stopped early.
+
+    Where the GPU's memory is too small it is trained elsewhere, with a DeviceFallback.
+    """
     import xgboost
 
-    fitted = quantile_matrix(train.X, train.y, names, max_bin=bins_of(params))
-    measured = quantile_matrix(validation.X, validation.y, names, fitted, max_bin=bins_of(params))
-    evaluated: dict[str, dict[str, list[float]]] = {}
-    name = watched(str(params["objective"]))
-    booster = xgboost.train(
-        {"nthread": threads(len(train.y)), **params, "eval_metric": name},
-        fitted,
-        num_boost_round=rounds,
-        evals=[(fitted, "train"), (measured, "validation")],
-        evals_result=evaluated,
-        verbose_eval=False,
-        obj=custom.as_xgboost() if custom else None,
-    )
-    curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
-    return _on_cpu(booster), curve
+    name, loss, bins = watched(str(params["objective"])), custom.as_xgboost() if custom else None, bins_of(params)
+
+    def fit(place: Placement) -> tuple[Booster, Curve]:
+        fitted = quantile_matrix(train, names, max_bin=bins, external=place.external)
+        measured = quantile_matrix(validation, names, fitted, max_bin=bins, external=place.external)
+        evaluated: dict[str, dict[str, list[float]]] = {}
+        booster = xgboost.train(
+            {"nthread": threads(len(train.y)), **params, "eval_metric": name, "device": place.device},
+            fitted,
+            num_boost_round=rounds,
+            evals=[(fitted, "train"), (measured, "validation")],
+            evals_result=evaluated,
+            verbose_eval=False,
+            obj=loss,
+        )
+        curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
+        return _on_cpu(booster, place), curve
+
+    return first_that_fits(str(params["device"]), fit)
 
 
-def _on_cpu(booster: Booster) -> Booster:
-    """The booster, set to predict on the CPU wherever it was trained."""
+def _on_cpu(booster: Booster, place: Placement) -> Booster:
+    """The booster, set to predict on the CPU wherever it was trained.
+
+    Raises ConfigError where it was not trained on the device of `place`: XGBoost goes on with the CPU without a GPU.
+    """
+    check_trained_on(booster, place.device)
     booster.set_param({"device": "cpu", "nthread": 0})
     return booster
 
@@ -276,10 +290,13 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Raw output for `X` float32 [n, features], float32.
 
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
-    [n].
+    [n]. A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a
+    DMatrix and warn of mismatched devices.
     """
     import numpy as np
 
+    if booster_device(booster) != "cpu":
+        booster.set_param({"device": "cpu"})
     line = line_of(booster)
     margins = None if line is None else line.margins(X)
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), base_margin=margins))
@@ -305,13 +322,6 @@ def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:
     if link == "logistic":
         return np.asarray(expit(margins))
     return np.exp(margins) if link == "exp" else np.asarray(margins)
-
-
-def objective_of(booster: Booster) -> str:
-    """XGBoost's name of the objective that a booster was fitted with."""
-    import json
-
-    return str(json.loads(booster.save_config())["learner"]["objective"]["name"])
 
 
 def gain_importance(booster: Booster, names: Sequence[str]) -> dict[str, float]:

@@ -180,6 +180,7 @@ def _judged(
 ) -> Judged:
     from treadle.tasks import gate, postprocess
     from treadle.tasks.dependence import dependence_of
+    from treadle.tasks.weights import row_weights
 
     depends = dependence_of(rows, split, problem.time)
     categories = first.model.features.levelled
@@ -199,6 +200,8 @@ def _judged(
         times=depends.times,
         challenger_threshold=first.model.post.threshold,
         champion_threshold=second.model.post.threshold,
+        weight=row_weights(rows, problem.weight),
+        weighted_by=problem.weight,
     )
 
 

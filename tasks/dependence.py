@@ -23,6 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from treadle.tasks.weights import relative
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -99,7 +101,7 @@ class StandardError:
 def dependence_of(rows: pa.Table, split: SplitSpec, time: str) -> Dependence:
     """How `rows` depend on each other by the split that parts them: by its group, by `time`, by both, or not.
 
-    Rows without a group are one; rows without a time count as the oldest.
+    Rows without a group are one; rows without a time count as the oldest. An empty `time` is the order of arrival.
     """
     import numpy as np
 
@@ -108,27 +110,31 @@ def dependence_of(rows: pa.Table, split: SplitSpec, time: str) -> Dependence:
     groups = times = None
     if split.group and split.group in rows.column_names:
         groups = np.asarray(rows[split.group].combine_chunks().dictionary_encode().indices.fill_null(-1))
-    if split.strategy == "time" and time in rows.column_names:
+    if split.strategy == "time" and (not time or time in rows.column_names):
         when, known = moments(rows, time)
         times = np.where(known, when, when[known].min() if known.any() else 0)
     return Dependence(groups, times)
 
 
-def standard_error(influence: np.ndarray, dependence: Dependence) -> StandardError:
-    """The standard error of the mean of `influence` float64 [n], whose own mean is zero."""
+def standard_error(influence: np.ndarray, dependence: Dependence, weight: np.ndarray | None = None) -> StandardError:
+    """The standard error of the mean of `influence` float64 [n], whose own mean is zero.
+
+    Where the rows have a `weight` [n], `influence` has it in it (tasks/influence.py). Leaving a unit out then takes its
+    share of the weight away, and units of unequal weight count as so many fewer (Kish 1965).
+    """
     import numpy as np
 
-    rows = len(influence)
+    rows, weights = len(influence), relative(weight)
     if dependence.groups is None and dependence.times is None:
-        return _jackknife(influence, np.ones(rows), rows, "rows")
+        return _jackknife(influence, _Sizes.of(np.arange(rows), weights), rows, "rows")
     if dependence.groups is None:
-        return _by_time(influence, periods(np.asarray(dependence.times)))
+        return _by_time(influence, periods(np.asarray(dependence.times)), weights)
     codes = np.unique(dependence.groups, return_inverse=True)[1]
-    by_group = _jackknife(_sums(codes, influence), np.bincount(codes), rows, "groups")
+    by_group = _jackknife(_sums(codes, influence), _Sizes.of(codes, weights), rows, "groups")
     if dependence.times is None:
         return by_group
     period = periods(dependence.times)
-    by_time = _by_time(influence, period)
+    by_time = _by_time(influence, period, weights)
     block = by_time.block
     crossed = _within_groups(influence, codes, period, block)
     scarcer = min(by_group, by_time, key=lambda one: one.units / FEWEST_UNITS[one.unit])
@@ -136,11 +142,28 @@ def standard_error(influence: np.ndarray, dependence: Dependence) -> StandardErr
     return StandardError(error, min(by_group.freedom, by_time.freedom), scarcer.units, scarcer.unit, block)
 
 
-def _by_time(influence: Floats, period: np.ndarray) -> StandardError:
-    import numpy as np
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What share of the rows' weight each unit has, [units], and how many units of equal size these are worth."""
 
+    shares: Floats
+    effective: float
+
+    @staticmethod
+    def of(codes: np.ndarray, weights: Floats | None) -> _Sizes:
+        """The units that `codes` [n] number; without weights each unit counts as one, whatever its size."""
+        import numpy as np
+
+        plain = np.bincount(codes) / len(codes)
+        if weights is None:
+            return _Sizes(plain, len(plain))
+        shares = np.bincount(codes, weights) / weights.sum()
+        return _Sizes(shares, float(len(plain) * min(1.0, (plain**2).sum() / (shares**2).sum())))
+
+
+def _by_time(influence: Floats, period: np.ndarray, weights: Floats | None) -> StandardError:
     series = _sums(period, influence)
-    return _blocks(series, np.bincount(period), _longer(block_length(series)), len(influence))
+    return _blocks(series, _Sizes.of(period, weights), _longer(block_length(series)), len(influence))
 
 
 def periods(times: np.ndarray) -> np.ndarray:
@@ -191,16 +214,16 @@ def _sums(codes: np.ndarray, values: Floats, units: int = 0) -> Floats:
     return np.bincount(codes, values, units).astype(np.float64)
 
 
-def _jackknife(sums: Floats, sizes: np.ndarray, rows: int, unit: Unit) -> StandardError:
-    """From each unit's sum of influences and its number of rows: sums of squares of what leaving it out changes."""
+def _jackknife(sums: Floats, sizes: _Sizes, rows: int, unit: Unit) -> StandardError:
+    """From each unit's sum of influences and its share of the rows: sums of squares of what leaving it out changes."""
     import numpy as np
 
     units = len(sums)
-    if units < 2:
+    if units < 2 or sizes.shares.max() > 1 - 1e-12:  # one unit has all of the weight
         return StandardError(float("inf"), 0.0, units, unit)
-    squares = (sums / (1 - sizes / rows)) ** 2
+    squares = (sums / (1 - sizes.shares)) ** 2
     error = float(np.sqrt((units - 1) / units * squares.sum())) / rows
-    return StandardError(error, _freedom(squares), units, unit)
+    return StandardError(error, _freedom(squares), sizes.effective, unit)
 
 
 def _freedom(squares: Floats) -> float:
@@ -211,20 +234,20 @@ def _freedom(squares: Floats) -> float:
     return max(1.0, min(most, 2 * total**2 / spread)) if spread > 0 else most
 
 
-def _blocks(series: Floats, sizes: np.ndarray, block: int, rows: int) -> StandardError:
+def _blocks(series: Floats, sizes: _Sizes, block: int, rows: int) -> StandardError:
     """The variance of all overlapping blocks of neighbours, as for infinitely many draws of them."""
     import numpy as np
 
     n = len(series)
-    units = n / block
-    if units < 2:
+    units = sizes.effective / block
+    if n / block < 2:
         return StandardError(float("inf"), 0.0, units, "blocks of time", block)
     least = _autoregression(series) / rows
     if block == 1:
         alone = _jackknife(series, sizes, rows, "blocks of time")
         return StandardError(max(alone.error, least), alone.freedom, units, "blocks of time")
     error = float(np.sqrt(_overlapping(series[None, :], block)[0])) / rows
-    return StandardError(max(error, least), units - 1, units, "blocks of time", block)
+    return StandardError(max(error, least), n / block - 1, units, "blocks of time", block)
 
 
 def _longer(block: int) -> int:

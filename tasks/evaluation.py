@@ -119,7 +119,7 @@ def evaluate_models(
     unseen, rows = None, holdout
     if champion is not None and not incomparable:
         new = training.encoded_part(problem, model.features, champion.new)
-        unseen = None if gate.enough(problem.task, new.y) else len(new.y)
+        unseen = None if gate.enough(problem.task, new.y, new.weight) else len(new.y)
         if unseen is None:
             rows = champion.new
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
@@ -128,7 +128,9 @@ def evaluate_models(
     codes = model.features.levelled
     line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
     beside = {} if line is None else {"linear": line}
-    chance = baselines.dummy(problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes))
+    chance = baselines.dummy(
+        problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes), weight=fitted_on.weight
+    )
     comparable = champion_p if unseen is None else None
     everyone = {"challenger": predictions.p, "champion": comparable, **beside, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
@@ -157,6 +159,8 @@ def evaluate_models(
             times=depends.times,
             challenger_threshold=cuts["challenger"],
             champion_threshold=cuts["champion"] if champion_p is not None else 0.5,
+            weight=judge_on.weight,
+            weighted_by=problem.weight,
         ),
         leaks=leakage.find_leaks(
             problem.task,
@@ -168,11 +172,11 @@ def evaluate_models(
         ),
         incomparable=incomparable,
         scores={
-            who: metrics.scores(problem.task, judge_on.y, p, threshold=cuts.get(who, 0.5))
+            who: metrics.scores(problem.task, judge_on.y, p, judge_on.weight, threshold=cuts.get(who, 0.5))
             for who, p in everyone.items()
             if p is not None
         },
-        train_scores=metrics.scores(problem.task, some.y, some_p, threshold=model.post.threshold),
+        train_scores=metrics.scores(problem.task, some.y, some_p, some.weight, threshold=model.post.threshold),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
@@ -219,7 +223,8 @@ def score_known_entities(
     if champion is not None and champion_p is not None:
         answers.append((champion_p, champion.model.post.threshold))
     values = [
-        metrics.scores(problem.task, part.y, p, threshold=threshold).get(problem.metric) for p, threshold in answers
+        metrics.scores(problem.task, part.y, p, part.weight, threshold=threshold).get(problem.metric)
+        for p, threshold in answers
     ]
     return KnownEntities(column, left_out, len(rows), problem.metric, *(*values, None)[:2])
 
@@ -269,12 +274,9 @@ def _raw(model: Model, X: np.ndarray) -> np.ndarray:
 def _sample(part: MatrixRows, rows: int, seed: int) -> MatrixRows:
     import numpy as np
 
-    from treadle.tasks.booster import MatrixRows
-
     if len(part.y) <= rows:
         return part
-    chosen = np.random.default_rng(seed).choice(len(part.y), rows, replace=False)
-    return MatrixRows(X=part.X[chosen], y=part.y[chosen])
+    return part.take(np.random.default_rng(seed).choice(len(part.y), rows, replace=False))
 
 
 def _champion_predictions(
@@ -329,6 +331,7 @@ def story(
         upper=table["upper"].to_numpy() if regression else None,
         leaks=evidence.leaks,
         suspects=evidence.suspects,
+        weight=evidence.judged.weight,
     )
 
 

@@ -6,7 +6,7 @@ One function fits the judged model, the serving one and the champion's recipe th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.postprocess import Post
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.search import Setting
     from treadle.tasks.training import Problem
@@ -38,6 +40,7 @@ class Fit:
     y: np.ndarray
     raw: np.ndarray
     curve: Curve | None
+    weight: np.ndarray | None = None
 
     @property
     def answered(self) -> np.ndarray:
@@ -50,33 +53,45 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The model to judge, how one of its boosters learned, and of which kind it is."""
+    """The model to judge, how one of its boosters learned (no round of a line), and its answers for rows left out."""
 
     model: Model
     curve: Curve
-    kind: Literal["trees", "linear"] = "trees"
+    answers: Fit
 
 
-def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold], *, judged_rows: int) -> Fit:
+def fit_recipe(
+    problem: Problem,
+    recipe: Recipe,
+    rows: pa.Table,
+    folds: Sequence[Fold],
+    loss: CustomLoss | None = None,
+    *,
+    judged_rows: int,
+) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
-    those that the recipe's rounds were found for; a fit on more gets more. A linear model is fitted on all rows.
+    those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
+    None where its objective is XGBoost's.
     """
     import numpy as np
 
-    from treadle.tasks import booster, ensemble, linear, training
-    from treadle.tasks.features.union import unite
-    from treadle.tasks.recipe import serving_rounds
-
-    y = training.labels_as_numbers(problem, rows)
     if recipe.kind == "linear":
-        return _fit_line(problem, recipe, rows, y, linear.linear_answers(problem, rows, y, folds, recipe.seed))
-    open_spec = training.learn_features(problem, rows, recipe.encodings)
+        return _fit_line(problem, recipe, rows, folds)
+    from treadle.tasks import booster, ensemble, training
+    from treadle.tasks.features.union import unite
+    from treadle.tasks.objective import plain_objective
+    from treadle.tasks.recipe import serving_rounds
+    from treadle.tasks.weights import row_weights
+
+    open_spec = training.learn_features(problem, rows, recipe.encodings, recipe.differences)
+    y = training.labels_as_numbers(problem, rows)
     outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
     margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
-    bagged, curve, objective = recipe.layout.kind == "folds", None, ""
+    bagged, curve = recipe.layout.kind == "folds", None
+    objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
     for fold in folds:
         spec, part = training.fitted_part(problem, open_spec, rows.take(fold.fitted), recipe.seed)
@@ -84,8 +99,8 @@ def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence
         size = len(rows) if bagged else len(part.y)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, size)
-            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart)
-            curve, objective = curve or learned, objective or booster.objective_of(fitted)
+            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart, loss)
+            curve = curve or learned
             margins[fold.answered] += setting.share * booster.predict_margin(fitted, apart.X)
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
@@ -94,42 +109,76 @@ def fit_recipe(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence
         spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, len(rows))
-            boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None)[0], setting.share, spec))
+            boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None, loss)[0], setting.share, spec))
     united, columns = unite([spec for _, _, spec in boosters])
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = margins / times.reshape(-1, *(1 for _ in outputs))
-    raw = booster.from_margins(objective, mean.astype(np.float32)) if objective else mean
-    return Fit(ensemble.merge(members, united.names), united, y, raw, curve)
+    raw = booster.from_margins(objective.name, mean.astype(np.float32))
+    weight = row_weights(rows, problem.weight)
+    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)
 
 
-def fit_judged(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec) -> FittedModel:
-    """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out.
+def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
+    """A linear model of all `rows`, with answers for those that are left out."""
+    from treadle.tasks import linear, training
+    from treadle.tasks.weights import row_weights
 
-    Where it leaves the kind open, a linear model takes the trees' place unless their answers are surely better.
+    y, weight = training.labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
+    raw = linear.linear_answers(problem, rows, y, folds, recipe.seed, weight=weight)
+    booster, spec = linear.fit_linear(problem, rows, y, seed=recipe.seed, weight=weight)
+    return Fit(booster, spec, y, raw, None, weight)
+
+
+def as_line(recipe: Recipe) -> Recipe:
+    """The recipe of a linear model on the same columns, with rows left out in the same way."""
+    return recipe.model_copy(update={"kind": "linear", "objective": None, "members": (), "encodings": {}})
+
+
+def plainer_kind(
+    problem: Problem, recipe: Recipe, trees: FittedModel, parts: Parts, split: SplitSpec
+) -> tuple[FittedModel, Recipe, str]:
+    """The linear model with its recipe where trees are not surely better, else the trees; and a sentence on it.
+
+    The two are compared on the rows that were left out, by the metric (`linear.prefer_linear`).
     """
-    from treadle.tasks import bundle, linear, postprocess, training, validation
+    from treadle.tasks import metrics
+    from treadle.tasks.errors import TargetError
+    from treadle.tasks.linear import prefer_linear
+    from treadle.tasks.postprocess import apply_postprocess
+
+    line = as_line(recipe)
+    try:
+        fitted = fit_judged(problem, line, parts, split)
+    except TargetError:  # no column can be an input of a line
+        return trees, recipe, ""
+    at = trees.answers.answered & fitted.answers.answered
+    y = trees.answers.y[at]
+    p = [apply_postprocess(one.model.post, one.answers.raw[at].astype("float32")).p for one in (trees, fitted)]
+    ours, theirs = (metrics.metric_value(problem.task, problem.metric, y, one) for one in p)
+    taken = prefer_linear(problem.task, problem.metric, y, *p)
+    why = "trees are not surely better" if taken else "trees are better"
+    words = f"a linear model scores {problem.metric} {theirs:.4g} on rows left out, trees {ours:.4g}: {why}"
+    return (fitted, line, words) if taken else (trees, recipe, words)
+
+
+def fit_judged(
+    problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
+) -> FittedModel:
+    """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
+    from treadle.tasks import bundle, training, validation
     from treadle.tasks.booster import Curve
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
-    fit = fit_recipe(problem, recipe, rows, folds, judged_rows=len(rows))
+    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
     if not fit.answered.any():
-        folds = validation.single_fold(parts)
-        fit = fit_recipe(problem, recipe, rows, folds, judged_rows=len(rows))
-    kind: Literal["trees", "linear"] = "linear" if recipe.kind == "linear" else "trees"
-    if recipe.kind == "auto":
-        line = linear.linear_answers(problem, rows, y, folds, recipe.seed)
-        if linear.prefer_linear(problem.task, problem.metric, y, fit.raw, line):
-            kind, fit = "linear", _fit_line(problem, recipe, rows, y, line)
-    post = postprocess.fit_postprocess(
-        problem.task, problem.classes, fit.y[fit.answered], fit.raw[fit.answered].astype("float32")
-    )
+        fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), loss, judged_rows=len(rows))
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
-        post=post,
+        post=calibrated(problem, recipe, fit),
         schema=problem.schema,
         key=problem.key,
         target=problem.target,
@@ -138,15 +187,19 @@ def fit_judged(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec)
         task=problem.task,
         missing=problem.missing,
     )
-    return FittedModel(model=model, curve=fit.curve or Curve(problem.metric, (), ()), kind=kind)
+    return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit)
 
 
-def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, y: np.ndarray, raw: np.ndarray) -> Fit:
-    """A linear model on all `rows`; `raw` are its kind's answers for those that were left out."""
-    from treadle.tasks import linear
+def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
+    """Calibration, threshold and interval from the answers for rows that were left out."""
+    import numpy as np
 
-    booster, spec = linear.fit_linear(problem, rows, y, seed=recipe.seed)
-    return Fit(booster, spec, y, raw, None)
+    from treadle.tasks import postprocess
+
+    at = fit.answered
+    weight = None if fit.weight is None else fit.weight[at]
+    raw = fit.raw[at].astype(np.float32)
+    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight)
 
 
 def judged_folds(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, y: np.ndarray) -> tuple[Fold, ...]:
@@ -166,12 +219,17 @@ def _fit(
     part: MatrixRows,
     rounds: int,
     apart: MatrixRows | None,
+    loss: CustomLoss | None,
 ) -> tuple[Booster, Curve | None]:
     """A member's booster; measured on the rows `apart` after each round where they are given."""
     from treadle.tasks import booster
     from treadle.tasks.recipe import recipe_parameters
 
-    params = recipe_parameters(problem, recipe, spec, setting.params)
+    params, objective = recipe_parameters(problem, recipe, spec, setting.params), recipe.objective
+    if objective is not None:
+        part = booster.on_scale(part, objective)
     if apart is None:
-        return booster.fit_booster(params, part, rounds=rounds, names=spec.names), None
-    return booster.fit_with_curve(params, part, apart, rounds=rounds, names=spec.names)
+        return booster.fit_booster(params, part, rounds=rounds, names=spec.names, custom=loss), None
+    if objective is not None:
+        apart = booster.on_scale(apart, objective)
+    return booster.fit_with_curve(params, part, apart, rounds=rounds, names=spec.names, custom=loss)

@@ -1,14 +1,17 @@
 """How much each row moves a metric: the metric's influence function on the rows at hand.
 
-For a metric of weighted rows (tasks/metrics.py) this is its derivative by each row's weight at weights of one, times
-the number of rows; it sums to zero. The metric of rows drawn anew is its value plus the influences' weighted mean, up
-to terms that vanish faster (Efron & Tibshirani 1993, chapters 20 and 21, infinitesimal jackknife). For ROC AUC they are
-DeLong's structural components (DeLong, DeLong & Clarke-Pearson 1988), found by sorting once (Sun & Xu 2014).
+For a metric of weighted rows (tasks/metrics.py) this is its derivative by how often each row is drawn, where each is
+drawn once, times the number of rows; it sums to zero. A row that is drawn brings its weight with it. The metric of rows
+drawn anew is its value plus the influences' weighted mean, up to terms that vanish faster (Efron & Tibshirani 1993,
+chapters 20 and 21, infinitesimal jackknife). For ROC AUC they are DeLong's structural components (DeLong, DeLong &
+Clarke-Pearson 1988), found by sorting once (Sun & Xu 2014).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,34 +23,41 @@ PROBABILITY_FLOOR = 1e-7
 """Below float32's resolution near 1: a probability of exactly 0 for what happened costs 16, not infinity."""
 
 
-def influences(metric: str, y: Floats, p: Floats, threshold: float = 0.5) -> Floats:
+def influences(metric: str, y: Floats, p: Floats, threshold: float = 0.5, weight: np.ndarray | None = None) -> Floats:
     """The influence of each row on `metric`, float64 [n]; NaN where the metric is not defined on these rows.
 
     `y` [n] codes or values, `p` [n] or [n, classes] as in tasks/metrics.py; `threshold` is the least probability that
-    is called positive (accuracy and F1 of a binary task).
+    is called positive (accuracy and F1 of a binary task); `weight` [n] weighs the rows (None: all alike).
     """
     import numpy as np
 
     y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    weights = relative(weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         match metric:
             case "roc_auc":
-                return _roc_auc(y, p)
+                moved = _roc_auc(y, p, weights)
             case "average_precision":
-                return _average_precision(y, p)
+                moved = _average_precision(y, p, weights)
             case "f1" | "f1_macro" | "balanced_accuracy":
-                return _by_class(metric, y, p, threshold)
+                moved = _by_class(metric, y, p, threshold, weights)
             case "rmse":
                 squares = (y - p) ** 2
-                mean = squares.mean()
-                return np.zeros(len(y)) if mean == 0 else (squares - mean) / (2 * np.sqrt(mean))
+                mean = _average(squares, weights)
+                moved = np.zeros(len(y)) if mean == 0 else (squares - mean) / (2 * np.sqrt(mean))
             case "r2":
-                squares, spread = (y - p) ** 2, (y - y.mean()) ** 2
-                error, variance = squares.mean(), spread.mean()
-                return np.asarray(error / variance**2 * (spread - variance) - (squares - error) / variance)
+                squares, spread = (y - p) ** 2, (y - _average(y, weights)) ** 2
+                error, variance = _average(squares, weights), _average(spread, weights)
+                moved = np.asarray(error / variance**2 * (spread - variance) - (squares - error) / variance)
             case _:
                 losses = row_losses(metric, y, p, threshold)
-                return np.asarray(losses - losses.mean())
+                moved = np.asarray(losses - _average(losses, weights))
+    return moved if weights is None else moved * weights * (len(y) / weights.sum())
+
+
+def _average(values: Floats, weights: Floats | None) -> np.float64:
+    """The mean of `values` [n], weighted where there are weights; NumPy's float, which may be divided by zero."""
+    return values.mean() if weights is None else weights @ values / weights.sum()  # type: ignore[no-any-return]
 
 
 def row_losses(metric: str, y: Floats, p: Floats, threshold: float = 0.5) -> Floats:
@@ -84,52 +94,58 @@ def _distinct(p: Floats) -> tuple[np.ndarray, int]:
     return rank, int(rank[order[-1]]) + 1
 
 
-def _roc_auc(y: Floats, p: Floats) -> Floats:
+def _roc_auc(y: Floats, p: Floats, weights: Floats | None) -> Floats:
     """Each row's share of right pairs, less the area, per row of its class."""
     import numpy as np
 
     positive = y == 1
     rank, distinct = _distinct(p)
-    ones, zeros = (np.bincount(rank[of], minlength=distinct) for of in (positive, ~positive))
+    ones, zeros = (
+        np.bincount(rank[of], None if weights is None else weights[of], distinct) for of in (positive, ~positive)
+    )
     if not ones.sum() or not zeros.sum():
         return np.full(len(y), np.nan)
     below = np.cumsum(zeros) - zeros / 2
     above = ones.sum() - np.cumsum(ones) + ones / 2
     share = np.where(positive, below[rank] / zeros.sum(), above[rank] / ones.sum())
-    area = float(share[positive].mean())
-    return np.asarray((share - area) * len(y) / np.where(positive, ones.sum(), zeros.sum()))
+    area = float(_average(share[positive], None if weights is None else weights[positive]))
+    rows = len(y) if weights is None else weights.sum()
+    return np.asarray((share - area) * rows / np.where(positive, ones.sum(), zeros.sum()))
 
 
-def _average_precision(y: Floats, p: Floats) -> Floats:
+def _average_precision(y: Floats, p: Floats, weights: Floats | None) -> Floats:
     """A positive brings its own precision, raises that of all positives below it, and every row lowers those."""
     import numpy as np
 
     positive = y == 1
-    total = int(positive.sum())
+    each = np.ones(len(y)) if weights is None else weights
+    total = (each * positive).sum()
     if not total:
         return np.full(len(y), np.nan)
     rank, distinct = _distinct(p)
-    ones, every = (np.bincount(rank, of, distinct) for of in (positive, np.ones(len(y))))
+    ones, every = (np.bincount(rank, of, distinct) for of in (each * positive, each))
     found, flagged = (np.cumsum(of[::-1])[::-1] for of in (ones, every))
     precision = found / flagged
     raised, lowered = np.cumsum(ones / flagged), np.cumsum(ones * found / flagged**2)
-    value = float(precision[rank[positive]].mean())
+    value = float(_average(precision[rank[positive]], None if weights is None else weights[positive]))
     of_positive = np.where(positive, precision[rank] - value + raised[rank], 0.0)
-    return np.asarray((of_positive - lowered[rank]) * len(y) / total)
+    return np.asarray((of_positive - lowered[rank]) * each.sum() / total)
 
 
-def _by_class(metric: str, y: Floats, p: Floats, threshold: float) -> Floats:
+def _by_class(metric: str, y: Floats, p: Floats, threshold: float, weights: Floats | None) -> Floats:
     """F1 and recall are ratios of counts: hits over an average of actual and answered, or over actual."""
     import numpy as np
 
     labels, given = y.astype(np.int64), class_codes(p, threshold).astype(np.int64)
     held = [1] if metric == "f1" else np.unique(labels).tolist()
     parts = np.zeros(len(y))
+    each = np.ones(len(y)) if weights is None else weights
     for one in held:
         actual, answered = labels == one, given == one
         of = actual.astype(np.float64) if metric == "balanced_accuracy" else (actual + answered.astype(np.float64)) / 2
-        if not actual.any():
+        if not (each * actual).any():
             return np.full(len(y), np.nan)
         hits = actual & answered
-        parts += (hits - hits.sum() / of.sum() * of) / of.sum()
-    return np.asarray(parts * len(y) / len(held))
+        total = (each * of).sum()
+        parts += (hits - (each * hits).sum() / total * of) / total
+    return np.asarray(parts * each.sum() / len(held))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import predict_raw
 from treadle.tasks.coefficients import Coefficients, linear_booster
+from treadle.tasks.objective import plain_objective
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import Feature, FeatureSpec
     from treadle.tasks.training import Problem
-
-LINKS = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
-"""XGBoost's objectives whose link turns a line's margins into answers."""
 
 LINEAR_ROWS = 50_000
 """A line needs no more rows: of larger tables it gets a sample of so many."""
@@ -101,7 +99,7 @@ def fit_linear(
     with threadpool_limits(1):  # a second thread saves little, and costs tenfold where another process wants the core
         chosen = _best_strength(problem.task, X, y, weight, seed) if strength is None else strength
         line = _fit(problem, X, y, weight, chosen)
-    return linear_booster(line, objective=LINKS[problem.task], names=spec.names), spec
+    return linear_booster(line, objective=plain_objective(problem.task).name, names=spec.names), spec
 
 
 def linear_answers(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.dependence import Dependence, standard_error
 from treadle.tasks.influence import class_codes, influences, row_losses
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,13 +72,16 @@ def metric_value(
     """
     import numpy as np
 
-    weights = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
-    return float(_measure(task, metric, y, p, threshold)(weights[None, :])[0])
+    weights = relative(weight)
+    weights = np.ones(len(y)) if weights is None else weights
+    return float(weighted_measure(task, metric, y, p, threshold)(weights[None, :])[0])
 
 
-def scores(task: str, y: np.ndarray, p: np.ndarray, *, threshold: float = 0.5) -> dict[str, float]:
+def scores(
+    task: str, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None, *, threshold: float = 0.5
+) -> dict[str, float]:
     """Every metric of the task: name -> value, leaving out those that are not defined on these rows."""
-    values = {metric: metric_value(task, metric, y, p, threshold=threshold) for metric in METRICS[task]}
+    values = {metric: metric_value(task, metric, y, p, weight, threshold=threshold) for metric in METRICS[task]}
     return {metric: value for metric, value in values.items() if value == value}  # noqa: PLR0124 - not NaN
 
 
@@ -95,17 +99,23 @@ def bootstrap_gain(
     *,
     resamples: int = 2000,
     seed: int = 0,
+    weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """The challenger's gain on each of `resamples` draws of the rows with replacement: float64 [resamples].
 
     Paired: both models are scored on the same draw (Efron & Tibshirani 1993, chapter 13). Positive is better.
-    NaN for a draw on which the metric is not defined. The draws depend on `seed` and the number of rows.
+    NaN for a draw on which the metric is not defined. The draws depend on `seed` and the number of rows; a row brings
+    its `weight` [n] as often as it is drawn.
     """
     import numpy as np
 
-    challenger, champion = _measure(task, metric, y, p_challenger), _measure(task, metric, y, p_champion)
+    challenger, champion = (weighted_measure(task, metric, y, p) for p in (p_challenger, p_champion))
     sign = 1.0 if greater_is_better(metric) else -1.0
-    drawn = [sign * (challenger(weights) - champion(weights)) for weights in _draws(len(y), resamples, seed)]
+    weights = relative(weight)
+    drawn = []
+    for times in _draws(len(y), resamples, seed):
+        weighting = times if weights is None else times * weights
+        drawn.append(sign * (challenger(weighting) - champion(weighting)))
     return np.concatenate(drawn)
 
 
@@ -118,8 +128,9 @@ def interval(
     level: float = 0.95,
     dependence: Dependence | None = None,
     threshold: float = 0.5,
+    weight: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """Where `metric` of one model lies with probability `level`: lower and upper end.
+    """Where `metric` of one model lies with probability `level`: lower and upper end; `weight` [n] weighs the rows.
 
     `dependence` says which rows depend on each other (None: none do); few groups or blocks of time make a wide
     interval, and fewer than two none. The ends lie so many standard errors away as Student's t says, on a scale that
@@ -131,10 +142,11 @@ def interval(
 
     if not len(y):
         return float("nan"), float("nan")
-    value = metric_value(task, metric, y, p, threshold=threshold)
+    value = metric_value(task, metric, y, p, weight, threshold=threshold)
     if not np.isfinite(value):
         return float("nan"), float("nan")
-    standard = standard_error(influences(metric, y, p, threshold), dependence or Dependence())
+    moved = influences(metric, y, p, threshold, weight)
+    standard = standard_error(moved, dependence or Dependence(), weight)
     reach = standard.quantile((1 + level) / 2) * standard.error if standard.error else 0.0
     return _ends(metric, value, reach) if np.isfinite(reach) else (float("nan"), float("nan"))
 
@@ -168,8 +180,8 @@ def _draws(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=block * rows).reshape(block, rows).astype(np.float64)
 
 
-def _measure(task: str, metric: str, y: np.ndarray, p: np.ndarray, threshold: float = 0.5) -> Measure:
-    """Everything that does not depend on the weights is done here, once."""
+def weighted_measure(task: str, metric: str, y: np.ndarray, p: np.ndarray, threshold: float = 0.5) -> Measure:
+    """`metric` of these predictions as a function of weights; what does not depend on these is computed here, once."""
     import numpy as np
 
     if metric not in METRICS[task]:

@@ -44,11 +44,12 @@ def beside_champion(problem: Problem, model: Model, champion: ComparedChampion, 
     names = [name for name in rows.column_names if name in problem.schema.names]
     if why := why_not_comparable(champion.version, champion.model.spec(), problem, names):
         return f"{who}, {judged}; {why}"
-    y = training.encoded_part(problem, model.features, rows).y
-    if not gate.enough(problem.task, y):
+    part = training.encoded_part(problem, model.features, rows)
+    y = part.y
+    if not gate.enough(problem.task, y, part.weight):
         return f"{who}, {judged}; only {len(y):,} holdout rows are new to both, too few for a value of its own"
     theirs, ours = (
-        metrics.metric_value(problem.task, problem.metric, y, _p(one, rows), threshold=one.post.threshold)
+        metrics.metric_value(problem.task, problem.metric, y, _p(one, rows), part.weight, threshold=one.post.threshold)
         for one in (champion.model, model)
     )
     return (

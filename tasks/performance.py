@@ -58,7 +58,8 @@ class Realised(BaseModel):
     whose labels do not count yet. `coverage` is the share of labelled ones among those that are not young. `unknown`
     labels are of a class that the model cannot predict; no metric counts them. `metric` with its interval is what the
     model was judged by, `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the
-    means of prediction and label (binary: of the positive class; multiclass: None).
+    means of prediction and label (binary: of the positive class; multiclass: None). `weighed` of the labelled rows have
+    a weight above 0, and every figure is of these, weighted; None where no weights are asked for or no row has one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -72,6 +73,7 @@ class Realised(BaseModel):
     predicted: float | None
     actual: float | None
     young: int = 0
+    weighed: int | None = None
 
 
 class BatchOutcome(BaseModel):
@@ -117,35 +119,43 @@ def realised(
     young: int = 0,
     threshold: float = 0.5,
     dependence: Dependence | None = None,
+    weight: pa.ChunkedArray | None = None,
 ) -> Realised:
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
 
     `young` of the rows are too young for a label to count. `classes` are the model's, in code order (regression:
     none); `threshold` is the least probability that it calls positive. `dependence` says which of the n predictions
-    depend on each other (None: none do), which makes the interval wider.
+    depend on each other (None: none do), which makes the interval wider. `weight` [n] are numbers: rows whose weight is
+    missing or 0 or less do not count, as they would not judge; where no row has one, all count alike.
     """
     import numpy as np
 
     usable = _predictable(labels, task, classes)
     y = _y(task, classes, labels.filter(usable))
     p = _p(task, classes, predictions.filter(usable))
+    known, at = len(y), np.flatnonzero(usable)
+    weights = None if weight is None else _weights(weight.filter(usable))
+    if weights is not None:
+        counts = weights > 0
+        y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
-        scores = metrics.scores(task, y, p, threshold=threshold)
-        depends = dependence.of(np.flatnonzero(usable)) if dependence else None
-        lower, upper = metrics.interval(task, metric, y, p, dependence=depends, threshold=threshold)
+        scores = metrics.scores(task, y, p, weights, threshold=threshold)
+        depends = dependence.of(at) if dependence else None
+        lower, upper = metrics.interval(task, metric, y, p, dependence=depends, threshold=threshold, weight=weights)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
     means = len(y) and task != "multiclass"
     return Realised(
         rows=rows,
         labelled=len(labels),
-        unknown=len(labels) - len(y),
+        unknown=len(labels) - known,
         coverage=len(labels) / (rows - young) if rows > young else 0.0,
         metric=bounds,
         scores=scores,
-        predicted=float(p.mean()) if means else None,
-        actual=float(y.mean()) if means else None,
+        predicted=_mean(p, weights) if means else None,
+        actual=_mean(y, weights) if means else None,
         young=young,
+        weighed=None if weights is None else len(weights),
     )
 
 
@@ -193,6 +203,22 @@ def _p(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.nd
 
     parts = [predictions[name].to_numpy().astype(np.float64) for name in columns(task, classes)]
     return np.column_stack(parts) if task == "multiclass" else parts[0]
+
+
+def _weights(weight: pa.ChunkedArray) -> np.ndarray | None:
+    """Float64 [n], 0 where a row has no usable weight; None where no row has one."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = weight.cast(pa.float64()).to_numpy()
+    usable = np.isfinite(values) & (values > 0)
+    return np.where(usable, values, 0.0) if usable.any() else None
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    import numpy as np
+
+    return float(values.mean() if weights is None else np.average(values, weights=weights))
 
 
 def _number(value: float) -> float | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.tasks.errors import TargetError
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.target_scale import Transform, from_raw
+from treadle.tasks.weights import effective_rows, relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +136,12 @@ def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequen
 
 
 def fit_postprocess(
-    task: str, classes: Sequence[ClassLabel], y: np.ndarray, raw: np.ndarray, objective: Objective | None = None
+    task: str,
+    classes: Sequence[ClassLabel],
+    y: np.ndarray,
+    raw: np.ndarray,
+    objective: Objective | None = None,
+    weight: np.ndarray | None = None,
 ) -> Post:
     """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
@@ -144,22 +150,31 @@ def fit_postprocess(
     a frequent one). The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
     (Lei et al. 2018, JASA 113). Residuals are taken on the scale on which `objective` (None: the plain one) spreads
     evenly: any scale keeps the coverage, as only the residuals' order counts.
+
+    With `weight` [n] all of this is weighted: the interval holds 90% of the weight, the row that comes counting as one
+    of mean weight (Tibshirani, Barber, Candès & Ramdas 2019, Conformal prediction under covariate shift).
     """
     import numpy as np
 
-    raw64, y64 = raw.astype(np.float64), y.astype(np.float64)
+    raw64, y64, weights = raw.astype(np.float64), y.astype(np.float64), relative(weight)
     if task == "regression":
         chosen = objective or plain_objective(task)
-        scale = Post(task=task, transform=chosen.transform, smear=chosen.smear(y64, raw64), spread=chosen.spread)
-        labels = np.log1p(y64) if scale.spread else y64
-        residuals = np.sort(np.abs(labels - _centre(scale, raw64)))
+        smear = chosen.smear(y64, raw64, weights)
+        scale = Post(task=task, transform=chosen.transform, smear=smear, spread=chosen.spread)
+        residuals = np.abs((np.log1p(y64) if scale.spread else y64) - _centre(scale, raw64))
+        order = np.argsort(residuals)
+        residuals = residuals[order]
         rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))
+        if weights is not None:
+            reached = np.cumsum(weights[order])
+            rank = min(int(np.searchsorted(reached, (reached[-1] + 1) * COVERAGE)) + 1, len(residuals))
         return scale.model_copy(update={"half_width": float(residuals[rank - 1]) if rank else 0.0})
     if task != "binary":
         return Post(task=task, classes=tuple(classes))
-    knots_x, knots_y = _knots(raw64, y64) if _calibration_helps(raw64, y64) else (np.empty(0), np.empty(0))
+    helps = _calibration_helps(raw64, y64, weights)
+    knots_x, knots_y = _knots(raw64, y64, weights) if helps else (np.empty(0), np.empty(0))
     post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
-    return post.model_copy(update={"threshold": best_threshold(calibrate(post, raw), y64)})
+    return post.model_copy(update={"threshold": best_threshold(calibrate(post, raw), y64, weights)})
 
 
 def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
@@ -245,7 +260,7 @@ def _check_two(
     return (ordered[0] if chosen is ordered[1] else ordered[1], chosen)
 
 
-def _calibration_helps(raw: np.ndarray, y: np.ndarray) -> bool:
+def _calibration_helps(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:
     """Whether isotonic knots lower the log loss on rows that they were not fitted on, by more than chance.
 
     Rows are dealt to `FOLDS` folds in order; the mean gain must exceed its own standard error.
@@ -258,8 +273,12 @@ def _calibration_helps(raw: np.ndarray, y: np.ndarray) -> bool:
     fold = np.arange(len(raw)) % FOLDS
     for one in range(FOLDS):
         held = fold == one
-        calibrated[held] = np.interp(raw[held], *_knots(raw[~held], y[~held]))
+        others = None if weights is None else weights[~held]
+        calibrated[held] = np.interp(raw[held], *_knots(raw[~held], y[~held], others))
     gain = _log_loss(y, raw) - _log_loss(y, calibrated)
+    if weights is not None:
+        mean = weights @ gain / weights.sum()
+        return bool(mean > math.sqrt(weights**2 @ (gain - mean) ** 2) / weights.sum())
     return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
 
 
@@ -271,11 +290,12 @@ def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return loss
 
 
-def _knots(raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _knots(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Isotonic regression as knots at its blocks' centres, linear in between, rising from 0 to 1.
 
     Isotonic regression alone is a staircase that makes equal what was ranked; lines between the centres of its steps
-    keep the ranking. No probability reaches 0 or 1: the outermost are half a row from them.
+    keep the ranking. No probability reaches 0 or 1: the outermost are half a row from them (weighted: half of one of
+    the rows of equal weight that say as much).
     """
     import numpy as np
     from sklearn.isotonic import isotonic_regression
@@ -283,12 +303,18 @@ def _knots(raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(raw, kind="stable")
     x = raw[order]
     distinct, start, count = np.unique(x, return_index=True, return_counts=True)
-    share = np.add.reduceat(y[order], start) / count
+    rows = len(raw)
+    if weights is None:
+        share = np.add.reduceat(y[order], start) / count
+    else:
+        rows = effective_rows(weights, weights > 0)
+        count = np.add.reduceat(weights[order], start)
+        share = np.add.reduceat((weights * y)[order], start) / count
     steps = isotonic_regression(share, sample_weight=count)
     level, block = np.unique(steps, return_inverse=True)
     weight = np.bincount(block, weights=count)
     centre = np.bincount(block, weights=count * distinct) / weight
-    floor = 0.5 / (len(raw) + 1)
+    floor = 0.5 / (rows + 1)
     height = np.clip(level, floor, 1 - floor)
     inside = (centre > 0) & (centre < 1)
     return (
@@ -297,23 +323,25 @@ def _knots(raw: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def best_threshold(p: np.ndarray, y: np.ndarray) -> float:
+def best_threshold(p: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> float:
     """The threshold that predictions carry, from probabilities `p` [n] of a binary task and labels `y` [n].
 
-    Halfway between the two neighbouring probabilities that part the rows with the highest macro F1.
+    Halfway between the two neighbouring probabilities that part the rows, each counting by its `weight` [n] (None: as
+    one), with the highest macro F1.
     """
     import numpy as np
 
     order = np.argsort(-p, kind="stable")
     ranked, positive = p[order], y[order] == 1
-    called = np.arange(1, len(p) + 1)
-    hits = np.cumsum(positive)
-    positives, rows = hits[-1], len(p)
+    called, hits = np.arange(1, len(p) + 1), np.cumsum(positive)
+    if weight is not None:
+        called, hits = np.cumsum(weight[order]), np.cumsum(weight[order] * positive)
+    positives, rows = hits[-1], called[-1]
     # F1 = 2 TP / (called + real), for the positive class above the cut and for the negative one below it
     f1_positive = 2 * hits / (called + positives)
     negatives_below = (rows - called) - (positives - hits)
-    f1_negative = 2 * negatives_below / np.maximum((rows - called) + (rows - positives), 1)
+    f1_negative = 2 * negatives_below / np.maximum((rows - called) + (rows - positives), np.finfo(np.float64).tiny)
     ends_a_tie = np.append(ranked[1:] < ranked[:-1], True)
     best = int(np.argmax(np.where(ends_a_tie, f1_positive + f1_negative, -1.0)))
-    below = ranked[best + 1] if best + 1 < rows else 0.0
+    below = ranked[best + 1] if best + 1 < len(p) else 0.0
     return float((ranked[best] + below) / 2)

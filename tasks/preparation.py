@@ -1,66 +1,229 @@
-"""What a search begins with: how rows are left out, and how much time the fits after it will take."""
+"""What a search begins with: how rows are left out, what columns become, and what is minimised.
+
+All of it is decided by measurement on training and validation rows before the first trial, and kept for the fits.
+"""
 
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS
+from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
 from treadle.tasks.validation import Layout, choose_layout, mean_fitted, search_folds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
 
     from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts
     from treadle.tasks.dataset.folds import Fold
+    from treadle.tasks.search.course import Course
     from treadle.tasks.training import Problem
-
 
 OVERHEAD = 1.2
 """Encoding, binning and merging beside the trees of a fit."""
 
+ENCODING_SHARE, OBJECTIVE_SHARE = 0.12, 0.06
+"""Shares of the budget in which encodings and objectives are compared."""
+
+QUICK: dict[str, str | int | float] = {"learning_rate": 0.15, "max_depth": 6, "subsample": 0.9, "colsample_bytree": 0.8}
+"""The booster by which objectives are compared."""
+
+QUICK_ROUNDS, PATIENCE = 300, 20
+
 
 class Preparation(BaseModel):
-    """What is decided before the first trial, from the rows and the config alone.
+    """What is decided before the first trial.
 
-    `encodings` says what columns become; `reasons` are sentences for people; `seconds` is what it took.
+    `encodings` says what columns become, `differences` of which pairs of dates the difference is a feature; `reasons`
+    are sentences for people; `seconds` is what it took; `by_clock` says that the time ran out before all was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     layout: Layout = Layout()
     encodings: dict[str, tuple[str, ...]] = {}
+    differences: tuple[tuple[str, str], ...] = ()
+    objective: Objective | None = None
     reasons: tuple[str, ...] = ()
     seconds: float = 0.0
+    by_clock: bool = False
 
 
-def prepare(config: PipelineConfig, problem: Problem, parts: Parts) -> Preparation:
-    """Decide how trials are measured, and what columns become."""
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The folds of a search, and how its rows are binned for a device, or in the host's memory for it."""
+
+    folds: tuple[Fold, ...]
+    course: Callable[[str, bool], Course]
+
+
+def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: CustomLoss | None = None) -> Preparation:
+    """Decide how trials are measured, what columns become, and what is minimised.
+
+    `loss` is the person's own, where the config names one. Raises ConfigError where it does not fit, or an objective
+    that is asked for does not; TargetError where labels are outside of what that allows.
+    """
     from treadle.tasks import training
+    from treadle.tasks.features.choice import choose_encodings
+    from treadle.tasks.features.measure import EncodingProblem
+    from treadle.tasks.weights import row_weights
 
+    began, budget = time.monotonic(), config.tune.budget_seconds
     rows = training.together(parts.train, parts.validation)
+    y = training.labels_as_numbers(problem, rows)
     layout = choose_layout(
         config.split,
         rows=len(rows),
         columns=len(problem.columns),
         outputs=len(problem.classes) if problem.task == "multiclass" else 1,
-        budget=config.tune.budget_seconds,
+        budget=budget,
         folds=config.tune.folds,
     )
-    return Preparation(layout=layout)
+    folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
+    chosen = choose_encodings(
+        EncodingProblem(
+            rows=rows,
+            y=y,
+            schema=problem.schema,
+            columns=problem.columns,
+            categories=problem.categories,
+            time=problem.time or None,
+            timezone=problem.timezone,
+            task=problem.task,
+            classes=len(problem.classes),
+            folds=folds[:FOLDS],
+            seed=config.tune.seed,
+            weight=row_weights(rows, problem.weight),
+        ),
+        seconds=ENCODING_SHARE * budget,
+    )
+    found = Preparation(
+        layout=layout,
+        encodings=chosen.encodings,
+        differences=chosen.differences,
+        reasons=tuple(f"{name}: {reason}" for name, reason in chosen.reasons.items()),
+        by_clock=chosen.stopped_by_clock,
+    )
+    objective, why = _objective(config, problem, parts, found, y, loss)
+    reasons = (*found.reasons, why) if why else found.reasons
+    took = round(time.monotonic() - began, 3)
+    return found.model_copy(update={"objective": objective, "reasons": reasons, "seconds": took})
 
 
-def folds_to_measure(
-    config: PipelineConfig, problem: Problem, parts: Parts, preparation: Preparation
-) -> tuple[Fold, ...]:
-    """The folds of the search, as positions among training and validation rows in this order."""
-    from treadle.tasks import training
+def lay_rows(
+    config: PipelineConfig, problem: Problem, parts: Parts, prepared: Preparation, loss: CustomLoss | None = None
+) -> Trail:
+    """The folds, and the rows of each lane binned, once for all trials."""
+    from treadle.tasks import booster, training
+    from treadle.tasks.search.course import lay_out
 
-    y = training.labels_as_numbers(problem, training.together(parts.train, parts.validation))
-    return search_folds(preparation.layout, problem, parts, config.split, y, config.tune.seed)
+    rows = training.together(parts.train, parts.validation)
+    y = training.labels_as_numbers(problem, rows)
+    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)
+    spec = training.learn_features(problem, rows, prepared.encodings, prepared.differences)
+
+    def course(device: str, external: bool) -> Course:
+        # statistics become columns for each class where they are fitted: the names are those of a closed spec
+        lanes = training.lane_rows(problem, spec, rows, folds, config.tune.seed)
+        closed = training.closed_features(problem, spec, rows)
+        fixed = booster.complete_parameters(
+            problem.task,
+            {},
+            classes=len(problem.classes),
+            device=device,
+            seed=config.tune.seed,
+            objective=prepared.objective,
+            fixed=config.model.fixed,
+            monotone=config.model.monotone,
+            interactions=config.model.interactions,
+            names=closed.names,
+            sources=closed.sources,
+        )
+        return lay_out(
+            lanes,
+            fixed,
+            task=problem.task,
+            metric=problem.metric,
+            names=closed.names,
+            objective=prepared.objective,
+            custom=loss,
+            repeats=prepared.layout.repeats,
+            external=external,
+        )
+
+    return Trail(folds, course)
+
+
+def _objective(
+    config: PipelineConfig,
+    problem: Problem,
+    parts: Parts,
+    prepared: Preparation,
+    y: np.ndarray,
+    loss: CustomLoss | None,
+) -> tuple[Objective, str]:
+    """What is minimised, and a sentence on it: as configured, or the candidate that is measurably the best."""
+    from treadle.tasks.custom_loss import custom_objective
+
+    model = config.model
+    if loss is not None:
+        found = custom_objective(loss, problem.task, problem.metric, model.wanted, y, target=problem.target)
+        return found, f"objective: {loss.name} (as configured)"
+    if problem.task != "regression":
+        return choose_objective(problem.task, problem.metric, model.wanted, y, target=problem.target), ""
+    candidates = candidate_objectives(
+        problem.task, problem.metric, y, model.wanted, monotone=model.monotone, target=problem.target
+    )
+    best, measured = candidates[0], ""
+    if len(candidates) > 1:
+        best, measured = _best_objective(config, problem, parts, prepared, candidates)
+    named = best.name + (f" of {best.transform}" if best.transform else "")
+    return best, f"objective: {named} ({best.why}{measured})"
+
+
+def _best_objective(
+    config: PipelineConfig, problem: Problem, parts: Parts, prepared: Preparation, candidates: Sequence[Objective]
+) -> tuple[Objective, str]:
+    """The first of the candidates, unless another one gains more than one standard error on the same rows."""
+    from treadle.tasks.search.choice import influence, standard_error
+
+    deadline = time.monotonic() + OBJECTIVE_SHARE * config.tune.budget_seconds
+    best, words = candidates[0], []
+    value, reference = 0.0, None
+    for candidate in candidates:
+        started = time.monotonic()
+        with_it = prepared.model_copy(update={"objective": candidate})
+        course = lay_rows(config, problem, parts, with_it).course("cpu", False)
+        margins = _quick_margins(course, deadline)
+        answers = course.answers(margins)
+        score, moved = course.score(answers), influence(course, margins)
+        words.append(f"{candidate.name}{' of ' + candidate.transform if candidate.transform else ''} {score:.5g}")
+        if reference is None or course.sign * (score - value) > standard_error(course, moved, reference):
+            best, value, reference = candidate, score, moved
+        if time.monotonic() + (time.monotonic() - started) > deadline:
+            break
+    return best, f"; {problem.metric} of quick models: {', '.join(words)}"
+
+
+def _quick_margins(course: Course, deadline: float) -> list[np.ndarray]:
+    """Margins of a quick model on the measured rows, at its best round."""
+    models, best, best_rounds = course.models(QUICK), -math.inf, 1
+    for iteration in range(QUICK_ROUNDS):
+        watched = course.grow(models, iteration)
+        if watched > best:
+            best, best_rounds = watched, iteration + 1
+        if iteration + 1 - best_rounds >= PATIENCE or time.monotonic() >= deadline:
+            break
+    return course.margins(models, best_rounds)
 
 
 def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit: bool) -> float:

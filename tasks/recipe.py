@@ -10,15 +10,17 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS
 from treadle.tasks.errors import TargetError
+from treadle.tasks.objective import Objective
 from treadle.tasks.search.found import Setting
 from treadle.tasks.validation import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.tasks.booster import BoosterSpec, Scalar
+    from treadle.tasks.booster import Scalar
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.preparation import Preparation
     from treadle.tasks.search import Found
     from treadle.tasks.training import Problem
 
@@ -28,9 +30,9 @@ class Recipe(BaseModel):
 
     `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one. Where
     the model is an average, `members` are its settings, and these three are those of the one with the largest share.
-    `kind` 'linear' is a linear model, which has no rounds; 'auto' is not decided yet, and never recorded.
     `layout` says how rows were left out in turn. With 'folds' each member is fitted on the fitted rows of every fold,
-    and the model is the average of all (bagging); else it is fitted on all rows.
+    and the model is the average of all (bagging); else it is fitted on all rows. `encodings` and `differences` say what
+    columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's plain one), `fixed` which parameters a person set.
     `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
     `nthread` as it was (0: all), which changes no tree; `stopped` is what ended the search, 'trials' or 'budget'
     (empty: not recorded).
@@ -55,7 +57,11 @@ class Recipe(BaseModel):
     members: tuple[Setting, ...] = ()
     layout: Layout = Layout()
     encodings: dict[str, tuple[str, ...]] = {}
-    kind: Literal["auto", "trees", "linear"] = "trees"
+    differences: tuple[tuple[str, str], ...] = ()
+    objective: Objective | None = None
+    kind: Literal["trees", "linear"] = "trees"
+    interactions: tuple[tuple[str, ...], ...] = ()
+    fixed: dict[str, str | int | float] = {}
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -85,20 +91,22 @@ def make_recipe(
     config: PipelineConfig,
     problem: Problem,
     found: Found,
+    prepared: Preparation | None = None,
     *,
     judged_rows: int,
     rows: int,
     device: str,
-    layout: Layout | None = None,
-    encodings: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Recipe:
     """How this run makes its models: `judged_rows` are fitted by the judged one, `rows` there are in all.
 
-    Windows of time were fitted on fewer rows than the judged model is, so that one gets more rounds.
+    `prepared` is what was decided before the search (None: nothing). Windows of time were fitted on fewer rows than the
+    judged model is, so that one gets more rounds.
     """
     from treadle.tasks import booster
+    from treadle.tasks.preparation import Preparation
 
-    whole, layout = config.model.refit == "all", layout or Layout()
+    decided = prepared or Preparation()
+    whole, layout = config.model.refit == "all", decided.layout
     seen = found.fitted_rows if layout.kind == "windows" and found.fitted_rows else judged_rows
     members = tuple(
         one.model_copy(update={"rounds": serving_rounds(one.rounds, seen, judged_rows)}) for one in found.members
@@ -120,15 +128,12 @@ def make_recipe(
         stopped=found.stopped,
         members=members,
         layout=layout,
-        encodings=dict(encodings or {}),
-        kind=kind_to_fit(config.model),
+        encodings=decided.encodings,
+        differences=decided.differences,
+        objective=decided.objective,
+        interactions=config.model.interactions,
+        fixed=config.model.fixed,
     )
-
-
-def kind_to_fit(model: BoosterSpec) -> Literal["auto", "trees", "linear"]:
-    """`kind`, but trees instead of `auto` where the config asks for what a linear model does not do."""
-    of_trees = any(model.monotone.values()) or model.interactions or model.objective != "auto"
-    return "trees" if model.kind == "auto" and of_trees else model.kind
 
 
 def by_recipe(problem: Problem, recipe: Recipe) -> Problem:
@@ -163,6 +168,10 @@ def recipe_parameters(
         classes=len(problem.classes),
         device=recipe.device,
         seed=recipe.seed,
-        monotone={name: way for name, way in recipe.monotone.items() if name in spec.names},
+        objective=recipe.objective,
+        fixed=recipe.fixed,
+        monotone={name: way for name, way in recipe.monotone.items() if name in spec.sources},
+        interactions=recipe.interactions,
         names=spec.names,
+        sources=spec.sources,
     )

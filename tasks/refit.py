@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from treadle.tasks.bundle import Model
+    from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.gate import GateSpec
@@ -54,7 +55,9 @@ class RefitFinding:
     refused: str = ""
 
 
-def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec) -> Refit:
+def refit(
+    problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
+) -> Refit:
     """Fit the recipe on all rows of `parts`, with calibration, threshold and interval from out-of-fold answers.
 
     Random splits leave out a fifth of the rows five times (without a key all rows of one content together), group
@@ -75,12 +78,9 @@ def refit(problem: Problem, recipe: Recipe, judged: Model, parts: Parts, split: 
         left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
     else:
         left_out = tuple(usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
-    fit = fitting.fit_recipe(problem, recipe, rows, left_out, judged_rows=first)
-    answered, post = fit.answered, judged.post
-    if answered.any():
-        post = postprocess.fit_postprocess(
-            problem.task, problem.classes, y[answered], fit.raw[answered].astype(np.float32)
-        )
+    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
+    answered = fit.answered
+    post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
         model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post),
@@ -139,7 +139,8 @@ def refusal(
     at = refitted.holdout
     rows = holdout.take(at)
     part = training.encoded_part(problem, judged.features, rows)
-    if not gate.enough(problem.task, part.y) or (problem.task != "regression" and len(np.unique(part.y)) < 2):
+    one_label = problem.task != "regression" and len(np.unique(part.y)) < 2
+    if one_label or not gate.enough(problem.task, part.y, part.weight):
         return ""
     depends = dependence_of(rows, split, problem.time)
     both = gate.Judged(
@@ -153,6 +154,7 @@ def refusal(
         times=depends.times,
         challenger_threshold=refitted.model.post.threshold,
         champion_threshold=judged.post.threshold,
+        weight=part.weight,
     )
     stricter = spec.model_copy(update={"alpha": ALPHA})
     bounds = gate.measure_gain(stricter, both)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
+from treadle.tasks.dataset.arrival import arrival_moment, arrivals
 from treadle.tasks.errors import TargetError
+from treadle.tasks.weights import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +31,8 @@ class Problem:
     """What is to be learned, fixed before anything is fitted.
 
     `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
-    that may become features.
+    that may become features; `weight` is the column of row weights (empty: all rows count alike). `order` is "file"
+    where rows are in time order although no column dates them.
     """
 
     task: str
@@ -43,6 +46,8 @@ class Problem:
     categories: tuple[str, ...]
     missing: tuple[str, ...]
     classes: tuple[TrainingLabel, ...]
+    weight: str = ""
+    order: str = ""
 
 
 def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
@@ -55,16 +60,23 @@ def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
 
 
 def last_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float | None:
-    """The newest value of the time column, None without one: a later holdout must begin after it."""
+    """The newest value of the time column, None without one: a later holdout must begin after it.
+
+    Where rows are in the order of their files, the last arrival as a moment.
+    """
     import pyarrow.compute as pc
 
+    if problem.order:
+        return arrival_moment(int(arrivals(rows).max())) if len(rows) else None
     return pc.max(rows[problem.time]).as_py() if problem.time else None
 
 
 def first_time(problem: Problem, rows: pa.Table) -> datetime | date | int | float | None:
-    """The oldest value of the time column, None without one."""
+    """The oldest value of the time column, None without one; in the order of files the first arrival as a moment."""
     import pyarrow.compute as pc
 
+    if problem.order:
+        return arrival_moment(int(arrivals(rows).min())) if len(rows) else None
     return pc.min(rows[problem.time]).as_py() if problem.time else None
 
 
@@ -76,12 +88,12 @@ def together(training: pa.Table, validation: pa.Table) -> pa.Table:
 
 
 def feature_columns(config: PipelineConfig, schema: Schema) -> tuple[str, ...]:
-    """The columns that may become features: all but target, drop, forbid, group and a key of one column.
+    """The columns that may become features: all but target, weight, drop, forbid, group and a key of one column.
 
     A compound key's parts stay: carrier and origin say something, although together they name the row; and so does
     the time, of which the model sees the season and never the day itself.
     """
-    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group}
+    out = {config.data.target, *config.data.drop, *config.data.forbid, config.split.group, config.data.weight}
     if len(config.data.key) == 1:
         out |= {*config.data.key} - {config.data.time}
     names = tuple(name for name in schema.names if name not in out)
@@ -113,15 +125,21 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
         categories=data.categories,
         missing=data.missing,
         classes=postprocess.classes(data.task, labels, data.positive, data.target),
+        weight=data.weight,
+        order=data.order,
     )
 
 
 def learn_features(
-    problem: Problem, training: pa.Table, encodings: Mapping[str, tuple[str, ...]] | None = None
+    problem: Problem,
+    training: pa.Table,
+    encodings: Mapping[str, tuple[str, ...]] | None = None,
+    differences: Sequence[tuple[str, str]] = (),
 ) -> FeatureSpec:
     """The encoding as far as it needs no label, fitted on the rows `training`; `fitted_part` adds what needs them.
 
     `encodings` says what each column becomes; a column that is not in it becomes what its kind does by default.
+    `differences` are pairs of dates.
     """
     from treadle.tasks import features
 
@@ -132,12 +150,35 @@ def learn_features(
         categories=problem.categories,
         time=problem.time or None,
         timezone=problem.timezone,
+        encodings=encodings,
+        differences=differences,
     )
 
 
+def closed_features(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> FeatureSpec:
+    """The spec with target statistics of `rows`."""
+    from treadle.tasks.features import statistics
+
+    if not statistics.has_statistics(spec):
+        return spec
+    y, weight = labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
+    return statistics.fit_statistics(spec, rows, y, task=problem.task, classes=len(problem.classes), weight=weight)
+
+
 def fitted_part(problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int) -> tuple[FeatureSpec, MatrixRows]:
-    """Encode `rows` to fit on them; the spec that comes back encodes all other rows."""
-    return spec, encoded_part(problem, spec, rows)
+    """Encode `rows` to fit on them; the spec that comes back encodes all other rows.
+
+    A row's target statistics here are those of other rows (`features.statistics.cross_fitted`).
+    """
+    from treadle.tasks.features import statistics
+
+    if not statistics.has_statistics(spec):
+        return spec, encoded_part(problem, spec, rows)
+    y, weight = labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
+    closed, X = statistics.cross_fitted(
+        spec, rows, y, task=problem.task, classes=len(problem.classes), seed=seed, weight=weight
+    )
+    return closed, MatrixRows(X=X, y=y, weight=weight)
 
 
 def labels_as_numbers(problem: Problem, rows: pa.Table) -> np.ndarray:
@@ -151,7 +192,11 @@ def encoded_part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> MatrixR
     """Encode `rows`, which all carry a label."""
     from treadle.tasks import features
 
-    return MatrixRows(X=features.encode(spec, rows), y=labels_as_numbers(problem, rows))
+    return MatrixRows(
+        X=features.encode(spec, rows),
+        y=labels_as_numbers(problem, rows),
+        weight=row_weights(rows, problem.weight),
+    )
 
 
 def lane_rows(

@@ -110,7 +110,8 @@ def dealt(
         elif problem.key:
             found += folds.dealt_folds(y, seed + 7_919 * repeat)
         else:
-            inputs = [name for name in rows.column_names if name != problem.target and not name.startswith("_")]
+            no_inputs = (problem.target, problem.weight)
+            inputs = [name for name in rows.column_names if name not in no_inputs and not name.startswith("_")]
             found += folds.grouped_folds(rows, inputs, repeat)
     return tuple(found)
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from treadle.tasks.config.spec import MISSING
 from treadle.tasks.dataset import RawTable, quote
-from treadle.tasks.dataset.infer import Proposal, Wanted, infer
+from treadle.tasks.dataset.infer import infer
 from treadle.tasks.dataset.profile import Profile, profile
+from treadle.tasks.dataset.proposal import Proposal, Wanted
 
 if TYPE_CHECKING:
     import duckdb

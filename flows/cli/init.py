@@ -73,7 +73,7 @@ def show_init(result: InitResult, screen: Screen) -> None:
         (
             ("task", f"{result.task}{positive}"),
             ("key", ", ".join(result.key) or "none: a row is known by its file and place"),
-            ("time", result.time or "none"),
+            ("time", result.time or ("the order of the rows" if result.order else "none")),
             ("split", f"{result.split}{group}"),
             ("categories", ", ".join(result.categories)),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,15 @@ EXAMPLES = example_lines(
 )
 
 
+def _checked_device(text: str | None) -> str | None:
+    """The option's value; refused where it names no device."""
+    from treadle.tasks.device import DEVICE_FORM, DEVICES
+
+    if text is not None and DEVICE_FORM.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r} is none of {DEVICES}")
+    return text
+
+
 def train_command(
     context: typer.Context,
     *,
@@ -37,8 +46,13 @@ def train_command(
         typer.Option(min=1, metavar="SECONDS", help="Time for tuning (default: the config's).", show_default=False),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None,
-        typer.Option(help="Where to train (default: the config's).", show_default=False),
+        str | None,
+        typer.Option(
+            callback=_checked_device,
+            metavar="auto|cpu|cuda|cuda:N",
+            help="Where to train (default: the config's).",
+            show_default=False,
+        ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew where the same run is finished.")] = False,
     if_due: Annotated[
@@ -111,7 +125,7 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
             ("took", format_duration(result.seconds)),
             ("data", result.data_version),
             ("judged on", f"{plural(result.judged_rows, 'row')}, read by {plural(result.holdout_reads, 'run')} so far"),
-            ("device", f"{result.device} ({result.device_why})"),
+            ("device", f"{result.device} ({'; '.join((result.device_why, *result.fell_back))})"),
             ("MLflow run", result.run_id),
             ("report", result.report),
         )

@@ -40,6 +40,7 @@ def outcomes(place: Workplace) -> Iterator[Outcomes]:
         timezone=data.timezone,
         window_days=place.config.monitor.window_days,
         mature_after=span(place.config.labels.mature_after),
+        weight=data.weight,
     )
     with opening as opened:
         yield opened
@@ -114,7 +115,7 @@ def recent(
 
     Only of rows that are `settled` old or older, where that is known.
     """
-    from treadle.infra.tables.outcomes import MOMENT
+    from treadle.infra.tables.outcomes import MOMENT, WEIGHT
     from treadle.tasks import performance
     from treadle.tasks.dependence import dependence_of
 
@@ -124,7 +125,7 @@ def recent(
     if not group.labelled:
         return None
     dated = place.config.split.strategy == "time"
-    wanted = (*performance.columns(model.task, classes), *((MOMENT,) if dated else ()))
+    wanted = (*performance.columns(model.task, classes), WEIGHT, *((MOMENT,) if dated else ()))
     table = outcomes.read(group, wanted, recent_days=days, settled_days=least_age)
     return performance.realised(
         model.task,
@@ -136,4 +137,5 @@ def recent(
         young=group.young,
         threshold=model.post.threshold,
         dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
+        weight=table[WEIGHT] if place.config.data.weight else None,
     )

@@ -78,12 +78,12 @@ def _outcome(
     place: Workplace, outcomes: Outcomes, model: Model, total: Group, metric: str, champion: int
 ) -> VersionOutcome:
     """One version's groups, each read and scored by itself."""
-    from treadle.infra.tables.outcomes import MOMENT
+    from treadle.infra.tables.outcomes import MOMENT, WEIGHT
     from treadle.tasks import performance
     from treadle.tasks.dependence import dependence_of
 
     classes, dated = model.post.classes, place.config.split.strategy == "time"
-    wanted = (*performance.columns(model.task, classes), *((MOMENT,) if dated else ()))
+    wanted = (*performance.columns(model.task, classes), WEIGHT, *((MOMENT,) if dated else ()))
     labels = {batch.batch_id: batch.label for batch in place.stores.ledger.batches(place.config.name)}
 
     def realised(group: Group) -> Realised:
@@ -98,6 +98,7 @@ def _outcome(
             young=group.young,
             threshold=model.post.threshold,
             dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
+            weight=table[WEIGHT] if place.config.data.weight else None,
         )
 
     def groups(by: By) -> Iterator[Group]:

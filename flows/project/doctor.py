@@ -34,6 +34,8 @@ MEMORY_WANTED = 3 * GB
 NVIDIA = Path("/dev/nvidiactl")
 MEMORY_INFO = Path("/proc/meminfo")
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+SAME_PACKAGE = {"xgboost": ("xgboost-cu12",)}
+"""Packages that hold the same under another name: XGBoost for drivers of CUDA 12."""
 FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"
 DATABASES = {"mlflow.db": "MLflow's database", "treadle.db": "the ledger", "optuna.db": "the tuning studies"}
 
@@ -86,7 +88,7 @@ def python(_settings: Settings) -> Check:
 
 def packages(_settings: Settings) -> Check:
     """Is everything installed that we need, in versions that we know to work?"""
-    from importlib.metadata import PackageNotFoundError, requires, version
+    from importlib.metadata import distributions, requires
 
     from packaging.requirements import Requirement
 
@@ -94,9 +96,9 @@ def packages(_settings: Settings) -> Check:
     for requirement in needed:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        try:
-            installed = version(requirement.name)
-        except PackageNotFoundError:
+        names = (requirement.name, *SAME_PACKAGE.get(requirement.name, ()))
+        installed = next((one.version for name in names for one in distributions(name=name)), None)
+        if installed is None:
             wrong.append(f"{requirement.name} is missing")
             continue
         if not requirement.specifier.contains(installed, prereleases=True):
@@ -182,16 +184,24 @@ def cores(_settings: Settings) -> Check:
 
 
 def gpu(_settings: Settings) -> Check:
-    """Does XGBoost find a GPU? Checked only where there is a driver, because the import takes two seconds."""
+    """Do driver and XGBoost's wheel fit, and does a training stay on the GPU?
+
+    Checked only where there is a driver, because the import takes two seconds.
+    """
     if not NVIDIA.exists() and shutil.which("nvidia-smi") is None:
         return _ok("GPU", "none: training uses the CPU")
-    from treadle.tasks.booster import choose_device
+    import xgboost
 
-    device, why = choose_device("auto")
-    if device == "cuda":
-        return _ok("GPU", why)
-    remedy = "see that nvidia-smi lists it and the driver is new enough; until then training uses the CPU"
-    return Check(name="GPU", status="warning", found=f"there is a driver, but {why}", remedy=remedy)
+    from treadle.flows.project.gpu_fit import gpu_fit, nvidia_smi
+    from treadle.tasks.device import PAYS_FROM_VALUES, why_no_gpu
+
+    fit = gpu_fit(xgboost.build_info(), nvidia_smi())
+    if not fit.fits:
+        return Check(name="GPU", status="warning", found=f"{fit.found}: training uses the CPU", remedy=fit.remedy)
+    if missing := why_no_gpu():
+        remedy = "see that nvidia-smi lists the GPU in this shell or container; until then training uses the CPU"
+        return Check(name="GPU", status="warning", found=f"{fit.found}, but {missing}", remedy=remedy)
+    return _ok("GPU", f"{fit.found}; device auto takes it from {PAYS_FROM_VALUES:,} values (rows x columns)")
 
 
 def ports(_settings: Settings) -> Check:

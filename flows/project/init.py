@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 
     from treadle.infra.settings import Settings
     from treadle.tasks.dataset import RawTable
-    from treadle.tasks.dataset.infer import Proposal
     from treadle.tasks.dataset.profile import Profile
-    from treadle.tasks.suspects import Suspect
+    from treadle.tasks.dataset.proposal import Proposal
 
 INBOX = "data/inbox"
-SAMPLED = 20_000
-RARE = 1_000
 ASK = "ask when it is written; if that is after the prediction, put it into drop"
 
 
@@ -63,6 +60,7 @@ class InitResult(BaseModel):
     positive: str | bool | int | float | None
     key: tuple[str, ...]
     time: str
+    order: str
     split: str
     group: str
     categories: tuple[str, ...]
@@ -91,10 +89,13 @@ def run_init(
     """
     from treadle.expectations import starter
     from treadle.expectations.contract import parse
+    from treadle.flows.project import init_sample
     from treadle.infra import tables
     from treadle.tasks.config.draft import draft
-    from treadle.tasks.dataset.infer import Wanted, infer
+    from treadle.tasks.dataset.chronology import remark_time_telling, take_file_order
+    from treadle.tasks.dataset.infer import infer
     from treadle.tasks.dataset.profile import profile
+    from treadle.tasks.dataset.proposal import Wanted
 
     paths = _pipeline_paths(settings.home, data, name)
     files = _files(data)
@@ -112,8 +113,11 @@ def run_init(
             raise TargetError(f"no column can predict {target!r} ({reasons})", "use a table with more columns")
         late = f"{INBOX}/{paths.labels.name}/*"
         text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, late)
-        suspects = _suspects(con, table, proposal, text)
-    if suspects:
+        sample = init_sample.take_sample(con, table, proposal, _config(text))
+    if sample is not None:
+        take_file_order(proposal, init_sample.order_of(sample, table, proposal), sample.part.y)
+        remark_time_telling(proposal, init_sample.time_telling(sample, proposal))
+        suspects = init_sample.suspects_of(sample)
         proposal.remarks += [f"{one.column}: {one.suspicion} ({one.evidence}); {ASK}" for one in suspects]
         text = draft(paths.name, _shown(files), paths.sources(data), table, proposal, late)
     _config(text)
@@ -125,42 +129,6 @@ def run_init(
 
 def _config(text: str) -> PipelineConfig:
     return PipelineConfig.model_validate_json(json.dumps(tomllib.loads(text)))
-
-
-def _suspects(con: DuckDBPyConnection, table: Profile, proposal: Proposal, text: str) -> tuple[Suspect, ...]:
-    """The columns to question by the drafted config `text`, on up to `SAMPLED` rows from all over the table.
-
-    Rows of rare classes are all among them.
-    """
-    from treadle.tasks import suspects, training
-    from treadle.tasks.dataset import quote
-    from treadle.tasks.dataset.typing import typed_relation
-
-    config = _config(text)
-    step = -(-table.rows // SAMPLED)
-    typed = typed_relation(table.raw, proposal.schema, proposal.missing, config.data.timezone)
-    chosen = f"_ordinal % {step} = 0"
-    if proposal.aim.task != "regression":
-        target = quote(proposal.aim.target)
-        chosen += f" OR {target} IN (SELECT {target} FROM ({typed}) GROUP BY ALL HAVING count(*) < {RARE})"
-    every = f"SELECT * EXCLUDE (_ordinal) FROM ({typed}) WHERE {chosen} ORDER BY _ordinal"
-    # fetchall ends the result, without which DuckDB takes no relation
-    con.execute(f"CREATE OR REPLACE TEMP TABLE questioned AS {every}").fetchall()
-    rows = con.sql("SELECT * FROM questioned").to_arrow_table()
-    labelled = rows[config.data.target].is_valid()
-    known = rows.filter(labelled)
-    # the sample may lack a class
-    labels = proposal.aim.classes or training.labels(known, config.data.target)
-    problem = training.define(config, proposal.schema, labels)
-    try:
-        spec = training.learn_features(problem, known)
-    except TargetError:
-        return ()  # no column varies in the sample
-    part = training.encoded_part(problem, spec, known)
-    return (
-        *suspects.question_columns(problem.task, part, columns=spec.positions, classes=problem.classes, seed=0),
-        *suspects.filled_later(rows, problem.columns, time=problem.time, labelled=labelled.to_numpy()),
-    )
 
 
 class PipelinePaths:
@@ -296,6 +264,7 @@ def _result(paths: PipelinePaths, table: Profile, proposal: Proposal, expectatio
         positive=goal.positive,
         key=proposal.key,
         time=proposal.time,
+        order=proposal.order,
         split=proposal.strategy,
         group=proposal.group,
         categories=tuple(proposal.categories),

@@ -189,13 +189,14 @@ def _cuts(
     """The usual parts; or, where their holdout begins before the champion's rows end, parts cut there and so moved."""
     from treadle.tasks import training
     from treadle.tasks.dataset import split
+    from treadle.tasks.weights import counting_parts
 
     until, first = facts.trained_until, training.first_time(problem, parts.holdout)
     data = place.config.data
     try:
         if until is not None and first is not None and first <= until:  # type: ignore[operator]
             moved = split(rows, place.config.split, key=data.key, time=data.time, target=data.target, after=until)
-            yield moved, True
+            yield counting_parts(moved, data.weight), True
             return
     except TypeError:  # a time that was a date and is a timestamp
         pass
@@ -206,9 +207,10 @@ def _cuts(
 
 def _suffices(problem: Problem, new: pa.Table, usual: int) -> bool:
     from treadle.tasks import gate, postprocess
+    from treadle.tasks.weights import row_weights
 
     try:
         y = postprocess.encode_target(new[problem.target], problem.task, problem.classes)
     except TargetError:
         return False
-    return len(new) >= ENOUGH_NEWER * usual and gate.enough(problem.task, y)
+    return len(new) >= ENOUGH_NEWER * usual and gate.enough(problem.task, y, row_weights(new, problem.weight))

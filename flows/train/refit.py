@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from treadle.flows.context import events, timings
+from treadle.flows.context.loss_module import load_loss
+from treadle.flows.train.fallbacks import kept_fallbacks
 from treadle.flows.train.run import RunRef, code_version, lock_hash
 
 if TYPE_CHECKING:
@@ -33,9 +35,10 @@ def refit_model(ref: RunRef) -> None:
     serving, rows = judged, training.together(parts.train, parts.validation)
     finding = refit.RefitFinding(len(rows), recipe.rounds)
     if recipe.refit == "all" and verdict.decision != "REFUSED":
-        rows = parts.every_row()
-        events.emit("train", f"fitting {recipe.serving_rounds} rounds on all {len(rows):,} rows, to serve")
-        refitted = refit.refit(problem, recipe, judged, parts, place.config.split)
+        rows, loss = parts.every_row(), load_loss(place.settings.home, place.config.model.objective)
+        events.emit("train", f"fitting the same on all {len(rows):,} rows, to serve")
+        with kept_fallbacks(ref):
+            refitted = refit.refit(problem, recipe, judged, parts, place.config.split, loss)
         refused = refit.refusal(place.config.gate, place.config.split, problem, judged, parts.holdout, refitted)
         finding = refit.RefitFinding(len(rows), recipe.serving_rounds, refused)
         serving = refitted.model

@@ -133,6 +133,7 @@ def train_result(
         data_version=ref.data_version,
         device=ref.device,
         device_why=ref.device_why,
+        fell_back=ref.device_use.fell_back,
         judged_rows=verdict.rows,
         holdout_reads=scores.holdout_reads,
         value_lower=scores.lower,

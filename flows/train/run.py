@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context.loss_module import obeyed_digest
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.ingest import IngestResult
+from treadle.tasks.device import DeviceUse
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ class RunRef(BaseModel):
         return Workbench(self._folder / self.work, self._check_token)
 
     @property
+    def device_use(self) -> DeviceUse:
+        """The run's device, why it was chosen, and each time so far that its memory was too small."""
+        name, bench = "fallbacks.json", self.bench
+        fell_back = bench.get(name, tuple[str, ...]) if bench.has(name) else ()
+        return DeviceUse(self.device, self.device_why, fell_back)
+
+    @property
     def left_out(self) -> LeftOutRows:
         """What was left out when the rows were split."""
         name = "left_out.json"  # a run that was begun by an earlier treadle has none
@@ -114,6 +122,7 @@ class RunRef(BaseModel):
             "seed": str(self.seed),
             "device": self.device,
             "judged_against": f"version {self.champion}" if self.champion and not self.forbidden else "dummy",
+            **({"device_fell_back": "; ".join(fell_back)} if (fell_back := self.device_use.fell_back) else {}),
             **({"reason": self.reason} if self.reason else {}),
         }
 
@@ -126,7 +135,7 @@ class RunRef(BaseModel):
             "config digest": self.config_digest[:16],
             "seed": str(self.seed),
             "trials allowed": f"{self.trials:,} in {self.budget_seconds:g} s",
-            "device": f"{self.device} ({self.device_why})",
+            "device": f"{self.device} ({self.device_use.sentence})",
         }
 
 
@@ -177,8 +186,9 @@ class TrainResult(BaseModel):
     compared. The serving booster was fitted on `serving_rows` in `serving_rounds`; 0 for a result of before there was
     one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in results of an earlier
     version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
-    threads of XGBoost (0: all). `left_out` counts what the data version holds and no part of the split has. `timings`
-    are the command's seconds by part (`timings.PARTS`), None unless requested.
+    threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts
+    what the data version holds and no part of the split has. `timings` are the command's seconds by part
+    (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -205,6 +215,7 @@ class TrainResult(BaseModel):
     data_version: str
     device: str
     device_why: str
+    fell_back: tuple[str, ...] = ()
     judged_rows: int = 0
     holdout_reads: int = 0
     value_lower: float | None = None

@@ -19,9 +19,10 @@ from treadle.flows.champion.forbidden import champion_use
 from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
 from treadle.flows.context.command_names import with_pipeline
-from treadle.flows.context.loss_module import obeyed_digest
-from treadle.flows.context.workplace import open_workplace
+from treadle.flows.context.loss_module import load_loss, obeyed_digest
+from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
+from treadle.flows.train.fallbacks import device_for, kept_fallbacks
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
 from treadle.flows.train.refit import bundle_facts, parts_of
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from treadle.flows.context.workplace import Workplace
     from treadle.tasks.bundle import BundleFacts
+    from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.dataset import Parts
+    from treadle.tasks.fitting import FittedModel
+    from treadle.tasks.recipe import Recipe
     from treadle.tasks.retrain import Reason
     from treadle.tasks.search import Trial
     from treadle.tasks.training import Problem
@@ -79,7 +84,6 @@ def plan(
 ) -> RunRef:
     """Identify the run by data version, config digest, seed and device; `again` gives it a key of its own."""
     from treadle.infra.stores import versions
-    from treadle.tasks import booster
 
     place = open_workplace(home, pipeline)
     config = with_overrides(place.config, trials, budget_seconds, device)
@@ -93,9 +97,9 @@ def plan(
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:
         raise TargetError(f"{pipeline} has no rows to train on", f"put files where {config.data.source} finds them")
-    chosen, why = booster.choose_device(config.model.device)
+    device_use = device_for(Workplace(place.settings, config, place.stores), data_version)
     digest = obeyed_digest(place.settings.home, config)
-    name = run_name(data_version, digest, config.tune.seed, chosen)
+    name = run_name(data_version, digest, config.tune.seed, device_use.device)
     ordinal = 1
     while again and place.stores.ledger.by_run(pipeline, key_of(name, ordinal)) is not None:
         ordinal += 1
@@ -111,8 +115,8 @@ def plan(
         trials=config.tune.trials,
         budget_seconds=config.tune.budget_seconds,
         wanted_device=config.model.device,
-        device=chosen,
-        device_why=why,
+        device=device_use.device,
+        device_why=device_use.why,
         champion=champion.version_to if champion else None,
         reason=reason,
         forbidden=forbidden,
@@ -129,6 +133,7 @@ def split_rows(ref: RunRef) -> None:
     from treadle.tasks import training
     from treadle.tasks.dataset import split
     from treadle.tasks.dataset.judging import Comparison
+    from treadle.tasks.weights import counting_parts, row_weights
 
     bench, place = ref.bench, ref.open()
     if bench.has("problem.json"):
@@ -138,6 +143,7 @@ def split_rows(ref: RunRef) -> None:
     asked = place.labelled(ref.data_version)
     rows = training_rows(stores.tables, asked)
     problem = training.define(config, place.suite().schema, training.labels(rows, config.data.target))
+    row_weights(rows, config.data.weight)  # refuses weights that are none
     parts = split(
         rows,
         config.split,
@@ -145,6 +151,7 @@ def split_rows(ref: RunRef) -> None:
         time=config.data.time,
         target=config.data.target,
     )
+    parts = counting_parts(parts, config.data.weight)
     comparison = None
     if ref.champion:
         opponent = choose_opponent(ref, place, problem, rows, parts)
@@ -176,7 +183,6 @@ def tune(ref: RunRef) -> None:
     The first Ctrl-C ends the search, and its best is judged; the second ends the command.
     """
     from treadle.tasks import preparation, search, training
-    from treadle.tasks.search.course import lay_out
 
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
@@ -188,36 +194,29 @@ def tune(ref: RunRef) -> None:
         value = f"{problem.metric} {trial.value:.4f}" if trial.value is not None else trial.state
         events.emit("tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left)
 
+    loss = load_loss(place.settings.home, config.model.objective)
     if not bench.has("preparation.json"):
-        bench.put("preparation.json", preparation.prepare(config, problem, parts), preparation.Preparation)
+        prepared = preparation.prepare(config, problem, parts, loss)
+        bench.put("preparation.json", prepared, preparation.Preparation)
     if config.model.kind == "linear":
         bench.put("found.json", search.NOTHING_TO_SEARCH, search.Found)
         return
     prepared = bench.get("preparation.json", preparation.Preparation)
-    began, both = time.monotonic(), training.together(parts.train, parts.validation)
-    folds = preparation.folds_to_measure(config, problem, parts, prepared)
-    spec = training.learn_features(problem, both, prepared.encodings)
-    course = lay_out(
-        training.lane_rows(problem, spec, both, folds, config.tune.seed),
-        task=problem.task,
-        classes=len(problem.classes),
-        names=spec.names,
-        metric=problem.metric,
-        device=ref.device,
-        seed=config.tune.seed,
-        monotone=config.model.monotone,
-        repeats=prepared.layout.repeats,
-    )
+    for reason in prepared.reasons:
+        events.emit("tune", reason)
+    began = time.monotonic()
+    trail = preparation.lay_rows(config, problem, parts, prepared, loss)
     after = search.Aftermath(
-        effort=preparation.effort_of_fits(prepared.layout, parts, folds, refit=config.model.refit == "all"),
+        effort=preparation.effort_of_fits(prepared.layout, parts, trail.folds, refit=config.model.refit == "all"),
         max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
     )
-    with place.stores.studies() as storage, interrupted_once() as stop:
+    with kept_fallbacks(ref), place.stores.studies() as storage, interrupted_once() as stop:
         found = search.run_search(
             storage,
             f"{ref.pipeline}/{ref.work}",
-            course,
+            trail.course,
             spec=config.tune,
+            device=ref.device,
             on_trial=report_trial,
             aftermath=after,
             stop=stop,
@@ -255,7 +254,7 @@ def interrupted_once() -> Iterator[Callable[[], bool]]:
 @timings.timed("fit")
 def fit_model(ref: RunRef) -> None:
     """Fit the best parameters on training and validation rows, calibrate, and write the model that is judged."""
-    from treadle.tasks import bundle, fitting, training
+    from treadle.tasks import bundle, training
     from treadle.tasks.booster import Curve
     from treadle.tasks.preparation import Preparation
     from treadle.tasks.recipe import Recipe, make_recipe
@@ -267,29 +266,40 @@ def fit_model(ref: RunRef) -> None:
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
     parts, prepared = parts_of(ref), bench.get("preparation.json", Preparation)
     both, every = training.together(parts.train, parts.validation), bench.get("every_row.json", int)
-    recipe = make_recipe(
-        place.config,
-        problem,
-        found,
-        judged_rows=len(both),
-        rows=every,
-        device=ref.device,
-        layout=prepared.layout,
-        encodings=prepared.encodings,
-    )
-    events.emit("train", f"fitting {recipe.sentence()} on {len(both):,} rows ({ref.device_why})")
-    fitted = fitting.fit_judged(problem, recipe, parts, place.config.split)
-    if recipe.kind != fitted.kind:
-        said = "a linear model is taken: trees are not surely better" if fitted.kind == "linear" else ""
-        recipe = recipe.model_copy(update={"kind": fitted.kind})
-        if said:
-            events.emit("train", said)
+    recipe = make_recipe(place.config, problem, found, prepared, judged_rows=len(both), rows=every, device=ref.device)
+    wanted = "a linear model" if place.config.model.kind == "linear" else recipe.sentence()
+    events.emit("train", f"fitting {wanted} on {len(both):,} rows ({ref.device_why})")
+    loss = load_loss(place.settings.home, place.config.model.objective)
+    with kept_fallbacks(ref):
+        fitted, recipe = _fit_wanted(place.config, problem, recipe, parts, loss)
     facts = bundle_facts(ref, training.last_time(problem, both), None)
     bundle.write_bundle(bench.folder / "judged", fitted.model, golden=both, reference=both, facts=facts)
     if ref.champion:
         _follow_champion(ref, place, problem, facts)
     bench.put("recipe.json", recipe, Recipe)
     bench.put("curve.json", fitted.curve, Curve)
+
+
+def _fit_wanted(
+    config: PipelineConfig, problem: Problem, recipe: Recipe, parts: Parts, loss: CustomLoss | None
+) -> tuple[FittedModel, Recipe]:
+    """The judged model of the kind that the config asks for; for `auto` a line where trees are not surely better.
+
+    A line keeps no direction, no interactions and no loss but its own: where the config asks for any it is not tried.
+    """
+    from treadle.tasks import fitting
+
+    model = config.model
+    if model.kind == "linear":
+        line = fitting.as_line(recipe)
+        return fitting.fit_judged(problem, line, parts, config.split), line
+    trees = fitting.fit_judged(problem, recipe, parts, config.split, loss)
+    if model.kind == "trees" or any(model.monotone.values()) or model.interactions or model.objective != "auto":
+        return trees, recipe
+    fitted, recipe, words = fitting.plainer_kind(problem, recipe, trees, parts, config.split)
+    if words:
+        events.emit("train", words)
+    return fitted, recipe
 
 
 def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: BundleFacts) -> None:
@@ -306,5 +316,7 @@ def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: Bun
     parts = parts_of(ref)
     events.emit("train", f"fitting version {ref.champion}'s recipe on the same rows, to compare with")
     recipe = recipe.model_copy(update={"device": ref.device})
-    fitted = fitting.fit_judged(by_recipe(problem, recipe), recipe, parts, place.config.split)
+    loss = load_loss(place.settings.home, recipe.objective.custom if recipe.objective else "auto")
+    with kept_fallbacks(ref):
+        fitted = fitting.fit_judged(by_recipe(problem, recipe), recipe, parts, place.config.split, loss)
     bundle.write_bundle(bench.folder / "opponent", fitted.model, golden=parts.train, reference=parts.train, facts=facts)

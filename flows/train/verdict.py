@@ -89,6 +89,8 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     }
     if left_out := ref.left_out.sentence():
         facts["left out"] = left_out
+    if problem.weight:
+        facts["weights"] = f"fits, scores and calibration by {problem.weight!r}"
     story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
         for name, svg in report.plots(story).items():
@@ -101,6 +103,7 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         evidence.predictions.p,
         dependence=Dependence(judged.groups, judged.times),
         threshold=judged.challenger_threshold,
+        weight=judged.weight,
     )
     scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
     bench.put("scores.json", scores, evaluation.Scores)

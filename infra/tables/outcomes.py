@@ -27,6 +27,9 @@ By = Literal["_version", "_batch", "_window"]
 MOMENT = "_moment"
 """The column of a prediction's row's time, local wall clock."""
 
+WEIGHT = "_weight"
+"""The column of a prediction's row's weight; null where it has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -53,6 +56,7 @@ def relation(
     timezone: str = "",
     mature_after: timedelta = timedelta(0),
     newest: datetime | None = None,
+    weight: str = "",
 ) -> str:
     """SQL to stand after FROM: one row for each prediction by a model that was champion, with its row's label.
 
@@ -60,7 +64,8 @@ def relation(
     `time`, a date or timestamp; without one, when the row arrived; and `_label`: the newest label of the row's key,
     or without a key the row's own; null where there is none yet, or where the row is `_young`: by less than
     `mature_after` older than the `newest` data. `_age` are the days from the row to the newest data, `_delay` those
-    from the row to the moment at which its late label was observed (null without one).
+    from the row to the moment at which its late label was observed (null without one), `_weight` is the row's value of
+    `weight` (null where it has none).
 
     Every prediction counts, also of a row that came again in a later batch: each was made of one version of the row.
     """
@@ -77,9 +82,11 @@ def relation(
         own = not key and target in tables.columns("rows").names
         label, observed, truth = (f"r.{quote(target)}" if own else "NULL"), "NULL::TIMESTAMPTZ", ""
     young = is_young(tables, maturity, "r", newest)
+    weighed = f"r.{quote(weight)}" if weight and weight in tables.columns("rows").names else "NULL"
     return (
         f"(SELECT p.*, {local} AS _moment, {young} AS _young, CASE WHEN NOT {young} THEN {label} END AS _label, "
-        f"{_days(instant, known)} AS _age, {_days(instant, observed)} AS _delay "
+        f"{_days(instant, known)} AS _age, {_days(instant, observed)} AS _delay, "
+        f"TRY_CAST({weighed} AS DOUBLE) AS _weight "
         f"FROM {tables.relation('predictions')} p "
         f"LEFT JOIN {tables.relation('rows')} r ON p._batch_id = r._batch_id AND p._ordinal = r._ordinal {truth} "
         "WHERE p.purpose <> 'shadow')"
@@ -176,6 +183,7 @@ def open_outcomes(
     timezone: str = "",
     window_days: int = 7,
     mature_after: timedelta = timedelta(0),
+    weight: str = "",
 ) -> Iterator[Outcomes]:
     """Join once, in bounded memory, and answer for the block.
 
@@ -195,9 +203,11 @@ def open_outcomes(
             timezone=timezone,
             mature_after=mature_after,
             newest=newest_data(tables, con),
+            weight=weight,
         )
         con.execute(
-            f"CREATE TABLE outcomes AS SELECT model_version, _batch_id, _moment, _label, _young, _age, _delay{listed}, "
+            f"CREATE TABLE outcomes AS SELECT model_version, _batch_id, _moment, _label, _young, _age, _delay, "
+            f"_weight{listed}, "
             f"{since} + {window_days} * CAST({past} AS INTEGER) AS _window "
             f"FROM {joined} ORDER BY model_version, _moment"
         )

@@ -28,6 +28,7 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     """Every column that the config names must be in the schema, of a kind that fits its role."""
     data = config.data
     roles = [("data.target", data.target), ("data.time", data.time), ("split.group", config.split.group)]
+    roles += [("data.weight", data.weight)]
     roles += [("data.key", name) for name in data.key]
     roles += [("data.categories", name) for name in data.categories]
     roles += [("data.drop", name) for name in data.drop]
@@ -40,6 +41,7 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     wanted: dict[str, tuple[ColumnKind, ...]] = {
         "labels.observed_at": TEMPORAL,
         "data.time": (*TEMPORAL, *NUMERIC),
+        "data.weight": NUMERIC,
         "data.categories": ("integer", "text"),
     }
     if data.task == "regression":

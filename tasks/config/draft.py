@@ -10,23 +10,12 @@ from treadle.tasks.config.spec import MISSING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from treadle.tasks.dataset.infer import Proposal
     from treadle.tasks.dataset.profile import ColumnFacts, Profile
+    from treadle.tasks.dataset.proposal import Proposal
 
 WIDTH = 110
 COLUMN = 34
 """Comments begin here where the setting is short enough."""
-
-SPLITS = {
-    "time": "the newest rows",
-    "random": "by a hash of the row, so for ever",
-    "group": "by a hash of the group, so for ever",
-}
-METRICS = {
-    "binary": ("roc_auc", "how well the rows are ranked, whatever the threshold"),
-    "multiclass": ("log_loss", "how good the probabilities of all classes are"),
-    "regression": ("rmse", "in the target's own unit; large errors weigh more"),
-}
 
 
 def draft(name: str, table: str, sources: Sequence[str], profile: Profile, proposal: Proposal, labels: str = "") -> str:
@@ -39,18 +28,14 @@ def draft(name: str, table: str, sources: Sequence[str], profile: Profile, propo
         "#:schema ./pipeline.schema.json",
         _note(f"Written by `treadle init` from {table}: {rows}."),
         f"# {_kinds(proposal)}: types and rules are in expectations/{name}.json.",
-        "# Read both, correct them, keep them in git.",
+        "# Read both, correct them, keep them in git. A key that is not here has its default (docs/config.md).",
         f"name = {value(name)}",
         "",
         "[data]",
         *_data(sources, profile, proposal),
         "",
         *_labels(labels, proposal),
-        "[split]",
         *_split(proposal),
-        "",
-        "[tune]",
-        *_tune(proposal),
     ]
     if proposal.remarks:
         lines += ["", "# Worth a look:", *(_note(remark) for remark in proposal.remarks)]
@@ -87,16 +72,20 @@ def _data(sources: Sequence[str], profile: Profile, proposal: Proposal) -> Itera
     yield from _setting("task", goal.task, goal.why_task)
     if goal.positive is not None:
         yield from _setting("positive", goal.positive, f"whose probability is predicted: {goal.why_positive}")
-    yield from _setting("key", list(proposal.key), why.get("data.key", ""))
+    if proposal.key:
+        yield from _setting("key", list(proposal.key), why.get("data.key", ""))
+    else:
+        yield _note(f"no key: {why.get('data.key', 'no column names the rows')}")
     if proposal.time:
         yield from _setting("time", proposal.time, why["data.time"])
+    if proposal.order:
+        yield from _setting("order", proposal.order, why["data.order"])
     if proposal.naive:
         yield from _setting("timezone", "UTC", 'times name no zone; if they are local, say e.g. "Europe/Berlin"')
     if proposal.categories:
         yield from _listed("categories", proposal.categories)
-    yield from (
-        _listed("drop", proposal.drop) if proposal.drop else _setting("drop", [], "nothing: every column may help")
-    )
+    if proposal.drop:
+        yield from _listed("drop", proposal.drop)
     marks = {mark: [facts.name for facts in profile.columns if mark in _marks(facts)] for mark in proposal.missing}
     present = {mark: columns for mark, columns in marks.items() if columns}
     occurrences = "; ".join(f"{value(mark)} in {_some(columns)}" for mark, columns in present.items())
@@ -119,18 +108,13 @@ def _kinds(proposal: Proposal) -> str:
 
 def _split(proposal: Proposal) -> Iterable[str]:
     why = proposal.why.get("split.strategy", "no column dates the rows or names who comes back")
+    if proposal.strategy == "random":
+        yield _note(f"[split] is random: {why}")
+        return
+    yield "[split]"
     yield from _setting("strategy", proposal.strategy, why)
     if proposal.group:
         yield from _setting("group", proposal.group, proposal.why["split.group"])
-    yield from _setting("holdout", 0.2, f"share of rows that only the gate reads: {SPLITS[proposal.strategy]}")
-    yield from _setting("validation", 0.2, "share of the others that the search compares on")
-
-
-def _tune(proposal: Proposal) -> Iterable[str]:
-    metric, why = METRICS[proposal.aim.task]
-    yield from _setting("metric", metric, why)
-    yield from _setting("trials", 40, "at most")
-    yield from _setting("budget_seconds", 300, "and not longer; --budget overrides it")
 
 
 def _setting(key: str, item: object, why: str) -> Iterable[str]:

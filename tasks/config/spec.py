@@ -38,7 +38,10 @@ Name = Annotated[str, Field(min_length=1)]
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 ADDED = (
-    *(("data", "forbid"), ("split", "gap"), ("gate", "detect_share"), ("gate", "fresh"), ("model", "kind")),
+    *(("data", key) for key in ("forbid", "weight", "order")),
+    *(("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
+    *(("tune", key) for key in ("folds", "ensemble")),
+    ("model", "kind"),
     *(("model", key) for key in ModelKeys.model_fields),
 )
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
@@ -59,6 +62,11 @@ class DataSpec(BaseModel):
     task: Task = Field(description="binary: two classes; multiclass: more; regression: a number")
     key: tuple[Name, ...] = Field((), description="columns that together name a row; empty: none do")
     time: str = Field(default="", description="column with the row's date or timestamp; needed by time splits")
+    order: Literal["", "file"] = Field(
+        default="",
+        description="file: rows are in time order although no column dates them, file after file; a time split goes "
+        "by it",
+    )
     timezone: str = Field(default="", description="IANA zone of timestamps that name none; empty: UTC")
     positive: str | bool | int | float | None = Field(
         None, description="the class whose probability is predicted (binary only)"
@@ -69,6 +77,11 @@ class DataSpec(BaseModel):
         default=(),
         description="columns that no model may use, for legal reasons or as leaks: no features, and a champion that "
         "uses one is out of service",
+    )
+    weight: str = Field(
+        default="",
+        description="column of row weights, for fits, scores and calibration; rows of weight 0 neither train nor "
+        "judge; empty: all rows count alike",
     )
     missing: tuple[str, ...] = Field(default=MISSING, description="text that means: no value")
     max_bad_rows: float = Field(0.05, ge=0, le=1, description="above this share of bad rows a batch is refused whole")
@@ -189,11 +202,13 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
             yield Clash("data.key", f"{name!r} is the name of a column of predictions", "rename the column, or no key")
     if data.target == data.time:
         yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
+    yield from _weight_clashes(config)
     named = data.key[0] if len(data.key) == 1 and data.key[0] != data.time else ""
     if named and named in data.forbid:
         yield Clash("data.forbid", f"{named!r} is the key, so no feature of any model", "columns other than the key")
     no_features = dict.fromkeys(data.drop, "in data.drop") | dict.fromkeys(data.forbid, "in data.forbid")
     no_features |= {data.target: "the target", config.split.group: "the group", named: "the key"}
+    no_features |= {data.weight: "the weight"}
     for name in config.model.monotone:
         if name and name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
@@ -204,6 +219,18 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
         if name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
             yield Clash("model.interactions", message, "columns that are features")
+
+
+def _weight_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """A weight says how much a row counts, so it names, dates, parts and describes none."""
+    data = config.data
+    if not data.weight:
+        return
+    roles = {data.target: "the target", data.time: "the time", config.split.group: "the group"}
+    roles |= dict.fromkeys(data.categories, "in data.categories") | dict.fromkeys(data.forbid, "in data.forbid")
+    roles |= dict.fromkeys(data.key, "the key" if len(data.key) == 1 else "part of the key")
+    if role := roles.get(data.weight):
+        yield Clash("data.weight", f"{data.weight!r} is {role}", "a column that has no other role")
 
 
 def _label_clashes(config: PipelineConfig) -> Iterator[Clash]:
@@ -254,12 +281,16 @@ def _model_clashes(model: BoosterSpec, task: Task) -> Iterator[Clash]:
 
 def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
     data, split = config.data, config.split
-    if split.strategy == "time" and not data.time:
+    if split.strategy == "time" and not (data.time or data.order):
         yield Clash(
             "split.strategy",
             "'time' needs data.time, which names no column",
-            "set data.time, or 'random' or 'group'",
+            "set data.time, or 'random' or 'group', or data.order = 'file' where the rows are in time order",
         )
+    if data.order and data.time:
+        yield Clash("data.order", f"data.time = {data.time!r} dates the rows already", "only without data.time")
+    if data.order and split.strategy == "time" and split.gap:
+        yield Clash("split.gap", "a gap is a span of time, and no column dates the rows", "only with data.time")
     if split.strategy == "group" and not split.group:
         yield Clash(
             "split.strategy",

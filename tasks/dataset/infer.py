@@ -6,13 +6,14 @@ wrong one, a number rather than a category. A person's own choice (`wanted`) alw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from treadle.tasks.dataset import hindsight, names
+from treadle.tasks.dataset import entities, hindsight, names
 from treadle.tasks.dataset import key as key_
+from treadle.tasks.dataset.proposal import Proposal
 from treadle.tasks.dataset.schema import Schema, nearest, quote
-from treadle.tasks.dataset.target import Aim, aim
+from treadle.tasks.dataset.target import aim
 from treadle.tasks.dataset.typing import typed_relation
 from treadle.tasks.errors import UsageError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from treadle.tasks.dataset.profile import ColumnFacts, Profile
+    from treadle.tasks.dataset.proposal import Wanted
 
 FEWEST_TIMES = 10
 """A time split needs so many different times."""
@@ -32,45 +34,6 @@ FREE_TEXT = 40
 MOST_LEVELS = 1_000
 ROWS_PER_CODE = 20
 """A code is a category where each value has so many rows on average."""
-ROWS_PER_ENTITY = 200
-"""An id with more rows than this each is a fixed circle (stores, sensors), not a sample of people or things."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A person's choices on the command line; empty ones are inferred."""
-
-    task: str = ""
-    key: tuple[str, ...] = ()
-    time: str = ""
-
-
-@dataclass(slots=True)
-class Proposal:
-    """What the config should say. `why` gives the reason by dotted key; `drop` and `categories` by column.
-
-    `schema` has the kinds after all choices; `remarks` are sentences on what a person should look at.
-    """
-
-    aim: Aim
-    schema: Schema
-    missing: tuple[str, ...]
-    key: tuple[str, ...] = ()
-    time: str = ""
-    naive: bool = False
-    strategy: Literal["time", "random", "group"] = "random"
-    group: str = ""
-    categories: dict[str, str] = field(default_factory=dict)
-    drop: dict[str, str] = field(default_factory=dict)
-    why: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def informative_columns(self) -> tuple[str, ...]:
-        """The columns that may predict the target: all but dropped ones and those that only name rows."""
-        named = self.key if len(self.key) == 1 and self.key != (self.time,) else ()
-        out = {self.aim.target, self.group, *self.drop, *named}
-        return tuple(name for name in self.schema.names if name not in out)
 
 
 def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted: Wanted) -> Proposal:
@@ -84,7 +47,7 @@ def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted:
     _set_aside(proposal, others)
     _choose_key(con, profile, proposal, others, wanted)
     _choose_time(con, profile, proposal, others, wanted)
-    _choose_group(proposal, others)
+    _choose_group(con, profile, proposal, others)
     _set_ids_aside(proposal, others)
     _choose_categories(proposal, others)
     _drop_leaks(con, profile, proposal, others)
@@ -190,23 +153,19 @@ def _lacks(con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal)
     return ""
 
 
-def _choose_group(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
-    """Choose the id of entities with several rows: all rows of one stay in one part, so that none is in two."""
-    fitting = [
-        facts
-        for facts in others
-        if facts.kind in ("integer", "text")
-        and facts.name not in proposal.drop
-        and proposal.key != (facts.name,)
-        and facts.distinct >= 10
-        and 1.01 * facts.distinct < facts.values
-        and facts.gaps + facts.bad <= 0.01 * facts.rows
-        and names.comes_back(facts.name)
-        and facts.values <= ROWS_PER_ENTITY * facts.distinct
-    ]
+def _choose_group(
+    con: duckdb.DuckDBPyConnection, profile: Profile, proposal: Proposal, others: Sequence[ColumnFacts]
+) -> None:
+    """Choose the id of entities with several rows: all rows of one stay in one part, so that none is in two.
+
+    Where rows cross two kinds of entities neither is the group.
+    """
+    named = proposal.key if len(proposal.key) == 1 else ()
+    open_ = [facts for facts in others if facts.name not in (*proposal.drop, *named)]
+    fitting = entities.possible_groups(open_)
     if not fitting:
         return
-    chosen = min(fitting, key=lambda facts: facts.distinct)
+    chosen = fitting[0]
     each = f"{chosen.distinct:,} of them in {chosen.values:,} rows"
     if proposal.strategy == "time":
         proposal.remarks.append(
@@ -214,22 +173,34 @@ def _choose_group(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
             f"use strategy = 'group' and group = {chosen.name!r}"
         )
         return
+    if other := entities.crossed_with(con, profile, chosen, open_):
+        proposal.why["split.strategy"] = f"{chosen.name} and {other.name} both come back, so both are features"
+        proposal.remarks.append(
+            f"{chosen.name} ({each}) and {other.name} ({other.distinct:,}) are features: where the rows to predict are "
+            f"of new ones, use strategy = 'group' and group = {chosen.name!r}"
+        )
+        return
     proposal.strategy, proposal.group = "group", chosen.name
     proposal.why["split.strategy"] = "an id comes back in several rows, which stay in one part"
     proposal.why["split.group"] = f"{each}; it is no feature itself"
+    code = f" and add {chosen.name!r} to data.categories" if chosen.kind == "integer" else ""
+    proposal.remarks.append(
+        f"{chosen.name} keeps the parts apart, so it is no feature: where the same ones come back in the rows to "
+        f"predict, set strategy = 'random', take group out{code}"
+    )
 
 
 def _set_ids_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
-    """Drop ids of rows, and of things with few rows each: a tree would memorise them."""
+    """Drop ids of rows, and of things with less than two rows each: a tree would memorise them."""
     settled = {*proposal.drop, *(proposal.key if len(proposal.key) == 1 else ()), proposal.group, proposal.time}
     for facts in others:
         if facts.name in settled or facts.kind not in ("integer", "text"):
             continue
         stays = "; it stays in the key" if facts.name in proposal.key else ""
-        rare = facts.values < ROWS_PER_CODE * facts.distinct and facts.distinct > ROWS_PER_CODE
+        rare = facts.values < entities.ROWS_EACH * facts.distinct and facts.distinct > ROWS_PER_CODE
         if names.is_id(facts.name) and facts.unique:
             proposal.drop[facts.name] = "an id, different in every row"
-        elif (names.is_id(facts.name) or names.comes_back(facts.name)) and rare:
+        elif names.is_thing(facts.name) and rare:
             proposal.drop[facts.name] = f"an id: {facts.distinct:,} different ones in {facts.values:,} rows{stays}"
         elif facts.name in proposal.key:
             continue
@@ -238,12 +209,17 @@ def _set_ids_aside(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
 
 
 def _choose_categories(proposal: Proposal, others: Sequence[ColumnFacts]) -> None:
-    """Whole numbers that are names: few enough, often enough, and called a code; 0 and 1 need no such care."""
+    """Whole numbers that are names: ids that come back, or codes, few and often; 0 and 1 need no such care."""
     taken = {*proposal.drop, proposal.group, proposal.time, *(proposal.key if len(proposal.key) == 1 else ())}
     for facts in others:
-        codes = facts.numeric and facts.whole and facts.name not in taken and names.is_code(facts.name)
-        if codes and 3 <= facts.distinct <= min(MOST_LEVELS, facts.values / ROWS_PER_CODE) and facts.bad == 0:
+        if facts.name in taken or not facts.numeric or not facts.whole or facts.bad or facts.distinct < 3:
+            continue
+        few = facts.distinct <= min(MOST_LEVELS, facts.values / ROWS_PER_CODE)
+        if names.is_code(facts.name) and few:
             proposal.categories[facts.name] = f"{facts.distinct} codes, not amounts"
+        elif entities.come_back(facts):
+            each = facts.values / facts.distinct
+            proposal.categories[facts.name] = f"{facts.distinct:,} ids that come back, {each:,.3g} rows each"
 
 
 def _drop_leaks(

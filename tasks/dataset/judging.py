@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from treadle.tasks.dataset.arrival import arrivals
 from treadle.tasks.dataset.split import SplitSpec, canonical_rows, moments
 from treadle.tasks.horizon import span
 
@@ -122,7 +123,8 @@ def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> 
     for time in dict.fromkeys(one.time for one in both.values() if one.split.strategy == "time"):
         for who, fitted in both.items():
             near = f" (or less than {gap} before)" if gap else ""
-            yield f"{who} was fitted on rows as late in {time!r}{near}", _not_after(holdout, fitted.rows, time, gap)
+            late = f"as late in {time!r}" if time else "that arrived as late"
+            yield f"{who} was fitted on rows {late}{near}", _not_after(holdout, fitted.rows, time, gap)
 
 
 def _inputs(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> tuple[str, ...]:
@@ -165,10 +167,15 @@ def _not_after(holdout: pa.Table, rows: pa.Table, time: str, gap: str) -> np.nda
     """Which rows of `holdout` are not later than the last of `rows`, or not by `gap`; those without a time are not.
 
     Where the column is not there, or is a time on one side and a number on the other, none can be said to be later.
+    An empty `time` is the order of arrival.
     """
     import numpy as np
     import pyarrow as pa
 
+    if not time:
+        names = [name for name in ("_ingested_at", *ARRIVAL) if name in holdout.column_names]
+        place = arrivals(pa.concat_tables([rows.select(names), holdout.select(names)]))
+        return place[len(rows) :] <= place[: len(rows)].max(initial=-1)
     if time not in holdout.column_names:
         return np.ones(len(holdout), dtype=bool)
     when, has_time = moments(_in_microseconds(holdout, time), time)

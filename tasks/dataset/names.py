@@ -76,7 +76,28 @@ AFTERWARDS = _set(
     retirement discharge discharged dropoff completed finish finished cancelled canceled arrival
     """
 )
+# who or what has rows of its own although no "id" says so: films, shops, articles
+THINGS = _set(
+    """
+    film movie book song artist album track article item sku product merchant store shop seller buyer vendor hotel
+    restaurant recipe video author course listing patient subject customer user participant person household
+    respondent client member
+    """
+)
+# kinds of things: an id of one of these is a code among few, not somebody or something that comes back
+KINDS = _set(
+    """
+    type kind class category cat status source disposition segment group method mode level reason stage season grade
+    """
+)
 PEOPLE = _set("patient subject customer user participant person household respondent client member")
+# a column of this name follows time, so that a file which it sorts is in time order
+CLOCK = _set(
+    """
+    date time timestamp datetime day dteday dt ts month mon mnth week weekday period year yr quarter season hour
+    hr t of
+    """
+)
 HOURS = _set("hour hr")
 YEARS = _set("year years yr")
 _BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)")
@@ -116,6 +137,12 @@ def comes_back(name: str) -> bool:
     return is_entity(name) or (bool(found) and found <= PEOPLE)
 
 
+def is_thing(name: str) -> bool:
+    """Whether the column says who or what its row is about, by an id or by itself, and not of which kind that is."""
+    found = set(words(name))
+    return (is_id(name) or (bool(found) and found <= THINGS)) and not found & KINDS
+
+
 def is_code(name: str) -> bool:
     """Whether whole numbers under this name are labels and not amounts."""
     found = set(words(name))
@@ -129,7 +156,7 @@ def is_amount(name: str) -> bool:
 
 def is_open(name: str) -> bool:
     """Whether the world keeps adding to the names in such a column."""
-    return bool(set(words(name)) & OPEN) or is_id(name)
+    return bool(set(words(name)) & (OPEN | THINGS)) or is_id(name)
 
 
 def may_be_negative(name: str) -> bool:
@@ -140,6 +167,12 @@ def may_be_negative(name: str) -> bool:
 def is_year(name: str) -> bool:
     """Whether the values go on by themselves, as years do."""
     return bool(set(words(name)) & YEARS)
+
+
+def is_clock(name: str) -> bool:
+    """Whether the name is that of a time and of nothing else: a year, but not the year in which a house was built."""
+    found = set(words(name))
+    return bool(found) and found <= CLOCK
 
 
 def event_time(name: str) -> int:

@@ -3,7 +3,8 @@
 Random and group splits are made by content: md5 of the key's values, of the group's value or, without a key,
 of all input columns' values. The first 32 bits of the digest say whether the row is held out, the next 32
 whether it validates. So a row's part depends on nothing but the row: not on its order, its batch, the rows
-beside it, the library that read it or the machine, and it stays the same for ever. A time split is cut at a time.
+beside it, the library that read it or the machine, and it stays the same for ever. A time split is cut at
+a time: a column's, or where none dates rows that are in time order, a place in the order of arrival (`arrival`).
 
 The text that is hashed: columns in the order of their names, each value as `<bytes>:<value>` (a null as `~`),
 where a value is text as it came; a boolean as 0 or 1; an integer, or a number that is whole, in decimal
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.dataset.arrival import arrival_place, arrivals
 from treadle.tasks.errors import DataError, TargetError
 from treadle.tasks.horizon import Horizon, span
 
@@ -92,14 +94,13 @@ def split(
     the row of it with the lowest hash. There is no other exception to the hash.
     Group: by hash of the group's value; rows without one are a group. Time: the holdout is the newest share of
     the rows, validation the newest share of what is before. Rows of one time value stay together; rows without a
-    time count as the oldest. With `gap` the rows that lie less than that before the first holdout row are in no part,
-    nor those that lie less than that before the first validation row. With `group` the holdout rows whose group is in
+    time count as the oldest; with an empty `time` it is the order of arrival. With `gap` the rows that lie less than
+    that before the first holdout or validation row are in no part. With `group` the holdout rows whose group is in
     training or validation too are `known`, and no part of the holdout; rows without a group are one group.
 
-    `validation` is a share of the rows that are not held out. Raises TargetError where all rows have the same
-    label, and DataError where a part would be empty or hold one label only.
-
-    `after` moves the cut of a time split: the holdout is all that is later.
+    `validation` is a share of the rows that are not held out. `after` moves the cut of a time split: the holdout is all
+    that is later. Raises TargetError where all rows have the same label, and DataError where a part would be empty or
+    hold one label only.
     """
     import numpy as np
 
@@ -147,10 +148,8 @@ def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[n
     import numpy as np
 
     if missing := [name for name in columns if name not in rows.column_names]:
-        raise DataError(
-            f"column {missing[0]!r}, by which rows are parted, is not in the table",
-            "correct data.key or split.group",
-        )
+        what = f"column {missing[0]!r}, by which rows are parted, is not in the table"
+        raise DataError(what, "correct data.key or split.group")
     digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical_rows(rows, columns))
     words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32
     holdout = words[:, 0] < spec.holdout
@@ -281,9 +280,12 @@ def _moment(rows: pa.Table, time: str, value: datetime | date | int | float) -> 
     import pyarrow as pa
 
     try:
+        if not time:
+            return arrival_place(value)
         one = pa.table({time: pa.array([value], rows.schema.field(time).type)})
     except (pa.ArrowException, TypeError) as error:
-        raise DataError(f"column {time!r} holds {rows.schema.field(time).type}, and {value!r} is none", "") from error
+        kind = f"column {time!r} holds {rows.schema.field(time).type}" if time else "the order of arrival has moments"
+        raise DataError(f"{kind}, and {value!r} is none", "") from error
     return moments(one, time)[0][0]  # type: ignore[no-any-return]
 
 
@@ -299,10 +301,15 @@ def _cut(times: np.ndarray, share: float) -> float:
 
 
 def moments(rows: pa.Table, time: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times as numbers in the column's own unit (0 where there is none), and where there is one."""
+    """Times as numbers in the column's own unit (0 where there is none), and where there is one.
+
+    Where `time` is empty, the order of arrival: see `arrivals`.
+    """
     import numpy as np
     import pyarrow as pa
 
+    if not time:
+        return arrivals(rows), np.ones(len(rows), dtype=bool)
     if time not in rows.column_names:
         raise DataError(f"column {time!r}, by which rows are parted, is not in the table", "correct data.time")
     column = rows[time].combine_chunks()

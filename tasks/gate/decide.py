@@ -13,6 +13,7 @@ from treadle.tasks.gate.slices import review_slices
 from treadle.tasks.gate.sure import COMPARES_CLASSES, FEWEST_OF_A_LEVEL
 from treadle.tasks.gate.values import Basis, Decision, GainBounds, GateSpec, Judged, Verdict
 from treadle.tasks.gate.words import compared, difference, differences, equal_decimals, figure
+from treadle.tasks.weights import effective_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,6 +89,7 @@ def decide_verdict(
         reasons=(
             *refusals,
             *(_reasons(decision, judged, bounds, spec, chance, looks) if compared else _apart(judged, bounds)),
+            *_weighted(judged),
         ),
         metric=judged.metric,
         value=bounds.value,
@@ -112,6 +114,7 @@ def decide_verdict(
         unit=bounds.standard.unit,
         notes=(*better_beside(spec, judged), *slices.notes),
         boosters=judged.boosters,
+        weighted_by=judged.weighted_by,
     )
 
 
@@ -132,12 +135,13 @@ def _untold(judged: Judged, bounds: GainBounds) -> str:
 
     standard = bounds.standard
     if judged.task == "binary" and judged.metric in BY_CLASS:
-        ones = int(np.sum(judged.y == 1))
-        rarest, what = min((ones, "positive"), (len(judged.y) - ones, "negative"))
+        positive = judged.y == 1
+        sides = ((positive, "positive"), (~positive, "negative"))
+        rarest, what = min((effective_rows(judged.weight, rows), name) for rows, name in sides)
         if rarest < FEWEST_OF_A_CLASS:
             return f"{rarest} {what} rows are too few to measure {judged.metric} by (at least {FEWEST_OF_A_CLASS})"
     if judged.task == "multiclass" and judged.metric in COMPARES_CLASSES and not judged.first:
-        rarest = int(np.unique(judged.y, return_counts=True)[1].min())
+        rarest = min(effective_rows(judged.weight, judged.y == one) for one in np.unique(judged.y))
         if rarest < FEWEST_OF_A_LEVEL:
             return (
                 f"{rarest} rows of the rarest class are too few to measure {judged.metric} by (at least "
@@ -153,12 +157,15 @@ def _untold(judged: Judged, bounds: GainBounds) -> str:
     return ""
 
 
-def enough(task: str, y: np.ndarray) -> bool:
-    """Whether `y` [n] are rows enough to compare two models on: 50, and 5 of every class of a binary task."""
+def enough(task: str, y: np.ndarray, weight: np.ndarray | None = None) -> bool:
+    """Whether `y` [n] are rows enough to compare two models on: 50, and 5 of every class of a binary task.
+
+    Rows of unequal `weight` [n] count as so many of equal weight.
+    """
     import numpy as np
 
-    rarest = min(np.sum(y == 1), np.sum(y == 0)) if task == "binary" else FEWEST_OF_A_CLASS
-    return len(y) >= FEWEST_ROWS and bool(rarest >= FEWEST_OF_A_CLASS)
+    counts = [effective_rows(weight, y == one) for one in (0, 1)] if task == "binary" else [FEWEST_OF_A_CLASS]
+    return effective_rows(weight, np.ones(len(y), dtype=bool)) >= FEWEST_ROWS and min(counts) >= FEWEST_OF_A_CLASS
 
 
 def _uncompared(bounds: GainBounds) -> GainBounds:
@@ -221,7 +228,7 @@ def _headline(
 ) -> str:
     opponent = "the dummy predictor" if judged.first else judged.champion_name
     numbers = compared(judged.metric, bounds.value, bounds.champion_value, bounds.gain)
-    rows = f"{len(judged.y):,} holdout rows"
+    rows = f"{len(judged.y):,} holdout rows{f' (weighted by {judged.weighted_by!r})' if judged.weighted_by else ''}"
     if decision == "REFUSED":
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         return f"{refusals[0]}{more}"
@@ -303,6 +310,17 @@ def _reasons(
             f"predictions that say nothing would score as well with probability {chance:.2g} (needed: at most {LUCK:g})"
         )
     yield from judged.why_left_out
+
+
+def _weighted(judged: Judged) -> Iterator[str]:
+    import numpy as np
+
+    if judged.weight is not None:
+        whole = effective_rows(judged.weight, np.ones(len(judged.y), dtype=bool))
+        yield (
+            f"every score is weighted by {judged.weighted_by!r}: the {len(judged.y):,} rows say as much as {whole:,} "
+            "of equal weight"
+        )
 
 
 def _apart(judged: Judged, bounds: GainBounds) -> Iterator[str]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
 from treadle.tasks.gate.resample import gain_spread
+from treadle.tasks.gate.weighted_luck import orders, weighted_score
 from treadle.tasks.influence import class_codes, row_losses
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,9 @@ def luck(judged: Judged, seed: int) -> float:
     on a sample of 1,000 and if that does not do on 20,000 at most; the smaller share counts double, for there were two
     tests. Where rows depend on each other, the one-sided p-value of the gain over a dummy that always answers these
     rows' own mean or shares.
+
+    Where rows have weights, each label keeps its own: the pairs of label and weight are permuted against the
+    predictions, so that weights by class (claims that weigh more) cannot pass for a model that tells them apart.
     """
     import numpy as np
 
@@ -60,11 +65,12 @@ def luck(judged: Judged, seed: int) -> float:
 def _by_bound(judged: Judged) -> float:
     import numpy as np
 
-    y = judged.y
+    y, weights = judged.y, relative(judged.weight)
     if judged.challenger.ndim == 2:
-        dummy = np.tile(np.bincount(y.astype(np.int64), minlength=judged.challenger.shape[1]) / len(y), (len(y), 1))
+        counts = np.bincount(y.astype(np.int64), weights, judged.challenger.shape[1])
+        dummy = np.tile(counts / (len(y) if weights is None else weights.sum()), (len(y), 1))
     else:
-        dummy = np.full(len(y), float(y.mean()))
+        dummy = np.full(len(y), float(y.mean() if weights is None else weights @ y / weights.sum()))
     over = gain_spread(replace(judged, champion=dummy, champion_threshold=0.5), judged.metric)
     return over.standard.beyond(over.gain) if np.isfinite(over.gain) else 1.0
 
@@ -75,15 +81,21 @@ def _by_permutation(judged: Judged, rows: np.ndarray, draw: np.random.Generator)
 
     order = rows[np.argsort(judged.challenger[rows], kind="stable")] if judged.task == "binary" else rows
     y, p = (np.asarray(of[order], dtype=np.float64) for of in (judged.y, judged.challenger))
-    score = _score(judged, y, p)
-    actual = float(score(y[None, :])[0])
+    weights = relative(None if judged.weight is None else judged.weight[order])
+    if weights is None:
+        score, unshuffled = _score(judged, y, p), y[None, :]
+    else:
+        score = weighted_score(judged, y, p, weights)
+        unshuffled = np.arange(len(y))[None, :]
+    actual = float(score(unshuffled)[0])
     if not np.isfinite(actual):
         return 1.0
     least = actual - 1e-9 * max(1.0, abs(actual))
     as_good, done, several = 0, 0, 50
     while done < PERMUTATIONS and as_good < GIVEN_UP:
         several = min(2 * several, max(1, CELLS // len(y)), PERMUTATIONS - done)
-        as_good += int((score(_shuffled(judged.task, y, several, draw)) >= least).sum())
+        shuffled = _shuffled(judged.task, y, several, draw) if weights is None else orders(len(y), several, draw)
+        as_good += int((score(shuffled) >= least).sum())
         done += several
     return (as_good + 1) / (done + 1)
 

@@ -36,10 +36,11 @@ def gain_spread(judged: Judged, metric: str, rows: np.ndarray | None = None) -> 
     some = slice(None) if rows is None else rows
     y, depends = judged.y[some], Dependence(judged.groups, judged.times)
     sides = ((judged.challenger[some], judged.challenger_threshold), (judged.champion[some], judged.champion_threshold))
-    first, second = (metrics.metric_value(judged.task, metric, y, p, threshold=cut) for p, cut in sides)
-    moved = [influences(metric, y, p, cut) for p, cut in sides]
+    weight = None if judged.weight is None else judged.weight[some]
+    first, second = (metrics.metric_value(judged.task, metric, y, p, weight, threshold=cut) for p, cut in sides)
+    moved = [influences(metric, y, p, cut, weight) for p, cut in sides]
     sign = 1.0 if metrics.greater_is_better(metric) else -1.0
-    standard = standard_error(sign * (moved[0] - moved[1]), depends if rows is None else depends.of(rows))
+    standard = standard_error(sign * (moved[0] - moved[1]), depends if rows is None else depends.of(rows), weight)
     gain = metrics.gain(metric, first, second)
     return Spread(first, second, gain, standard if np.isfinite(gain) else StandardError(float("nan"), 0.0, 0))
 

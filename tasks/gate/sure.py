@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks import metrics
 from treadle.tasks.gate.resample import gain_spread
 from treadle.tasks.influence import PROBABILITY_FLOOR
+from treadle.tasks.weights import effective_rows, relative
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,27 +68,31 @@ def gain_on(judged: Judged, metric: str, *, here: np.ndarray | None = None, othe
     """The gain in `metric` on the rows at the positions `here` (default: all) over `other` (default: the champion).
 
     `other` are predictions for all n rows, shaped as the challenger's; a class is called at probability 0.5. Where
-    `metric` compares classes and one has fewer than 10 rows, or is R² of equal labels, the task's fallback takes its
-    place.
+    `metric` compares classes and one has fewer than 10 rows (weighted: as many of equal weight), or is R² of equal
+    labels, the task's fallback takes its place.
     """
     import numpy as np
 
     compared = judged if other is None else replace(judged, champion=other, champion_threshold=0.5)
     rows = np.arange(len(judged.y)) if here is None else here
+    weight = None if judged.weight is None else judged.weight[rows]
     used = metric
     if metric in COMPARES_CLASSES:
-        classes, counts = np.unique(judged.y[rows], return_counts=True)
-        if len(classes) < 2 or counts.min() < FEWEST_OF_A_LEVEL:
+        classes = np.unique(judged.y[rows])
+        counts = [effective_rows(weight, judged.y[rows] == one) for one in classes]
+        if len(classes) < 2 or min(counts) < FEWEST_OF_A_LEVEL:
             used = metrics.FALLBACK[judged.task]
     elif metric == "r2" and len(rows) and np.ptp(judged.y[rows]) == 0:
         used = metrics.FALLBACK[judged.task]
     found = gain_spread(compared, used, here)
-    floor = _predicted_error(judged.task, used, judged.challenger[rows], compared.champion[rows])
+    floor = _predicted_error(judged.task, used, judged.challenger[rows], compared.champion[rows], relative(weight))
     standard = found.standard if found.standard.error >= floor else replace(found.standard, error=floor)
     return Gain(used, len(rows), found.value, found.champion_value, found.gain, standard)
 
 
-def _predicted_error(task: str, metric: str, ours: np.ndarray, theirs: np.ndarray) -> float:
+def _predicted_error(
+    task: str, metric: str, ours: np.ndarray, theirs: np.ndarray, weight: np.ndarray | None = None
+) -> float:
     """The standard error of the gain in a mean score if labels were drawn by either model's probabilities; else 0.
 
     The larger of the two. Where positives are rare the observed losses show too little variance, because it comes from
@@ -103,5 +108,7 @@ def _predicted_error(task: str, metric: str, ours: np.ndarray, theirs: np.ndarra
     else:
         gains = np.log(np.maximum(p, PROBABILITY_FLOOR)) - np.log(np.maximum(q, PROBABILITY_FLOOR))
     means = ((labels * gains).sum(axis=1, keepdims=True) for labels in (p, q))
-    variances = [(labels * (gains - mean) ** 2).sum(axis=1).mean() for labels, mean in zip((p, q), means, strict=True)]
-    return float(np.sqrt(max(variances) / len(p)))
+    each = [(labels * (gains - mean) ** 2).sum(axis=1) for labels, mean in zip((p, q), means, strict=True)]
+    if weight is not None:
+        return float(np.sqrt(max(weight**2 @ one for one in each)) / weight.sum())
+    return float(np.sqrt(max(one.mean() for one in each) / len(p)))

@@ -79,7 +79,8 @@ class Judged:
     `challenger_threshold` and `champion_threshold` are the least probabilities that each model calls positive.
     `newer` says whether the challenger was trained on newer rows than the champion, `spent` what versions promoted as
     `fresh` have given away since the last one that was promoted as `better`. `boosters` names what is compared, the
-    challenger's first; empty for the dummy.
+    challenger's first; empty for the dummy. `weight` [n] weighs the rows in every score (None: all alike), all above 0;
+    `weighted_by` names its column.
     """
 
     task: str
@@ -99,6 +100,8 @@ class Judged:
     newer: bool = False
     spent: GivenAway = field(default_factory=GivenAway)
     boosters: str = ""
+    weight: np.ndarray | None = None
+    weighted_by: str = ""
 
     @property
     def first(self) -> bool:
@@ -140,7 +143,8 @@ class Verdict(BaseModel):
     probability that predictions which say nothing score as well, computed where it decides. `boosters` names the two
     that were compared, empty with the dummy. `notes` are sentences to know that decide nothing: what slices show, and
     by which scores the linear model or the dummy is better. `unsettled` says why the champion cannot be compared with
-    any challenger, so that a person decides; else it is empty. A number that could not be computed is NaN.
+    any challenger, so that a person decides; else it is empty. `weighted_by` is the column that weighs the rows in
+    every score, empty where all count alike. A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -173,6 +177,7 @@ class Verdict(BaseModel):
     notes: tuple[str, ...] = ()
     boosters: str = ""
     unsettled: str = ""
+    weighted_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

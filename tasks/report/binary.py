@@ -24,7 +24,8 @@ def binary_figures(story: Story) -> list[Plot]:
     if story.threshold is not None and len(y):
         plots.append(confusion_figure(story))
     if len(y):
-        plots.append(calibration(y, story.p, "calibration", f"probability of {shorten(positive(story), 16)}"))
+        what = f"probability of {shorten(positive(story), 16)}"
+        plots.append(calibration(y, story.p, "calibration", what, story.weight))
     return plots
 
 
@@ -33,13 +34,16 @@ def positive(story: Story) -> str:
     return label(story.classes[1])
 
 
-def counts(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut-offs from the highest score down, and the true and false positives of each; ties are one."""
+def counts(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut-offs from the highest score down, and the (weight of) true and false positives of each; ties are one."""
     import numpy as np
 
     order = np.argsort(-p, kind="stable")
     ranked = p[order]
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(p) - 1)
+    if weight is not None:
+        true, false = (np.cumsum(weight[order] * of)[ends] for of in (y[order], ~y[order]))
+        return ranked[ends], true, false
     true = np.cumsum(y[order])[ends]
     return ranked[ends], true, ends + 1 - true
 
@@ -49,8 +53,8 @@ def roc(story: Story) -> Plot:
     import numpy as np
 
     y = story.y > 0.5
-    cuts, true, false = counts(y, story.p)
-    tpr, fpr = np.append(0, true / y.sum()), np.append(0, false / (~y).sum())
+    cuts, true, false = counts(y, story.p, story.weight)
+    tpr, fpr = np.append(0, true / true[-1]), np.append(0, false / false[-1])
     area = float(np.trapezoid(tpr, fpr))
 
     def paint(figure: Figure) -> None:
@@ -75,9 +79,9 @@ def roc(story: Story) -> Plot:
 def precision_recall(story: Story) -> Plot:
     """Precision against recall over all thresholds."""
     y = story.y > 0.5
-    cuts, true, false = counts(y, story.p)
-    recall, precision = true / y.sum(), true / (true + false)
-    base = float(y.mean())
+    cuts, true, false = counts(y, story.p, story.weight)
+    recall, precision = true / true[-1], true / (true + false)
+    base = float(true[-1] / (true[-1] + false[-1]))
     at = max(0, int((cuts >= (story.threshold if story.threshold is not None else 2)).sum()) - 1)
 
     def paint(figure: Figure) -> None:
@@ -201,15 +205,22 @@ def bins(p: np.ndarray, most: int = BINS) -> np.ndarray:
     return np.unique(np.searchsorted(edges, p, side="right"), return_inverse=True)[1]
 
 
-def calibration(hit: np.ndarray, p: np.ndarray, name: str, what: str) -> Plot:
-    """Predicted probability against observed frequency, with 95% intervals; below it, rows by probability."""
+def calibration(hit: np.ndarray, p: np.ndarray, name: str, what: str, weight: np.ndarray | None = None) -> Plot:
+    """Predicted probability against observed frequency, with 95% intervals; below it, rows by probability.
+
+    With `weight` [n] both are weighted, and an interval is that of the rows of equal weight that say as much.
+    """
     import numpy as np
 
     which = bins(p)
     rows = np.bincount(which)
     predicted, observed = np.bincount(which, p) / rows, np.bincount(which, hit) / rows
+    if weight is not None:
+        whole = np.bincount(which, weight)
+        predicted, observed = (np.bincount(which, weight * of) / whole for of in (p, hit))
+        rows = np.maximum(whole**2 / np.bincount(which, weight**2), 1)
     lower, upper = wilson(observed * rows, rows)
-    error = float(np.average(np.abs(predicted - observed), weights=rows))
+    error = float(np.average(np.abs(predicted - observed), weights=rows if weight is None else whole))
     top = min(1.0, 1.08 * float(max(predicted.max(), upper.max())))
 
     def paint(figure: Figure) -> None:

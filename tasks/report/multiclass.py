@@ -36,7 +36,10 @@ def multiclass_figures(story: Story) -> list[Plot]:
     chosen = story.p.argmax(axis=1)
     hit = chosen == story.y.astype(int)
     what = "probability of the class that it names"
-    return [class_confusion_figure(story, chosen), calibration(hit, story.p.max(axis=1), "calibration", what)]
+    return [
+        class_confusion_figure(story, chosen),
+        calibration(hit, story.p.max(axis=1), "calibration", what, story.weight),
+    ]
 
 
 def class_confusion_figure(story: Story, chosen: np.ndarray) -> Plot:

@@ -27,7 +27,8 @@ class Story:
     `y` holds class codes or values; `p` the calibrated probability of the positive class [n] (binary) or of
     each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
-    `facts` are shown as they are, in order.
+    `facts` are shown as they are, in order. `weight` [n] weighs the holdout rows in scores, curves and calibration;
+    other pictures count each row once (None: all do).
     """
 
     pipeline: str
@@ -51,3 +52,4 @@ class Story:
     upper: np.ndarray | None = None
     leaks: Sequence[Leak] = ()
     suspects: Sequence[Suspect] = ()
+    weight: np.ndarray | None = None

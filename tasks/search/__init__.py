@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.device import falls_back
 from treadle.tasks.search.found import NOTHING_TO_SEARCH, Found, Setting, Trial
 from treadle.tasks.search.space import early_rate, floor, portfolio, ranges, settled_pace
 
@@ -86,28 +87,34 @@ class Aftermath:
     max_size: float | None = None
 
 
+@falls_back
 def run_search(
     storage: optuna.storages.BaseStorage,
     study_name: str,
-    course: Course,
+    lay_out: Callable[[str, bool], Course],
     *,
     spec: TuneSpec,
     on_trial: Callable[[Trial, int, int, float], None],
+    device: str,
     aftermath: Aftermath | None = None,
     stop: Callable[[], bool] = lambda: False,
     answers: Path | None = None,
     spent: float = 0.0,
+    external: bool = False,
 ) -> Found:
     """Search parameters within the trials and seconds of `spec`; those of an earlier, interrupted run count.
 
-    `on_trial` is called with each trial that ended: the trial, how many are done, how many there may be, the seconds
-    left until both models are fitted. `spent` seconds of the budget are gone already. The first trial is cut short by
-    the clock, never thrown away, so there is always a model. `stop` is asked after every round: once it is true, the
+    `lay_out` bins the rows for a device, and says whether they stay in the host's memory. `on_trial` is called with
+    each trial that ended: the trial, how many are done, how many there may be, the seconds left until both models are
+    fitted. `spent` seconds of the budget are gone already. The first trial is cut short by the clock, never thrown
+    away, so there is always a model. `stop` is asked after every round: once it is true, the
     trial at work is the last one. Ctrl-C as an exception passes through: the trial that it hit is marked as failed and
-    made again next time. Margins of the measured rows are kept in the folder `answers` for a run that goes on (None: it
-    makes them anew).
+    made again next time. So is a trial for which the GPU's memory is too small: the study goes on elsewhere
+    (`device.falls_back`), in `external` memory or on the CPU. Margins of the measured rows are kept in the folder
+    `answers` for a run that goes on (None: it makes them anew).
     """
     began = time.monotonic()
+    course = lay_out(device, external)
     study = _open(storage, study_name, course.metric)
     past = [trial for trial in trials(study) if trial.state != "failed"]
     before = sum(trial.seconds for trial in past) + spent
@@ -361,7 +368,7 @@ class Search:
         if trial.number not in self._margins:
             kept = self.answers / f"{trial.number}.npy" if self.answers is not None else None
             if kept is not None and kept.exists():
-                ends = np.cumsum([len(lane.y) for lane in self.course.lanes])[:-1]
+                ends = np.cumsum([len(lane.rows.y) for lane in self.course.lanes])[:-1]
                 self._margins[trial.number] = np.split(np.load(kept), ends)
             else:
                 models = self.course.models(trial.params)

@@ -45,10 +45,10 @@ def plainest(course: Course, trials: Sequence[Trial], margins: Callable[[Trial],
     ranked = _ranked(course, trials)
     best = ranked[0]
     near = [best]
-    reference = _influence(course, margins(best))
+    reference = influence(course, margins(best))
     for trial in ranked[1:]:
         deficit = course.sign * ((best.value or 0.0) - (trial.value or 0.0))
-        if deficit <= _standard_error(course, reference, _influence(course, margins(trial))):
+        if deficit <= standard_error(course, reference, influence(course, margins(trial))):
             near.append(trial)
     return min(near, key=lambda trial: (trial.size, trial.number))
 
@@ -94,8 +94,8 @@ def best_average(
     for later, later_value, later_mean in path[1:]:
         needed = 0.0
         if len(set(later)) > len(set(chosen)):
-            own, other = (_influence(course, one, sampled) for one in (mean, later_mean))
-            needed = EXTRA_MEMBER * _standard_error(course, own, other)
+            own, other = (influence(course, one, sampled) for one in (mean, later_mean))
+            needed = EXTRA_MEMBER * standard_error(course, own, other)
         if later_value - value > needed:
             chosen, value, mean = later, later_value, later_mean
     counts = {number: chosen.count(number) for number in dict.fromkeys(chosen)}
@@ -114,20 +114,21 @@ def _sampled(course: Course) -> list[np.ndarray]:
 
     share = min(1.0, MEASURED / max(1, len(course.y)))
     draw = np.random.default_rng(0)
-    return [np.sort(draw.permutation(len(lane.y))[: max(1, round(share * len(lane.y)))]) for lane in course.lanes]
+    sizes = [len(lane.rows.y) for lane in course.lanes]
+    return [np.sort(draw.permutation(size)[: max(1, round(share * size))]) for size in sizes]
 
 
-def _influence(course: Course, margins: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> np.ndarray:
+def influence(course: Course, margins: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """How each measured row moves the metric, float64 [n]."""
     import numpy as np
 
     from treadle.tasks.influence import influences
 
-    y = course.y if at is None else np.concatenate([lane.y[one] for lane, one in zip(course.lanes, at, strict=True)])
-    return influences(course.metric, y, np.concatenate(course.answers(margins, at)))
+    y, p = np.concatenate(course.labels(at)), np.concatenate(course.answers(margins, at))
+    return influences(course.metric, y, p, weight=course.weight(at))
 
 
-def _standard_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:
+def standard_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:
     """The standard error of the difference of two metrics on the same rows; NaN where a metric is not defined."""
     import numpy as np
 

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import Booster, DMatrix
 
     from treadle.tasks.booster import MatrixRows, Scalar
+    from treadle.tasks.custom_loss import CustomLoss
+    from treadle.tasks.objective import Objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,11 @@ class LaneRows:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The same rows binned; `X` and `y` are the measured rows."""
+    """The same rows binned; `rows` are the measured ones, with their labels on the target's own scale."""
 
-    fitted: QuantileDMatrix
-    measured: QuantileDMatrix
-    X: np.ndarray
-    y: np.ndarray
+    fitted: DMatrix
+    measured: DMatrix
+    rows: MatrixRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,10 @@ class Course:
     task: str
     metric: str
     fixed: Mapping[str, Scalar]
+    objective: Objective
     rows: int
     repeats: int = 1
+    custom: CustomLoss | None = None
 
     @property
     def sign(self) -> float:
@@ -60,7 +63,7 @@ class Course:
         """Labels of the measured rows, lane after lane."""
         import numpy as np
 
-        return np.concatenate([lane.y for lane in self.lanes])
+        return np.concatenate([lane.rows.y for lane in self.lanes])
 
     def expected_pace(self) -> float:
         """Seconds that a round on all lanes takes on an ordinary machine."""
@@ -68,7 +71,7 @@ class Course:
 
         trees = int(self.fixed.get("num_class", 1))
         return sum(
-            expected_pace(lane.fitted.num_row(), lane.fitted.num_col(), len(lane.fitted.get_quantile_cut()[1]), trees)
+            expected_pace(lane.fitted.num_row(), lane.fitted.num_col(), _bins(lane.fitted), trees)
             for lane in self.lanes
         )
 
@@ -80,9 +83,14 @@ class Course:
 
     def grow(self, models: Sequence[Booster], iteration: int) -> float:
         """Add a round to every model; minus the mean loss on the measured rows, which is watched."""
+        from treadle.tasks.device import check_trained_on
+
+        loss = self.custom.as_xgboost() if self.custom else None
         total = 0.0
         for model, lane in zip(models, self.lanes, strict=True):
-            model.update(lane.fitted, iteration)
+            model.update(lane.fitted, iteration, fobj=loss)
+            if iteration == 0:
+                check_trained_on(model, str(self.fixed["device"]))
             evaluation = model.eval_set([(lane.measured, "measured")], iteration)
             total += float(evaluation.rsplit(":", 1)[1])
         return -total / len(self.lanes)
@@ -93,8 +101,11 @@ class Course:
 
         found = []
         for model, lane in zip(models, self.lanes, strict=True):
-            model.set_param({"device": "cpu"})
-            found.append(np.asarray(model.inplace_predict(lane.X, iteration_range=(0, rounds), predict_type="margin")))
+            if self.fixed["device"] == "cpu":
+                margin = model.inplace_predict(lane.rows.X, iteration_range=(0, rounds), predict_type="margin")
+            else:  # the rows are there already
+                margin = model.predict(lane.measured, iteration_range=(0, rounds), output_margin=True)
+            found.append(np.asarray(margin))
         return found
 
     def answers(self, margins: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
@@ -105,9 +116,10 @@ class Course:
         from treadle.tasks import metrics
         from treadle.tasks.booster import from_margins
 
-        found = [from_margins(str(self.fixed["objective"]), margin) for margin in margins]
+        raw = (from_margins(self.objective.name, margin) for margin in margins)
+        found = [self._decoded(one, at, lane) for lane, one in enumerate(raw)]
         if self.task == "binary" and self.metric in metrics.AT_THRESHOLD:
-            return called(self._labels(at), found)
+            return called(self.labels(at), found, self.weight(at))
         return found
 
     def score(self, answers: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> float:
@@ -115,22 +127,54 @@ class Course:
         from treadle.tasks import metrics
 
         values = [
-            metrics.metric_value(self.task, self.metric, y, answer)
-            for y, answer in zip(self._labels(at), answers, strict=True)
+            metrics.metric_value(self.task, self.metric, y, answer, weight)
+            for y, answer, weight in zip(self.labels(at), answers, self.weights(at), strict=True)
         ]
         return sum(values) / len(values)
 
-    def _labels(self, at: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+    def _decoded(self, raw: np.ndarray, at: Sequence[np.ndarray] | None, lane: int) -> np.ndarray:
+        """A lane's raw output on the target's own scale; how far it is smeared follows the lane's own labels."""
+        if not self.objective.transform:
+            return raw
+        return self.objective.decode(raw, self.objective.smear(self.labels(at)[lane], raw, self.weights(at)[lane]))
+
+    def labels(self, at: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Each lane's labels (of its measured rows `at`), on the target's own scale."""
         if at is None:
-            return [lane.y for lane in self.lanes]
-        return [lane.y[one] for lane, one in zip(self.lanes, at, strict=True)]
+            return [lane.rows.y for lane in self.lanes]
+        return [lane.rows.y[one] for lane, one in zip(self.lanes, at, strict=True)]
+
+    def weights(self, at: Sequence[np.ndarray] | None = None) -> list[np.ndarray | None]:
+        """The weights of each lane's measured rows (of those `at`); None where all count alike."""
+        all_rows = [lane.rows.weight for lane in self.lanes]
+        if at is None:
+            return all_rows
+        return [None if own is None else own[one] for own, one in zip(all_rows, at, strict=True)]
+
+    def weight(self, at: Sequence[np.ndarray] | None = None) -> np.ndarray | None:
+        """The weights of all measured rows (of those `at`), lane after lane; None where all count alike."""
+        import numpy as np
+
+        known = [one for one in self.weights(at) if one is not None]
+        return np.concatenate(known) if known else None
 
 
-def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _bins(matrix: DMatrix) -> int:
+    """The bins of all columns; the most that they can have where the rows stay in the host's memory, not binned yet."""
+    import xgboost
+
+    most = 256 * matrix.num_col()
+    return len(matrix.get_quantile_cut()[1]) if isinstance(matrix, xgboost.QuantileDMatrix) else most
+
+
+def called(
+    labels: Sequence[np.ndarray], answers: Sequence[np.ndarray], weight: np.ndarray | None = None
+) -> list[np.ndarray]:
     """What each lane's measured rows are called, 0 or 1, at a threshold fitted on the rows of all lanes.
 
     `labels` and `answers` (probabilities) are [n] for each lane. The rows are dealt to folds in order, and each fold's
-    threshold is fitted on the others: a threshold that had seen a row's label would flatter it.
+    threshold is fitted on the others, by their `weight` [all n]: a threshold that had seen a row's label would flatter
+    it.
     """
     import numpy as np
 
@@ -140,38 +184,39 @@ def called(labels: Sequence[np.ndarray], answers: Sequence[np.ndarray]) -> list[
     given, fold = np.empty(len(y)), np.arange(len(y)) % FOLDS
     for one in range(FOLDS):
         held = fold == one
-        given[held] = p[held] >= best_threshold(p[~held], y[~held])
+        others = None if weight is None else weight[~held]
+        given[held] = p[held] >= best_threshold(p[~held], y[~held], others)
     return np.split(given, np.cumsum([len(one) for one in answers])[:-1])
 
 
 def lay_out(
     rows: Iterable[LaneRows],
+    fixed: Mapping[str, Scalar],
     *,
     task: str,
-    classes: int,
-    names: Sequence[str],
     metric: str,
-    device: str,
-    seed: int,
-    monotone: Mapping[str, int],
+    names: Sequence[str],
+    objective: Objective | None = None,
+    custom: CustomLoss | None = None,
     repeats: int = 1,
+    external: bool = False,
 ) -> Course:
-    """Bin the rows of each lane once for all trials; what is watched is a smooth loss, whatever the metric."""
-    from treadle.tasks import booster
+    """Bin the rows of each lane once for all trials.
 
+    `fixed` are the parameters that no trial changes, complete (`booster.complete_parameters`); labels are on the
+    target's own scale and become those of `objective` (None: the task's plain one). What is watched is a smooth loss,
+    whatever the metric. With `external` the rows stay in the host's memory.
+    """
+    from treadle.tasks import booster
+    from treadle.tasks.objective import plain_objective
+
+    chosen, bins = objective or plain_objective(task), booster.bins_of(fixed)
     lanes, fitted_rows = [], 0
     for one in rows:
         fitted_rows = fitted_rows or len(one.fitted.y)
-        fitted = booster.quantile_matrix(one.fitted.X, one.fitted.y, names)
-        measured = booster.quantile_matrix(one.measured.X, one.measured.y, names, fitted)
-        lanes.append(Lane(fitted, measured, one.measured.X, one.measured.y))
-    fixed = booster.complete_parameters(
-        task,
-        {"eval_metric": booster.WATCHED[task], "nthread": booster.threads(fitted_rows)},
-        classes=classes,
-        device=device,
-        seed=seed,
-        monotone=monotone,
-        names=names,
-    )
-    return Course(tuple(lanes), task, metric, fixed, fitted_rows, repeats)
+        fitted, measured = (booster.on_scale(part, chosen) for part in (one.fitted, one.measured))
+        matrix = booster.quantile_matrix(fitted, names, max_bin=bins, external=external)
+        apart = booster.quantile_matrix(measured, names, matrix, max_bin=bins, external=external)
+        lanes.append(Lane(matrix, apart, one.measured))
+    complete = {**fixed, "eval_metric": booster.watched(chosen.name), "nthread": booster.threads(fitted_rows)}
+    return Course(tuple(lanes), task, metric, complete, chosen, fitted_rows, repeats, custom)

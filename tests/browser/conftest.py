@@ -130,8 +130,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Ite
     project(folder, rows.head(450), "Malignant")
     file = folder / "pipelines" / "clinic.toml"
     file.write_text(
-        file.read_text().replace("trials = 40 ", "trials = 6 ")
-        + '\n[retrain]\nschedule = "0 3 * * 1"\n\n[score]\nschedule = "*/30 * * * *"\n'
+        file.read_text()
+        + '\n[tune]\ntrials = 6\n\n[retrain]\nschedule = "0 3 * * 1"\n\n[score]\nschedule = "*/30 * * * *"\n'
     )
     prefect_database(folder, server_home)
     place = brought_up(folder)

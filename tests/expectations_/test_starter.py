@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.expectations.contract import Suite, ValidationReport
-    from treadle.tasks.dataset.infer import Proposal
+    from treadle.tasks.dataset.proposal import Proposal
 
 TABLES = {"Left?": customers, "cnt": rides, "readmitted": visits}
 

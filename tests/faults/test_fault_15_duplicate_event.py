@@ -33,7 +33,7 @@ def test_of_a_hundred_equal_events_comes_one_training(
     ledger = stores.open(settings, config.name).ledger
     before = len(ledger.versions(config.name))
     file = settings.home / "pipelines" / f"{config.name}.toml"
-    file.write_text(file.read_text().replace("trials = 40", "trials = 1") + "\n[retrain]\non_new_rows = 1\n")
+    file.write_text(file.read_text() + "\n[tune]\ntrials = 1\n[retrain]\non_new_rows = 1\n")
     new = tumours().assign(**{"Tumour ID": lambda rows: "new " + rows["Tumour ID"]})
     inbox(settings.home).mkdir(parents=True, exist_ok=True)
     new.to_csv(inbox(settings.home) / "new.csv", index=False)

@@ -141,9 +141,9 @@ def test_a_file_that_cannot_be_obeyed_is_told_to_those_it_names(place: Place, ch
     file = settings.home / "pipelines" / "clinic.toml"
     to(settings, CHAT)
     sound = file.read_text()
-    file.write_text(sound.replace("[split]", "[spilt]"))
+    file.write_text(sound.replace("[labels]", "[lables]"))
     assert delivery_.send_news(settings)[0].notified == 1
-    assert "unknown key 'spilt'" in chat.received[0].title
+    assert "unknown key 'lables'" in chat.received[0].title
     assert "treadle check -p clinic" in chat.received[0].body
     file.write_text(f"{sound}\n][")
     assert delivery_.send_news(settings) == ()

@@ -195,3 +195,48 @@ def test_columns_to_question_are_noted_with_figures_in_result_and_config(home: S
 
 def test_honest_customers_are_not_questioned(home: Settings, table: Path) -> None:
     assert [remark for remark in init.run_init(home, table, "Left?").remarks if "put it into drop" in remark] == []
+
+
+def campaign(rows: int = 4_000) -> pd.DataFrame:
+    """Calls in the order in which they were made, while an index falls and what counts turns; nothing dates them."""
+    draw, t = np.random.default_rng(0), np.linspace(0, 1, rows)
+    age, index = draw.integers(18, 80, rows), 5 - 4 * t + draw.normal(size=rows) * 0.1
+    score = 3 * t - 2 + 0.1 * (age - 45) * (t - 0.5)
+    said_yes = draw.random(rows) < 1 / (1 + np.exp(-score))
+    return pd.DataFrame({"age": age, "index_3m": index.round(3), "subscribed": np.where(said_yes, "yes", "no")})
+
+
+def test_rows_in_time_order_that_nothing_dates_are_split_by_the_order_of_the_file(
+    home: Settings, tmp_path: Path
+) -> None:
+    campaign().to_csv(tmp_path / "calls.csv", index=False)
+    result = init.run_init(home, tmp_path / "calls.csv", "subscribed")
+    assert (result.order, result.split, result.time) == ("file", "time", "")
+    config = load_config(home.home / "pipelines" / "calls.toml")
+    assert (config.data.order, config.split.strategy) == ("file", "time")
+    text = (home.home / "pipelines" / "calls.toml").read_text()
+    assert "a model tells early rows from late ones" in text
+    (remark,) = [one for one in result.remarks if one.startswith("tells early from late rows")]
+    assert "index_3m (AUC 0.9" in remark or "index_3m (AUC 1.0" in remark
+
+
+@pytest.mark.parametrize("by", ["shuffled", "age", "subscribed", "two halves"])
+def test_the_same_rows_in_another_order_are_not(home: Settings, tmp_path: Path, by: str) -> None:
+    rows = campaign().sample(frac=1, random_state=1)
+    if by == "two halves":
+        rows = pd.concat([half.sort_values("age") for half in (rows[:2_000], rows[2_000:])])
+    elif by != "shuffled":
+        rows = rows.sort_values(by, kind="stable")
+    rows.to_csv(tmp_path / "calls.csv", index=False)
+    result = init.run_init(home, tmp_path / "calls.csv", "subscribed")
+    assert (result.order, result.split) == ("", "random")
+    assert not any("early from late" in one for one in result.remarks)
+
+
+def test_a_table_of_patients_keeps_its_groups_and_says_that_it_is_in_time_order(home: Settings, tmp_path: Path) -> None:
+    rows = campaign()
+    rows.insert(0, "patient_nbr", np.random.default_rng(1).integers(0, 900, len(rows)))
+    rows.to_csv(tmp_path / "calls.csv", index=False)
+    result = init.run_init(home, tmp_path / "calls.csv", "subscribed")
+    assert (result.order, result.split, result.group) == ("", "group", "patient_nbr")
+    assert any("use data.order = 'file' and strategy = 'time'" in one for one in result.remarks)

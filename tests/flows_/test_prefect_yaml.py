@@ -219,7 +219,7 @@ def test_a_worker_in_an_empty_folder_does_the_whole_work_for_a_server_that_is_no
 ) -> None:
     _, config = project(home, tumours(), "Malignant")
     file = home / "pipelines" / "clinic.toml"
-    file.write_text(file.read_text().replace("trials = 40 ", "trials = 1 ") + "\n[monitor]\nschedule = '30 5 * * *'\n")
+    file.write_text(file.read_text() + "\n[tune]\ntrials = 1\n[monitor]\nschedule = '30 5 * * *'\n")
     empty, there = tmp_path / "empty", tmp_path / "there"
     empty.mkdir()
     stored = {"LEDGER_URL": postgres.database(), "TUNING_URL": postgres.database()}

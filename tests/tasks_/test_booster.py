@@ -124,17 +124,3 @@ def test_importance_names_what_was_used_and_sums_to_one() -> None:
     shares = booster.gain_importance(model, NAMES)  # type: ignore[arg-type]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["age"] > shares["income"] > shares["noise"]
-
-
-def test_the_device_is_said_with_its_reason() -> None:
-    assert booster.choose_device("cpu") == ("cpu", "cpu as configured")
-    device, why = booster.choose_device("auto")
-    assert device in {"cpu", "cuda"}
-    assert why.startswith("using the ")
-
-
-def test_a_gpu_that_is_not_there_is_refused() -> None:
-    if booster.choose_device("auto")[0] == "cuda":
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(ConfigError, match="'cuda' cannot be used"):
-        booster.choose_device("cuda")

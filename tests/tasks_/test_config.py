@@ -46,6 +46,12 @@ WRONG = [
     ("data.forbid", 7, 'forbid = ["a", "a"]', "names 'a' twice", "each column once"),
     ("data.forbid", 8, 'key = ["a"]\nforbid = ["a"]', "'a' is the key, so no feature", "other than the key"),
     ("data.key", 7, 'key = ["a", "a"]', "names 'a' twice", "each column once"),
+    ("data.weight", 7, 'weight = "left"', "'left' is the target", "no other role"),
+    ("data.weight", 7, 'weight = "a"\ntime = "a"', "'a' is the time", "no other role"),
+    ("data.weight", 8, 'key = ["a", "b"]\nweight = "a"', "'a' is part of the key", "no other role"),
+    ("data.weight", 8, 'forbid = ["a"]\nweight = "a"', "'a' is in data.forbid", "no other role"),
+    ("data.weight", 7, 'weight = "a"\n\n[split]\nstrategy = "group"\ngroup = "a"', "'a' is the group", "no other role"),
+    ("model.monotone.a", 10, 'weight = "a"\n\n[model]\nmonotone = { a = 1 }', "'a' is the weight", "features"),
     ("data.max_bad_rows", 7, "max_bad_rows = 2", "2 is not allowed", "less than or equal to 1"),
     ("data.positive", 7, "positive = [1]", "[1] is not allowed", "text in quotes or true or false"),
     ("data.positive", 7, "positive = 1979-05-27", '"1979-05-27" is not allowed', "nothing here is a date"),
@@ -140,7 +146,8 @@ def test_a_key_that_is_added_leaves_the_digest_of_a_file_without_it_as_it_was(
     def digest(more: str) -> str:
         return load_config(write(tmp_path, LEAST + more)).digest()
 
-    assert digest("") == digest("forbid = []\n")
+    assert digest("") == digest("forbid = []\n") == digest('weight = ""\n')
+    assert digest('weight = "a"\n') != digest("")
     assert digest('forbid = ["a"]\n') != digest("")
     dumped = load_config(write(tmp_path, LEAST)).model_dump(mode="json")
     for section, key in spec.ADDED:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.customers import customers, look, rides, visits
 from treadle.tasks.config.draft import draft, value
 from treadle.tasks.config.spec import MISSING, PipelineConfig
-from treadle.tasks.dataset.infer import Wanted
 from treadle.tasks.dataset.kinds import ALWAYS_MISSING, STRAYS
+from treadle.tasks.dataset.proposal import Wanted
 
 
 def written(frame: pd.DataFrame, target: str, table: str = "table.csv") -> tuple[str, PipelineConfig]:
@@ -31,11 +31,29 @@ def test_each_choice_stands_in_the_file() -> None:
     assert (config.data.key, config.data.time, config.split.strategy) == (("Customer ID",), "Signed Up", "time")
     assert config.labels.source == "data/inbox/sales_labels/*"
     _, config = written(visits(), "readmitted")
-    assert (config.split.strategy, config.split.group, config.tune.metric) == ("group", "patient_nbr", "log_loss")
+    assert (config.split.strategy, config.split.group, config.tune.metric) == ("group", "patient_nbr", "")
     _, config = written(rides(), "cnt")
     assert config.data.positive is None
     assert bool(config.labels.source) == bool(config.data.key)
-    assert config.tune.metric == "rmse"
+
+
+def test_what_has_its_default_is_not_written() -> None:
+    """Each key that stands in a drafted file changes what the file says."""
+    for frame, target in ((customers(), "Left?"), (visits(), "readmitted"), (rides(), "cnt"), (plain(), "y")):
+        text, config = written(frame, target)
+        document = tomllib.loads(text)
+        for section, keys in document.items():
+            for key in keys if isinstance(keys, dict) else ():
+                field = type(getattr(config, section)).model_fields[key]
+                assert field.is_required() or getattr(getattr(config, section), key) != field.default, (section, key)
+    assert "[split]" not in text.splitlines()
+    assert "# [split] is random: no column dates the rows or names who comes back" in text
+    assert "# no key: no column names the rows" in text
+
+
+def plain() -> pd.DataFrame:
+    """Nothing names or dates these rows."""
+    return pd.DataFrame({"x": [n * 37 % 101 / 7 for n in range(300)], "y": ["a", "b", "b"] * 100})
 
 
 def test_every_setting_has_its_reason_and_no_line_is_absurdly_long() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.customers import customers, look, rides, visits
 from treadle.tasks.dataset import names
-from treadle.tasks.dataset.infer import Proposal, Wanted
+from treadle.tasks.dataset.proposal import Proposal, Wanted
 from treadle.tasks.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
@@ -160,18 +160,20 @@ def test_the_day_and_the_shop_name_a_row_where_each_shop_has_one_a_day(shops: in
     assert propose(labels(np.arange(len(picked)) * 1.5 % 31, **told), "y").key == key
 
 
-def test_an_id_with_few_rows_each_is_no_feature_even_in_a_compound_key() -> None:
-    nests = 120
+@pytest.mark.parametrize(("nests", "kept"), [(120, True), (160, False)], ids=["two rows each", "fewer"])
+def test_an_id_is_a_feature_from_two_rows_each_on_also_in_a_compound_key(nests: int, kept: bool) -> None:
     frame = labels(
-        ["a", "b"] * nests,
+        ["a", "b"] * 120,
         **{
-            "Date Egg": [f"2020-{1 + i % 12:02}-{1 + i // 2 % 28:02}" for i in range(2 * nests)],
-            "Individual ID": [f"N{i // 2}A" for i in range(2 * nests)],
+            "Date Egg": [f"2020-{1 + i % 12:02}-{1 + i // 2 % 28:02}" for i in range(240)],
+            "Individual ID": [f"N{i * nests // 240}A" for i in range(240)],
         },
     )
     found = propose(frame, "y")
     assert found.key == ("Date Egg", "Individual ID")
-    assert found.drop["Individual ID"] == "an id: 120 different ones in 240 rows; it stays in the key"
+    assert ("Individual ID" in found.informative_columns) == kept
+    if not kept:
+        assert found.drop["Individual ID"] == "an id: 160 different ones in 240 rows; it stays in the key"
 
 
 def test_a_time_split_is_not_proposed_where_the_newest_rows_lack_a_class() -> None:
@@ -227,3 +229,74 @@ def test_names_fall_into_words(name: str, words: tuple[str, ...]) -> None:
 )
 def test_a_pipeline_s_name_is_safe(text: str, name: str) -> None:
     assert names.safe(text) == name
+
+
+def ratings(rows: int, users: int, films: int, seed: int = 0) -> pd.DataFrame:
+    """Each user rates each film once at most."""
+    draw = np.random.default_rng(seed)
+    cells = draw.choice(users * films, rows, replace=False)
+    stars = draw.integers(1, 6, rows)
+    return pd.DataFrame({"user_id": cells // films + 700, "film": cells % films, "stars": stars})
+
+
+def test_users_and_films_that_cross_are_features_and_neither_is_a_group() -> None:
+    found = propose(ratings(6_000, 200, 300), "stars", Wanted(task="regression"))
+    assert (found.strategy, found.group) == ("random", "")
+    assert set(found.categories) == {"user_id", "film"}
+    assert {"user_id", "film"} <= set(found.informative_columns)
+    assert any("group = 'user_id'" in remark for remark in found.remarks)
+    as_text = ratings(6_000, 200, 300).astype({"user_id": str, "film": str}).add_prefix("a ")
+    found = propose(as_text.rename(columns=lambda name: name[2:]).assign(film=lambda t: "f" + t.film), "stars")
+    assert (found.strategy, "film" in found.informative_columns) == ("random", True)
+
+
+def test_a_patient_stays_a_group_beside_the_hospital_that_treats_them() -> None:
+    """A patient's visits are to one hospital, so the two do not cross; how to make the patient a feature is said."""
+    draw = np.random.default_rng(0)
+    patient = np.repeat(np.arange(400), 5)
+    frame = pd.DataFrame(
+        {
+            "patient_nbr": patient * 3,
+            "hospital_id": patient % 40,
+            "dose": draw.normal(size=2_000),
+            "better": draw.integers(0, 2, 2_000),
+        }
+    )
+    found = propose(frame, "better")
+    assert (found.strategy, found.group) == ("group", "patient_nbr")
+    assert "patient_nbr" not in found.informative_columns
+    assert set(found.categories) == {"hospital_id"}
+    (remark,) = [remark for remark in found.remarks if "keeps the parts apart" in remark]
+    assert "set strategy = 'random'" in remark
+    assert "add 'patient_nbr' to data.categories" in remark
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "kept", "category"),
+    [
+        ("sku", 400, True, True),
+        ("shop_id", 1_000, True, True),
+        ("shop_id", 1_100, False, False),
+        ("movie", 900, True, True),
+        ("order_no", 2_000, False, False),
+        ("population", 900, True, False),
+        ("distance_m", 900, True, False),
+    ],
+)
+def test_integers_that_name_who_comes_back_are_categories_however_many_there_are(
+    name: str, levels: int, kept: bool, category: bool
+) -> None:
+    values = np.arange(2_000) * levels // 2_000
+    found = propose(labels(["a", "b"] * 1_000, **{name: values[np.random.default_rng(0).permutation(2_000)]}), "y")
+    assert (name in found.informative_columns) == kept
+    assert (name in found.categories) == category
+
+
+def test_names_of_things_come_back_and_kinds_of_things_do_not() -> None:
+    assert all(names.is_thing(name) for name in ("film", "movieId", "SKU", "user", "customer_id", "store_nbr"))
+    assert not any(names.is_thing(name) for name in ("admission_type_id", "film_length", "status_id", "age", "rating"))
+
+
+@pytest.mark.parametrize(("name", "clock"), [("year", True), ("Month", True), ("yr_built", False), ("age", False)])
+def test_a_clock_is_a_time_and_nothing_else(name: str, clock: bool) -> None:
+    assert names.is_clock(name) == clock

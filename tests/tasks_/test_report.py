@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from tests.tasks_.stories import story, trials, verdict
 from treadle.tasks import report
@@ -86,6 +87,21 @@ def test_a_page_stands_alone_with_its_verdict_before_any_picture(task: str) -> N
     assert parsed.text.index("PROMOTE") < parsed.text.index("Key numbers") < parsed.text.index("Learning curve")
     for reason in story(task).verdict.reasons:
         assert reason in parsed.text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_weighted_story_says_so_and_draws_its_curves_by_the_weights(task: str) -> None:
+    plain, weight = story(task), np.exp(np.random.default_rng(1).normal(size=500))
+    told = replace(plain, weight=weight, verdict=plain.verdict.model_copy(update={"weighted_by": NASTY}))
+    shown, other = (Page(report.render_report(one)).text for one in (told, plain))
+    for sentence in ("All on the same holdout rows, weighted by", "Curves and calibration are weighted"):
+        assert (sentence in shown, sentence in other) == (True, False)
+    pictures, before = report.plots(told), report.plots(plain)
+    changed = {name for name, svg in pictures.items() if svg != before[name]}
+    assert changed == {"roc", "precision_recall", "calibration"} & set(pictures)
+    if task == "binary":
+        area = roc_auc_score(told.y > 0.5, told.p, sample_weight=weight)
+        assert f"in {words.percent(area)} of pairs" in binary.roc(told).caption
 
 
 @pytest.mark.parametrize("task", TASKS)

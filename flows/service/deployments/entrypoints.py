@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads the signatures of flows
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.flows.context import command_names
 from treadle.flows.context.retries import UNAVAILABLE
+from treadle.tasks.device import DeviceName
 from treadle.tasks.errors import DataError, TreadleError
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ class TrainOptions(Options):
     )
     trials: int | None = Field(None, ge=1, le=10_000, title="Trials", description="at most so many trials")
     budget_seconds: float | None = Field(None, gt=0, title="Budget in seconds", description="time for tuning")
-    device: Literal["auto", "cpu", "cuda"] | None = Field(None, title="Device", description="where to train")
+    device: DeviceName | None = Field(
+        None, title="Device", description="where to train: auto, cpu, cuda or cuda:N (N: number of the GPU)"
+    )
     again: bool = Field(
         default=False, title="Again", description="another run where the same data and config were trained on"
     )

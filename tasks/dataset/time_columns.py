@@ -1,0 +1,131 @@
+"""Columns that only tell time apart (a year, a drifting index): which they are, and which of them hurt.
+
+A tree that learns such a column knows times, and every later row is beyond what it has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_answers, row_losses, surely
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import numpy as np
+
+    from treadle.tasks.booster import MatrixRows
+    from treadle.tasks.dataset.folds import Fold
+
+TELLS = 0.75
+"""AUC from which on a column alone tells early rows from late ones."""
+
+BINS = 32
+
+MOST_FITTED = 20_000
+"""On so many rows at most a model is fitted that says whether a column hurts."""
+
+TUNED: Shape = (6, 0.1, 80)
+"""Depth, learning rate and rounds of these models."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTelling:
+    """A column that alone tells early rows from late ones, and with which AUC."""
+
+    column: str
+    auc: float
+
+
+def time_telling_columns(X: np.ndarray, columns: Mapping[str, Sequence[int]]) -> tuple[TimeTelling, ...]:
+    """The columns that tell the first half of the rows of `X` [n, features] from the second, the best first.
+
+    `X` is encoded, NaN for missing, and in order of time; `columns` maps each source column to its features' indices.
+    Each feature is looked at alone: how often a row of each of `BINS` bins is late is learned from blocks of rows, and
+    told of others. Below `FEWEST_ROWS` rows, and below an AUC of `TELLS`, no column tells.
+    """
+    if len(X) < FEWEST_ROWS:
+        return ()
+    found = []
+    for name, indices in columns.items():
+        aucs = [auc for auc in (_alone(X[:, index]) for index in indices) if surely(auc - 0.5)]
+        best = max((float(auc.mean()) for auc in aucs), default=0.5)
+        if best >= TELLS:
+            found.append(TimeTelling(name, best))
+    return tuple(sorted(found, key=lambda one: -one.auc))
+
+
+def hurting_columns(
+    task: str,
+    rows: MatrixRows,
+    *,
+    columns: Mapping[str, Sequence[int]],
+    candidates: Sequence[str],
+    folds: Sequence[Fold],
+) -> tuple[str, ...]:
+    """Those of `candidates` without which later rows are answered for better, in the order in which they went.
+
+    `columns` maps every source column to its features' indices in `rows.X`, `folds` are rolling ones (`rolling_folds`).
+    A quick booster is fitted on up to `MOST_FITTED` rows of each fold, the last, with and without the column; it goes
+    where the loss (squared error, log loss) without it is lower by more than a standard error over all rows that were
+    answered for. Then the others are tried again without it. The last column of all never goes.
+    """
+    import numpy as np
+
+    kept = dict(columns)
+    open_ = [name for name in candidates if name in kept]
+    usable = [fold for fold in folds if task == "regression" or len(np.unique(rows.y[fold.fitted])) >= 2]
+    gone: list[str] = []
+    if not usable or not open_:
+        return ()
+
+    def losses(of: Collection[str]) -> np.ndarray:
+        X = rows.X[:, [index for name in of for index in kept[name]]]
+        found = []
+        for fold in usable:
+            answers = quick_answers(task, X, rows.y, fold.fitted[-MOST_FITTED:], fold.answered, TUNED)
+            found.append(row_losses(task, rows.y[fold.answered], answers))
+        return np.concatenate(found)
+
+    whole = losses(kept)
+    while open_ and len(kept) > 1:
+        without = {name: losses([other for other in kept if other != name]) for name in open_}
+        saved = {name: _in_errors(whole - loss) for name, loss in without.items()}
+        worst = max(saved, key=lambda name: saved[name])
+        if saved[worst] <= 1:
+            break
+        open_ = [name for name in open_ if name != worst and saved[name] > 0]
+        whole = without[worst]
+        del kept[worst]
+        gone.append(worst)
+    return tuple(gone)
+
+
+def _alone(values: np.ndarray) -> np.ndarray:
+    """AUC of the second half of the rows against the first by one feature, in pairs of blocks by the other blocks."""
+    import numpy as np
+
+    edges = np.unique(np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1])) if np.isfinite(values).any() else []
+    bins = np.where(np.isnan(values), BINS, np.searchsorted(edges, values, side="right"))
+    block, half = blocks_of(len(values)), BLOCKS // 2
+    counts = np.bincount(block * (BINS + 1) + bins, minlength=BLOCKS * (BINS + 1)).reshape(BLOCKS, BINS + 1)
+    # the bins of a block that is left out are empty: neighbours speak for them
+    near = 0.25 ** np.abs(np.subtract.outer(np.arange(BINS + 1), np.arange(BINS + 1)))
+    near[BINS, :BINS] = near[:BINS, BINS] = 0
+    aucs = []
+    for pair in range(half):
+        early, late = counts[pair], counts[pair + half]
+        before, after = counts[:half].sum(axis=0) - early, counts[half:].sum(axis=0) - late
+        order = np.argsort((after @ near) / ((before + after) @ near + 1e-9), kind="stable")
+        below = np.cumsum(early[order]) - early[order] / 2
+        aucs.append(float((late[order] * below).sum() / (early.sum() * late.sum())))
+    return np.array(aucs)
+
+
+def _in_errors(values: np.ndarray) -> float:
+    """The mean in its standard errors."""
+    import numpy as np
+
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    return float(values.mean()) / error if error else 0.0
