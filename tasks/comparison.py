@@ -25,7 +25,7 @@ ALPHA = 0.025
 """On each side of an interval: 95% lie between."""
 
 MOST_DISAGREEMENTS = 15
-COLUMNS_SHOWN = 5
+COLUMNS_SHOWN = 4
 """So many of the columns that the two use most stand beside a row on which they disagree."""
 
 NOT_SETTINGS = frozenset({"columns", "format", "code", "libraries"})

@@ -164,7 +164,7 @@ def _against(beside: Beside, first: np.ndarray, second: np.ndarray, what: str) -
         axes = figure.subplots()
         low, high = float(min(first.min(), second.min())), float(max(first.max(), second.max()))
         axes.plot([low, high], [low, high], color=MUTED, lw=1, ls=(0, (4, 3)))
-        axes.plot(second[::step], first[::step], "o", color=BLUE, ms=2.5, alpha=0.35, mew=0)
+        axes.plot(second[::step], first[::step], "o", color=BLUE, ms=4 if len(first) < 500 else 2.5, alpha=0.4, mew=0)
         axes.set(xlabel=f"version {beside.second}: {what}", ylabel=f"version {beside.first}")
         plain_numbers(axes)
 
