@@ -49,7 +49,7 @@ class Coefficients(BaseModel):
         with np.errstate(over="ignore"):
             for index, weights in enumerate(self.weights):
                 total += np.nan_to_num(X[:, index].astype(np.float64))[:, None] * np.array(weights)
-        clipped = np.clip(total, -limit, limit).astype(np.float32)
+        clipped: np.ndarray = np.clip(total, -limit, limit).astype(np.float32)
         return clipped[:, 0] if len(self.intercept) == 1 else clipped
 
     def importance(self) -> tuple[float, ...]:

@@ -133,11 +133,14 @@ def _new_to_both(
     from treadle.flows.train.opponent import fitted_by
     from treadle.tasks.dataset.judging import judging
 
-    fitted = [fitted_by(place, one.version, "judged") for one in (first, second)]
-    if unknown := [one for one in fitted if isinstance(one, str)]:
-        raise DataError(f"nothing can be compared: {unknown[0]}", "compare versions whose rows are still in the tables")
+    fitted = []
+    for one in (first, second):
+        found = fitted_by(place, one.version, "judged")
+        if isinstance(found, str):
+            raise DataError(f"nothing can be compared: {found}", "compare versions whose rows are still in the tables")
+        fitted.append(found)
     names = {"the challenger": f"version {first.version}", "the champion": f"version {second.version}"}
-    new, left_out = judging(rows, *fitted)  # type: ignore[arg-type] - no sentence is among them
+    new, left_out = judging(rows, fitted[0], fitted[1])
     said = [type(one)(_renamed(one.why, names), one.rows) for one in left_out]
     if not len(new):
         reasons = "; ".join(f"{one.rows:,}: {one.why}" for one in said)

@@ -27,7 +27,7 @@ def linear_input(feature: Feature, values: np.ndarray) -> np.ndarray:
     filled = np.where(np.isfinite(values), values, feature.scale.fill)
     with np.errstate(over="ignore"):
         scaled: np.ndarray = (filled - feature.scale.mean) / feature.scale.std
-    return np.nan_to_num(scaled)  # a difference beyond float64 is its largest number
+    return np.asarray(np.nan_to_num(scaled))  # a difference beyond float64 is its largest number
 
 
 def category_features(spec: FeatureSpec) -> tuple[Feature, ...]:

@@ -50,8 +50,18 @@ def _is_empty(value: str | tuple[float, ...]) -> bool:
 
 
 FeatureKind = Literal[
-    *("number", "boolean", "code", "date_part", "statistic", "count", "cycle", "since", "gram", "entry"),
-    *("missing", "indicator"),
+    "number",
+    "boolean",
+    "code",
+    "date_part",
+    "statistic",
+    "count",
+    "cycle",
+    "since",
+    "gram",
+    "entry",
+    "missing",
+    "indicator",
 ]
 
 LEVEL_ENCODINGS = ("codes", "statistics", "counts")

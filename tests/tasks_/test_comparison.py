@@ -134,7 +134,7 @@ def test_rows_without_a_column_that_a_version_needs_are_refused() -> None:
         lay_beside(shop.problem("binary"), first, second, rows, GATE, RANDOM)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(count=st.integers(1, 12))
 def test_a_few_rows_are_shown_as_they_are(count: int) -> None:
     first, second = VERSIONS

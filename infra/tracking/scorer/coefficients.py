@@ -24,5 +24,5 @@ def linear_margins(booster: xgboost.Booster, encoded: np.ndarray) -> np.ndarray 
     with np.errstate(over="ignore"):
         for index, weights in enumerate(line["weights"]):
             total += np.nan_to_num(encoded[:, index].astype(np.float64))[:, None] * np.array(weights)
-    clipped = np.clip(total, -limit, limit).astype(np.float32)
+    clipped: np.ndarray = np.clip(total, -limit, limit).astype(np.float32)
     return clipped[:, 0] if len(line["intercept"]) == 1 else clipped

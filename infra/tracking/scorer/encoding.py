@@ -161,7 +161,7 @@ def linear_input(feature: Feature, values: np.ndarray) -> np.ndarray:
     filled = np.where(np.isfinite(values), values, scale["fill"])
     with np.errstate(over="ignore"):
         scaled: np.ndarray = (filled - scale["mean"]) / scale["std"]
-    return np.nan_to_num(scaled)
+    return np.asarray(np.nan_to_num(scaled))
 
 
 def text_codes(reader: Reader, series: pd.Series, levels: Sequence[str], read_as_missing: Iterable[str]) -> np.ndarray:
