@@ -290,13 +290,11 @@ def predict_raw(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Raw output for `X` float32 [n, features], float32.
 
     Binary: probability of the positive class [n]. Multiclass: probabilities [n, classes]. Regression: values
-    [n]. A booster that is set to a GPU is set to the CPU first, where the rows are: XGBoost would copy them to a
-    DMatrix and warn of mismatched devices.
+    [n].
     """
     import numpy as np
 
-    if booster_device(booster) != "cpu":
-        booster.set_param({"device": "cpu"})
+    _follow_rows(booster)
     line = line_of(booster)
     margins = None if line is None else line.margins(X)
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), base_margin=margins))
@@ -306,7 +304,14 @@ def predict_margin(booster: Booster, X: np.ndarray) -> np.ndarray:
     """Margins for `X` float32 [n, features], float32 [n] or [n, classes]: what trees sum up to, before any link."""
     import numpy as np
 
+    _follow_rows(booster)
     return np.asarray(booster.inplace_predict(np.ascontiguousarray(X, dtype=np.float32), predict_type="margin"))
+
+
+def _follow_rows(booster: Booster) -> None:
+    """Set a booster to the CPU, where the rows are: on a GPU XGBoost would copy them and warn of mismatched devices."""
+    if booster_device(booster) != "cpu":
+        booster.set_param({"device": "cpu"})
 
 
 def from_margins(objective: str, margins: np.ndarray) -> np.ndarray:

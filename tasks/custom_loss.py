@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import ConfigError
+from treadle.tasks.influence import quantile_metric
 from treadle.tasks.objective import Link, Objective, check_target
 
 if TYPE_CHECKING:
@@ -98,16 +99,18 @@ class CustomLoss:
 def custom_objective(
     custom: CustomLoss, task: str, metric: str, wanted: Wanted, y: np.ndarray, *, target: str = "the target"
 ) -> Objective:
-    """The objective of a loaded loss: it gets labels `y` [n] (the target's own scale) after the transform wanted.
+    """The objective of a loaded loss, which is checked: it gets labels `y` [n] (own scale) after the transform wanted.
 
-    Raises ConfigError for a link that the task does not have, TargetError where the transform does not fit the labels.
+    Raises ConfigError for a link that the task does not have and for derivatives that are wrong (`check_loss`),
+    TargetError where the transform does not fit the labels.
     """
     carrier = Objective(name=custom.carrier(task), transform=wanted.transform, custom=custom.name)
     check_target(carrier, y, target)
+    check_loss(custom, task, carrier.encode(y), classes=int(y.max()) + 1 if task == "multiclass" else 0)
     return carrier.model_copy(
         update={
             "parameters": custom.start(task, carrier.encode(y)),
-            "smeared": bool(wanted.transform) and metric != "mae",
+            "smeared": bool(wanted.transform) and not quantile_metric(metric),
             "why": f"{custom.name} as configured",
         }
     )

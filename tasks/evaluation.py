@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.judging import sketch
@@ -111,7 +113,7 @@ def evaluate_models(
     Beside a challenger that is linear itself no other linear model is scored.
     `split` says which rows depend on each other (None: none do).
     """
-    from treadle.tasks import baselines, gate, leakage, metrics, postprocess, training
+    from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
     from treadle.tasks.coefficients import line_of
     from treadle.tasks.linear import linear_beside
 
@@ -124,13 +126,16 @@ def evaluate_models(
             rows = champion.new
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
+    if features.has_statistics(model.features):  # the model's own would give away the labels of the fitted rows
+        others = features.out_of_fold(model.features, fitted_rows, fitted_on.y, seed=seed, weight=fitted_on.weight)
+        fitted_on = dataclasses.replace(fitted_on, X=others)
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     codes = model.features.levelled
     line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
     beside = {} if line is None else {"linear": line}
-    chance = baselines.dummy(
-        problem.task, fitted_on.y, len(judge_on.y), classes=len(problem.classes), weight=fitted_on.weight
-    )
+    scores = partial(metrics.scores, problem.task, metric=problem.metric)
+    usual = partial(baselines.dummy, problem.task, classes=len(problem.classes), metric=problem.metric)
+    chance = usual(fitted_on.y, len(judge_on.y), weight=fitted_on.weight)
     comparable = champion_p if unseen is None else None
     everyone = {"challenger": predictions.p, "champion": comparable, **beside, "dummy": chance}
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
@@ -172,11 +177,11 @@ def evaluate_models(
         ),
         incomparable=incomparable,
         scores={
-            who: metrics.scores(problem.task, judge_on.y, p, judge_on.weight, threshold=cuts.get(who, 0.5))
+            who: scores(judge_on.y, p, judge_on.weight, threshold=cuts.get(who, 0.5))
             for who, p in everyone.items()
             if p is not None
         },
-        train_scores=metrics.scores(problem.task, some.y, some_p, some.weight, threshold=model.post.threshold),
+        train_scores=scores(some.y, some_p, some.weight, threshold=model.post.threshold),
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
@@ -222,10 +227,8 @@ def score_known_entities(
     answers = [(postprocess.apply_postprocess(model.post, _raw(model, part.X)).p, model.post.threshold)]
     if champion is not None and champion_p is not None:
         answers.append((champion_p, champion.model.post.threshold))
-    values = [
-        metrics.scores(problem.task, part.y, p, part.weight, threshold=threshold).get(problem.metric)
-        for p, threshold in answers
-    ]
+    scores = partial(metrics.scores, problem.task, metric=problem.metric)
+    values = [scores(part.y, p, part.weight, threshold=threshold).get(problem.metric) for p, threshold in answers]
     return KnownEntities(column, left_out, len(rows), problem.metric, *(*values, None)[:2])
 
 

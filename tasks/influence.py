@@ -9,6 +9,7 @@ Clarke-Pearson 1988), found by sorting once (Sun & Xu 2014).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from treadle.tasks.weights import relative
@@ -72,8 +73,25 @@ def row_losses(metric: str, y: Floats, p: Floats, threshold: float = 0.5) -> Flo
             return np.asarray((p - y) ** 2)
         case "accuracy":
             return np.asarray(class_codes(p, threshold) == y, dtype=np.float64)
-        case _:
+        case "mae":
             return np.asarray(np.abs(y - p))
+        case _:
+            below = quantile_of(metric)
+            assert below is not None, f"{metric!r} is no mean over rows"
+            return np.asarray(np.where(y < p, (1 - below) * (p - y), below * (y - p)))
+
+
+def quantile_of(metric: str) -> float | None:
+    """The quantile that `pinball_0.9` rewards, here 0.9 (Koenker & Bassett 1978); None for other metrics."""
+    name, _, share = metric.partition("_")
+    if name != "pinball" or not re.fullmatch(r"0\.\d{1,4}", share):
+        return None
+    return float(share) or None
+
+
+def quantile_metric(metric: str) -> float | None:
+    """The quantile of the target that a regression's `metric` asks for: 0.5 for mae; None where it asks for a mean."""
+    return 0.5 if metric == "mae" else quantile_of(metric)
 
 
 def class_codes(p: Floats, threshold: float = 0.5) -> Floats:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dependence import Dependence, standard_error
-from treadle.tasks.influence import class_codes, influences, row_losses
+from treadle.tasks.influence import class_codes, influences, quantile_of, row_losses
 from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "multiclass": ("log_loss", "accuracy", "balanced_accuracy", "f1_macro"),
     "regression": ("rmse", "mae", "r2"),
 }
-"""What each task can be compared by; the first is its default."""
+"""What each task can be compared by; the first is its default. Besides, regression: `pinball_0.9` for any quantile."""
 
 ERRORS = frozenset({"log_loss", "brier", "rmse", "mae"})
 """Smaller is better; a gain that is worth detecting is a share of the champion's value."""
@@ -53,7 +53,7 @@ def default_metric(task: str) -> str:
 
 def greater_is_better(metric: str) -> bool:
     """Whether a larger value of `metric` is the better one."""
-    return metric not in ERRORS
+    return metric not in ERRORS and quantile_of(metric) is None
 
 
 def metric_value(
@@ -78,10 +78,17 @@ def metric_value(
 
 
 def scores(
-    task: str, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None, *, threshold: float = 0.5
+    task: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    threshold: float = 0.5,
+    metric: str = "",
 ) -> dict[str, float]:
-    """Every metric of the task: name -> value, leaving out those that are not defined on these rows."""
-    values = {metric: metric_value(task, metric, y, p, weight, threshold=threshold) for metric in METRICS[task]}
+    """Every metric of the task, and `metric`: name -> value, leaving out those that are not defined on these rows."""
+    named = dict.fromkeys((*METRICS[task], metric) if metric else METRICS[task])
+    values = {one: metric_value(task, one, y, p, weight, threshold=threshold) for one in named}
     return {metric: value for metric, value in values.items() if value == value}  # noqa: PLR0124 - not NaN
 
 
@@ -155,10 +162,11 @@ def _ends(metric: str, value: float, reach: float) -> tuple[float, float]:
     """`value` less and plus `reach`, on the scale of `interval`."""
     import numpy as np
 
-    if metric in ERRORS or metric == "r2":
-        rest = value if metric in ERRORS else 1 - value
+    error = not greater_is_better(metric)
+    if error or metric == "r2":
+        rest = value if error else 1 - value
         times = float(np.exp(min(reach / rest, 100.0))) if rest > 0 else 1.0
-        return (rest / times, rest * times) if metric in ERRORS else (1 - rest * times, 1 - rest / times)
+        return (rest / times, rest * times) if error else (1 - rest * times, 1 - rest / times)
     slope = value * (1 - value)
     if slope <= 0:
         return value, value
@@ -184,7 +192,7 @@ def weighted_measure(task: str, metric: str, y: np.ndarray, p: np.ndarray, thres
     """`metric` of these predictions as a function of weights; what does not depend on these is computed here, once."""
     import numpy as np
 
-    if metric not in METRICS[task]:
+    if metric not in METRICS[task] and not (task == "regression" and quantile_of(metric)):
         allowed = ", ".join(METRICS[task])
         raise ValueError(f"metric {metric!r} does not fit task {task!r} (allowed: {allowed})")
     if not len(y) or len(y) != len(p):

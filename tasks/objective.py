@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.errors import ConfigError, TargetError
+from treadle.tasks.influence import quantile_metric, quantile_of
 from treadle.tasks.target_scale import Transform, from_raw, smearing, to_training_target
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ class Wanted(BaseModel):
     objective: str = "auto"
     target_transform: Literal["auto", "none", "log1p"] = "auto"
     parameters: dict[str, float] = {}
+
+    @property
+    def metric(self) -> str:
+        """The metric of the quantile that is asked for, where `tune.metric` names none; empty: the task's own."""
+        below = self.parameters.get("quantile_alpha", 0.5)
+        return f"pinball_{below:g}" if self.objective == "reg:quantileerror" else ""
 
     @property
     def transform(self) -> Transform:
@@ -216,10 +223,14 @@ def candidate_objectives(
     if wanted.objective != "auto":
         return (choose_objective(task, metric, wanted, y, monotone=monotone, target=target),)
     if wanted.target_transform == "log1p":
-        name = "reg:squarederror" if metric != "mae" else _absolute(monotone)
+        name = "reg:squarederror" if not quantile_metric(metric) else _absolute(monotone)
         check_target(Objective(name=name, transform="log1p"), y, target)
         return (_named(name, wanted, y, metric, f"for {metric}, on the logarithm as configured"),)
     bound = any((monotone or {}).values())
+    if (below := quantile_of(metric)) is not None:
+        quantile = Wanted(objective="reg:quantileerror", parameters={"quantile_alpha": below})
+        chosen = choose_objective(task, metric, quantile, y, monotone=monotone, target=target)
+        return (chosen.model_copy(update={"why": f"{metric} asks for this quantile"}),)
     kind = target_shape(y)
     logarithm = Wanted(target_transform="log1p")
     if metric == "mae":
@@ -305,7 +316,7 @@ def _named(name: str, wanted: Wanted, y: np.ndarray, metric: str, why: str) -> O
         parameters["quantile_alpha"] = wanted.parameters.get("quantile_alpha", 0.5)
     if name == "reg:pseudohubererror":
         parameters = _pseudo_huber(to_training_target(transform, y), wanted)
-    mean = bool(transform) and name not in MEDIANS | LEAVES_RESET and metric != "mae"
+    mean = bool(transform) and name not in MEDIANS | LEAVES_RESET and not quantile_metric(metric)
     return Objective(name=name, parameters=parameters, transform=transform, smeared=mean, why=why)
 
 

@@ -140,7 +140,7 @@ def realised(
         y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
-        scores = metrics.scores(task, y, p, weights, threshold=threshold)
+        scores = metrics.scores(task, y, p, weights, threshold=threshold, metric=metric)
         depends = dependence.of(at) if dependence else None
         lower, upper = metrics.interval(task, metric, y, p, dependence=depends, threshold=threshold, weight=weights)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
-from treadle.tasks.validation import Layout, choose_layout, mean_fitted, search_folds
+from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
+    import pyarrow as pa
 
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.custom_loss import CustomLoss
@@ -43,19 +44,25 @@ QUICK_ROUNDS, PATIENCE = 300, 20
 class Preparation(BaseModel):
     """What is decided before the first trial.
 
-    `encodings` says what columns become, `differences` of which pairs of dates the difference is a feature; `reasons`
-    are sentences for people; `seconds` is what it took; `by_clock` says that the time ran out before all was measured.
+    `dropped` columns only tell time apart, and hurt later rows. `encodings` says what columns become, `differences` of
+    which pairs of dates the difference is a feature; `reasons` are sentences for people; `seconds` is what it took;
+    `by_clock` says that the time ran out before all was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     layout: Layout = Layout()
+    dropped: tuple[str, ...] = ()
     encodings: dict[str, tuple[str, ...]] = {}
     differences: tuple[tuple[str, str], ...] = ()
     objective: Objective | None = None
     reasons: tuple[str, ...] = ()
     seconds: float = 0.0
     by_clock: bool = False
+
+    def narrowed(self, problem: Problem) -> Problem:
+        """The problem without the columns that are dropped."""
+        return replace(problem, columns=tuple(name for name in problem.columns if name not in self.dropped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,9 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
         folds=config.tune.folds,
     )
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
+    dropped = _hurting(config, problem, rows, folds) if layout.kind == "windows" else ()
+    found = Preparation(layout=layout, dropped=dropped)
+    problem = found.narrowed(problem)
     chosen = choose_encodings(
         EncodingProblem(
             rows=rows,
@@ -106,17 +116,38 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
         ),
         seconds=ENCODING_SHARE * budget,
     )
-    found = Preparation(
-        layout=layout,
-        encodings=chosen.encodings,
-        differences=chosen.differences,
-        reasons=tuple(f"{name}: {reason}" for name, reason in chosen.reasons.items()),
-        by_clock=chosen.stopped_by_clock,
+    why_dropped = (
+        f"{name}: only tells early rows from late ones, and later rows are better off without" for name in dropped
+    )
+    found = found.model_copy(
+        update={
+            "encodings": chosen.encodings,
+            "differences": chosen.differences,
+            "reasons": (*why_dropped, *(f"{name}: {reason}" for name, reason in chosen.reasons.items())),
+            "by_clock": chosen.stopped_by_clock,
+        }
     )
     objective, why = _objective(config, problem, parts, found, y, loss)
     reasons = (*found.reasons, why) if why else found.reasons
     took = round(time.monotonic() - began, 3)
     return found.model_copy(update={"objective": objective, "reasons": reasons, "seconds": took})
+
+
+def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> tuple[str, ...]:
+    """Columns that tell early rows from late ones and without which the windows are answered for better."""
+    import numpy as np
+
+    from treadle.tasks import training
+    from treadle.tasks.dataset.split import moments
+    from treadle.tasks.dataset.time_columns import hurting_columns, time_telling_columns
+
+    spec = training.learn_features(problem, rows)
+    part = training.encoded_part(problem, spec, rows)
+    order = np.argsort(moments(rows, problem.time)[0], kind="stable")
+    kept = {*config.model.monotone, *(name for group in config.model.interactions for name in group)}
+    telling = [one.column for one in time_telling_columns(part.X[order], spec.positions) if one.column not in kept]
+    found = hurting_columns(problem.task, part, columns=spec.positions, candidates=telling, folds=folds)
+    return found if len(found) < len(problem.columns) else ()
 
 
 def lay_rows(
@@ -126,6 +157,7 @@ def lay_rows(
     from treadle.tasks import booster, training
     from treadle.tasks.search.course import lay_out
 
+    problem = prepared.narrowed(problem)
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)
@@ -231,8 +263,6 @@ def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit
 
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
-    from treadle.tasks.refit import ANSWERED
-
     lanes = sum(len(fold.fitted) for fold in folds)
     judged, every = len(parts.train) + len(parts.validation), len(parts.every_row())
     more = math.sqrt(every / judged)

@@ -32,10 +32,10 @@ class Recipe(BaseModel):
     the model is an average, `members` are its settings, and these three are those of the one with the largest share.
     `layout` says how rows were left out in turn. With 'folds' each member is fitted on the fitted rows of every fold,
     and the model is the average of all (bagging); else it is fitted on all rows. `encodings` and `differences` say what
-    columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's plain one), `fixed` which parameters a person set.
-    `columns` may become features and `categories` are the integers among them that are names. `threads` is XGBoost's
-    `nthread` as it was (0: all), which changes no tree; `stopped` is what ended the search, 'trials' or 'budget'
-    (empty: not recorded).
+    columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's
+    plain one), `fixed` which parameters a person set. `columns` may become features and `categories` are the integers
+    among them that are names. `threads` is XGBoost's `nthread` as it was (0: all), which changes no tree; `stopped` is
+    what ended the search, 'trials', 'budget' or 'interrupt' (empty: not recorded).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,7 +115,7 @@ def make_recipe(
     return Recipe(
         task=problem.task,
         metric=problem.metric,
-        columns=problem.columns,
+        columns=decided.narrowed(problem).columns,
         categories=problem.categories,
         monotone=dict(config.model.monotone),
         params=found.params,

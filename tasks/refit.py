@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     import pyarrow as pa
 
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.training import Problem
 
-
-ANSWERED = 20_000
-"""Once so many rows were answered for, no further fold is fitted: calibration gains no more, and a fit of many rows is
-dear."""
 
 ALPHA = 0.001
 """How often a refit that is as good would be refused: seldom, for every version is refitted."""
@@ -77,7 +71,7 @@ def refit(
         dealt = validation.dealt(problem, rows, split, y, recipe.seed, recipe.layout.repeats)
         left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
     else:
-        left_out = tuple(usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
+        left_out = tuple(validation.usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
     fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
     answered = fit.answered
     post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
@@ -106,17 +100,6 @@ def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed:
         starts = folds_.origins(when, float(when[first:held].min()), float(when[holdout].min()))
         return folds_.rolling_folds(when, starts, gap_units(rows, split.gap, problem.time))
     return validation.dealt(problem, rows, split, y, seed)
-
-
-def usable_folds(y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
-    """The folds to fit: the last ones of `found` whose fitted rows have two labels or more, until rows are enough."""
-    import numpy as np
-
-    chosen: list[Fold] = []
-    for fold in reversed(found):
-        if sum(len(one.answered) for one in chosen) < ANSWERED and len(np.unique(y[fold.fitted])) >= 2:
-            chosen.append(fold)
-    return chosen
 
 
 def refusal(

@@ -115,7 +115,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
     data = config.data
     return Problem(
         task=data.task,
-        metric=config.tune.metric or metrics.default_metric(data.task),
+        metric=config.tune.metric or config.model.wanted.metric or metrics.default_metric(data.task),
         target=data.target,
         schema=schema,
         key=data.key,

@@ -35,6 +35,11 @@ FEW, FEWEST = 3_000, 1_000
 """Below so many rows they are dealt to folds twice, or three times: one deal is luck."""
 
 
+ANSWERED = 20_000
+"""Once so many rows were answered for, no further fold is fitted: calibration gains no more, and a fit of many rows is
+dear."""
+
+
 class Layout(BaseModel):
     """`kind`: 'folds' (rows dealt, or groups), 'windows' (of time) or 'single' (the validation rows).
 
@@ -140,6 +145,17 @@ def _two_labels(y: np.ndarray, fold: Fold) -> bool:
     import numpy as np
 
     return all(len(np.unique(y[side])) > 1 for side in (fold.fitted, fold.answered))
+
+
+def usable_folds(y: np.ndarray, found: Sequence[Fold]) -> list[Fold]:
+    """The folds to fit: the last ones of `found` whose fitted rows have two labels or more, until rows are enough."""
+    import numpy as np
+
+    chosen: list[Fold] = []
+    for fold in reversed(found):
+        if sum(len(one.answered) for one in chosen) < ANSWERED and len(np.unique(y[fold.fitted])) >= 2:
+            chosen.append(fold)
+    return chosen
 
 
 def mean_fitted(folds: Sequence[Fold]) -> int:

@@ -16,6 +16,7 @@ from treadle.tasks.dataset import Column, RawTable, Schema
 from treadle.tasks.dataset.typing import typed_relation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import duckdb
@@ -101,12 +102,29 @@ def labelled(task: str, count: int = 400) -> pa.Table:
     return table.append_column("y", target)
 
 
-def model(task: str, key: tuple[str, ...] = ("Order No",), count: int = 400) -> bundle.Model:
+def model(
+    task: str,
+    key: tuple[str, ...] = ("Order No",),
+    count: int = 400,
+    encodings: Mapping[str, tuple[str, ...]] | None = None,
+    differences: Sequence[tuple[str, str]] = (),
+) -> bundle.Model:
     """Fitted on three quarters of `labelled`, calibrated on the rest."""
     table, names = labelled(task, count), tuple(name for name in INPUTS.names if name != "Order No")
     classes = postprocess.classes(task, table["y"].unique().to_pylist(), None, "y")
     train, validation = table.slice(0, count * 3 // 4), table.slice(count * 3 // 4)
-    spec = features.fit_features(train, schema(task), columns=names, categories=("Branch",), time=None, timezone=ZONE)
+    declared = features.fit_features(
+        train,
+        schema(task),
+        columns=names,
+        categories=("Branch",),
+        time=None,
+        timezone=ZONE,
+        encodings=encodings,
+        differences=differences,
+    )
+    y = postprocess.encode_target(train["y"], task, classes)
+    spec, X = features.cross_fitted(declared, train, y, task=task, classes=len(classes), seed=0)
 
     def part(of: pa.Table) -> MatrixRows:
         return MatrixRows(X=features.encode(spec, of), y=postprocess.encode_target(of["y"], task, classes))
@@ -114,7 +132,7 @@ def model(task: str, key: tuple[str, ...] = ("Order No",), count: int = 400) -> 
     params = booster.complete_parameters(
         task, {"max_depth": 4, "eta": 0.3, "nthread": 1}, classes=len(classes), device="cpu", seed=0
     )
-    fitted = booster.fit_booster(params, part(train), rounds=15, names=spec.names)
+    fitted = booster.fit_booster(params, MatrixRows(X=X, y=y), rounds=15, names=spec.names)
     raw = booster.predict_raw(fitted, part(validation).X)
     return bundle.Model(
         booster=fitted,

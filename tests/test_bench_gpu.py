@@ -29,7 +29,7 @@ PROGRAM = """
 import sys
 from tests.bench import gpu
 code = gpu.main(["--cpu-only", "--out", sys.argv[1]])
-outer = {"prefect", "mlflow", "great_expectations", "duckdb", "deltalake", "treadle.flows", "treadle.infra"}
+outer = {"prefect", "mlflow", "great_expectations", "duckdb", "sqlalchemy", "treadle.flows", "treadle.infra"}
 print(sorted(outer & set(sys.modules)))
 sys.exit(code)
 """

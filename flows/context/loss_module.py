@@ -46,11 +46,14 @@ def load_loss(home: Path, objective: str) -> CustomLoss | None:
 
 
 def loss_file(home: Path, objective: str) -> Path | None:
-    """The file that a custom objective names, None for XGBoost's own; raises ConfigError where it does not exist."""
+    """The file that a custom objective names, None for XGBoost's own and for none.
+
+    Raises ConfigError where the file does not exist.
+    """
     from treadle.tasks.objective import XGBOOST_KINDS
 
     module = objective.partition(":")[0]
-    if objective == "auto" or module in XGBOOST_KINDS:
+    if objective in ("", "auto") or module in XGBOOST_KINDS:
         return None
     path = home / "pipelines" / f"{module}.py"
     if not path.is_file():

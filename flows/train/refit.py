@@ -24,7 +24,7 @@ def refit_model(ref: RunRef) -> None:
     """Fit the serving model on all labelled rows and write the bundle of both; a refused version serves the judged."""
     from treadle.infra import failpoint
     from treadle.tasks import bundle, gate, refit, training
-    from treadle.tasks.recipe import Recipe
+    from treadle.tasks.recipe import Recipe, by_recipe
 
     bench, place = ref.bench, ref.open()
     if bench.has("refit.json"):
@@ -34,6 +34,7 @@ def refit_model(ref: RunRef) -> None:
     judged, parts = bundle.load_bundle(bench.folder / "judged", part="judged"), parts_of(ref)
     serving, rows = judged, training.together(parts.train, parts.validation)
     finding = refit.RefitFinding(len(rows), recipe.rounds)
+    problem = by_recipe(problem, recipe)
     if recipe.refit == "all" and verdict.decision != "REFUSED":
         rows, loss = parts.every_row(), load_loss(place.settings.home, place.config.model.objective)
         events.emit("train", f"fitting the same on all {len(rows):,} rows, to serve")

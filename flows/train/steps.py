@@ -265,6 +265,7 @@ def fit_model(ref: RunRef) -> None:
         return
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
     parts, prepared = parts_of(ref), bench.get("preparation.json", Preparation)
+    problem = prepared.narrowed(problem)
     both, every = training.together(parts.train, parts.validation), bench.get("every_row.json", int)
     recipe = make_recipe(place.config, problem, found, prepared, judged_rows=len(both), rows=every, device=ref.device)
     wanted = "a linear model" if place.config.model.kind == "linear" else recipe.sentence()

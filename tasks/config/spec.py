@@ -21,6 +21,7 @@ from treadle.tasks.dataset.schema import nearest
 from treadle.tasks.dataset.split import SplitSpec
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.horizon import Horizon
+from treadle.tasks.influence import quantile_of
 from treadle.tasks.model_keys import ModelKeys
 from treadle.tasks.objective import LEAVES_RESET, PARAMETER_OF, TASK_OBJECTIVES, XGBOOST_KINDS
 from treadle.tasks.performance import MonitorSpec
@@ -252,9 +253,15 @@ def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
         from treadle.tasks.metrics import METRICS
 
         fitting = METRICS[data.task]
-        if metric not in fitting:
-            yield Clash("tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, fitting))
+        named = (*fitting, "pinball_0.5 and other quantiles") if data.task == "regression" else fitting
+        if metric not in fitting and not (data.task == "regression" and quantile_of(metric)):
+            yield Clash("tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, named))
     yield from _model_clashes(config.model, data.task)
+    wanted = config.model.wanted.metric
+    if wanted and quantile_of(metric) and metric != wanted:
+        yield Clash("tune.metric", f"{metric!r} is not the quantile of the objective", f"{wanted}, or no metric")
+    if quantile_of(metric) and any(config.model.monotone.values()):
+        yield Clash("tune.metric", f"XGBoost keeps no direction of model.monotone with {metric!r}", "no model.monotone")
 
 
 def _model_clashes(model: BoosterSpec, task: Task) -> Iterator[Clash]:

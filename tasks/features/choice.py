@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
-from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, paired_gain, row_losses, sampled
+from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, held_losses, paired_gain, sampled
 from treadle.tasks.features.spec import MOMENTS
 from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
@@ -36,7 +36,7 @@ LEAST_WORDS = 2.5
 """A text column of so many words a cell, on average, may be free text."""
 
 SURE = 2
-"""Standard errors that must be gained by what is tried many times (single columns) or takes many features (text)."""
+"""Standard errors that must be gained by what is tried for one column after another, or takes many features."""
 
 STATISTICS = ("statistics", "counts")
 WORDS = {
@@ -125,7 +125,7 @@ class _Comparison:
         begun = clock.monotonic()
         if begun + self._spent > self.deadline:
             raise _TimeIsUpError
-        losses = row_losses(self.problem, plan, fold)
+        losses = held_losses(self.problem, plan, fold)
         self._spent = clock.monotonic() - begun
         return losses
 
@@ -196,12 +196,14 @@ def _decide_dates(comparison: _Comparison) -> None:
     usual = ("parts",) if problem.time else ("parts", "days")
     for name in dated:
         if problem.time:
-            comparison.take(comparison.plan.using({name: ("parts", "days")}), [name], "days since 1970")
+            days = comparison.plan.using({name: ("parts", "days")})
+            comparison.take(days, [name], "days since 1970", errors=SURE)
         else:
             comparison.take(comparison.plan.using({name: ("parts",)}), [name], "no days since 1970", plainer=True)
     for name in dated:
         now = comparison.plan.encodings.get(name, usual)
-        comparison.take(comparison.plan.using({name: (*now, "season")}), [name], "season by sine and cosine")
+        season = comparison.plan.using({name: (*now, "season")})
+        comparison.take(season, [name], "season by sine and cosine", errors=SURE)
 
 
 def _levelled(problem: EncodingProblem) -> list[str]:

@@ -92,12 +92,13 @@ def sampled(problem: EncodingProblem) -> EncodingProblem:
     )
 
 
-def row_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.ndarray:
+def held_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.ndarray:
     """The loss of each row that the fold answers for, float64, of a booster that stops where it is best on them."""
     import numpy as np
     import xgboost
 
     from treadle.tasks.booster import complete_parameters
+    from treadle.tasks.influence import row_losses
 
     rows, y = problem.rows.take(fold.fitted), problem.y[fold.fitted]
     weight = _part(problem.weight, fold)
@@ -135,11 +136,7 @@ def row_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.n
     raw = booster.inplace_predict(held, iteration_range=(0, booster.best_iteration + 1)).astype(np.float64)
     if problem.task == "regression":
         return np.asarray((raw - truth) ** 2)
-    if problem.task == "binary":
-        right = np.where(truth == 1, raw, 1 - raw)
-    else:
-        right = raw[np.arange(len(truth)), truth.astype(np.int64)]
-    return np.asarray(-np.log(np.clip(right, 1e-7, 1)))
+    return row_losses("log_loss", truth, raw)
 
 
 def _part(values: np.ndarray | None, fold: Fold) -> np.ndarray | None:
@@ -151,7 +148,7 @@ def paired_gain(
 ) -> tuple[float, float, float]:
     """The mean loss before, how much it falls, and the standard error of that.
 
-    `before` and `after` are the row losses of the first folds. Rows are weighted; those of a group count as one.
+    `before` and `after` are what `held_losses` gives for the first folds. Rows are weighted, those of a group are one.
     """
     import numpy as np
 

@@ -120,7 +120,7 @@ def list_separator(column: pa.ChunkedArray) -> str:
         if len(lists) < max(LEAST_ROWS, len(texts) / 5):
             continue
         pieces = [piece for text in texts for piece in split_list(text, separator)]
-        if len(set(pieces)) <= len(pieces) / 10 and max(map(len, pieces)) <= ENTRY_LENGTH:
+        if pieces and len(set(pieces)) <= len(pieces) / 10 and max(map(len, pieces)) <= ENTRY_LENGTH:
             return separator
     return ""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks import metrics
+from treadle.tasks import baselines, metrics
 from treadle.tasks.gate.resample import gain_spread
 from treadle.tasks.gate.weighted_luck import orders, weighted_score
-from treadle.tasks.influence import class_codes, row_losses
+from treadle.tasks.influence import class_codes, quantile_metric, row_losses
 from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
@@ -65,12 +65,9 @@ def luck(judged: Judged, seed: int) -> float:
 def _by_bound(judged: Judged) -> float:
     import numpy as np
 
-    y, weights = judged.y, relative(judged.weight)
-    if judged.challenger.ndim == 2:
-        counts = np.bincount(y.astype(np.int64), weights, judged.challenger.shape[1])
-        dummy = np.tile(counts / (len(y) if weights is None else weights.sum()), (len(y), 1))
-    else:
-        dummy = np.full(len(y), float(y.mean() if weights is None else weights @ y / weights.sum()))
+    y = judged.y
+    classes = judged.challenger.shape[1] if judged.challenger.ndim == 2 else 0
+    dummy = baselines.dummy(judged.task, y, len(y), classes=classes, weight=judged.weight, metric=judged.metric)
     over = gain_spread(replace(judged, champion=dummy, champion_threshold=0.5), judged.metric)
     return over.standard.beyond(over.gain) if np.isfinite(over.gain) else 1.0
 
@@ -121,8 +118,8 @@ def _score(judged: Judged, y: Floats, p: Floats) -> Score:
         return _of_classes(judged.metric, y, p)
     if judged.task == "binary":
         return _of_two(judged.metric, y, p, judged.challenger_threshold)
-    if judged.metric == "mae":
-        return lambda labels: np.asarray(-np.abs(labels - p).mean(axis=1))
+    if quantile_metric(judged.metric):
+        return lambda labels: np.asarray(-row_losses(judged.metric, labels, p).mean(axis=1))
     return lambda labels: np.asarray(labels @ p)  # squares of y and of p stay the same, so R² and RMSE follow this
 
 

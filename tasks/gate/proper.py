@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.gate import words
 from treadle.tasks.gate.sure import gain_on
+from treadle.tasks.influence import quantile_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ def worse_than_dummy(spec: GateSpec, judged: Judged) -> Iterator[str]:
     """
     if not judged.first or not _measurable(judged):
         return
-    deciding = DECIDING[judged.task]
+    deciding = _fitting(DECIDING, judged)
     for metric in deciding:
         found = gain_on(judged, metric)
         level = spec.alpha / len(deciding)
@@ -69,11 +70,16 @@ def better_beside(spec: GateSpec, judged: Judged) -> Iterator[str]:
 
 
 def _better(spec: GateSpec, judged: Judged, other: np.ndarray) -> Iterator[str]:
-    for metric in NAMED[judged.task]:
+    for metric in _fitting(NAMED, judged):
         found = gain_on(judged, metric, other=other)
         if found.gain < 0:
             lead = words.compared(metric, found.other_value, found.value, -found.gain)
             yield lead + ("" if found.loses() < spec.alpha else ", which may be chance")
+
+
+def _fitting(of: Mapping[str, tuple[str, ...]], judged: Judged) -> tuple[str, ...]:
+    """The scores of the task, or the run's metric where it asks for a median or quantile: RMSE rewards only means."""
+    return (judged.metric,) if quantile_metric(judged.metric) else of[judged.task]
 
 
 def _measurable(judged: Judged) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks import metrics
-from treadle.tasks.influence import class_codes, row_losses
+from treadle.tasks.influence import class_codes, quantile_metric, row_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ def weighted_score(judged: Judged, y: Floats, p: Floats, weights: Floats) -> Ord
     if judged.task == "multiclass":
         return _of_classes(judged.metric, y, p, weights)
     if judged.task == "regression":
-        if judged.metric == "mae":
-            return lambda shuffled: np.asarray(-(weights[shuffled] * np.abs(y[shuffled] - p)).sum(axis=1))
+        if quantile_metric(judged.metric):
+            return lambda shuffled: np.asarray(-(weights[shuffled] * row_losses(judged.metric, y[shuffled], p)).sum(1))
         # of the squared error, the part of y alone stays the same; R² and RMSE follow the rest
         return lambda shuffled: np.asarray(2 * ((weights * y)[shuffled] @ p) - weights[shuffled] @ p**2)
     both = metrics.weighted_measure(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from treadle.tasks.influence import quantile_of
+
 METRICS = {
     "roc_auc": "ROC AUC",
     "average_precision": "average precision",
@@ -21,6 +23,8 @@ METRICS = {
 
 def metric_name(metric: str) -> str:
     """'roc_auc' -> 'ROC AUC'; an unknown name loses its underscores."""
+    if (below := quantile_of(metric)) is not None:
+        return f"pinball loss of the {below:g} quantile"
     return METRICS.get(metric, metric.replace("_", " "))
 
 

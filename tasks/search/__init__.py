@@ -129,7 +129,7 @@ def run_search(
         answers=answers,
     )
     for slot in range(len(past), spec.trials):
-        if slot and (search.seconds_left() <= 0 or stop()):
+        if slot and (stop() or not search.has_time()):
             break
         search.attempt(slot)
         on_trial(trials(study)[-1], slot + 1, spec.trials, search.forecast(slot + 1))
@@ -218,6 +218,11 @@ class Search:
         """Seconds until the fits have to begin, 0 when they have."""
         return max(self.deadline - self._fits() - time.monotonic(), 0.0)
 
+    def has_time(self) -> bool:
+        """Whether a trial of the quickest kind that was made has time left."""
+        whole = [trial.seconds for trial in trials(self.study) if trial.ended not in ("clock", "interrupt", "")]
+        return self.seconds_left() > min(whole, default=0.0)
+
     def forecast(self, done: int) -> float:
         """Seconds until both models are fitted: the budget's, or fewer where the trials are made before."""
         ended = [trial for trial in trials(self.study) if trial.state != "failed"]
@@ -295,7 +300,7 @@ class Search:
     def _pace(self) -> tuple[float, float]:
         """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""
         if "lowest_rate" not in self.study.user_attrs:
-            models = self.course.models(portfolio(0.0, self.course.rows, self.course.task)[0])
+            models = self.course.models(portfolio(0.0, self.course.rows)[0])
             self.course.grow(models, 0)
             paces: list[float] = []
             while len(paces) < PACE_ROUNDS and (not paces or self.seconds_left() > 0):
@@ -315,7 +320,7 @@ class Search:
         from optuna.trial import TrialState
 
         (first, lowest), rows = self._pace(), self.course.rows
-        fixed = portfolio(lowest, rows, self.course.task)
+        fixed = portfolio(lowest, rows)
         # a seed for each slot: a sampler that goes on after a restart would repeat its first draws
         seed = (self.spec.seed * 10_007 + slot) % 2**32
         self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(fixed) + 2)

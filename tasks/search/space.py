@@ -39,31 +39,42 @@ NAMES = (
 LEAST = 1e-4
 """The least regularisation, in effect none: a logarithmic range has no zero."""
 
+LEAST_WEIGHT = 1e-3
+"""The least weight of a leaf, in effect none."""
+
 MOST_LEAVES = 1_024
 """In effect no limit to the leaves of a tree of the allowed depths."""
 
 
 def _by_depth(
     rate: float, depth: int, weight: float, rows: float, columns: float, ridge: float, *, level: float = 1.0,
-    lasso: float = LEAST,
 ) -> tuple[float | int | str, ...]:  # fmt: skip
-    return rate, depth, weight, rows, columns, level, lasso, ridge, "depthwise", MOST_LEAVES
+    return rate, depth, weight, rows, columns, level, LEAST, ridge, "depthwise", MOST_LEAVES
 
 
-def _by_leaves(rate: float, leaves: int, weight: float, columns: float, lasso: float) -> tuple[float | int | str, ...]:
-    return rate, 10, weight, 1.0, columns, 1.0, lasso, 1.0, "lossguide", leaves
+def _by_leaves(rate: float, leaves: int, weight: float, rows: float, columns: float) -> tuple[float | int | str, ...]:
+    return rate, 10, weight, rows, columns, 1.0, LEAST, 1.0, "lossguide", leaves
 
 
+QUICK = _by_depth(0.088, 5, 0.63, 1.0, 0.66, 1.0)
 DEFAULT = _by_depth(0.08, 6, 1.0, 0.9, 0.8, 1.0)
 SHALLOW = _by_depth(0.09, 4, 0.6, 0.9, 0.9, 1.0)
+STEADY = _by_depth(0.05, 4, 1.0, 0.75, 0.5, 4.0)
+STUMPS = _by_depth(0.08, 2, 1.0, 0.8, 0.6, 1.0)
+STRICT = _by_depth(0.03, 3, 8.0, 0.6, 0.3, 30.0)
+STRICTEST = _by_depth(0.03, 2, 5.0, 0.6, 0.4, 20.0)
+UNBOUND = _by_depth(0.08, 6, LEAST_WEIGHT, 0.65, 1.0, LEAST, level=0.9)
 DEEP = _by_depth(0.07, 8, 1.2, 0.85, 0.7, 2.0)
-DEEPEST = _by_depth(0.07, 10, 1.4, 0.8, 0.6, 4.0)
-SMALL_TABLE = (
-    _by_depth(0.05, 4, 1.0, 0.75, 0.5, 4.0),
-    _by_depth(0.08, 2, 1.0, 0.8, 0.6, 1.0),
-    _by_depth(0.08, 6, 1.0, 0.85, 0.8, 1.0),
-    _by_depth(0.05, 3, 4.0, 0.7, 0.5, 5.0),
-)
+LEAVES = _by_leaves(0.05, 31, 5.0, 0.8, 0.8)
+
+PORTFOLIOS = {
+    "small": (STEADY, STUMPS, STRICT, STRICTEST, DEFAULT),
+    "middle": (SHALLOW, STEADY, DEFAULT, UNBOUND, LEAVES, DEEP),
+    "large": (QUICK, LEAVES, DEFAULT, DEEP, SHALLOW),
+}
+"""By the table's size; each order has the lowest loss after every number of settings, on the tables of its size that
+`make bench-portfolio` measured, with a fast one first where a budget may end early. UNBOUND is XGBoost's tuned default
+for classes (Holzmüller et al. 2024, Better by default), QUICK one of AutoGluon's."""
 
 
 SECONDS_PER_BIN, SECONDS_PER_VALUE, SECONDS_PER_ROW = 5.5e-7, 3.5e-9, 2e-8
@@ -102,19 +113,10 @@ def early_rate(seconds: float, pace: float) -> float:
     return next((step for step in FLOORS if step >= wanted), FLOORS[-1])
 
 
-def portfolio(lowest: float, rows: int, task: str) -> tuple[dict[str, Scalar], ...]:
-    """Settings for a table of `rows` training rows, a strong default first.
-
-    Then from cheap to expensive; on a large table, where a budget may end after three trials and depth pays, from
-    deep to shallow. No learning rate is below `lowest`.
-    """
-    if rows < SMALL:
-        settings: tuple[tuple[float | int | str, ...], ...] = SMALL_TABLE
-    elif rows < LARGE:
-        settings = (DEFAULT, SHALLOW, DEEP, DEEPEST)
-    else:
-        settings = (DEFAULT, DEEPEST, DEEP, SHALLOW)
-    raised = ((max(float(rate), lowest), *rest) for rate, *rest in settings)
+def portfolio(lowest: float, rows: int) -> tuple[dict[str, Scalar], ...]:
+    """Settings for a table of `rows` training rows, a strong default first; no learning rate is below `lowest`."""
+    size = "small" if rows < SMALL else "middle" if rows < LARGE else "large"
+    raised = ((max(float(rate), lowest), *rest) for rate, *rest in PORTFOLIOS[size])
     return tuple(dict(zip(NAMES, one, strict=True)) for one in raised)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from treadle.flows.demo.stage import joined
-from treadle.tasks import booster, features, postprocess, refit, training
+from treadle.tasks import booster, features, fitting, postprocess, refit, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.gate import GateSpec
@@ -156,18 +156,16 @@ def errors(world: World, seed: int) -> tuple[dict[str, float], bool]:
     config = PipelineConfig(name="audit", data=data, split=spec, tune=TuneSpec(seed=seed))
     problem = training.define(config, schema_of(world.known), training.labels(world.known, "y"))
     parts = split(world.known, spec, key=("id",), time=world.time, target="y")
-    features_ = training.learn_features(problem, parts.train)
-    train, validation = (training.encoded_part(problem, features_, part) for part in (parts.train, parts.validation))
     own = len(parts.train) + len(parts.validation)
 
     def recipe(rounds: int) -> Recipe:
         found = Found({**PARAMS, "nthread": 1}, rounds, 0.0, (), 0, 0.0)
         return make_recipe(config, problem, found, judged_rows=own, rows=len(world.known), device="cpu")
 
-    curve = training.fit_judged(problem, features_, train, validation, recipe(MOST_ROUNDS)).curve.validation
-    best = int(np.argmax(curve) if problem.metric == "roc_auc" else np.argmin(curve)) + 1
+    curve = fitting.fit_judged(problem, recipe(MOST_ROUNDS), parts, spec).curve.validation
+    best = int(np.argmin(curve)) + 1
     made = recipe(best)
-    judged = training.fit_judged(problem, features_, train, validation, made).model
+    judged = fitting.fit_judged(problem, made, parts, spec).model
     served = refit.refit(problem, made, judged, parts, spec)
     error = error_of(problem, served.model, world.later)
     found = {"rule": error / error_of(problem, judged, world.later)}

@@ -1,6 +1,6 @@
 """What a GPU does for training, measured where one is (`make bench-gpu`, eight minutes at most).
 
-It needs `tasks/` and the packages that it imports: xgboost, numpy, scikit-learn, pydantic, optuna; CuPy where it is
+It needs `tasks/` and the packages that it imports: xgboost, numpy, scipy, scikit-learn, pydantic, optuna; CuPy if
 installed. Without a GPU, or with `--cpu-only`, the same parts run small and on the CPU. One table is printed and
 written as JSON, anew after every part, so that a run which is cut short leaves what it had.
 """
@@ -23,11 +23,13 @@ from tests.bench.gpu_ground import COLUMNS, NAMES, Bench, GpuMemory, as_text, ma
 from treadle.tasks import booster, device, metrics
 from treadle.tasks.device import DeviceFallback, Placement
 from treadle.tasks.search import TuneSpec, run_search
+from treadle.tasks.search.course import LaneRows, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from treadle.tasks.booster import MatrixRows
+    from treadle.tasks.search.course import Course
 
 LIMIT_SECONDS = 480.0
 MISMATCH = ("mismatched devices", "Device is changed", "setting device")
@@ -59,9 +61,9 @@ def parity(bench: Bench) -> None:
         trained, again = (booster.fit_booster(params, part, rounds=bench.rounds, names=NAMES) for _ in range(2))
         on_cpu = booster.fit_booster({**params, "device": "cpu"}, part, rounds=bench.rounds, names=NAMES)
         answers = booster.predict_raw(trained, golden.X)
-        measured = booster.quantile_matrix(golden.X, golden.y, NAMES, booster.quantile_matrix(part.X, part.y, NAMES))
+        measured = booster.quantile_matrix(golden, NAMES, booster.quantile_matrix(part, NAMES))
         trained.set_param({"device": bench.device})
-        there = booster.predict_matrix(trained, measured, bench.rounds)
+        there = trained.predict(measured)
         differ = float(np.abs(there - answers).max())
         metric = metrics.default_metric(task)
         value = metrics.metric_value(task, metric, golden.y, answers)
@@ -86,7 +88,7 @@ def speed(bench: Bench, memory: GpuMemory) -> None:
             continue
         part = table(rows)
         with seconds() as clock:
-            matrix = booster.quantile_matrix(part.X, part.y, NAMES)
+            matrix = booster.quantile_matrix(part, NAMES)
         made = clock()
         memory.begin()
         few = min(bench.rounds, 100 if rows <= 100_000 else 20 if rows <= 1_000_000 else 5)
@@ -119,8 +121,8 @@ def matrices(bench: Bench, memory: GpuMemory) -> None:
     rows = bench.sizes[-2]
     part = table(rows)
     makers: dict[str, Callable[[], xgboost.DMatrix]] = {
-        "made on the host": lambda: booster.quantile_matrix(part.X, part.y, NAMES),
-        "in batches, in host memory": lambda: booster.quantile_matrix(part.X, part.y, NAMES, external=True),
+        "made on the host": lambda: booster.quantile_matrix(part, NAMES),
+        "in batches, in host memory": lambda: booster.quantile_matrix(part, NAMES, external=True),
     }
     if bench.device != "cpu" and find_spec("cupy") is None:
         bench.add("matrix", "made on the device", {}, note="left out: no CuPy")
@@ -224,21 +226,20 @@ def search(bench: Bench) -> None:
     """A search of a few trials on both devices: how many the budget allows, and what they reach."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows = bench.sizes[1]
-    train, validation = table(rows), table(max(rows // 4, 500), 4)
+    lanes = [LaneRows(table(rows), table(max(rows // 4, 500), 4))]
     budget = min(25.0, bench.left / 4) if bench.device != "cpu" else 1.0
+
+    def course(on: str, external: bool) -> Course:
+        fixed = booster.complete_parameters("binary", {}, classes=2, device=on, seed=0)
+        return lay_out(lanes, fixed, task="binary", metric="log_loss", names=NAMES, external=external)
+
     for on in dict.fromkeys((bench.device, "cpu")):
         found = run_search(
             optuna.storages.InMemoryStorage(),
             on,
-            train,
-            validation,
-            task="binary",
-            classes=2,
-            names=NAMES,
-            metric="log_loss",
+            course,
             spec=TuneSpec(trials=6, budget_seconds=budget),
             device=on,
-            monotone={},
             on_trial=lambda *_: None,
         )
         figures = {"trials": len(found.trials), "log_loss": found.value, "seconds": found.seconds}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from treadle.tasks import evaluation, gate, training
+from treadle.tasks import evaluation, fitting, gate, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.dataset.judging import FittedRows, judging
@@ -64,16 +64,10 @@ def train(rows: pa.Table, seed: int, *, drop: tuple[str, ...] = (), rounds: int 
     config = PipelineConfig(name="planted", data=data, split=SplitSpec())
     problem = training.define(config, SCHEMA, [False, True])
     parts = split(rows, config.split, key=("id",), time="", target="y")
-    spec = training.learn_features(problem, parts.train)
     found = Found(params=PARAMS, rounds=rounds, value=0.0, trials=(), resumed=0, seconds=0.0)
     config = config.model_copy(update={"tune": TuneSpec(seed=seed)})
-    fitted = training.fit_judged(
-        problem,
-        spec,
-        training.encoded_part(problem, spec, parts.train),
-        training.encoded_part(problem, spec, parts.validation),
-        make_recipe(config, problem, found, judged_rows=len(rows), rows=len(rows), device="cpu"),
-    )
+    recipe = make_recipe(config, problem, found, judged_rows=len(rows), rows=len(rows), device="cpu")
+    fitted = fitting.fit_judged(problem, recipe, parts, config.split)
     own = training.together(parts.train, parts.validation)
     return Trained(problem, fitted.model, FittedRows(own, config.split, ("id",), "", "y"), parts.holdout)
 

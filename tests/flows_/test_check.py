@@ -69,6 +69,16 @@ def test_what_init_wrote_fits(home: Path) -> None:
             "'Signed Up' is a date: the model sees its parts",
         ),
         (("drop = [", "forbid = ['Countri']\ndrop = ["), "data.forbid", "no column 'Countri'"),
+        (
+            ("[split]", "[model]\ninteractions = [['Age', 'Ages']]\n[split]"),
+            "model.interactions",
+            "no column 'Ages'",
+        ),
+        (
+            ("[split]", "[model]\nobjective = 'losses:own'\n[split]"),
+            "model.objective",
+            "does not exist: pipelines/losses.py",
+        ),
     ],
 )
 def test_a_config_that_does_not_fit_the_suite_is_a_problem(

@@ -67,13 +67,12 @@ def test_a_run_keeps_each_fallback_once_and_other_warnings_pass(home: Path) -> N
 
 @pytest.fixture
 def narrow(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A pipeline on a machine whose GPU holds no matrix: the CPU stands for it, and the first two attempts raise."""
-    real, failures = booster.quantile_matrix, [False]
+    """A pipeline on a machine whose GPU has no room for the search: the CPU stands for it and raises twice."""
+    real, failures = booster.quantile_matrix, [True, True]
 
-    def begin(device: str) -> tuple[Placement, ...]:
+    def places(device: str) -> tuple[Placement, ...]:
         if device == "cpu":
             return (Placement("cpu"),)
-        failures[:] = [True, True]
         return Placement("cpu"), Placement("cpu", external=True), Placement("cpu")
 
     def matrix(*args: Any, external: bool = False, **kwargs: Any) -> xgboost.DMatrix:
@@ -82,7 +81,7 @@ def narrow(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
         return real(*args, external=external, **kwargs)
 
     monkeypatch.setattr(fallbacks, "choose_device", lambda *_: DeviceUse("cuda", "using the GPU"))
-    monkeypatch.setattr(device, "placements", begin)
+    monkeypatch.setattr(device, "placements", places)
     monkeypatch.setattr(booster, "quantile_matrix", matrix)
     return place
 

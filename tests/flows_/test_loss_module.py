@@ -52,7 +52,7 @@ def test_function_and_attributes_are_read(tmp_path: Path) -> None:
     assert (gradient.tolist(), hessian.tolist()) == ([2.0], [1.0])
 
 
-@pytest.mark.parametrize("objective", ["auto", "reg:gamma", "binary:logistic", "count:poisson"])
+@pytest.mark.parametrize("objective", ["", "auto", "reg:gamma", "binary:logistic", "count:poisson"])
 def test_xgboosts_objectives_have_no_file(tmp_path: Path, objective: str) -> None:
     assert load_loss(tmp_path, objective) is None
 

@@ -65,6 +65,14 @@ def test_a_deployment_carries_the_pipelines_files_and_schedules(tmp_path: Path) 
         assert (there / name).read_bytes() == (home / name).read_bytes()
 
 
+def test_a_deployment_carries_the_file_of_a_loss_of_ones_own(tmp_path: Path) -> None:
+    home, there = tmp_path / "home", tmp_path / "there"
+    add(home, '[model]\nobjective = "losses:own"\n')
+    (home / "pipelines" / "losses.py").write_text("own = print\n")
+    unpack(home, there)
+    assert (there / "pipelines" / "losses.py").read_text() == "own = print\n"
+
+
 def test_what_was_carried_is_renewed_and_what_a_person_changed_is_left(tmp_path: Path) -> None:
     home, there = tmp_path / "home", tmp_path / "there"
     for text in ("[score]\nschedule = '0 6 * * *'\n", "[score]\nschedule = '0 7 * * *'\n", ""):

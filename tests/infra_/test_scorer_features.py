@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import shop
-from treadle.tasks import features
+from treadle.tasks import bundle, features, parity
 from treadle.tasks.dataset import Column, Schema
 from treadle.tasks.features.spec import FeatureKind
 
@@ -37,6 +38,9 @@ ENCODINGS = {
     "Note": ("ngrams", "counts"),
     "Tags": ("list", "statistics"),
 }
+LINEAR = {"missing", "indicator"}
+"""Kinds that only a linear model's inputs have."""
+
 DIFFERENCES = (("Paid", "Placed at"), ("Due", "Born"), ("Placed at", "Born"), ("Due", "Paid"))
 WORDS = ["late", "Parcel", "geöffnet", "again", "no", "7", "İstanbul", "don't"]
 TAGS = ["Drama", "war", "7", " 12", "sci fi", "N/A", "3.5"]
@@ -72,7 +76,7 @@ def spec(request: pytest.FixtureRequest) -> features.FeatureSpec:
         differences=DIFFERENCES,
     )
     closed = features.fit_statistics(declared, table, y, task=request.param, classes=classes)
-    assert {feature.kind for feature in closed.features} == set(get_args(FeatureKind))
+    assert {feature.kind for feature in closed.features} == set(get_args(FeatureKind)) - LINEAR
     assert features.FeatureSpec.model_validate_json(closed.model_dump_json()) == closed
     return closed
 
@@ -130,6 +134,33 @@ def test_a_csv_read_by_pandas_has_the_same_bits(scorer, spec, duck):
     assert read["Branch"].dtype == np.float64, "pandas took integers with gaps for floats, or this tests less"
     theirs = answered(scorer, spec, read.assign(Tags=read["Tags"].astype(float)), shop.MISSING)
     assert different(spec, features.encode(spec, table), theirs) == []
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_bundle_with_statistics_and_differences_answers_alike(scorer, tmp_path, task):
+    wanted = {name: encodings for name, encodings in ENCODINGS.items() if name in shop.INPUTS.names}
+    model = shop.model(task, encodings=wanted, differences=DIFFERENCES)
+    shop.write(tmp_path / "bundle", model)
+    written, loaded = bundle.load_bundle(tmp_path / "bundle"), scorer.Scorer()
+    loaded.load_context(SimpleNamespace(artifacts={"bundle": str(tmp_path / "bundle")}))
+    table = shop.rows(300, 5)
+    ours, theirs = bundle.predict_table(written, table), loaded.predict(None, table.to_pandas())
+    assert parity.disagreement(ours, theirs) == ""
+    golden, expected = bundle.golden(tmp_path / "bundle")
+    assert parity.disagreement(expected, loaded.predict(None, golden.to_pandas())) == ""
+
+
+def test_the_second_column_of_a_difference_is_an_input_too(scorer, tmp_path):
+    plain = {name: () for name in shop.INPUTS.names if name not in ("Order No", "Price [EUR]", "Items")}
+    model = shop.model("regression", encodings=plain, differences=[("Paid", "Placed at")])
+    assert model.features.sources == ("Price [EUR]", "Items", "Paid", "Placed at")
+    assert set(model.required) == {"Order No", *model.features.sources}
+    assert model.features.positions["Placed at"] == model.features.positions["Paid"] == [2]
+    shop.write(tmp_path / "bundle", model)
+    loaded = scorer.Scorer()
+    loaded.load_context(SimpleNamespace(artifacts={"bundle": str(tmp_path / "bundle")}))
+    with pytest.raises(ValueError, match="missing columns: 'Placed at'"):
+        loaded.predict(None, shop.rows(5).to_pandas().drop(columns="Placed at"))
 
 
 TEXTS = st.one_of(

@@ -81,27 +81,29 @@ def test_a_target_far_from_zero_is_learned_as_well_as_one_near_it() -> None:
 def test_the_curve_is_of_every_round_and_ends_where_the_model_stands() -> None:
     params = booster.complete_parameters("binary", {"max_depth": 3}, classes=2, device="cpu", seed=0)
     train, validation = part("binary", 800), part("binary", 400, seed=3)
-    model, curve = booster.fit_with_curve(params, train, validation, rounds=25, names=NAMES, metric="roc_auc")
-    assert (curve.metric, len(curve.train), len(curve.validation)) == ("roc_auc", 25, 25)
+    model, curve = booster.fit_with_curve(params, train, validation, rounds=25, names=NAMES)
+    assert (curve.metric, len(curve.train), len(curve.validation)) == ("log_loss", 25, 25)
     answers = booster.predict_raw(model, validation.X)
     assert curve.validation[-1] == pytest.approx(
-        metrics.metric_value("binary", "roc_auc", validation.y, answers), abs=1e-5
+        metrics.metric_value("binary", "log_loss", validation.y, answers), abs=1e-5
     )
-    assert curve.validation[-1] > curve.validation[0]
+    assert curve.validation[-1] < curve.validation[0]
 
 
 @pytest.mark.parametrize(
-    ("task", "metric", "watched"),
+    ("objective", "watched"),
     [
-        ("binary", "roc_auc", "auc"),
-        ("binary", "f1", "logloss"),
-        ("multiclass", "accuracy", "mlogloss"),
-        ("regression", "r2", "rmse"),
-        ("regression", "mae", "mae"),
+        ("binary:logistic", "logloss"),
+        ("multi:softprob", "mlogloss"),
+        ("reg:squarederror", "rmse"),
+        ("reg:absoluteerror", "mae"),
+        ("reg:quantileerror", "quantile"),
+        ("count:poisson", "rmse"),
     ],
 )
-def test_what_xgboost_cannot_measure_is_watched_by_what_moves_with_it(task: str, metric: str, watched: str) -> None:
-    assert booster.watched(task, metric) == watched
+def test_what_is_watched_moves_smoothly(objective: str, watched: str) -> None:
+    assert booster.watched(objective) == watched
+    assert watched in booster.OUR_NAMES
 
 
 @pytest.mark.parametrize("way", [1, -1])

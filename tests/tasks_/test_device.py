@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from treadle.tasks.booster import MatrixRows
 from treadle.tasks.device import DeviceFallback, DeviceUse, Placement
 from treadle.tasks.errors import ConfigError
 from treadle.tasks.search import TuneSpec, run_search
+from treadle.tasks.search.course import LaneRows, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.tasks.search import Found
+    from treadle.tasks.search.course import Course
 
 NAMES = ("a", "b", "c")
 
@@ -149,6 +151,7 @@ def test_other_devices_are_refused(text: str) -> None:
         (XGBoostError(GPU_IS_FULL), True),
         (XGBoostError(THRUST_IS_FULL), True),
         (XGBoostError("cuMemCreate failed: CUDA_ERROR_OUT_OF_MEMORY"), True),
+        (XGBoostError("Memory allocation error on worker 0: cannot map\n- Free memory: 1.5GB"), True),
         (XGBoostError(HOST_IS_FULL), False),
         (XGBoostError("Check failed: labels contain NaN"), False),
         (MemoryError(), False),
@@ -177,8 +180,8 @@ def test_a_curve_is_measured_where_the_model_was_trained_at_last(full: Callable[
     full(2)
     halves = rows(), rows(seed=1)
     with pytest.warns(DeviceFallback):
-        _, fell_back = booster.fit_with_curve(params("cuda"), *halves, rounds=5, names=NAMES, metric="log_loss")
-    _, on_cpu = booster.fit_with_curve(params("cpu"), *halves, rounds=5, names=NAMES, metric="log_loss")
+        _, fell_back = booster.fit_with_curve(params("cuda"), *halves, rounds=5, names=NAMES)
+    _, on_cpu = booster.fit_with_curve(params("cpu"), *halves, rounds=5, names=NAMES)
     assert fell_back == on_cpu
 
 
@@ -251,7 +254,7 @@ def test_rows_in_host_memory_train_the_same_model(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(device, "BATCH_BYTES", 4 * 3 * 90)  # 90 rows a batch, the last one shorter
     part = rows(400)
     trained = [
-        xgboost.train(params("cpu"), booster.quantile_matrix(part.X, part.y, NAMES, external=external), 8)
+        xgboost.train(params("cpu"), booster.quantile_matrix(part, NAMES, external=external), 8)
         for external in (False, True)
     ]
     assert trained[0].feature_names == trained[1].feature_names == list(NAMES)
@@ -268,12 +271,14 @@ def test_batches_carry_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_matrix_answers_as_its_rows_do() -> None:
     train, new = rows(800), rows(300, seed=2)
-    fitted = booster.quantile_matrix(train.X, train.y, NAMES)
-    measured = booster.quantile_matrix(new.X, new.y, NAMES, fitted)
-    model = xgboost.train(params("cpu"), fitted, 20)
+    on_host = lay_out([LaneRows(train, new)], params("cpu"), task="binary", metric="log_loss", names=NAMES)
+    on_device = replace(on_host, fixed={**on_host.fixed, "device": "cuda"})  # its rows are those of the matrix
+    models = on_host.models({})
+    for iteration in range(20):
+        on_host.grow(models, iteration)
     for rounds in (1, 7, 20):
-        answers = booster.predict_matrix(model, measured, rounds)
-        assert (answers == booster.predict_raw(model[:rounds], new.X)).all()
+        assert (on_device.margins(models, rounds)[0] == on_host.margins(models, rounds)[0]).all()
+        assert (on_host.margins(models, rounds)[0] == booster.predict_margin(models[0][:rounds], new.X)).all()
 
 
 class OnGpu(xgboost.Booster):
@@ -299,29 +304,22 @@ def test_rows_in_host_memory_are_predicted_by_the_cpu() -> None:
     assert len(booster.predict_raw(model, rows().X)) == 400
 
 
-def searched(device: str, trials: int = 3) -> Found:
-    return run_search(
-        optuna.storages.InMemoryStorage(),
-        "study",
-        rows(600),
-        rows(300, seed=1),
-        task="binary",
-        classes=2,
-        names=NAMES,
-        metric="log_loss",
-        spec=TuneSpec(trials=trials, budget_seconds=60),
-        device=device,
-        monotone={},
-        on_trial=lambda *_: None,
-    )
+def searched(on: str, trials: int = 3) -> Found:
+    def course(on: str, external: bool) -> Course:
+        lanes = [LaneRows(rows(600), rows(300, seed=1))]
+        return lay_out(lanes, params(on), task="binary", metric="log_loss", names=NAMES, external=external)
+
+    spec = TuneSpec(trials=trials, budget_seconds=60)
+    storage = optuna.storages.InMemoryStorage()
+    return run_search(storage, "study", course, spec=spec, device=on, on_trial=lambda *_: None)
 
 
 def test_a_search_on_a_full_gpu_goes_on_and_finds_what_the_cpu_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     on_cpu = searched("cpu")
     fake = FullGpu(xgboost.Booster.update, range(90, 92))  # in the second trial
 
-    def update(*args: Any) -> None:
-        fake(*args)
+    def update(*args: Any, **kwargs: Any) -> None:
+        fake(*args, **kwargs)
 
     on_host = Placement("cpu"), Placement("cpu", external=True), Placement("cpu")  # there is no GPU to begin on
     monkeypatch.setattr(device, "placements", lambda _device: on_host)

@@ -88,7 +88,7 @@ def test_labels_of_answered_rows_change_no_encoding_of_the_fitted(monkeypatch):
 
     monkeypatch.setattr(measure, "cross_fitted", recorded)
     fold = one.folds[0]
-    measure.row_losses(one, measure.EncodingPlan({"shop": ("statistics",)}), fold)
+    measure.held_losses(one, measure.EncodingPlan({"shop": ("statistics",)}), fold)
     assert given == [(len(fold.fitted), len(fold.fitted))]
 
 
@@ -121,7 +121,7 @@ def test_a_target_that_depends_on_tenure_takes_the_days_between_two_dates(seed):
     assert chosen.differences == (("since", "at"),)
     assert "days between dates: taken, squared error" in chosen.reasons["since"]
     plain, with_days = measure.EncodingPlan(), measure.EncodingPlan(differences=chosen.differences)
-    losses = [measure.row_losses(one, plan, late).mean() for plan in (plain, with_days)]
+    losses = [measure.held_losses(one, plan, late).mean() for plan in (plain, with_days)]
     r2 = [1 - loss / y[1_400:].var() for loss in losses]
     assert r2[1] > 0.6 > r2[0]
 

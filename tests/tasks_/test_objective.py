@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treadle.tasks import booster, metrics, objective, postprocess
+from treadle.tasks import baselines, booster, gate, metrics, objective, postprocess
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.errors import ConfigError, TargetError
+from treadle.tasks.gate import luck, proper
 from treadle.tasks.objective import Objective, Wanted, candidate_objectives, choose_objective
 
 if TYPE_CHECKING:
@@ -266,7 +269,7 @@ def test_a_quantile_models_answer_lies_above_that_share_of_new_rows() -> None:
     )
     part = MatrixRows(X[:3_000], y[:3_000].astype(np.float32))
     _, curve = booster.fit_with_curve(
-        params, part, MatrixRows(X[3_000:], y[3_000:].astype(np.float32)), rounds=60, names=NAMES, metric="mae"
+        params, part, MatrixRows(X[3_000:], y[3_000:].astype(np.float32)), rounds=60, names=NAMES
     )
     assert curve.metric == "pinball"
     model = booster.fit_booster(params, part, rounds=60, names=NAMES)
@@ -386,7 +389,7 @@ def test_fixed_parameters_go_before_the_objectives_and_the_trials() -> None:
     assert params["huber_slope"] == chosen.parameters["huber_slope"]
     part = MatrixRows(X, y.astype(np.float32))
     booster.fit_booster(params, part, rounds=2, names=NAMES)
-    booster.fit_with_curve(params, part, part, rounds=2, names=NAMES, metric="mae")
+    booster.fit_with_curve(params, part, part, rounds=2, names=NAMES)
 
 
 # targets, there and back
@@ -458,3 +461,55 @@ def test_absolute_error_beats_squared_error_by_mae_on_a_skewed_table() -> None:
         model = booster.fit_booster(params, train, rounds=60, names=NAMES)
         found[metric] = metrics.metric_value("regression", "mae", y[2_000:], booster.predict_raw(model, new))
     assert found["mae"] < 0.95 * found["rmse"]
+
+
+@pytest.mark.parametrize("below", [0.1, 0.5, 0.9])
+def test_pinball_loss_is_scikit_learns_and_is_least_at_the_quantile(below: float) -> None:
+    from sklearn.metrics import mean_pinball_loss
+
+    _, y = targets("lognormal", 999)
+    p, weight = np.random.default_rng(5).normal(800, 400, 999), np.random.default_rng(6).integers(1, 5, 999)
+    name = f"pinball_{below}"
+    expected = mean_pinball_loss(y, p, sample_weight=weight, alpha=below)
+    assert metrics.metric_value("regression", name, y, p, weight) == pytest.approx(expected)
+    assert not metrics.greater_is_better(name)
+    chance = baselines.dummy("regression", y.astype(np.float32), 999, classes=0, metric=name)
+    assert (y <= chance[0]).mean() == pytest.approx(below, abs=0.002)
+    least = metrics.metric_value("regression", name, y, chance)
+    for other in (np.quantile(y, below - 0.05), np.quantile(y, below + 0.05), y.mean()):
+        assert least < metrics.metric_value("regression", name, y, np.full(999, other))
+
+
+@pytest.mark.parametrize("name", ["pinball_0.9", "pinball_0.05"])
+def test_a_quantile_is_trained_where_the_metric_asks_for_it(name: str) -> None:
+    _, y = targets("lognormal")
+    (found,) = candidate_objectives("regression", name, y)
+    assert (found.name, found.parameters) == ("reg:quantileerror", {"quantile_alpha": float(name[8:])})
+    assert Wanted(objective=found.name, parameters=found.parameters).metric == name
+    with pytest.raises(ConfigError, match="keeps no direction"):
+        candidate_objectives("regression", name, y, monotone={"a": 1})
+
+
+@pytest.mark.parametrize("name", ["pinball_1.0", "pinball_0", "pinball_0.0", "pinball_", "pinball", "pinball_-0.5"])
+def test_what_is_no_quantile_is_no_metric(name: str) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        metrics.metric_value("regression", name, np.zeros(3), np.zeros(3))
+
+
+@pytest.mark.parametrize("metric", ["mae", "pinball_0.9"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_model_of_medians_or_quantiles_is_not_refused_for_its_squared_error(metric: str, weighted: bool) -> None:
+    draw = np.random.default_rng(0)
+    middle = draw.normal(size=3_000)
+    y = np.exp(middle + draw.normal(0, 1.5, 3_000))
+    below = 0.5 if metric == "mae" else 0.9
+    p = np.exp(middle + 1.5 * NormalDist().inv_cdf(below))
+    chance = baselines.dummy("regression", y.astype(np.float32), len(y), classes=0, metric=metric)
+    judged = gate.Judged(
+        task="regression", metric=metric, y=y, challenger=p, champion=chance, champion_name="dummy",
+        weight=np.ones(len(y)) if weighted else None,
+    )  # fmt: skip
+    assert list(proper.worse_than_dummy(gate.GateSpec(), judged)) == []
+    assert luck.luck(judged, seed=0) < 0.05
+    worse = replace(judged, challenger=np.full(len(y), float(y.max())))
+    assert list(proper.worse_than_dummy(gate.GateSpec(), worse)) != []

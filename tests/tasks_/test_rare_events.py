@@ -9,7 +9,7 @@ import optuna
 import pyarrow as pa
 import pytest
 
-from treadle.tasks import evaluation, gate, refit, report, search, training
+from treadle.tasks import evaluation, fitting, gate, preparation, refit, report, search, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema
 from treadle.tasks.dataset.split import SplitSpec, split
@@ -55,28 +55,22 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
     config = PipelineConfig(name="fraud", data=data, split=SplitSpec(), tune=search.TuneSpec(metric=metric))
     problem = training.define(config, SCHEMA, [False, True])
     parts = split(world(rows, positives, 0), config.split, key=("id",), time="", target="fraud")
-    spec = training.learn_features(problem, parts.train)
-    train, validation = (training.encoded_part(problem, spec, part) for part in (parts.train, parts.validation))
+    prepared = preparation.prepare(config, problem, parts)
     found = search.run_search(
         optuna.storages.InMemoryStorage(),
         "rare",
-        train,
-        validation,
-        task="binary",
-        classes=2,
-        names=spec.names,
-        metric=metric,
+        preparation.lay_rows(config, problem, parts, prepared).course,
         spec=search.TuneSpec(trials=2, budget_seconds=60, metric=metric),
         device="cpu",
-        monotone={},
         on_trial=lambda *_: None,
-        exchangeable=True,
     )
     assert math.isfinite(found.value)
     assert found.repeatable
     own = training.together(parts.train, parts.validation)
-    recipe = make_recipe(config, problem, found, judged_rows=len(own), rows=len(parts.every_row()), device="cpu")
-    fitted = training.fit_judged(problem, spec, train, validation, recipe)
+    recipe = make_recipe(
+        config, problem, found, prepared, judged_rows=len(own), rows=len(parts.every_row()), device="cpu"
+    )
+    fitted = fitting.fit_judged(problem, recipe, parts, config.split)
     served = refit.refit(problem, recipe, fitted.model, parts, config.split)
     assert math.isfinite(served.model.post.threshold)
     evidence = evaluation.evaluate_models(problem, fitted.model, None, own, parts.holdout, ("region",), 0)

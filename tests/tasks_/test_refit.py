@@ -9,15 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from treadle.tasks import booster, bundle, features, postprocess, refit, training
+from treadle.tasks import booster, bundle, features, fitting, postprocess, refit, training, validation
 from treadle.tasks.bundle.manifest import canonical_json
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Parts, Schema, SplitSpec, folds, split
 from treadle.tasks.errors import TargetError
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.metrics import metric_value
+from treadle.tasks.preparation import Preparation
 from treadle.tasks.recipe import by_recipe, make_recipe, serving_rounds
 from treadle.tasks.search import Found, TuneSpec
+from treadle.tasks.validation import Layout
 
 if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
@@ -74,15 +76,21 @@ def parted(task: str, kind: str, rows: pa.Table) -> tuple[Problem, Parts]:
     return problem, split(rows, of.split, key=("id",), time=of.data.time, target="y")
 
 
-def fitted(task: str, kind: str, problem: Problem, parts: Parts, rounds: int = 30) -> tuple[Recipe, Model]:
+def fitted(
+    task: str, kind: str, problem: Problem, parts: Parts, rounds: int = 30, *, bagged: bool = False
+) -> tuple[Recipe, Model]:
     found = Found({"eta": 0.2, "max_depth": 3, "nthread": 1}, rounds, 0.0, (), 0, 0.0)
     own = len(parts.train) + len(parts.validation)
     recipe = make_recipe(
-        config(task, kind), problem, found, judged_rows=own, rows=own + len(parts.holdout), device="cpu"
+        config(task, kind),
+        problem,
+        found,
+        Preparation(layout=Layout(kind="folds") if bagged else Layout()),
+        judged_rows=own,
+        rows=own + len(parts.holdout),
+        device="cpu",
     )
-    spec = training.learn_features(problem, parts.train)
-    train, validation = (training.encoded_part(problem, spec, part) for part in (parts.train, parts.validation))
-    return recipe, training.fit_judged(problem, spec, train, validation, recipe).model
+    return recipe, fitting.fit_judged(problem, recipe, parts, SPLITS[kind]).model
 
 
 def answers(model: Model, rows: pa.Table) -> np.ndarray:
@@ -192,9 +200,9 @@ def test_an_interval_from_rows_not_fitted_on_is_wider_than_one_from_rows_fitted_
 @pytest.mark.parametrize(("rows", "fitted"), [(100, 5), (20_000, 5), (26_000, 4), (50_000, 2), (200_000, 1)])
 def test_on_many_rows_fewer_folds_are_fitted(rows: int, fitted: int) -> None:
     y = np.random.default_rng(0).integers(0, 2, rows)
-    chosen = refit.usable_folds(y, folds.dealt_folds(y, 0))
+    chosen = validation.usable_folds(y, folds.dealt_folds(y, 0))
     assert len(chosen) == fitted
-    assert sum(len(fold.answered) for fold in chosen) >= min(rows, refit.ANSWERED)
+    assert sum(len(fold.answered) for fold in chosen) >= min(rows, validation.ANSWERED)
 
 
 @pytest.mark.parametrize(

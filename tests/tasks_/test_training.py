@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tests import shop
-from treadle.tasks import booster, features, postprocess, training
+from treadle.tasks import booster, features, fitting, postprocess, training
 from treadle.tasks.config.spec import PipelineConfig
+from treadle.tasks.dataset import Parts, SplitSpec
 from treadle.tasks.errors import TargetError
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found
@@ -65,15 +66,15 @@ def test_a_category_that_only_validation_rows_have_gets_no_code() -> None:
 def test_the_model_is_fitted_on_both_parts_and_calibrated_by_one_that_saw_training_rows_only(task: str) -> None:
     rows = shop.labelled(task, 600)
     problem = training.define(config(task), shop.schema(task), training.labels(rows, "y"))
-    spec = training.learn_features(problem, rows.slice(0, 400))
-    train, validation = (training.encoded_part(problem, spec, part) for part in (rows.slice(0, 400), rows.slice(400)))
-    recipe = make_recipe(config(task), problem, FOUND, judged_rows=len(rows), rows=len(rows), device="cpu")
-    fitted = training.fit_judged(problem, spec, train, validation, recipe)
-    params = booster.complete_parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)
-    tuned, both = (
-        booster.fit_booster(params, part, rounds=FOUND.rounds, names=spec.names)
-        for part in (train, training.stack(train, validation))
+    parts = Parts(rows.slice(0, 400), rows.slice(400), rows.slice(0, 0), rows.slice(0, 0))
+    spec = training.learn_features(problem, rows)
+    train, validation, whole = (
+        training.encoded_part(problem, spec, part) for part in (parts.train, parts.validation, rows)
     )
+    recipe = make_recipe(config(task), problem, FOUND, judged_rows=len(rows), rows=len(rows), device="cpu")
+    fitted = fitting.fit_judged(problem, recipe, parts, SplitSpec())
+    params = booster.complete_parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)
+    tuned, both = (booster.fit_booster(params, part, rounds=FOUND.rounds, names=spec.names) for part in (train, whole))
     ours, theirs = (booster.predict_raw(model, validation.X) for model in (fitted.model.booster, both))
     assert np.array_equal(ours, theirs)
     assert fitted.model.post == postprocess.fit_postprocess(

@@ -300,7 +300,7 @@ def test_probabilities_are_calibrated_to_the_weighted_share() -> None:
     draw = np.random.default_rng(9)
     raw = draw.random(20_000)
     y = (draw.random(20_000) < raw).astype(np.float64)
-    post = postprocess.fit_postprocess("binary", (0, 1), y, raw, np.where(y == 1, 4.0, 1.0))
+    post = postprocess.fit_postprocess("binary", (0, 1), y, raw, weight=np.where(y == 1, 4.0, 1.0))
     at = np.array([0.2, 0.5, 0.8])
     assert postprocess.calibrate(post, at) == pytest.approx(4 * at / (1 + 3 * at), abs=0.05)
 
@@ -310,7 +310,7 @@ def test_an_interval_holds_nine_tenths_of_the_weight() -> None:
     noisy = draw.random(4_000) < 0.5
     weight, y = np.where(noisy, 9.0, 1.0), draw.normal(size=4_000) * np.where(noisy, 5.0, 1.0)
     half, zero = slice(0, 2_000), np.zeros(2_000)
-    post = postprocess.fit_postprocess("regression", (), y[half], zero, weight[half])
+    post = postprocess.fit_postprocess("regression", (), y[half], zero, weight=weight[half])
     plain = postprocess.fit_postprocess("regression", (), y[half], zero)
     inside = np.abs(y[2_000:]) <= post.half_width
     assert np.average(inside, weights=weight[2_000:]) == pytest.approx(0.9, abs=0.03)

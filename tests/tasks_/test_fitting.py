@@ -1,0 +1,178 @@
+"""One function fits all models of a recipe: bagged by folds or on all rows, with honest answers for rows left out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.tasks_.test_refit import SPLITS, TASKS, config, parted, table
+from treadle.tasks import booster, features, fitting, refit, training
+from treadle.tasks.dataset import Column, Schema, SplitSpec, split
+from treadle.tasks.metrics import metric_value
+from treadle.tasks.preparation import Preparation
+from treadle.tasks.recipe import Recipe, make_recipe
+from treadle.tasks.search import Found, Setting
+from treadle.tasks.validation import Layout, dealt
+
+PARAMS = {"eta": 0.2, "max_depth": 3, "nthread": 1}
+
+
+def recipe_of(problem: training.Problem, rows: int, *, layout: str = "folds", members: int = 1, **prepared) -> Recipe:
+    settings = tuple(
+        Setting(params={**PARAMS, "max_depth": 2 + number}, rounds=10 + 5 * number, share=1 / members)
+        for number in range(members)
+    )
+    found = Found(PARAMS, 20, 0.0, (), 0, 0.0, members=settings if members > 1 else ())
+    decided = Preparation(layout=Layout(kind=layout), **prepared)
+    return make_recipe(
+        config(problem.task, "random"), problem, found, decided, judged_rows=rows, rows=rows, device="cpu"
+    )
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_bagged_model_is_the_average_of_its_folds_and_answers_by_those_that_did_not_see_the_row(
+    task: str, members: int
+) -> None:
+    rows = table(task, 500, seed=1)
+    problem, _ = parted(task, "random", rows)
+    recipe = recipe_of(problem, len(rows), members=members)
+    y = training.labels_as_numbers(problem, rows)
+    folds = dealt(problem, rows, SplitSpec(), y, 0)
+    fit = fitting.fit_recipe(problem, recipe, rows, folds, judged_rows=len(rows))
+    X = features.encode(fit.features, rows)
+    alone, margins, objective = [], 0.0, {"binary": "binary:logistic", "multiclass": "multi:softprob"}
+    for fold in folds:
+        own = 0.0
+        for setting in recipe.settings:
+            params = booster.complete_parameters(
+                task, setting.params, classes=len(problem.classes), device="cpu", seed=recipe.seed
+            )
+            part = booster.MatrixRows(X[fold.fitted], y[fold.fitted])
+            fitted = booster.fit_booster(params, part, rounds=setting.rounds, names=fit.features.names)
+            own = own + setting.share * booster.predict_margin(fitted, X).astype(np.float64)
+        alone.append(own)
+        margins = margins + own / len(folds)
+    got = booster.predict_margin(fit.booster, X)
+    assert np.abs(got - margins).max() < 1e-5 * np.abs(margins).max()
+    assert fit.answered.all()
+    for fold, own in zip(folds, alone, strict=True):
+        raw = booster.from_margins(objective.get(task, "reg:squarederror"), own.astype(np.float32))
+        assert fit.raw[fold.answered] == pytest.approx(raw[fold.answered], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+@pytest.mark.parametrize("task", TASKS)
+def test_bagged_too_other_holdout_values_change_no_byte_of_the_judged_model(task: str, kind: str) -> None:
+    from tests.tasks_.test_refit import judged_bytes, with_other_holdout
+
+    rows = table(task, 600, seed=1)
+    models = []
+    for one in (rows, with_other_holdout(rows, parted(task, kind, rows)[1].holdout, seed=2)):
+        problem, parts = parted(task, kind, one)
+        recipe = recipe_of(problem, 480, members=2, encodings={"c": ("codes", "statistics", "counts")})
+        models.append(fitting.fit_judged(problem, recipe, parts, SPLITS[kind]).model)
+    assert judged_bytes(models[0]) == judged_bytes(models[1])
+
+
+def levels(rows: int, count: int, seed: int, *, signal: float) -> tuple[training.Problem, pa.Table]:
+    """A binary target that follows the level of a text column by `signal`, and is else pure chance."""
+    draw = np.random.default_rng(seed)
+    level = draw.integers(0, count, rows)
+    effect = signal * np.random.default_rng(99).normal(size=count)
+    y = draw.random(rows) < 1 / (1 + np.exp(-effect[level]))
+    found = pa.table(
+        {
+            "id": np.arange(rows),
+            "x": draw.normal(size=rows),
+            "level": np.array([f"l{n}" for n in level]),
+            "y": pa.array(y),
+        }
+    )
+    schema = Schema(
+        columns=tuple(
+            Column(name=name, kind=kind)
+            for name, kind in {"id": "integer", "x": "number", "level": "text", "y": "boolean"}.items()
+        )
+    )
+    return training.define(config("binary", "random"), schema, [False, True]), found
+
+
+def out_of_fold(problem: training.Problem, rows: pa.Table, encodings: dict[str, tuple[str, ...]]) -> float:
+    recipe = recipe_of(problem, len(rows), encodings=encodings)
+    y = training.labels_as_numbers(problem, rows)
+    fit = fitting.fit_recipe(problem, recipe, rows, dealt(problem, rows, SplitSpec(), y, 0), judged_rows=len(rows))
+    return metric_value("binary", "roc_auc", y, fit.raw)
+
+
+def test_shuffled_labels_at_two_thousand_levels_are_answered_for_by_chance() -> None:
+    values = []
+    for seed in range(4):
+        problem, rows = levels(8_000, 2_000, seed, signal=0.0)
+        values.append(out_of_fold(problem, rows, {"level": ("statistics", "counts")}))
+    assert all(0.46 < value < 0.54 for value in values)
+    assert 0.48 < float(np.mean(values)) < 0.52
+
+
+def test_statistics_beat_codes_where_order_means_nothing() -> None:
+    problem, rows = levels(6_000, 300, 0, signal=1.5)
+    codes = out_of_fold(problem, rows, {"level": ("codes",)})
+    statistics = out_of_fold(problem, rows, {"level": ("statistics", "counts")})
+    assert statistics > codes + 0.02
+
+
+def test_each_fold_brings_statistics_of_its_own_and_the_model_carries_them_all() -> None:
+    problem, rows = levels(2_000, 50, 0, signal=1.0)
+    recipe = recipe_of(problem, len(rows), encodings={"level": ("statistics",)})
+    y = training.labels_as_numbers(problem, rows)
+    fit = fitting.fit_recipe(problem, recipe, rows, dealt(problem, rows, SplitSpec(), y, 0), judged_rows=len(rows))
+    statistics = [feature for feature in fit.features.features if feature.kind == "statistic"]
+    assert len(statistics) == 5
+    assert len({feature.values for feature in statistics}) == 5
+
+
+@pytest.mark.parametrize("kind", ["random", "group"])
+def test_a_serving_model_is_bagged_with_more_rounds(kind: str) -> None:
+    rows = table("binary", 800, seed=3)
+    problem, parts = parted("binary", kind, rows)
+    recipe = recipe_of(problem, len(parts.train) + len(parts.validation))
+    judged = fitting.fit_judged(problem, recipe, parts, SPLITS[kind]).model
+    served = refit.refit(problem, recipe, judged, parts, SPLITS[kind])
+    assert len(judged.booster.get_dump()) == 1 + 5 * recipe.rounds
+    assert len(served.model.booster.get_dump()) > len(judged.booster.get_dump())
+    assert list(served.holdout) == list(range(len(parts.holdout)))
+
+
+def test_a_recipe_of_before_still_fits_one_booster_on_all_rows() -> None:
+    rows = table("binary", 400, seed=3)
+    problem, parts = parted("binary", "random", rows)
+    recipe = recipe_of(problem, 300)
+    kept = {"format", "task", "metric", "columns", "categories", "monotone", "params", "rounds", "serving_rounds"}
+    kept |= {"seed", "device", "threads", "refit", "stopped"}
+    old = Recipe.model_validate({key: value for key, value in recipe.model_dump(mode="json").items() if key in kept})
+    assert old.layout == Layout()
+    model = fitting.fit_judged(problem, old, parts, SplitSpec()).model
+    assert len(model.booster.get_dump()) == old.rounds
+
+
+def test_a_line_is_taken_where_trees_are_not_surely_better_and_never_where_they_are() -> None:
+    draw = np.random.default_rng(0)
+    for wavy in (False, True):
+        a, b = draw.normal(size=(2, 1_500))
+        value = (np.sin(4 * a) * 3 if wavy else 2 * a) + b + draw.normal(size=1_500)
+        rows = table("regression", 1_500, seed=0)
+        for name, column in {"a": a, "b": b, "y": value}.items():
+            rows = rows.set_column(rows.column_names.index(name), name, pa.array(column))
+        problem, _ = parted("regression", "random", rows)
+        problem = dataclasses.replace(problem, columns=("a", "b"))
+        parts = split(rows, SplitSpec(), key=("id",), time="", target="y")
+        recipe = recipe_of(problem, 1_200)
+        trees = fitting.fit_judged(problem, recipe, parts, SplitSpec())
+        fitted, chosen, words = fitting.plainer_kind(problem, recipe, trees, parts, SplitSpec())
+        assert chosen.kind == ("trees" if wavy else "linear")
+        assert words.startswith("a linear model scores rmse")
+        served = refit.refit(problem, chosen, fitted.model, parts, SplitSpec())
+        assert len(served.holdout) == len(parts.holdout)
