@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,8 +92,6 @@ def test_two_versions_are_compared_side_by_side(home: Path) -> None:
     assert apart == sorted(apart, reverse=True)
     assert result.disagreements[0].row.startswith("T")
     page = Path(result.path).read_text()
-    if os.environ.get("KEEP_PAGE"):
-        shutil.copy(result.path, os.environ["KEEP_PAGE"])
     assert "version 2 beside version 1" in page
     assert result.disagreements[0].row in page
     backwards = compare.run_compare(settings, config, "1", "2")
