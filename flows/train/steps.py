@@ -198,6 +198,9 @@ def tune(ref: RunRef) -> None:
     if not bench.has("preparation.json"):
         prepared = preparation.prepare(config, problem, parts, loss)
         bench.put("preparation.json", prepared, preparation.Preparation)
+    if config.model.kind == "linear":
+        bench.put("found.json", search.NOTHING_TO_SEARCH, search.Found)
+        return
     prepared = bench.get("preparation.json", preparation.Preparation)
     for reason in prepared.reasons:
         events.emit("tune", reason)
@@ -265,7 +268,8 @@ def fit_model(ref: RunRef) -> None:
     problem = prepared.narrowed(problem)
     both, every = training.together(parts.train, parts.validation), bench.get("every_row.json", int)
     recipe = make_recipe(place.config, problem, found, prepared, judged_rows=len(both), rows=every, device=ref.device)
-    events.emit("train", f"fitting {recipe.sentence()} on {len(both):,} rows ({ref.device_why})")
+    wanted = "a linear model" if place.config.model.kind == "linear" else recipe.sentence()
+    events.emit("train", f"fitting {wanted} on {len(both):,} rows ({ref.device_why})")
     loss = load_loss(place.settings.home, place.config.model.objective)
     with kept_fallbacks(ref):
         fitted, recipe = _fit_wanted(place.config, problem, recipe, parts, loss)

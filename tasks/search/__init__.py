@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.device import falls_back
-from treadle.tasks.search.found import Found, Setting, Trial
+from treadle.tasks.search.found import NOTHING_TO_SEARCH, Found, Setting, Trial
 from treadle.tasks.search.space import early_rate, floor, portfolio, ranges, settled_pace
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.search.course import Course
 
-__all__ = ["Found", "Search", "Setting", "Trial", "TuneSpec", "run_search", "trials"]
+__all__ = ["NOTHING_TO_SEARCH", "Found", "Search", "Setting", "Trial", "TuneSpec", "run_search", "trials"]
 
 MAX_ROUNDS = 2_000
 

@@ -93,6 +93,8 @@ class Found:
         made = len(self.finished)
         if not self.stopped:
             return "not recorded"
+        if not self.allowed and not made:
+            return "a linear model has nothing to search"
         if self.stopped == "trials":
             text = f"all {made:,} trials were made" if made > 1 else "the only trial was made"
         elif self.stopped == "interrupt":
@@ -122,3 +124,7 @@ class Found:
             "search.lanes": self.lanes,
             "search.members": max(1, len(self.members)),
         }
+
+
+NOTHING_TO_SEARCH = Found(params={}, rounds=1, value=0.0, trials=(), resumed=0, seconds=0.0, stopped="trials")
+"""Of a linear model: its one parameter, the penalty, is found where it is fitted."""

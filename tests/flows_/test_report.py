@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from treadle.flows.cli.report import show_comparison
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.flows.project import report
+from treadle.flows.project.compare import CompareResult
 from treadle.infra import settings as settings_
 from treadle.infra import stores as stores_
 from treadle.infra.databases.ledger import VersionRecord
+from treadle.tasks.comparison import Disagreement, ImportancePair, MetricGain, SettingPair
 from treadle.tasks.config.spec import PipelineConfig
 from treadle.tasks.errors import DataError, UsageError
 
@@ -92,3 +97,35 @@ def test_a_report_is_found_in_mlflow_and_one_that_is_gone_is_said_so(home: Path)
     found = report.run_report(settings, CONFIG, run_id[:8])
     assert Path(found.path).read_text() == "<p>told</p>"
     assert (found.version, found.opened, found.exit_code()) == (1, False, 0)
+
+
+def test_two_versions_are_printed_side_by_side() -> None:
+    out = io.StringIO()
+    result = CompareResult(
+        pipeline="orders",
+        first=7,
+        second=6,
+        sentence="version 7 is better than version 6",
+        metric="roc_auc",
+        rows=1_200,
+        left_out=("300 labelled rows do not judge: version 6 was fitted on them",),
+        alike=0.931,
+        scores=(MetricGain(metric="roc_auc", first=0.8, second=0.7, gain=0.1, lower=0.05, upper=0.15),),
+        settings=(SettingPair(name="params.max_depth", first="3", second=""),),
+        columns=(ImportancePair(column="paid", first=0.25, second=None),),
+        slices=(),
+        disagreements=(Disagreement(row="K1", label="yes", first="0.9", second="0.1", apart=0.8, values={}),),
+        path="/tmp/page.html",
+    )
+    show_comparison(result, Screen(out))
+    printed = out.getvalue()
+    for part in (
+        "+0.1",
+        "93.1%",
+        "25.0%",
+        "K1",
+        "/tmp/page.html",
+        "300 labelled",
+    ):
+        assert part in printed
+    assert result.exit_code() == 0
