@@ -189,6 +189,7 @@ def lay_rows(
             names=closed.names,
             objective=prepared.objective,
             custom=loss,
+            settled=tuple(config.model.fixed),
             repeats=prepared.layout.repeats,
             external=external,
         )

@@ -128,11 +128,13 @@ def run_search(
         stop=stop,
         answers=answers,
     )
-    for slot in range(len(past), spec.trials):
+    # where a person has set every parameter there is nothing to vary
+    most = spec.trials if ranges(0.1, course.rows, settled=course.settled) else 1
+    for slot in range(len(past), most):
         if slot and (stop() or not search.has_time()):
             break
         search.attempt(slot)
-        on_trial(trials(study)[-1], slot + 1, spec.trials, search.forecast(slot + 1))
+        on_trial(trials(study)[-1], slot + 1, most, search.forecast(most - slot - 1))
     made = trials(study)
     finished = sum(trial.state != "failed" for trial in made)
     settings, value, single = search.settle([trial for trial in made if trial.state == "complete"])
@@ -144,8 +146,8 @@ def run_search(
         trials=made,
         resumed=len(past),
         seconds=round(before - spent + time.monotonic() - began, 3),
-        stopped="trials" if finished >= spec.trials else "interrupt" if stop() else "budget",
-        allowed=spec.trials,
+        stopped="trials" if finished >= most else "interrupt" if stop() else "budget",
+        allowed=most,
         lowest_rate=float(study.user_attrs.get("lowest_rate", 0.0)),
         nthread=int(course.fixed["nthread"]),
         members=tuple(settings) if len(settings) > 1 else (),
@@ -223,11 +225,11 @@ class Search:
         whole = [trial.seconds for trial in trials(self.study) if trial.ended not in ("clock", "interrupt", "")]
         return self.seconds_left() > min(whole, default=0.0)
 
-    def forecast(self, done: int) -> float:
+    def forecast(self, trials_left: int) -> float:
         """Seconds until both models are fitted: the budget's, or fewer where the trials are made before."""
         ended = [trial for trial in trials(self.study) if trial.state != "failed"]
         each = sum(trial.seconds for trial in ended) / max(1, len(ended))
-        rest = min(self.seconds_left(), each * (self.spec.trials - done))
+        rest = min(self.seconds_left(), each * trials_left)
         return rest + self._fits()
 
     def attempt(self, slot: int) -> None:
@@ -300,7 +302,7 @@ class Search:
     def _pace(self) -> tuple[float, float]:
         """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""
         if "lowest_rate" not in self.study.user_attrs:
-            models = self.course.models(portfolio(0.0, self.course.rows)[0])
+            models = self.course.models(portfolio(0.0, self.course.rows, self.course.settled)[0])
             self.course.grow(models, 0)
             paces: list[float] = []
             while len(paces) < PACE_ROUNDS and (not paces or self.seconds_left() > 0):
@@ -320,19 +322,22 @@ class Search:
         from optuna.trial import TrialState
 
         (first, lowest), rows = self._pace(), self.course.rows
-        fixed = portfolio(lowest, rows)
+        settled = self.course.settled
+        fixed = portfolio(lowest, rows, settled)
         # a seed for each slot: a sampler that goes on after a restart would repeat its first draws
         seed = (self.spec.seed * 10_007 + slot) % 2**32
         self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(fixed) + 2)
         # a kill may have left the slot's setting waiting
         if slot < len(fixed) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            raised = {"learning_rate": max(first, float(fixed[0]["learning_rate"]))} if slot == 0 else {}
-            self.study.enqueue_trial({**fixed[slot], **raised})
-        return self.study.ask(fixed_distributions=ranges(lowest, rows, first))
+            setting = dict(fixed[slot])
+            if slot == 0 and "learning_rate" in setting:
+                setting["learning_rate"] = max(first, float(setting["learning_rate"]))
+            self.study.enqueue_trial(setting)
+        return self.study.ask(fixed_distributions=ranges(lowest, rows, first, settled))
 
     def _train(self, models: Sequence[Booster], trial: optuna.Trial, slot: int) -> tuple[int, int, str]:
         """Add rounds until they gain no more or the time is up; the best number of rounds, all, and what ended it."""
-        rate = float(trial.params["learning_rate"])
+        rate = float(trial.params.get("learning_rate", self.course.fixed.get("learning_rate", 0.3)))
         early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
         share = SHARE if slot else FIRST_SHARE
         until = time.monotonic() + min(self.seconds_left(), share * self.spec.budget_seconds)

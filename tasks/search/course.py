@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.dataset.folds import FOLDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import numpy as np
     from xgboost import Booster, DMatrix
@@ -39,7 +39,8 @@ class Lane:
 class Course:
     """One lane, or one per fold or window; `fixed` are the parameters that no trial changes.
 
-    `rows` are those that the first lane fits, `repeats` how often each row is measured.
+    `rows` are those that the first lane fits, `repeats` how often each row is measured. `settled` are the names of
+    parameters that a person has set.
     """
 
     lanes: tuple[Lane, ...]
@@ -50,6 +51,7 @@ class Course:
     rows: int
     repeats: int = 1
     custom: CustomLoss | None = None
+    settled: frozenset[str] = frozenset()
 
     @property
     def sign(self) -> float:
@@ -198,6 +200,7 @@ def lay_out(
     names: Sequence[str],
     objective: Objective | None = None,
     custom: CustomLoss | None = None,
+    settled: Collection[str] = (),
     repeats: int = 1,
     external: bool = False,
 ) -> Course:
@@ -205,7 +208,8 @@ def lay_out(
 
     `fixed` are the parameters that no trial changes, complete (`booster.complete_parameters`); labels are on the
     target's own scale and become those of `objective` (None: the task's plain one). What is watched is a smooth loss,
-    whatever the metric. With `external` the rows stay in the host's memory.
+    whatever the metric. With `external` the rows stay in the host's memory. Parameters of `settled` a person has set in
+    `fixed`: no trial varies them.
     """
     from treadle.tasks import booster
     from treadle.tasks.objective import plain_objective
@@ -219,4 +223,4 @@ def lay_out(
         apart = booster.quantile_matrix(measured, names, matrix, max_bin=bins, external=external)
         lanes.append(Lane(matrix, apart, one.measured))
     complete = {**fixed, "eval_metric": booster.watched(chosen.name), "nthread": booster.threads(fitted_rows)}
-    return Course(tuple(lanes), task, metric, complete, chosen, fitted_rows, repeats, custom)
+    return Course(tuple(lanes), task, metric, complete, chosen, fitted_rows, repeats, custom, frozenset(settled))

@@ -10,6 +10,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from optuna.distributions import BaseDistribution
 
     from treadle.tasks.booster import Scalar
@@ -113,22 +115,30 @@ def early_rate(seconds: float, pace: float) -> float:
     return next((step for step in FLOORS if step >= wanted), FLOORS[-1])
 
 
-def portfolio(lowest: float, rows: int) -> tuple[dict[str, Scalar], ...]:
-    """Settings for a table of `rows` training rows, a strong default first; no learning rate is below `lowest`."""
+def portfolio(lowest: float, rows: int, settled: Collection[str] = ()) -> tuple[dict[str, Scalar], ...]:
+    """Settings for a table of `rows` training rows, a strong default first; no learning rate is below `lowest`.
+
+    Parameters that are `settled` are left out, and so are settings that are like earlier ones then.
+    """
     size = "small" if rows < SMALL else "middle" if rows < LARGE else "large"
     raised = ((max(float(rate), lowest), *rest) for rate, *rest in PORTFOLIOS[size])
-    return tuple(dict(zip(NAMES, one, strict=True)) for one in raised)
+    found: list[dict[str, Scalar]] = []
+    for one in raised:
+        setting = {name: value for name, value in zip(NAMES, one, strict=True) if name not in settled}
+        if setting not in found:
+            found.append(setting)
+    return tuple(found)
 
 
-def ranges(lowest: float, rows: int, first: float = 0.0) -> dict[str, BaseDistribution]:
+def ranges(lowest: float, rows: int, first: float = 0.0, settled: Collection[str] = ()) -> dict[str, BaseDistribution]:
     """What the sampler may draw from; the portfolio and the rate `first` lie within.
 
-    Nothing here depends on the target's scale.
+    Nothing here depends on the target's scale. Parameters that are `settled` are left out.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     small = rows < SMALL
-    return {
+    found: dict[str, BaseDistribution] = {
         "learning_rate": FloatDistribution(lowest, max(0.3, min(0.8, 3 * lowest), first), log=True),
         "max_depth": IntDistribution(2, 10),
         "min_child_weight": FloatDistribution(1e-3, 16.0 if small else 64.0, log=True),
@@ -140,3 +150,4 @@ def ranges(lowest: float, rows: int, first: float = 0.0) -> dict[str, BaseDistri
         "grow_policy": CategoricalDistribution(("depthwise", "lossguide")),
         "max_leaves": IntDistribution(8, MOST_LEAVES, log=True),
     }
+    return {name: within for name, within in found.items() if name not in settled}

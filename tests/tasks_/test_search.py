@@ -56,15 +56,18 @@ def rows_of(task: str, rows: int, noise: float = 1.0) -> MatrixRows:
     return MatrixRows(np.concatenate([first.X, second.X]), np.concatenate([first.y, second.y]))
 
 
-def course_of(task: str, rows: MatrixRows, metric: str = "", *, folds: bool = False) -> Course:
+def course_of(
+    task: str, rows: MatrixRows, metric: str = "", *, folds: bool = False, settled: dict[str, float] | None = None
+) -> Course:
     """The rows in five folds, or the last quarter apart."""
     at = np.arange(len(rows.y))
     sides = [(at < len(at) * 3 // 4, at >= len(at) * 3 // 4)]
     if folds:
         sides = [(np.isin(at, fold.fitted), np.isin(at, fold.answered)) for fold in dealt_folds(rows.y, 0)]
     lanes = [LaneRows(rows.take(fitted), rows.take(measured)) for fitted, measured in sides]
-    fixed = booster.complete_parameters(task, {}, classes=3, device="cpu", seed=0)
-    return lay_out(lanes, fixed, task=task, metric=metric or metrics.default_metric(task), names=FEATURES)
+    fixed = booster.complete_parameters(task, settled or {}, classes=3, device="cpu", seed=0)
+    metric = metric or metrics.default_metric(task)
+    return lay_out(lanes, fixed, task=task, metric=metric, names=FEATURES, settled=tuple(settled or ()))
 
 
 def hunt(
@@ -77,13 +80,14 @@ def hunt(
     budget: float = 600.0,
     seed: int = 0,
     folds: bool = False,
+    settled: dict[str, float] | None = None,
     on_trial: Callable[[Trial, int, int, float], None] = ignore,
     **options: object,
 ) -> Found:
     return search.run_search(
         storage or optuna.storages.InMemoryStorage(),
         "hunt",
-        lambda _device, _external: course_of(task, rows_of(task, rows), metric, folds=folds),
+        lambda _device, _external: course_of(task, rows_of(task, rows), metric, folds=folds, settled=settled),
         spec=TuneSpec(trials=trials, budget_seconds=budget, seed=seed),
         device="cpu",
         on_trial=on_trial,
@@ -389,3 +393,20 @@ def test_what_is_watched_is_a_smooth_loss_whatever_the_metric() -> None:
         for metric in names:
             course = course_of(task, rows_of(task, 60), metric)
             assert course.fixed["eval_metric"] in ("logloss", "mlogloss", "rmse")
+
+
+@pytest.mark.parametrize(
+    "settled", [{"max_depth": 3}, {"learning_rate": 0.05}, {"reg_lambda": 100.0, "subsample": 0.3}]
+)
+def test_what_a_person_has_set_no_trial_varies(settled: dict[str, float]) -> None:
+    found = hunt(trials=9, settled=settled)
+    for trial in found.trials:
+        assert not set(settled) & set(trial.params)
+    assert set(found.trials[-1].params) == set(NAMES) - set(settled)
+
+
+def test_where_everything_is_set_one_trial_is_made() -> None:
+    everything = dict(portfolio(0.1, 300)[0])
+    found = hunt(trials=9, settled=everything)  # type: ignore[arg-type]
+    assert len(found.trials) == 1
+    assert (found.params, found.stopped) == ({}, "trials")
