@@ -40,7 +40,7 @@ WATCHED = {
 
 FEW_ROWS = 10_000
 
-OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae": "mae", "quantile": "pinball"}
+OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae": "mae"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +100,22 @@ def complete_parameters(
     monotone: Mapping[str, int] | None = None,
     interactions: Sequence[Sequence[str]] = (),
     names: Sequence[str] = (),
-    sources: Sequence[str] = (),
+    owners: Sequence[str] = (),
 ) -> dict[str, Scalar]:
     """`params` of a trial completed to what `xgboost.train` needs.
 
     `objective` None is the task's plain one. Its parameters go before the trial's, and those of `fixed` (what a person
     set) before all. The starting value (base_score) is left to XGBoost where the objective sets none.
 
-    `names` are the features and `sources` the column that each is made of (default: its own name); `monotone` and
+    `names` are the features and `owners` the column that each belongs to (default: its own name); `monotone` and
     `interactions` speak of columns. Columns that stand in no list of `interactions` interact with no other column; a
     listed column of which no feature is made is ignored, as it does not vary. Raises ConfigError where `monotone` names
     such a column, and for directions that the objective cannot keep.
     """
     from treadle.tasks.objective import LEAVES_RESET, plain_objective
 
-    chosen, columns = objective or plain_objective(task), tuple(sources) or tuple(names)
+    chosen, columns = objective or plain_objective(task), tuple(owners) or tuple(names)
+    assert len(columns) == len(names), "a column for each feature"
     complete: dict[str, Scalar] = {
         "objective": chosen.name,
         "tree_method": "hist",
@@ -270,7 +271,8 @@ def fit_with_curve(
             verbose_eval=False,
             obj=loss,
         )
-        curve = Curve(OUR_NAMES[name], tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
+        metric = OUR_NAMES.get(name) or f"pinball_{float(params['quantile_alpha']):g}"
+        curve = Curve(metric, tuple(evaluated["train"][name]), tuple(evaluated["validation"][name]))
         return _on_cpu(booster, place), curve
 
     return first_that_fits(str(params["device"]), fit)

@@ -127,7 +127,14 @@ def evaluate_models(
             champion_p, incomparable = _champion_predictions(problem, champion, rows)
     fitted_on, judge_on = (training.encoded_part(problem, model.features, part) for part in (fitted_rows, rows))
     if features.has_statistics(model.features):  # the model's own would give away the labels of the fitted rows
-        others = features.out_of_fold(model.features, fitted_rows, fitted_on.y, seed=seed, weight=fitted_on.weight)
+        others = features.out_of_fold(
+            model.features,
+            fitted_rows,
+            fitted_on.y,
+            seed=seed,
+            groups=training.groups_of(problem, fitted_rows),
+            weight=fitted_on.weight,
+        )
         fitted_on = dataclasses.replace(fitted_on, X=others)
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     codes = model.features.levelled

@@ -132,7 +132,15 @@ def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[
 
 def as_line(recipe: Recipe) -> Recipe:
     """The recipe of a linear model on the same columns, with rows left out in the same way."""
-    return recipe.model_copy(update={"kind": "linear", "objective": None, "members": (), "encodings": {}})
+    nothing: dict[str, object] = {
+        "encodings": {},
+        "differences": (),
+        "interactions": (),
+        "fixed": {},
+        "objective": None,
+        "members": (),
+    }
+    return recipe.model_copy(update={**nothing, "kind": "linear", "params": {}, "rounds": 1, "serving_rounds": 1})
 
 
 def plainer_kind(
@@ -142,7 +150,10 @@ def plainer_kind(
 
     The two are compared on the rows that were left out, by the metric (`linear.prefer_linear`).
     """
-    from treadle.tasks import metrics
+    import numpy as np
+
+    from treadle.tasks import metrics, training
+    from treadle.tasks.dependence import dependence_of
     from treadle.tasks.errors import TargetError
     from treadle.tasks.linear import prefer_linear
     from treadle.tasks.postprocess import apply_postprocess
@@ -157,7 +168,9 @@ def plainer_kind(
     weight = None if trees.answers.weight is None else trees.answers.weight[at]
     p = [apply_postprocess(one.model.post, one.answers.raw[at].astype("float32")).p for one in (trees, fitted)]
     ours, theirs = (metrics.metric_value(problem.task, problem.metric, y, one, weight) for one in p)
-    taken = prefer_linear(problem.task, problem.metric, y, *p, weight=weight)
+    rows = training.together(parts.train, parts.validation)
+    depends = dependence_of(rows, split, problem.time).of(np.flatnonzero(at))
+    taken = prefer_linear(problem.task, problem.metric, y, *p, weight=weight, dependence=depends)
     why = "trees are not surely better" if taken else "trees are better"
     words = f"a linear model scores {problem.metric} {theirs:.4g} on rows left out, trees {ours:.4g}: {why}"
     return (fitted, line, words) if taken else (trees, recipe, words)
@@ -173,9 +186,9 @@ def fit_judged(
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
+    if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
+        recipe = recipe.model_copy(update={"layout": validation.Layout()})
     fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
-    if not fit.answered.any():
-        fit = fit_recipe(problem, recipe, rows, validation.single_fold(parts), loss, judged_rows=len(rows))
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import predict_raw
 from treadle.tasks.coefficients import Coefficients, linear_booster
+from treadle.tasks.dependence import Dependence, standard_error
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.weights import relative, row_weights
 
@@ -155,15 +156,17 @@ def prefer_linear(
     trees: np.ndarray,
     linear: np.ndarray,
     *,
-    errors: float = 1.0,
+    errors: float = 0.5,
     weight: np.ndarray | None = None,
+    dependence: Dependence | None = None,
 ) -> bool:
     """Whether the linear model is taken: trees are not better by more than `errors` standard errors of the difference.
 
     `trees` and `linear` are answers for rows that neither was fitted on, [n] or [n, classes]; rows that only one
     answers for are left out. The rows, of which each has its `weight` [n] (default: 1), are paired (influence functions
-    of `metric`). A difference that is not defined
-    prefers trees. The rule is that of one standard error: Breiman et al. 1984, Classification and Regression Trees.
+    of `metric`), and depend on each other by `dependence` (None: not at all). A difference that is not defined prefers
+    trees. It is the rule of one standard error (Breiman et al. 1984, Classification and Regression Trees) with half of
+    one: on few rows a whole one gives much away.
     """
     import numpy as np
 
@@ -177,8 +180,8 @@ def prefer_linear(
     weight = None if weight is None else weight[both]
     lead = metrics.gain(metric, *(metrics.metric_value(task, metric, y, p, weight) for p in (trees, linear)))
     moved = influences(metric, y, trees, weight=weight) - influences(metric, y, linear, weight=weight)
-    error = float(np.std(moved, ddof=1)) / math.sqrt(len(y))
-    return lead <= errors * error
+    known = (dependence or Dependence()).of(np.flatnonzero(both))
+    return lead <= errors * standard_error(moved, known, weight).error
 
 
 def levels_alike(level: str, levels: Sequence[str]) -> tuple[str, ...]:

@@ -55,8 +55,6 @@ class ModelKeys(BaseModel):
     max_bin: int | None = Field(None, ge=2, le=65_535, description="bins of a number; XGBoost's own: 256")
     num_parallel_tree: int | None = Field(None, ge=1, le=1_000, description="trees of a round: a random forest each")
     scale_pos_weight: float | None = Field(None, gt=0, description="weight of a positive row (binary only)")
-    max_cat_threshold: int | None = Field(None, ge=1, description="categories on one side of a native split, at most")
-    max_cat_to_onehot: int | None = Field(None, ge=1, description="below so many categories each is split off alone")
 
     @property
     def wanted(self) -> WantedObjective:

@@ -222,15 +222,15 @@ def candidate_objectives(
         return (plain_objective(task),)
     if wanted.objective != "auto":
         return (choose_objective(task, metric, wanted, y, monotone=monotone, target=target),)
-    if wanted.target_transform == "log1p":
-        name = "reg:squarederror" if not quantile_metric(metric) else _absolute(monotone)
-        check_target(Objective(name=name, transform="log1p"), y, target)
-        return (_named(name, wanted, y, metric, f"for {metric}, on the logarithm as configured"),)
     bound = any((monotone or {}).values())
     if (below := quantile_of(metric)) is not None:
-        quantile = WantedObjective(objective="reg:quantileerror", parameters={"quantile_alpha": below})
+        quantile = wanted.model_copy(update={"objective": "reg:quantileerror", "parameters": {"quantile_alpha": below}})
         chosen = choose_objective(task, metric, quantile, y, monotone=monotone, target=target)
         return (chosen.model_copy(update={"why": f"{metric} asks for this quantile"}),)
+    if wanted.target_transform == "log1p":
+        name = "reg:squarederror" if metric != "mae" else _absolute(monotone)
+        check_target(Objective(name=name, transform="log1p"), y, target)
+        return (_named(name, wanted, y, metric, f"for {metric}, on the logarithm as configured"),)
     kind = target_shape(y)
     logarithm = WantedObjective(target_transform="log1p")
     if metric == "mae":

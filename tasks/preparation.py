@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts
     from treadle.tasks.dataset.folds import Fold
+    from treadle.tasks.dependence import Dependence
     from treadle.tasks.search.course import Course
     from treadle.tasks.training import Problem
 
@@ -35,10 +36,15 @@ OVERHEAD = 1.2
 ENCODING_SHARE, OBJECTIVE_SHARE = 0.12, 0.06
 """Shares of the budget in which encodings and objectives are compared."""
 
-QUICK: dict[str, str | int | float] = {"learning_rate": 0.15, "max_depth": 6, "subsample": 0.9, "colsample_bytree": 0.8}
+QUICK_PARAMETERS: dict[str, str | int | float] = {
+    "learning_rate": 0.15,
+    "max_depth": 6,
+    "subsample": 0.9,
+    "colsample_bytree": 0.8,
+}
 """The booster by which objectives are compared."""
 
-QUICK_ROUNDS, PATIENCE = 300, 20
+QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
 
 
 class Preparation(BaseModel):
@@ -95,6 +101,8 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
         budget=budget,
         folds=config.tune.folds,
     )
+    if config.model.kind == "linear":
+        return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
     dropped = _hurting(config, problem, rows, folds) if layout.kind == "windows" else ()
     found = Preparation(layout=layout, dropped=dropped)
@@ -123,15 +131,31 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
     found = found.model_copy(
         update={
             "encodings": chosen.encodings,
-            "differences": chosen.differences,
+            # a difference is of two columns, which [model] may keep apart
+            "differences": () if config.model.interactions else chosen.differences,
             "reasons": (*why_dropped, *(f"{name}: {reason}" for name, reason in chosen.reasons.items())),
             "by_clock": chosen.stopped_by_clock,
         }
     )
     objective, why = _objective(config, problem, parts, found, y, loss)
-    reasons = (*found.reasons, why) if why else found.reasons
+    reasons = (layout.sentence(len(folds)), *found.reasons, *([why] if why else []))
     took = round(time.monotonic() - began, 3)
     return found.model_copy(update={"objective": objective, "reasons": reasons, "seconds": took})
+
+
+def _dependence(
+    config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold], layout: Layout
+) -> Dependence:
+    """Which of the answered rows, fold after fold, depend on each other; one that is answered for twice is a group."""
+    import numpy as np
+
+    from treadle.tasks.dependence import Dependence, dependence_of
+
+    answered = np.concatenate([fold.answered for fold in folds])
+    found = dependence_of(rows, config.split, problem.time).of(answered)
+    if layout.repeats > 1 and found.groups is None:
+        return Dependence(groups=answered)
+    return found
 
 
 def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> tuple[str, ...]:
@@ -179,7 +203,7 @@ def lay_rows(
             monotone=config.model.monotone,
             interactions=config.model.interactions,
             names=closed.names,
-            sources=closed.sources,
+            owners=closed.owners,
         )
         return lay_out(
             lanes,
@@ -190,6 +214,7 @@ def lay_rows(
             objective=prepared.objective,
             custom=loss,
             settled=tuple(config.model.fixed),
+            dependence=_dependence(config, problem, rows, folds, prepared.layout),
             repeats=prepared.layout.repeats,
             external=external,
         )
@@ -243,19 +268,21 @@ def _best_objective(
         words.append(f"{candidate.name}{' of ' + candidate.transform if candidate.transform else ''} {score:.5g}")
         if reference is None or course.sign * (score - value) > difference_error(course, moved, reference):
             best, value, reference = candidate, score, moved
-        if time.monotonic() + (time.monotonic() - started) > deadline:
+        if candidate is not candidates[-1] and time.monotonic() + (time.monotonic() - started) > deadline:
+            words.append("the others were not tried: no time")
             break
     return best, f"; {problem.metric} of quick models: {', '.join(words)}"
 
 
 def _quick_margins(course: Course, deadline: float) -> list[np.ndarray]:
     """Margins of a quick model on the measured rows, at its best round."""
-    models, best, best_rounds = course.models(QUICK), -math.inf, 1
+    varied = {name: value for name, value in QUICK_PARAMETERS.items() if name not in course.settled}
+    models, best, best_rounds = course.models(varied), -math.inf, 1
     for iteration in range(QUICK_ROUNDS):
         watched = course.grow(models, iteration)
         if watched > best:
             best, best_rounds = watched, iteration + 1
-        if iteration + 1 - best_rounds >= PATIENCE or time.monotonic() >= deadline:
+        if iteration + 1 - best_rounds >= EARLY_STOPPING_ROUNDS or time.monotonic() >= deadline:
             break
     return course.margins(models, best_rounds)
 

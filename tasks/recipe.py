@@ -170,8 +170,8 @@ def recipe_parameters(
         seed=recipe.seed,
         objective=recipe.objective,
         fixed=recipe.fixed,
-        monotone={name: way for name, way in recipe.monotone.items() if name in spec.sources},
+        monotone={name: way for name, way in recipe.monotone.items() if name in spec.owners},
         interactions=recipe.interactions,
         names=spec.names,
-        sources=spec.sources,
+        owners=spec.owners,
     )

@@ -51,6 +51,15 @@ class Layout(BaseModel):
     kind: Literal["folds", "windows", "single"] = "single"
     repeats: int = 1
 
+    def sentence(self, lanes: int) -> str:
+        """How trials are measured, in words; `lanes` are the folds or windows there are."""
+        if self.kind == "single" or lanes == 1:
+            return "trials are measured on the validation rows"
+        if self.kind == "windows":
+            return f"trials are measured on {lanes} windows of time, each fitted on what is older"
+        times = "" if self.repeats == 1 else f", dealt {self.repeats} times"
+        return f"trials are measured in {lanes // self.repeats} folds of rows{times}"
+
 
 def choose_layout(split: SplitSpec, *, rows: int, columns: int, outputs: int, budget: float, folds: str) -> Layout:
     """The layout for `rows` rows outside the holdout that become `columns` features and `outputs` trees a round.

@@ -72,10 +72,7 @@ def take_sample(con: DuckDBPyConnection, table: Profile, proposal: Proposal, con
         spec = training.learn_features(problem, known)
     except TargetError:
         return None  # no column varies in the sample
-    columns: dict[str, list[int]] = {}
-    for index, name in enumerate(spec.sources):
-        columns.setdefault(name, []).append(index)
-    return Sample(problem, rows, labelled, training.encoded_part(problem, spec, known), columns)
+    return Sample(problem, rows, labelled, training.encoded_part(problem, spec, known), spec.positions)
 
 
 def suspects_of(sample: Sample) -> tuple[Suspect, ...]:

@@ -182,7 +182,7 @@ def tune(ref: RunRef) -> None:
 
     The first Ctrl-C ends the search, and its best is judged; the second ends the command.
     """
-    from treadle.tasks import preparation, search, training
+    from treadle.tasks import bundle, preparation, search, training
 
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
@@ -209,7 +209,10 @@ def tune(ref: RunRef) -> None:
     after = search.Aftermath(
         effort=preparation.effort_of_fits(prepared.layout, parts, trail.folds, refit=config.model.refit == "all"),
         max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
+        max_ms=config.gate.max_ms_per_1000_rows,
+        bagged=prepared.layout.kind == "folds",
     )
+    champion = bundle.read_recipe(place.stores.bundle_folder(ref.champion)) if ref.champion else None
     with kept_fallbacks(ref), place.stores.studies() as storage, interrupted_once() as stop:
         found = search.run_search(
             storage,
@@ -219,9 +222,11 @@ def tune(ref: RunRef) -> None:
             device=ref.device,
             on_trial=report_trial,
             aftermath=after,
+            earlier=[one.params for one in champion.settings if one.params] if champion else (),
             stop=stop,
             answers=bench.folder / "answers",
             spent=prepared.seconds + time.monotonic() - began,
+            hurried=prepared.by_clock,
         )
     bench.put("found.json", found, search.Found)
 
@@ -286,7 +291,8 @@ def _fit_wanted(
 ) -> tuple[FittedModel, Recipe]:
     """The judged model of the kind that the config asks for; for `auto` a line where trees are not surely better.
 
-    A line keeps no direction, no interactions and no loss but its own: where the config asks for any it is not tried.
+    A line keeps no direction, no interactions, no loss and no parameters but its own: where the config asks for any, it
+    is not tried.
     """
     from treadle.tasks import fitting
 
@@ -295,7 +301,8 @@ def _fit_wanted(
         line = fitting.as_line(recipe)
         return fitting.fit_judged(problem, line, parts, config.split), line
     trees = fitting.fit_judged(problem, recipe, parts, config.split, loss)
-    if model.kind == "trees" or any(model.monotone.values()) or model.interactions or model.objective != "auto":
+    own = (model.interactions, model.fixed, model.objective != "auto", model.target_transform != "auto")
+    if model.kind == "trees" or any(model.monotone.values()) or any(own):
         return trees, recipe
     fitted, recipe, words = fitting.plainer_kind(problem, recipe, trees, parts, config.split)
     if words:

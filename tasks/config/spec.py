@@ -204,6 +204,7 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
     if data.target == data.time:
         yield Clash("data.time", f"is the target {data.target!r}", "a column other than the target")
     yield from _weight_clashes(config)
+    yield from _linear_clashes(config)
     named = data.key[0] if len(data.key) == 1 and data.key[0] != data.time else ""
     if named and named in data.forbid:
         yield Clash("data.forbid", f"{named!r} is the key, so no feature of any model", "columns other than the key")
@@ -214,12 +215,24 @@ def _column_clashes(config: PipelineConfig) -> Iterator[Clash]:
         if name and name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
             yield Clash(f"model.monotone.{name}", message, "columns that are features")
-    if config.model.kind == "linear" and any(config.model.monotone.values()):
-        yield Clash("model.kind", "a linear model does not obey model.monotone", "'trees', or no model.monotone")
     for name in dict.fromkeys(name for group in config.model.interactions for name in group):
         if name in no_features:
             message = f"{name!r} is {no_features[name]}, so no feature"
             yield Clash("model.interactions", message, "columns that are features")
+
+
+def _linear_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """A linear model obeys nothing that is said of trees."""
+    model = config.model
+    if model.kind != "linear":
+        return
+    if any(model.monotone.values()):
+        yield Clash("model.kind", "a linear model does not obey model.monotone", "'trees', or no model.monotone")
+    own = {"interactions": model.interactions, "objective": model.objective != "auto"}
+    own |= {"target_transform": model.target_transform != "auto", **dict.fromkeys(model.fixed, True)}
+    for key, wanted in own.items():
+        if wanted:
+            yield Clash(f"model.{key}", "a linear model does not obey it", 'kind = "trees", or leave it out')
 
 
 def _weight_clashes(config: PipelineConfig) -> Iterator[Clash]:

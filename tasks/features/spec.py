@@ -149,6 +149,11 @@ class FeatureSpec(BaseModel):
         return tuple(self.positions)
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        """The column that each feature belongs to, beside `names`; one of two columns belongs to itself."""
+        return tuple(one.source if len(one.sources) == 1 else one.name for one in self.features)
+
+    @property
     def positions(self) -> dict[str, list[int]]:
         """The positions of the features that are made of a column, for every column of `sources`."""
         found: dict[str, list[int]] = {}

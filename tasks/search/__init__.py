@@ -23,16 +23,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.device import falls_back
 from treadle.tasks.search.found import NOTHING_TO_SEARCH, Found, Setting, Trial
-from treadle.tasks.search.space import early_rate, floor, portfolio, ranges, settled_pace
+from treadle.tasks.search.space import early_rate, floor, portfolio, ranges, settled_pace, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     import optuna
     from xgboost import Booster
 
+    from treadle.tasks.booster import Scalar
     from treadle.tasks.search.course import Course
 
 __all__ = ["NOTHING_TO_SEARCH", "Found", "Search", "Setting", "Trial", "TuneSpec", "run_search", "trials"]
@@ -80,11 +81,14 @@ class TuneSpec(BaseModel):
 class Aftermath:
     """What follows a search: `effort` is how often a trial's fit on all lanes will be made again, in equal seconds.
 
-    `max_size` is the largest size of the model in bytes, None without a limit.
+    `max_size` is the largest size of the model in bytes, `max_ms` the longest it may take for 1,000 rows in
+    milliseconds; None without a limit. `bagged` models have a booster for each lane.
     """
 
     effort: float = 0.0
     max_size: float | None = None
+    max_ms: float | None = None
+    bagged: bool = False
 
 
 @falls_back
@@ -97,21 +101,24 @@ def run_search(
     on_trial: Callable[[Trial, int, int, float], None],
     device: str,
     aftermath: Aftermath | None = None,
+    earlier: Sequence[Mapping[str, Scalar]] = (),
     stop: Callable[[], bool] = lambda: False,
     answers: Path | None = None,
     spent: float = 0.0,
+    hurried: bool = False,
     external: bool = False,
 ) -> Found:
     """Search parameters within the trials and seconds of `spec`; those of an earlier, interrupted run count.
 
     `lay_out` bins the rows for a device, and says whether they stay in the host's memory. `on_trial` is called with
     each trial that ended: the trial, how many are done, how many there may be, the seconds left until both models are
-    fitted. `spent` seconds of the budget are gone already. The first trial is cut short by the clock, never thrown
-    away, so there is always a model. `stop` is asked after every round: once it is true, the
-    trial at work is the last one. Ctrl-C as an exception passes through: the trial that it hit is marked as failed and
-    made again next time. So is a trial for which the GPU's memory is too small: the study goes on elsewhere
-    (`device.falls_back`), in `external` memory or on the CPU. Margins of the measured rows are kept in the folder
-    `answers` for a run that goes on (None: it makes them anew).
+    fitted. `spent` seconds of the budget are gone already, and `hurried` says that they did not suffice. The first
+    trial is cut short by the clock, never thrown away, so there is always a model. `stop` is asked after every round:
+    once it is true, the trial at work is the last one. Ctrl-C as an exception passes through: the trial that it hit is
+    marked as failed and made again next time. So is a trial for which the GPU's memory is too small: the study goes on
+    elsewhere (`device.falls_back`), in `external` memory or on the CPU. Margins of the measured rows are kept in the
+    folder `answers` for a run that goes on (None: it makes them anew). `earlier` are settings of models before, such as
+    the champion's: they are tried after the first of the portfolio.
     """
     began = time.monotonic()
     course = lay_out(device, external)
@@ -125,8 +132,10 @@ def run_search(
         aftermath or Aftermath(),
         deadline=began + max(spec.budget_seconds - before, 0.0),
         lap=began,
+        earlier=tuple(earlier),
         stop=stop,
         answers=answers,
+        hurried=hurried,
     )
     # where a person has set every parameter there is nothing to vary
     most = spec.trials if ranges(0.1, course.rows, settled=course.settled) else 1
@@ -153,6 +162,7 @@ def run_search(
         members=tuple(settings) if len(settings) > 1 else (),
         single_value=single,
         lanes=len(course.lanes),
+        hurried=search.hurried,
         fitted_rows=sum(lane.fitted.num_row() for lane in course.lanes) // len(course.lanes),
     )
 
@@ -176,6 +186,7 @@ def trials(study: optuna.Study) -> tuple[Trial, ...]:
                 ended=outcome.get("ended", ""),
                 fit_seconds=outcome.get("fit_seconds", 0.0),
                 size=outcome.get("size", 0),
+                ms=outcome.get("ms", 0.0),
             )
         )
     return tuple(found)
@@ -212,8 +223,10 @@ class Search:
     aftermath: Aftermath
     deadline: float
     lap: float
+    earlier: tuple[Mapping[str, Scalar], ...] = ()
     stop: Callable[[], bool] = lambda: False
     answers: Path | None = None
+    hurried: bool = False
     _margins: dict[int, list[np.ndarray]] = field(default_factory=dict)
 
     def seconds_left(self) -> float:
@@ -250,7 +263,8 @@ class Search:
                 "seconds": round(now - self.lap, 3),
                 "ended": ended,
                 "fit_seconds": round(growing * rounds / grown, 4),
-                "size": sum(len(model[:rounds].save_raw("ubj")) for model in models),
+                "size": round(self._copies * sum(len(model[:rounds].save_raw("ubj")) for model in models)),
+                "ms": self._copies * self.course.milliseconds(models, rounds) if self.aftermath.max_ms else 0.0,
             }
             self._keep(trial.number, margins)
             trial.set_user_attr("outcome", outcome)
@@ -267,6 +281,7 @@ class Search:
         """The settings that become the model, the model's value, and the value of the plainest setting alone."""
         from treadle.tasks.search import choice
 
+        complete = [trial for trial in complete if self._allowed([trial])] or complete
         one = choice.plainest(self.course, complete, self._margins_of)
         value = float(one.value or 0.0)
         alone = [Setting(params=one.params, rounds=one.rounds, share=1.0)], value, value
@@ -283,11 +298,24 @@ class Search:
         return settings, average.value, value
 
     def _affordable(self, members: Sequence[Trial]) -> bool:
-        """Whether there is time to fit these trials, and room for their trees."""
-        limit = self.aftermath.max_size
-        if limit is not None and sum(trial.size for trial in members) > limit:
+        """Whether there is time to fit these trials, and the config allows their trees."""
+        if not self._allowed(members):
             return False
-        return self.aftermath.effort * sum(trial.fit_seconds for trial in members) <= self.deadline - time.monotonic()
+        in_time = self.aftermath.effort * sum(one.fit_seconds for one in members) <= self.deadline - time.monotonic()
+        self.hurried |= not in_time
+        return in_time
+
+    @property
+    def _copies(self) -> float:
+        """How many boosters a trial becomes in the model, for each that was measured."""
+        return 1.0 if self.aftermath.bagged else 1 / len(self.course.lanes)
+
+    def _allowed(self, members: Sequence[Trial]) -> bool:
+        """Whether the config allows a model of these trials' trees."""
+        size, ms = self.aftermath.max_size, self.aftermath.max_ms
+        if size is not None and sum(trial.size for trial in members) > size:
+            return False
+        return ms is None or sum(trial.ms for trial in members) <= ms
 
     def _fits(self) -> float:
         """Seconds to leave for the fits after the search."""
@@ -323,7 +351,9 @@ class Search:
 
         (first, lowest), rows = self._pace(), self.course.rows
         settled = self.course.settled
-        fixed = portfolio(lowest, rows, settled)
+        drawn = ranges(lowest, rows, first, settled)
+        best, *others = portfolio(lowest, rows, settled)
+        fixed = [best, *(within(one, drawn) for one in self.earlier), *others]
         # a seed for each slot: a sampler that goes on after a restart would repeat its first draws
         seed = (self.spec.seed * 10_007 + slot) % 2**32
         self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(fixed) + 2)
@@ -333,7 +363,7 @@ class Search:
             if slot == 0 and "learning_rate" in setting:
                 setting["learning_rate"] = max(first, float(setting["learning_rate"]))
             self.study.enqueue_trial(setting)
-        return self.study.ask(fixed_distributions=ranges(lowest, rows, first, settled))
+        return self.study.ask(fixed_distributions=drawn)
 
     def _train(self, models: Sequence[Booster], trial: optuna.Trial, slot: int) -> tuple[int, int, str]:
         """Add rounds until they gain no more or the time is up; the best number of rounds, all, and what ended it."""

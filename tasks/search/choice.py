@@ -95,7 +95,7 @@ def best_average(
         needed = 0.0
         if len(set(later)) > len(set(chosen)):
             own, other = (influence(course, one, sampled) for one in (mean, later_mean))
-            needed = EXTRA_MEMBER * difference_error(course, own, other)
+            needed = EXTRA_MEMBER * difference_error(course, own, other, sampled)
         if later_value - value > needed:
             chosen, value, mean = later, later_value, later_mean
     counts = {number: chosen.count(number) for number in dict.fromkeys(chosen)}
@@ -128,10 +128,15 @@ def influence(course: Course, margins: Sequence[np.ndarray], at: Sequence[np.nda
     return influences(course.metric, y, p, weight=course.weight(at))
 
 
-def difference_error(course: Course, ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The standard error of the difference of two metrics on the same rows; NaN where a metric is not defined."""
-    import numpy as np
+def difference_error(
+    course: Course, ours: np.ndarray, theirs: np.ndarray, at: Sequence[np.ndarray] | None = None
+) -> float:
+    """The standard error of the difference of two metrics on the same rows; NaN where a metric is not defined.
 
-    difference = ours - theirs
-    rows = max(1, len(difference) // course.repeats)
-    return float(difference.std() / np.sqrt(rows))
+    `ours` and `theirs` are influences of the measured rows (of those `at`), which depend on each other as the course
+    says.
+    """
+    from treadle.tasks.dependence import standard_error
+
+    found = standard_error(ours - theirs, course.dependence_of(at), course.weight(at))
+    return found.error

@@ -26,8 +26,8 @@ class Trial:
     tried again). `ended` is what ended it: 'early stopping', 'clock' (its share of the budget, or the budget),
     'rounds' (the most that are allowed), 'pruning', 'interrupt' (a person ended the search); empty where it failed or
     is of an earlier version. The rounds of a trial that the clock ended depend on the speed of the machine.
-    `fit_seconds` is what `rounds` rounds took on all lanes, and `size` the bytes of these models; 0 in records of an
-    earlier version.
+    `fit_seconds` is what `rounds` rounds took on all lanes, and `size` the bytes of the model that it becomes; 0 in
+    records of an earlier version. `ms` is how long that takes for 1,000 rows, where it has a limit.
     """
 
     number: int
@@ -39,6 +39,7 @@ class Trial:
     ended: str = ""
     fit_seconds: float = 0.0
     size: int = 0
+    ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Found:
 
     `members` are the settings whose average is the model; empty where it is one. `single_value` is then the value of
     the best one alone. `lanes` says how often rows were left out to be measured, and `fitted_rows` how many rows were
-    fitted then, on average (both 0: not recorded).
+    fitted then, on average (both 0: not recorded). `hurried` says that the time ran out before all that precedes the
+    search was measured, or that a larger average would have taken longer than there was.
     """
 
     params: dict[str, str | int | float]
@@ -70,6 +72,7 @@ class Found:
     single_value: float = 0.0
     lanes: int = 0
     fitted_rows: int = 0
+    hurried: bool = False
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -103,6 +106,8 @@ class Found:
             text = f"the time was up after {made:,} of {self.allowed:,} trials"
         if cut := sum(trial.ended == "clock" for trial in self.finished):
             text += f"; the clock ended {cut:,} of them" if made > 1 else "; the clock ended it"
+        if self.hurried:
+            text += "; the clock decided what was measured before, or averaged after"
         if self.interrupted:
             text += f"; {self.interrupted:,} interrupted and made again"
         return text
@@ -110,7 +115,7 @@ class Found:
     @property
     def repeatable(self) -> bool:
         """Whether the clock decided nothing: the same data, config, seed and lowest rate then give the same model."""
-        return self.stopped == "trials" and not self.cut
+        return self.stopped == "trials" and not self.cut and not self.hurried
 
     def record(self) -> dict[str, str | int | float]:
         """How the search went, under the names of a run's parameters."""

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from optuna.distributions import BaseDistribution
 
@@ -32,6 +32,7 @@ NAMES = (
     "subsample",
     "colsample_bytree",
     "colsample_bylevel",
+    "colsample_bynode",
     "reg_alpha",
     "reg_lambda",
     "grow_policy",
@@ -51,11 +52,11 @@ MOST_LEAVES = 1_024
 def _by_depth(
     rate: float, depth: int, weight: float, rows: float, columns: float, ridge: float, *, level: float = 1.0,
 ) -> tuple[float | int | str, ...]:  # fmt: skip
-    return rate, depth, weight, rows, columns, level, LEAST, ridge, "depthwise", MOST_LEAVES
+    return rate, depth, weight, rows, columns, level, 1.0, LEAST, ridge, "depthwise", MOST_LEAVES
 
 
 def _by_leaves(rate: float, leaves: int, weight: float, rows: float, columns: float) -> tuple[float | int | str, ...]:
-    return rate, 10, weight, rows, columns, 1.0, LEAST, 1.0, "lossguide", leaves
+    return rate, 10, weight, rows, columns, 1.0, 1.0, LEAST, 1.0, "lossguide", leaves
 
 
 QUICK = _by_depth(0.088, 5, 0.63, 1.0, 0.66, 1.0)
@@ -145,9 +146,28 @@ def ranges(lowest: float, rows: int, first: float = 0.0, settled: Collection[str
         "subsample": FloatDistribution(0.5, 1.0),
         "colsample_bytree": FloatDistribution(0.3, 1.0),
         "colsample_bylevel": FloatDistribution(0.5, 1.0),
+        "colsample_bynode": FloatDistribution(0.5, 1.0),
         "reg_alpha": FloatDistribution(LEAST, 5.0, log=True),
         "reg_lambda": FloatDistribution(LEAST, 50.0, log=True),
         "grow_policy": CategoricalDistribution(("depthwise", "lossguide")),
         "max_leaves": IntDistribution(8, MOST_LEAVES, log=True),
     }
     return {name: within for name, within in found.items() if name not in settled}
+
+
+def within(params: Mapping[str, Scalar], ranges_: Mapping[str, BaseDistribution]) -> dict[str, Scalar]:
+    """A setting of another study as one of these ranges: values beyond a range are its end, missing ones are neutral.
+
+    A champion's own setting is tried again so; one of an earlier version may lack parameters.
+    """
+    from optuna.distributions import CategoricalDistribution
+
+    neutral = dict(zip(NAMES, DEFAULT, strict=True))
+    found: dict[str, Scalar] = {}
+    for name, distribution in ranges_.items():
+        value = params.get(name, neutral[name])
+        if not isinstance(distribution, CategoricalDistribution):
+            low, high = distribution.low, distribution.high
+            value = type(low)(min(max(float(value), low), high))
+        found[name] = value
+    return found

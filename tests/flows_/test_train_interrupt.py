@@ -24,9 +24,7 @@ COMMAND = [sys.executable, "-m", "treadle.flows.cli", "train", "--trials", "9999
 
 def training(settings: Settings) -> subprocess.Popen[str]:
     """The command, once its first trial is made."""
-    process = subprocess.Popen(
-        COMMAND, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(COMMAND, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert next(line for line in process.stderr if "trial 1:" in line)
     return process

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.tasks_.test_refit import SPLITS, TASKS, config, parted, table
-from treadle.tasks import booster, features, fitting, refit, training
+from treadle.tasks import booster, features, fitting, refit, training, validation
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.metrics import metric_value
 from treadle.tasks.preparation import Preparation
@@ -176,3 +176,45 @@ def test_a_line_is_taken_where_trees_are_not_surely_better_and_never_where_they_
         assert words.startswith("a linear model scores rmse")
         served = refit.refit(problem, chosen, fitted.model, parts, SplitSpec())
         assert len(served.holdout) == len(parts.holdout)
+
+
+def test_where_no_fold_can_be_left_out_the_model_is_fitted_on_all_rows_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem, parts = parted("binary", "random", table("binary", 300, seed=1))
+    recipe = recipe_of(problem, len(parts.train) + len(parts.validation))
+    monkeypatch.setattr(validation, "search_folds", lambda *_: validation.single_fold(parts))
+    model = fitting.fit_judged(problem, recipe, parts, SplitSpec()).model
+    assert len(model.booster.get_dump()) == recipe.rounds
+    whole = training.together(parts.train, parts.validation)
+    alone = recipe.model_copy(update={"layout": Layout()})
+    expected = fitting.fit_recipe(problem, alone, whole, (), judged_rows=len(whole)).booster
+    assert model.booster.save_raw("ubj") == expected.save_raw("ubj")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_direction_and_groups_of_columns_bind_the_right_features_beside_a_date(seed: int) -> None:
+    """A date becomes several features, which stand before the columns that are bound."""
+    rows = table("regression", 600, seed=seed)
+    problem, parts = parted("regression", "random", rows)
+    recipe = recipe_of(problem, 480).model_copy(update={"monotone": {"a": -1}, "interactions": (("a",), ("b", "day"))})
+    model = fitting.fit_judged(problem, recipe, parts, SplitSpec()).model
+    spec = model.features
+    assert [feature.source for feature in spec.features].index("a") > 1
+    X = features.encode(spec, rows.slice(0, 50))
+    at = spec.names.index("a")
+    answers = []
+    for value in np.linspace(-3, 3, 30):
+        X[:, at] = value
+        answers.append(booster.predict_raw(model.booster, X))
+    steps = np.diff(np.array(answers), axis=0)
+    assert (steps <= 1e-4).all()
+    alone = np.array(answers) - np.array(answers)[0]
+    assert alone == pytest.approx(np.repeat(alone[:, :1], 50, axis=1), abs=1e-3), "'a' interacts with nothing"
+
+
+def test_a_lines_recipe_says_nothing_of_trees() -> None:
+    problem, _ = parted("binary", "random", table("binary", 300, seed=1))
+    line = fitting.as_line(recipe_of(problem, 300, members=3, encodings={"c": ("statistics",)}))
+    assert (line.kind, line.members, line.encodings, line.params) == ("linear", (), {}, {})
+    assert line.sentence() == "a linear model"

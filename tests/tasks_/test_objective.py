@@ -275,7 +275,7 @@ def test_a_quantile_models_answer_lies_above_that_share_of_new_rows() -> None:
     _, curve = booster.fit_with_curve(
         params, part, MatrixRows(X[3_000:], y[3_000:].astype(np.float32)), rounds=60, names=NAMES
     )
-    assert curve.metric == "pinball"
+    assert curve.metric == "pinball_0.9"
     model = booster.fit_booster(params, part, rounds=60, names=NAMES)
     # four standard errors of a share of 3,000 rows, and what boosting still learns
     assert (y[3_000:] <= booster.predict_raw(model, X[3_000:])).mean() == pytest.approx(0.9, abs=0.03)
@@ -364,14 +364,14 @@ def test_columns_of_a_group_and_all_features_of_a_column_interact_freely() -> No
     assert interplay(model, 1, 2) > 0.01
     groups = booster.complete_parameters(
         "regression", {}, classes=0, device="cpu", seed=0, names=("x", "when.year", "when.day", "y", "z"),
-        sources=("x", "when", "when", "y", "z"), interactions=[["x", "y"], ["when"], ["left out"]],
+        owners=("x", "when", "when", "y", "z"), interactions=[["x", "y"], ["when"], ["left out"]],
     )["interaction_constraints"]  # fmt: skip
     assert json.loads(str(groups)) == [[0, 3], [1, 2], [4]]
 
 
 def test_directions_are_named_by_column_also_where_xgboost_cannot_spell_it() -> None:
     params = booster.complete_parameters(
-        "regression", {}, classes=0, device="cpu", seed=0, names=("Price (EUR)", "b"), sources=("Price [EUR]", "b"),
+        "regression", {}, classes=0, device="cpu", seed=0, names=("Price (EUR)", "b"), owners=("Price [EUR]", "b"),
         monotone={"Price [EUR]": -1},
     )  # fmt: skip
     assert params["monotone_constraints"] == "(-1,0)"
@@ -517,3 +517,9 @@ def test_a_model_of_medians_or_quantiles_is_not_refused_for_its_squared_error(me
     assert luck.luck(judged, seed=0) < 0.05
     worse = replace(judged, challenger=np.full(len(y), float(y.max())))
     assert list(proper.worse_than_dummy(gate.GateSpec(), worse)) != []
+
+
+def test_a_quantile_stays_itself_on_the_logarithm() -> None:
+    y = np.random.default_rng(0).lognormal(size=500).astype(np.float32)
+    (found,) = candidate_objectives("regression", "pinball_0.9", y, WantedObjective(target_transform="log1p"))
+    assert (found.name, found.transform, found.parameters["quantile_alpha"]) == ("reg:quantileerror", "log1p", 0.9)

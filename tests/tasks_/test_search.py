@@ -354,9 +354,28 @@ def test_several_trials_become_one_model_only_where_that_is_better() -> None:
 
 def test_an_average_keeps_within_the_size_that_a_model_may_have() -> None:
     whole = hunt(rows=1_200, trials=8, folds=True)
-    smallest = min(trial.size for trial in whole.trials)
-    bound = hunt(rows=1_200, trials=8, folds=True, aftermath=search.Aftermath(max_size=float(smallest)))
+    smallest = 5 * min(trial.size for trial in whole.trials)
+    limit = search.Aftermath(max_size=float(smallest), bagged=True)
+    bound = hunt(rows=1_200, trials=8, folds=True, aftermath=limit)
     assert bound.members == ()
+    assert next(trial for trial in bound.trials if trial.params == bound.params).size <= smallest
+
+
+def test_a_model_keeps_within_the_time_that_it_may_take() -> None:
+    """A limit that no trial keeps changes nothing, and the gate has its say."""
+    free = hunt(rows=600, trials=3, folds=True, aftermath=search.Aftermath(max_ms=1e6, bagged=True))
+    assert all(trial.ms > 0 for trial in free.trials)
+    strict = hunt(rows=600, trials=3, folds=True, aftermath=search.Aftermath(max_ms=1e-9, bagged=True))
+    assert strict.members == ()
+
+
+def test_the_champions_setting_is_tried_second_as_far_as_the_ranges_go() -> None:
+    earlier = {"learning_rate": 9.0, "max_depth": 3, "min_child_weight": 0.7}
+    second = hunt(trials=2, earlier=[earlier]).trials[1].params
+    assert second["max_depth"] == 3
+    assert second["min_child_weight"] == 0.7
+    assert second["learning_rate"] == pytest.approx(0.3)
+    assert set(second) == set(NAMES)
 
 
 def test_the_fits_that_follow_are_left_their_time() -> None:
