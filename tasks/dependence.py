@@ -161,6 +161,19 @@ class _Sizes:
         return _Sizes(shares, float(len(plain) * min(1.0, (plain**2).sum() / (shares**2).sum())))
 
 
+def usable_error(influence: np.ndarray, dependence: Dependence, weight: np.ndarray | None = None) -> float:
+    """The standard error of `standard_error`; where units are too few to tell one, that of rows that do not depend.
+
+    For choices that have to be made, on whatever rows there are.
+    """
+    import numpy as np
+
+    found = standard_error(influence, dependence, weight)
+    if found.freedom >= 1 and np.isfinite(found.error):
+        return found.error
+    return standard_error(influence, Dependence(), weight).error
+
+
 def _by_time(influence: Floats, period: np.ndarray, weights: Floats | None) -> StandardError:
     series = _sums(period, influence)
     return _blocks(series, _Sizes.of(period, weights), _longer(block_length(series)), len(influence))

@@ -90,7 +90,7 @@ def fit_recipe(
     y = training.labels_as_numbers(problem, rows)
     outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
     margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
-    bagged, curve = recipe.layout.kind == "folds", None
+    bagged, curve = recipe.layout.kind == "folds" and recipe.layout.bagged, None
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
     for fold in folds:
@@ -155,9 +155,12 @@ def plainer_kind(
     from treadle.tasks import metrics, training
     from treadle.tasks.dependence import dependence_of
     from treadle.tasks.errors import TargetError
+    from treadle.tasks.influence import quantile_of
     from treadle.tasks.linear import prefer_linear
     from treadle.tasks.postprocess import apply_postprocess
 
+    if quantile_of(problem.metric) is not None:  # a line answers with the mean
+        return trees, recipe, ""
     line = as_line(recipe)
     try:
         fitted = fit_judged(problem, line, parts, split)
@@ -167,6 +170,8 @@ def plainer_kind(
     y = trees.answers.y[at]
     weight = None if trees.answers.weight is None else trees.answers.weight[at]
     p = [apply_postprocess(one.model.post, one.answers.raw[at].astype("float32")).p for one in (trees, fitted)]
+    if problem.task == "binary" and problem.metric in metrics.AT_THRESHOLD:
+        p = [one >= of.model.post.threshold for one, of in zip(p, (trees, fitted), strict=True)]
     ours, theirs = (metrics.metric_value(problem.task, problem.metric, y, one, weight) for one in p)
     rows = training.together(parts.train, parts.validation)
     depends = dependence_of(rows, split, problem.time).of(np.flatnonzero(at))

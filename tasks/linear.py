@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import predict_raw
 from treadle.tasks.coefficients import Coefficients, linear_booster
-from treadle.tasks.dependence import Dependence, standard_error
+from treadle.tasks.dependence import Dependence, usable_error
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.weights import relative, row_weights
 
@@ -105,6 +105,15 @@ def fit_linear(
     return linear_booster(line, objective=plain_objective(problem.task).name, names=spec.names), spec
 
 
+def penalty(problem: Problem, rows: pa.Table, y: np.ndarray, *, seed: int, weight: np.ndarray | None = None) -> float:
+    """The penalty of `STRENGTHS` that `fit_linear` takes on these rows."""
+    from threadpoolctl import threadpool_limits
+
+    rows, y, weight = _sample(rows, y, weight, STRENGTH_ROWS, seed)
+    with threadpool_limits(1):
+        return _best_strength(problem.task, _encoded(problem, rows)[1], y, relative(weight), seed)
+
+
 def linear_answers(
     problem: Problem,
     rows: pa.Table,
@@ -116,20 +125,23 @@ def linear_answers(
 ) -> np.ndarray:
     """Raw out-of-fold answers for `rows`, float64 [n] or [n, classes]; NaN for rows that no fold answers for.
 
-    Scales, medians, levels, penalty and coefficients are learned from each fold's rows. A fold whose fitted rows have
-    one label only is left out.
+    Scales, medians, levels and coefficients are learned from each fold's rows, the penalty from those of the first. A
+    fold whose fitted rows have one label only is left out.
     """
     import numpy as np
 
     from treadle.tasks import features
 
     shape = (len(y), len(problem.classes)) if problem.task == "multiclass" else (len(y),)
-    raw = np.full(shape, np.nan)
+    raw, strength = np.full(shape, np.nan), None
     for fold in folds:
         if len(np.unique(y[fold.fitted])) < 2:
             continue
         part = None if weight is None else weight[fold.fitted]
-        booster, spec = fit_linear(problem, rows.take(fold.fitted), y[fold.fitted], seed=seed, weight=part)
+        fitted, own = rows.take(fold.fitted), y[fold.fitted]
+        if strength is None:
+            strength = penalty(problem, fitted, own, seed=seed, weight=part)
+        booster, spec = fit_linear(problem, fitted, own, seed=seed, weight=part, strength=strength)
         raw[fold.answered] = predict_raw(booster, features.encode(spec, rows.take(fold.answered)))
     return raw
 
@@ -181,7 +193,7 @@ def prefer_linear(
     lead = metrics.gain(metric, *(metrics.metric_value(task, metric, y, p, weight) for p in (trees, linear)))
     moved = influences(metric, y, trees, weight=weight) - influences(metric, y, linear, weight=weight)
     known = (dependence or Dependence()).of(np.flatnonzero(both))
-    return lead <= errors * standard_error(moved, known, weight).error
+    return lead <= errors * usable_error(moved, known, weight)
 
 
 def levels_alike(level: str, levels: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.tasks.dataset.folds import FOLDS
+from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
 from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts
-    from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.dependence import Dependence
     from treadle.tasks.search.course import Course
     from treadle.tasks.training import Problem
@@ -33,8 +32,11 @@ if TYPE_CHECKING:
 OVERHEAD = 1.2
 """Encoding, binning and merging beside the trees of a fit."""
 
-ENCODING_SHARE, OBJECTIVE_SHARE = 0.12, 0.06
-"""Shares of the budget in which encodings and objectives are compared."""
+HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.05
+"""Shares of the budget in which columns that tell time, encodings and objectives are compared."""
+
+MOST_TELLING = 4
+"""Columns that tell time apart best, of which it is asked whether they hurt."""
 
 QUICK_PARAMETERS: dict[str, str | int | float] = {
     "learning_rate": 0.15,
@@ -100,6 +102,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
         outputs=len(problem.classes) if problem.task == "multiclass" else 1,
         budget=budget,
         folds=config.tune.folds,
+        bagged=config.tune.ensemble != "never",
     )
     if config.model.kind == "linear":
         return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
@@ -137,10 +140,11 @@ def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: Custom
             "by_clock": chosen.stopped_by_clock,
         }
     )
-    objective, why = _objective(config, problem, parts, found, y, loss)
+    objective, why, by_clock = _objective(config, problem, parts, found, y, loss)
     reasons = (layout.sentence(len(folds)), *found.reasons, *([why] if why else []))
     took = round(time.monotonic() - began, 3)
-    return found.model_copy(update={"objective": objective, "reasons": reasons, "seconds": took})
+    update = {"objective": objective, "reasons": reasons, "seconds": took, "by_clock": found.by_clock or by_clock}
+    return found.model_copy(update=update)
 
 
 def _dependence(
@@ -171,7 +175,16 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
     order = np.argsort(moments(rows, problem.time)[0], kind="stable")
     kept = {*config.model.monotone, *(name for group in config.model.interactions for name in group)}
     telling = [one.column for one in time_telling_columns(part.X[order], spec.positions) if one.column not in kept]
-    found = hurting_columns(problem.task, part, columns=spec.positions, candidates=telling, folds=folds)
+    place = np.argsort(order)
+    in_order = [Fold(np.sort(place[fold.fitted]), np.sort(place[fold.answered])) for fold in folds]
+    found = hurting_columns(
+        problem.task,
+        part.take(order),
+        columns=spec.positions,
+        candidates=telling[:MOST_TELLING],
+        folds=in_order,
+        until=time.monotonic() + HURTING_SHARE * config.tune.budget_seconds,
+    )
     return found if len(found) < len(problem.columns) else ()
 
 
@@ -229,62 +242,68 @@ def _objective(
     prepared: Preparation,
     y: np.ndarray,
     loss: CustomLoss | None,
-) -> tuple[Objective, str]:
-    """What is minimised, and a sentence on it: as configured, or the candidate that is measurably the best."""
+) -> tuple[Objective, str, bool]:
+    """What is minimised (as configured, or the best candidate), a sentence on it, and whether the clock decided."""
     from treadle.tasks.custom_loss import custom_objective
 
     model = config.model
     if loss is not None:
         found = custom_objective(loss, problem.task, problem.metric, model.wanted, y, target=problem.target)
-        return found, f"objective: {loss.name} (as configured)"
+        return found, f"objective: {loss.name} (as configured)", False
     if problem.task != "regression":
-        return choose_objective(problem.task, problem.metric, model.wanted, y, target=problem.target), ""
+        return choose_objective(problem.task, problem.metric, model.wanted, y, target=problem.target), "", False
     candidates = candidate_objectives(
         problem.task, problem.metric, y, model.wanted, monotone=model.monotone, target=problem.target
     )
-    best, measured = candidates[0], ""
+    best, measured, by_clock = candidates[0], "", False
     if len(candidates) > 1:
-        best, measured = _best_objective(config, problem, parts, prepared, candidates)
+        best, measured, by_clock = _best_objective(config, problem, parts, prepared, candidates)
     named = best.name + (f" of {best.transform}" if best.transform else "")
-    return best, f"objective: {named} ({best.why}{measured})"
+    return best, f"objective: {named} ({best.why}{measured})", by_clock
 
 
 def _best_objective(
     config: PipelineConfig, problem: Problem, parts: Parts, prepared: Preparation, candidates: Sequence[Objective]
-) -> tuple[Objective, str]:
-    """The first of the candidates, unless another one gains more than one standard error on the same rows."""
+) -> tuple[Objective, str, bool]:
+    """The first of the candidates, unless another one gains more than one standard error on the same rows.
+
+    Also the figures in words, and whether the time ran out.
+    """
     from treadle.tasks.search.choice import difference_error, influence
 
     deadline = time.monotonic() + OBJECTIVE_SHARE * config.tune.budget_seconds
-    best, words = candidates[0], []
+    best, words = candidates[0], list[str]()
     value, reference = 0.0, None
     for candidate in candidates:
         started = time.monotonic()
         with_it = prepared.model_copy(update={"objective": candidate})
         course = lay_rows(config, problem, parts, with_it).course("cpu", False)
-        margins = _quick_margins(course, deadline)
+        margins, in_time = _quick_margins(course, math.inf if candidate is candidates[0] else deadline)
+        if not in_time:
+            return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True
         answers = course.answers(margins)
         score, moved = course.score(answers), influence(course, margins)
         words.append(f"{candidate.name}{' of ' + candidate.transform if candidate.transform else ''} {score:.5g}")
         if reference is None or course.sign * (score - value) > difference_error(course, moved, reference):
             best, value, reference = candidate, score, moved
         if candidate is not candidates[-1] and time.monotonic() + (time.monotonic() - started) > deadline:
-            words.append("the others were not tried: no time")
-            break
-    return best, f"; {problem.metric} of quick models: {', '.join(words)}"
+            return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True
+    return best, f"; {problem.metric} of quick models: {', '.join(words)}", False
 
 
-def _quick_margins(course: Course, deadline: float) -> list[np.ndarray]:
-    """Margins of a quick model on the measured rows, at its best round."""
+def _quick_margins(course: Course, deadline: float) -> tuple[list[np.ndarray], bool]:
+    """Margins of a quick model on the measured rows, at its best round; and whether the time sufficed."""
     varied = {name: value for name, value in QUICK_PARAMETERS.items() if name not in course.settled}
     models, best, best_rounds = course.models(varied), -math.inf, 1
     for iteration in range(QUICK_ROUNDS):
         watched = course.grow(models, iteration)
         if watched > best:
             best, best_rounds = watched, iteration + 1
-        if iteration + 1 - best_rounds >= EARLY_STOPPING_ROUNDS or time.monotonic() >= deadline:
+        if iteration + 1 - best_rounds >= EARLY_STOPPING_ROUNDS:
             break
-    return course.margins(models, best_rounds)
+        if time.monotonic() >= deadline:
+            return [], False
+    return course.margins(models, best_rounds), True
 
 
 def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit: bool) -> float:
@@ -294,14 +313,17 @@ def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit
     """
     lanes = sum(len(fold.fitted) for fold in folds)
     judged, every = len(parts.train) + len(parts.validation), len(parts.every_row())
-    more = math.sqrt(every / judged)
+    more = math.sqrt(every / judged) if refit else 0.0
     if layout.kind == "folds":
-        return OVERHEAD * (1.0 + (every / judged * more if refit else 0.0))
+        alone = 0.0 if layout.bagged else judged / lanes
+        return OVERHEAD * (1.0 + alone) * (1.0 + every / judged * more)
     rounds = math.sqrt(judged / max(1, mean_fitted(folds))) if layout.kind == "windows" else 1.0
     own = len(parts.train) + judged
-    if layout.kind == "windows":
+    if layout.dear:
+        again = 0
+    elif layout.kind == "windows":
         again = len(parts.train) + 2 * judged + len(parts.holdout) // 2
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS
-    return OVERHEAD * rounds * (own + (more * (again + every) if refit else 0.0)) / lanes
+    return OVERHEAD * rounds * (own + more * (again + every)) / lanes

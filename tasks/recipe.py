@@ -30,8 +30,8 @@ class Recipe(BaseModel):
 
     `params` are the trial's, `rounds` those of the judged booster and `serving_rounds` those of the serving one. Where
     the model is an average, `members` are its settings, and these three are those of the one with the largest share.
-    `layout` says how rows were left out in turn. With 'folds' each member is fitted on the fitted rows of every fold,
-    and the model is the average of all (bagging); else it is fitted on all rows. `encodings` and `differences` say what
+    `layout` says how rows were left out in turn. Where it is bagged, each member is fitted on the fitted rows of every
+    fold, and the model is the average of all; else it is fitted on all rows. `encodings` and `differences` say what
     columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's
     plain one), `fixed` which parameters a person set. `columns` may become features and `categories` are the integers
     among them that are names. `threads` is XGBoost's `nthread` as it was (0: all), which changes no tree; `stopped` is
@@ -73,7 +73,7 @@ class Recipe(BaseModel):
         if self.kind == "linear":
             return "a linear model"
         rounds = " + ".join(f"{one.rounds:,}" for one in self.settings)
-        if self.layout.kind != "folds":
+        if self.layout.kind != "folds" or not self.layout.bagged:
             return f"{rounds} rounds"
         return f"{rounds} rounds in each of {FOLDS * self.layout.repeats} folds"
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import Parts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
+    from treadle.tasks.fitting import Fit
     from treadle.tasks.gate import GateSpec
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.training import Problem
@@ -56,8 +57,9 @@ def refit(
 
     Random splits leave out a fifth of the rows five times (without a key all rows of one content together), group
     splits a fifth of the groups; time splits answer for the validation rows and the two halves of the holdout from what
-    lies before each. Where a recipe does not average its folds, `ANSWERED` rows are enough. Where no fold has two
-    labels to fit on, the judged model's calibration stays.
+    lies before each. Where a recipe does not average its folds, `ANSWERED` rows are enough. Of dear fits
+    none is left out: the judged model answers for the holdout. Where no fold has two labels to fit on, the judged
+    model's calibration stays.
     """
     import dataclasses
 
@@ -67,12 +69,16 @@ def refit(
 
     rows, first = parts.every_row(), len(parts.train) + len(parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    if recipe.layout.kind == "folds":
+    if recipe.layout.dear:
+        left_out: tuple[Fold, ...] = ()
+    elif recipe.layout.kind == "folds":
         dealt = validation.dealt(problem, rows, split, y, recipe.seed, recipe.layout.repeats)
         left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
     else:
         left_out = tuple(validation.usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
     fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
+    if recipe.layout.dear:
+        fit = _answered_by(judged, problem, parts.holdout, fit, first)
     answered = fit.answered
     post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
@@ -81,6 +87,17 @@ def refit(
         holdout=held,
         p=postprocess.apply_postprocess(post, fit.raw[first:][held]).p,
     )
+
+
+def _answered_by(judged: Model, problem: Problem, holdout: pa.Table, fit: Fit, first: int) -> Fit:
+    """The fit with the judged model's answers for the holdout, which is `first` rows after the first one."""
+    import dataclasses
+
+    from treadle.tasks import booster, features
+
+    raw = fit.raw.copy()
+    raw[first : first + len(holdout)] = booster.predict_raw(judged.booster, features.encode(judged.features, holdout))
+    return dataclasses.replace(fit, raw=raw)
 
 
 def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int) -> tuple[Fold, ...]:

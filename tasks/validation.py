@@ -43,13 +43,17 @@ dear."""
 class Layout(BaseModel):
     """`kind`: 'folds' (rows dealt, or groups), 'windows' (of time) or 'single' (the validation rows).
 
-    `repeats` is how often rows are dealt to folds.
+    `repeats` is how often rows are dealt to folds. `bagged`: the boosters of the folds are the model; else it is one
+    fitted on all rows. `dear`: fits are slow for the budget, so the serving model is calibrated by what the judged one
+    says of the holdout, and no fold is fitted for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["folds", "windows", "single"] = "single"
     repeats: int = 1
+    bagged: bool = True
+    dear: bool = False
 
     def sentence(self, lanes: int) -> str:
         """How trials are measured, in words; `lanes` are the folds or windows there are."""
@@ -61,10 +65,13 @@ class Layout(BaseModel):
         return f"trials are measured in {lanes // self.repeats} folds of rows{times}"
 
 
-def choose_layout(split: SplitSpec, *, rows: int, columns: int, outputs: int, budget: float, folds: str) -> Layout:
+def choose_layout(
+    split: SplitSpec, *, rows: int, columns: int, outputs: int, budget: float, folds: str, bagged: bool = True
+) -> Layout:
     """The layout for `rows` rows outside the holdout that become `columns` features and `outputs` trees a round.
 
-    `budget` are the seconds of search and fits together; `folds` is 'never' for the validation rows alone. The pace is
+    `budget` are the seconds of search and fits together; `folds` is 'never' for the validation rows alone. `bagged`
+    allows the model to be the average of its folds. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
     from treadle.tasks.search.space import expected_pace
@@ -77,9 +84,9 @@ def choose_layout(split: SplitSpec, *, rows: int, columns: int, outputs: int, bu
     bins = columns * min(64, max(2, rows // 4))
     pace = expected_pace(fitted, columns, bins * trees, outputs)
     if AFFORDABLE * TYPICAL_ROUNDS * pace > budget / 2:
-        return Layout()
+        return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
-    return Layout(kind=kind, repeats=repeats)
+    return Layout(kind=kind, repeats=repeats, bagged=bagged)
 
 
 def search_folds(
@@ -99,6 +106,9 @@ def search_folds(
         found = _windows(problem, parts, split)
     else:
         found = ()
+    if split.strategy == "time" and split.group:
+        rows = pa.concat_tables([parts.train, parts.validation])
+        found = tuple(_of_new_groups(fold, rows, split.group) for fold in found)
     usable = [fold for fold in found if problem.task == "regression" or _two_labels(y, fold)]
     return tuple(usable) or single_fold(parts)
 
@@ -148,6 +158,18 @@ def _windows(problem: Problem, parts: Parts, split: SplitSpec) -> tuple[Fold, ..
         if first >= length * 2 // 3:  # fewer rows to fit than that say little about a fit on all
             starts.append(float(ordered[first]))
     return folds.rolling_folds(when, tuple(sorted(set(starts))), gap_units(rows, split.gap, problem.time))
+
+
+def _of_new_groups(fold: Fold, rows: pa.Table, group: str) -> Fold:
+    """The fold with the answered rows of groups that are not fitted: the gate judges no others. All, where none is."""
+    import numpy as np
+
+    from treadle.tasks.dataset.split import known_groups
+
+    fitted = np.zeros(len(rows), dtype=bool)
+    fitted[fold.fitted] = True
+    new = fold.answered[~known_groups(rows, group, fitted)[fold.answered]]
+    return Fold(fold.fitted, new) if len(new) else fold
 
 
 def _two_labels(y: np.ndarray, fold: Fold) -> bool:

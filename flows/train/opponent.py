@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.errors import BundleError, DataError, TargetError
+from treadle.flows.context.loss_module import load_loss
+from treadle.tasks.errors import BundleError, ConfigError, DataError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,6 +171,7 @@ def has_usable_recipe(place: Workplace, problem: Problem, parts: Parts, version:
     """Whether a version's recipe is recorded, is one for the same question, and can be followed on these rows."""
     from treadle.tasks import bundle, training
     from treadle.tasks.gate import why_not_comparable
+    from treadle.tasks.objective import check_target
     from treadle.tasks.recipe import by_recipe
 
     recipe = bundle.read_recipe(place.stores.bundle_folder(version))
@@ -178,7 +180,10 @@ def has_usable_recipe(place: Workplace, problem: Problem, parts: Parts, version:
         return False
     try:
         training.learn_features(by_recipe(problem, recipe), parts.train)
-    except (DataError, TargetError):
+        if recipe.objective is not None:
+            check_target(recipe.objective, training.labels_as_numbers(problem, parts.every_row()), problem.target)
+            load_loss(place.settings.home, recipe.objective.custom)
+    except (ConfigError, DataError, TargetError):
         return False
     return True
 

@@ -182,7 +182,7 @@ def tune(ref: RunRef) -> None:
 
     The first Ctrl-C ends the search, and its best is judged; the second ends the command.
     """
-    from treadle.tasks import bundle, preparation, search, training
+    from treadle.tasks import preparation, search, training
 
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
@@ -195,40 +195,54 @@ def tune(ref: RunRef) -> None:
         events.emit("tune", f"trial {trial.number + 1}: {value}", done=done, total=total, seconds_left=seconds_left)
 
     loss = load_loss(place.settings.home, config.model.objective)
-    if not bench.has("preparation.json"):
+    if config.model.kind == "linear":
         prepared = preparation.prepare(config, problem, parts, loss)
         bench.put("preparation.json", prepared, preparation.Preparation)
-    if config.model.kind == "linear":
         bench.put("found.json", search.NOTHING_TO_SEARCH, search.Found)
         return
-    prepared = bench.get("preparation.json", preparation.Preparation)
-    for reason in prepared.reasons:
-        events.emit("tune", reason)
-    began = time.monotonic()
-    trail = preparation.lay_rows(config, problem, parts, prepared, loss)
-    after = search.Aftermath(
-        effort=preparation.effort_of_fits(prepared.layout, parts, trail.folds, refit=config.model.refit == "all"),
-        max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
-        max_ms=config.gate.max_ms_per_1000_rows,
-        bagged=prepared.layout.kind == "folds",
-    )
-    champion = bundle.read_recipe(place.stores.bundle_folder(ref.champion)) if ref.champion else None
-    with kept_fallbacks(ref), place.stores.studies() as storage, interrupted_once() as stop:
-        found = search.run_search(
-            storage,
-            f"{ref.pipeline}/{ref.work}",
-            trail.course,
-            spec=config.tune,
-            device=ref.device,
-            on_trial=report_trial,
-            aftermath=after,
-            earlier=[one.params for one in champion.settings if one.params] if champion else (),
-            stop=stop,
-            answers=bench.folder / "answers",
-            spent=prepared.seconds + time.monotonic() - began,
-            hurried=prepared.by_clock,
+    with interrupted_once() as stop:
+        if not bench.has("preparation.json"):
+            prepared = preparation.prepare(config, problem, parts, loss)
+            bench.put("preparation.json", prepared, preparation.Preparation)
+        prepared = bench.get("preparation.json", preparation.Preparation)
+        for reason in prepared.reasons:
+            events.emit("tune", reason)
+        began = time.monotonic()
+        trail = preparation.lay_rows(config, problem, parts, prepared, loss)
+        after = search.Aftermath(
+            effort=preparation.effort_of_fits(prepared.layout, parts, trail.folds, refit=config.model.refit == "all"),
+            max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
+            max_ms=config.gate.max_ms_per_1000_rows,
+            bagged=prepared.layout.kind == "folds" and prepared.layout.bagged,
         )
+        with kept_fallbacks(ref), place.stores.studies() as storage:
+            found = search.run_search(
+                storage,
+                f"{ref.pipeline}/{ref.work}",
+                trail.course,
+                spec=config.tune,
+                device=ref.device,
+                on_trial=report_trial,
+                aftermath=after,
+                earlier=_settings_of_champion(place, ref),
+                stop=stop,
+                answers=bench.folder / "answers",
+                spent=prepared.seconds + time.monotonic() - began,
+                hurried=prepared.by_clock,
+            )
     bench.put("found.json", found, search.Found)
+
+
+def _settings_of_champion(place: Workplace, ref: RunRef) -> list[dict[str, str | int | float]]:
+    """The champion's first setting, if its bundle can be read and it has one."""
+    from treadle.tasks import bundle
+    from treadle.tasks.errors import BundleError
+
+    try:
+        recipe = bundle.read_recipe(place.stores.bundle_folder(ref.champion)) if ref.champion else None
+    except BundleError:  # of a champion that is out of service
+        return []
+    return [recipe.params] if recipe and recipe.params else []
 
 
 @contextmanager
@@ -269,7 +283,8 @@ def fit_model(ref: RunRef) -> None:
     if bench.has("curve.json"):
         return
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
-    parts, prepared = parts_of(ref), bench.get("preparation.json", Preparation)
+    parts = parts_of(ref)  # a run that an earlier version began has no preparation
+    prepared = bench.get("preparation.json", Preparation) if bench.has("preparation.json") else Preparation()
     problem = prepared.narrowed(problem)
     both, every = training.together(parts.train, parts.validation), bench.get("every_row.json", int)
     recipe = make_recipe(place.config, problem, found, prepared, judged_rows=len(both), rows=every, device=ref.device)

@@ -118,7 +118,7 @@ def split(
     if spec.strategy == "time":
         holdout, validation, between = _by_time(rows, spec, time, after)
         if spec.group:
-            known = holdout & _known_groups(rows, spec.group, ~holdout & ~between)
+            known = holdout & known_groups(rows, spec.group, ~holdout & ~between)
             holdout = holdout & ~known
     else:
         columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
@@ -264,8 +264,8 @@ def gap_units(rows: pa.Table, gap: str, time: str) -> int:
     return -(-length // (timedelta(days=1) if pa.types.is_date(kind) else timedelta(microseconds=1)))
 
 
-def _known_groups(rows: pa.Table, group: str, fitted: np.ndarray) -> np.ndarray:
-    """Which rows have the group of any row of the mask `fitted`."""
+def known_groups(rows: pa.Table, group: str, fitted: np.ndarray) -> np.ndarray:
+    """Which rows have the value in the column `group` of any row of the mask `fitted` [n]: a mask [n]."""
     import numpy as np
 
     if group not in rows.column_names:

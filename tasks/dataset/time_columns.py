@@ -5,6 +5,8 @@ A tree that learns such a column knows times, and every later row is beyond what
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,13 +65,15 @@ def hurting_columns(
     columns: Mapping[str, Sequence[int]],
     candidates: Sequence[str],
     folds: Sequence[Fold],
+    until: float = math.inf,
 ) -> tuple[str, ...]:
     """Those of `candidates` without which later rows are answered for better, in the order in which they went.
 
     `columns` maps every source column to its features' indices in `rows.X`, `folds` are rolling ones (`rolling_folds`).
     A quick booster is fitted on up to `MOST_FITTED` rows of each fold, the last, with and without the column; it goes
     where the loss (squared error, log loss) without it is lower by more than a standard error over all rows that were
-    answered for. Then the others are tried again without it. The last column of all never goes.
+    answered for. Then the others are tried again without it. The last column of all never goes. Nothing is begun
+    after `until`, a moment of the monotonic clock.
     """
     import numpy as np
 
@@ -86,7 +90,7 @@ def hurting_columns(
         return np.concatenate([quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits])
 
     whole = losses(kept)
-    while open_ and len(kept) > 1:
+    while open_ and len(kept) > 1 and time.monotonic() < until:
         without = {name: losses([other for other in kept if other != name]) for name in open_}
         saved = {name: _in_errors(whole - loss) for name, loss in without.items()}
         worst = max(saved, key=lambda name: saved[name])

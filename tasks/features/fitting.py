@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.errors import TargetError
 from treadle.tasks.features.dates import CYCLES, cycle_tables
-from treadle.tasks.features.encoding import encode, level_codes, typed_column
+from treadle.tasks.features.encoding import encode, typed_column
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
     DATE_ENCODINGS,
@@ -127,9 +127,7 @@ def _candidates(column: Column, values: pa.ChunkedArray, encodings: Iterable[str
 
 
 def _levelled(name: str, values: pa.ChunkedArray, wanted: Collection[str]) -> Iterator[Feature]:
-    """Code, open statistic and count of a column's levels, as wanted."""
-    import numpy as np
-
+    """Code, open statistic and open count of a column's levels, as wanted."""
     levels = kept_levels(values)
     code = Feature(name=name, source=name, kind="code", levels=levels)
     if "codes" in wanted:
@@ -137,13 +135,7 @@ def _levelled(name: str, values: pa.ChunkedArray, wanted: Collection[str]) -> It
     if "statistics" in wanted:
         yield code.model_copy(update={"name": f"{name}.mean", "kind": "statistic"})
     if "counts" in wanted:
-        codes = level_codes(FeatureSpec(features=(code,)), code, _one_column(name, values))
-        rows = np.bincount(codes[codes >= 0].astype(np.int64), minlength=len(levels))
-        known = tuple(round(float(value), 6) for value in np.log1p(rows))
-        missing = round(float(np.log1p(np.isnan(codes).sum())), 6)
-        yield Feature(
-            name=f"{name}.count", source=name, kind="count", levels=levels, values=known, fallback=0.0, missing=missing
-        )
+        yield code.model_copy(update={"name": f"{name}.count", "kind": "count"})
 
 
 def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str) -> Iterator[Feature]:

@@ -120,8 +120,8 @@ class Feature(BaseModel):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is a statistic without values."""
-        return self.kind == "statistic" and self.fallback is None
+        """Whether it is a statistic or a count without values."""
+        return self.kind in ("statistic", "count") and self.fallback is None
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -30,14 +30,14 @@ LEAST_PRIOR = 1.0
 
 
 def has_statistics(spec: FeatureSpec) -> bool:
-    """Whether the spec has target statistics, open or fitted."""
-    return any(feature.kind == "statistic" for feature in spec.features)
+    """Whether the spec has target statistics or counts, open or fitted."""
+    return any(feature.kind in ("statistic", "count") for feature in spec.features)
 
 
 def fit_statistics(
     spec: FeatureSpec, rows: pa.Table, y: np.ndarray, *, task: str, classes: int, weight: np.ndarray | None = None
 ) -> FeatureSpec:
-    """`spec` with its open statistics fitted on these rows; without open ones as it is.
+    """`spec` with its open statistics and counts fitted on these rows; without open ones as it is.
 
     `y` float32 [rows] are values or class codes, `weight` [rows] the rows' weights. With several classes an open
     statistic becomes a feature for each class but the first, with more than `MOST_CLASSES` the code of its level.
@@ -50,6 +50,9 @@ def fit_statistics(
         named[name] = feature.model_copy(update={"name": name})
         if feature.is_open:
             groups = _groups(spec, feature, rows)
+            if feature.kind == "count":
+                named[name] = named[name].model_copy(update=_counted(groups, len(feature.levels)))
+                continue
             table = _tables(groups, _targets(feature, y), weight, len(feature.levels) + 2, None)[0]
             *values, fallback, missing = (float(f"{value:.7g}") for value in table)
             update = {"values": tuple(values), "fallback": fallback, "missing": missing}
@@ -109,13 +112,24 @@ def _declared(spec: FeatureSpec, task: str, classes: int) -> Iterator[Feature]:
     """The features of the fitted spec: open statistics by class, or codes where there are too many classes."""
     coded = {feature.source for feature in spec.features if feature.kind == "code"}
     for feature in spec.features:
-        if not feature.is_open or task != "multiclass":
+        if not feature.is_open or feature.kind == "count" or task != "multiclass":
             yield feature
         elif classes <= MOST_CLASSES:
             for code in range(1, classes):
                 yield feature.model_copy(update={"name": f"{feature.name}.{code}", "class_code": code})
         elif feature.source not in coded:
             yield feature.model_copy(update={"name": feature.source, "kind": "code"})
+
+
+def _counted(level: np.ndarray, levels: int) -> dict[str, object]:
+    """The fields of a fitted count: rows of each level (int64 [rows], see `_groups`) as the logarithm of 1 + so many.
+
+    A level that no row has counts 0, and so does every value that is no level.
+    """
+    import numpy as np
+
+    counts = [round(float(value), 6) for value in np.log1p(np.bincount(level, minlength=levels + 2))]
+    return {"values": tuple(counts[:levels]), "fallback": 0.0, "missing": counts[levels + 1]}
 
 
 def _groups(spec: FeatureSpec, feature: Feature, rows: pa.Table) -> np.ndarray:

@@ -118,7 +118,7 @@ def run_search(
     marked as failed and made again next time. So is a trial for which the GPU's memory is too small: the study goes on
     elsewhere (`device.falls_back`), in `external` memory or on the CPU. Margins of the measured rows are kept in the
     folder `answers` for a run that goes on (None: it makes them anew). `earlier` are settings of models before, such as
-    the champion's: they are tried after the first of the portfolio.
+    the champion's: they are tried after the portfolio.
     """
     began = time.monotonic()
     course = lay_out(device, external)
@@ -282,6 +282,8 @@ class Search:
         from treadle.tasks.search import choice
 
         complete = [trial for trial in complete if self._allowed([trial])] or complete
+        if len(complete) > 1:
+            complete = [trial for trial in complete if self._affordable([trial])] or complete
         one = choice.plainest(self.course, complete, self._margins_of)
         value = float(one.value or 0.0)
         alone = [Setting(params=one.params, rounds=one.rounds, share=1.0)], value, value
@@ -295,7 +297,7 @@ class Search:
             Setting(params=by_number[number].params, rounds=by_number[number].rounds, share=count / draws)
             for number, count in average.draws.items()
         ]
-        return settings, average.value, value
+        return settings, average.value, average.single
 
     def _affordable(self, members: Sequence[Trial]) -> bool:
         """Whether there is time to fit these trials, and the config allows their trees."""
@@ -352,8 +354,7 @@ class Search:
         (first, lowest), rows = self._pace(), self.course.rows
         settled = self.course.settled
         drawn = ranges(lowest, rows, first, settled)
-        best, *others = portfolio(lowest, rows, settled)
-        fixed = [best, *(within(one, drawn) for one in self.earlier), *others]
+        fixed = [*portfolio(lowest, rows, settled), *(within(one, drawn) for one in self.earlier)]
         # a seed for each slot: a sampler that goes on after a restart would repeat its first draws
         seed = (self.spec.seed * 10_007 + slot) % 2**32
         self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(fixed) + 2)
@@ -370,7 +371,10 @@ class Search:
         rate = float(trial.params.get("learning_rate", self.course.fixed.get("learning_rate", 0.3)))
         early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
         share = SHARE if slot else FIRST_SHARE
-        until = time.monotonic() + min(self.seconds_left(), share * self.spec.budget_seconds)
+        began = time.monotonic()
+        # the fits of this very trial have to be paid for as well
+        paid = (self.deadline - began) / (1 + self.aftermath.effort)
+        until = began + max(0.0, min(self.seconds_left(), share * self.spec.budget_seconds, paid))
         best, best_rounds, reported = -math.inf, 1, 0
         for iteration in range(MAX_ROUNDS):
             watched = self.course.grow(models, iteration)

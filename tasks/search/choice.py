@@ -136,7 +136,6 @@ def difference_error(
     `ours` and `theirs` are influences of the measured rows (of those `at`), which depend on each other as the course
     says.
     """
-    from treadle.tasks.dependence import standard_error
+    from treadle.tasks.dependence import usable_error
 
-    found = standard_error(ours - theirs, course.dependence_of(at), course.weight(at))
-    return found.error
+    return usable_error(ours - theirs, course.dependence_of(at), course.weight(at))

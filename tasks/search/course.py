@@ -95,9 +95,29 @@ class Course:
             model.update(lane.fitted, iteration, fobj=loss)
             if iteration == 0:
                 check_trained_on(model, str(self.fixed["device"]))
-            evaluation = model.eval_set([(lane.measured, "measured")], iteration)
-            total += float(evaluation.rsplit(":", 1)[1])
+            total += self._watched(model, lane, iteration)
         return -total / len(self.lanes)
+
+    def _watched(self, model: Booster, lane: Lane, iteration: int) -> float:
+        """The loss on a lane's measured rows: XGBoost's, or the mean of a loss of one's own.
+
+        A loss of one's own that gives derivatives only is watched by the metric.
+        """
+        import numpy as np
+
+        if self.custom is None:
+            evaluation = model.eval_set([(lane.measured, "measured")], iteration)
+            return float(evaluation.rsplit(":", 1)[1])
+        margin = np.asarray(model.predict(lane.measured, output_margin=True))
+        if self.custom.loss is not None:
+            losses = self.custom.loss(margin, self.objective.encode(lane.rows.y))
+            return float(np.average(losses, weights=lane.rows.weight))
+        from treadle.tasks import metrics
+        from treadle.tasks.booster import from_margins
+
+        answer = self.objective.decode(from_margins(self.objective.name, margin))
+        value = metrics.metric_value(self.task, self.metric, lane.rows.y, answer, lane.rows.weight)
+        return -self.sign * value
 
     def margins(self, models: Sequence[Booster], rounds: int) -> list[np.ndarray]:
         """Margins of the first `rounds` rounds for each lane's measured rows, float32 [n] or [n, classes]."""

@@ -369,9 +369,10 @@ def test_a_model_keeps_within_the_time_that_it_may_take() -> None:
     assert strict.members == ()
 
 
-def test_the_champions_setting_is_tried_second_as_far_as_the_ranges_go() -> None:
+def test_the_champions_setting_follows_the_portfolio_as_far_as_the_ranges_go() -> None:
     earlier = {"learning_rate": 9.0, "max_depth": 3, "min_child_weight": 0.7}
-    second = hunt(trials=2, earlier=[earlier]).trials[1].params
+    last = len(portfolio(FLOORS[0], 300))
+    second = hunt(trials=last + 1, earlier=[earlier]).trials[last].params
     assert second["max_depth"] == 3
     assert second["min_child_weight"] == 0.7
     assert second["learning_rate"] == pytest.approx(0.3)

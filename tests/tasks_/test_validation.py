@@ -31,8 +31,8 @@ def layout(
         ("random", 30_000, Layout(kind="folds")),
         ("time", 500, Layout(kind="windows")),
         ("time", 30_000, Layout(kind="windows")),
-        ("random", 3_000_000, Layout()),
-        ("time", 30_000_000, Layout()),
+        ("random", 3_000_000, Layout(dear=True)),
+        ("time", 30_000_000, Layout(dear=True)),
     ],
 )
 def test_rows_are_left_out_in_turn_where_the_budget_allows_it(kind: str, rows: int, expected: Layout) -> None:
