@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
     from treadle.tasks.custom_loss import CustomLoss
-    from treadle.tasks.dataset import Parts, SplitSpec
+    from treadle.tasks.dataset import OpenParts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import FeatureSpec
     from treadle.tasks.postprocess import Post
@@ -144,7 +144,7 @@ def as_line(recipe: Recipe) -> Recipe:
 
 
 def plainer_kind(
-    problem: Problem, recipe: Recipe, trees: FittedModel, parts: Parts, split: SplitSpec
+    problem: Problem, recipe: Recipe, trees: FittedModel, parts: OpenParts, split: SplitSpec
 ) -> tuple[FittedModel, Recipe, str]:
     """The linear model with its recipe where trees are not surely better, else the trees; and a sentence on it.
 
@@ -182,7 +182,7 @@ def plainer_kind(
 
 
 def fit_judged(
-    problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, loss: CustomLoss | None = None
+    problem: Problem, recipe: Recipe, parts: OpenParts, split: SplitSpec, loss: CustomLoss | None = None
 ) -> FittedModel:
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
     from treadle.tasks import bundle, training, validation
@@ -221,7 +221,9 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight)
 
 
-def judged_folds(problem: Problem, recipe: Recipe, parts: Parts, split: SplitSpec, y: np.ndarray) -> tuple[Fold, ...]:
+def judged_folds(
+    problem: Problem, recipe: Recipe, parts: OpenParts, split: SplitSpec, y: np.ndarray
+) -> tuple[Fold, ...]:
     """How the judged model's rows are left out: as in the search where that was in folds, else the validation rows."""
     from treadle.tasks import validation
 

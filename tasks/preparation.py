@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.custom_loss import CustomLoss
-    from treadle.tasks.dataset import Parts
+    from treadle.tasks.dataset import OpenParts
     from treadle.tasks.dependence import Dependence
     from treadle.tasks.search.course import Course
     from treadle.tasks.training import Problem
@@ -81,7 +81,7 @@ class Trail:
     course: Callable[[str, bool], Course]
 
 
-def prepare(config: PipelineConfig, problem: Problem, parts: Parts, loss: CustomLoss | None = None) -> Preparation:
+def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: CustomLoss | None = None) -> Preparation:
     """Decide how trials are measured, what columns become, and what is minimised.
 
     `loss` is the person's own, where the config names one. Raises ConfigError where it does not fit, or an objective
@@ -189,7 +189,7 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
 
 
 def lay_rows(
-    config: PipelineConfig, problem: Problem, parts: Parts, prepared: Preparation, loss: CustomLoss | None = None
+    config: PipelineConfig, problem: Problem, parts: OpenParts, prepared: Preparation, loss: CustomLoss | None = None
 ) -> Trail:
     """The folds, and the rows of each lane binned, once for all trials."""
     from treadle.tasks import booster, training
@@ -238,7 +238,7 @@ def lay_rows(
 def _objective(
     config: PipelineConfig,
     problem: Problem,
-    parts: Parts,
+    parts: OpenParts,
     prepared: Preparation,
     y: np.ndarray,
     loss: CustomLoss | None,
@@ -263,7 +263,7 @@ def _objective(
 
 
 def _best_objective(
-    config: PipelineConfig, problem: Problem, parts: Parts, prepared: Preparation, candidates: Sequence[Objective]
+    config: PipelineConfig, problem: Problem, parts: OpenParts, prepared: Preparation, candidates: Sequence[Objective]
 ) -> tuple[Objective, str, bool]:
     """The first of the candidates, unless another one gains more than one standard error on the same rows.
 
@@ -306,13 +306,13 @@ def _quick_margins(course: Course, deadline: float) -> tuple[list[np.ndarray], b
     return course.margins(models, best_rounds), True
 
 
-def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit: bool) -> float:
+def effort_of_fits(layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, refit: bool) -> float:
     """How often the work of one trial's fit on all lanes comes again after the search, for both models.
 
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
     lanes = sum(len(fold.fitted) for fold in folds)
-    judged, every = len(parts.train) + len(parts.validation), len(parts.every_row())
+    judged, every = len(parts.train) + len(parts.validation), parts.all_rows
     more = math.sqrt(every / judged) if refit else 0.0
     if layout.kind == "folds":
         alone = 0.0 if layout.bagged else judged / lanes
@@ -322,7 +322,7 @@ def effort_of_fits(layout: Layout, parts: Parts, folds: Sequence[Fold], *, refit
     if layout.dear:
         again = 0
     elif layout.kind == "windows":
-        again = len(parts.train) + 2 * judged + len(parts.holdout) // 2
+        again = len(parts.train) + 2 * judged + parts.holdout_rows // 2
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from treadle.tasks.dataset import Parts, SplitSpec
+    from treadle.tasks.dataset import OpenParts, SplitSpec
     from treadle.tasks.training import Problem
 
 WINDOWS = 3
@@ -90,7 +90,7 @@ def choose_layout(
 
 
 def search_folds(
-    layout: Layout, problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int
+    layout: Layout, problem: Problem, parts: OpenParts, split: SplitSpec, y: np.ndarray, seed: int
 ) -> tuple[Fold, ...]:
     """Positions among training and validation rows, in this order, that each lane of the search fits and measures.
 
@@ -113,7 +113,7 @@ def search_folds(
     return tuple(usable) or single_fold(parts)
 
 
-def single_fold(parts: Parts) -> tuple[Fold, ...]:
+def single_fold(parts: OpenParts) -> tuple[Fold, ...]:
     """Training rows are fitted, validation rows answered for."""
     import numpy as np
 
@@ -140,7 +140,7 @@ def dealt(
     return tuple(found)
 
 
-def _windows(problem: Problem, parts: Parts, split: SplitSpec) -> tuple[Fold, ...]:
+def _windows(problem: Problem, parts: OpenParts, split: SplitSpec) -> tuple[Fold, ...]:
     """The newest windows before the holdout, oldest first; each is fitted on what is older than it."""
     import numpy as np
     import pyarrow as pa
@@ -151,7 +151,7 @@ def _windows(problem: Problem, parts: Parts, split: SplitSpec) -> tuple[Fold, ..
     rows = pa.concat_tables([parts.train, parts.validation])
     when, has_time = moments(rows, problem.time)
     when = np.where(has_time, when.astype(np.float64), -np.inf)
-    ordered, length = np.sort(when), len(parts.holdout)
+    ordered, length = np.sort(when), parts.holdout_rows
     starts = []
     for window in range(1, WINDOWS + 1):
         first = len(ordered) - window * length

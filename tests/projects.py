@@ -34,13 +34,18 @@ def tumours() -> pd.DataFrame:
     return rows
 
 
-def project(home: Path, table: pd.DataFrame, target: str, name: str = "clinic") -> tuple[Settings, PipelineConfig]:
-    """A home with one pipeline, made from `table` as a CSV file outside the home."""
+def project(
+    home: Path, table: pd.DataFrame, target: str, name: str = "clinic", *, trees: bool = False
+) -> tuple[Settings, PipelineConfig]:
+    """A home with one pipeline, made from `table` as a CSV file outside the home; with `trees` no line is tried."""
     file = home.parent / f"{name}.csv"
     table.to_csv(file, index=False)
     settings = settings_.at(home)
     init.run_init(settings, file, target, name=name)
-    return settings, load_config(home / "pipelines" / f"{name}.toml")
+    config = home / "pipelines" / f"{name}.toml"
+    if trees:
+        config.write_text(f'{config.read_text()}\n[model]\nkind = "trees"\n')
+    return settings, load_config(config)
 
 
 def inbox(home: Path, name: str = "clinic") -> Path:

@@ -17,6 +17,7 @@ from prefect import flow
 from treadle.flows.context import timings
 from treadle.flows.context.locking import leased
 from treadle.flows.ingest import ingest_first
+from treadle.flows.train.interrupt import search_interrupt
 from treadle.flows.train.package import package
 from treadle.flows.train.refit import refit_model
 from treadle.flows.train.register import finished_result, promote_or_wait, register
@@ -48,6 +49,7 @@ def run_train(
     from treadle.infra.orchestrator import flow_context
 
     with ExitStack() as context:
+        context.enter_context(search_interrupt.heard())
         with timings.timed("server"):
             context.enter_context(flow_context(settings))
         with timings.timed("Prefect"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from treadle.tasks.bundle import BundleFacts
-    from treadle.tasks.dataset import Parts
+    from treadle.tasks.dataset import OpenParts, Parts
 
 
 @task(name="refit", task_run_name="refit")
@@ -71,6 +71,19 @@ def parts_of(ref: RunRef) -> Parts:
         bench.table(f"{name}.arrow") for name in ("train", "validation", "holdout", "between")
     )
     return Parts(train, validation, holdout, between, known)
+
+
+def open_parts_of(ref: RunRef) -> OpenParts:
+    """The run's rows as far as the model to judge may know them: the holdout is not read."""
+    from treadle.tasks.dataset import OpenParts
+
+    bench = ref.bench
+    train, validation = bench.table("train.arrow"), bench.table("validation.arrow")
+    every = bench.get("every_row.json", int)
+    # a run that an earlier version began did not count them
+    known = bench.has("holdout_rows.json")
+    held = bench.get("holdout_rows.json", int) if known else every - len(train) - len(validation)
+    return OpenParts(train, validation, holdout_rows=held, all_rows=every)
 
 
 def bundle_facts(

@@ -5,10 +5,7 @@ Each step loads by `infra`, calls `tasks`, and stores its result on the run's wo
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -23,19 +20,17 @@ from treadle.flows.context.loss_module import load_loss, obeyed_digest
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
 from treadle.flows.train.fallbacks import device_for, kept_fallbacks
+from treadle.flows.train.interrupt import search_interrupt
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
-from treadle.flows.train.refit import bundle_facts, parts_of
+from treadle.flows.train.refit import bundle_facts, open_parts_of
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
-
     from treadle.tasks.bundle import BundleFacts
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.custom_loss import CustomLoss
-    from treadle.tasks.dataset import Parts
+    from treadle.tasks.dataset import OpenParts
     from treadle.tasks.fitting import FittedModel
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.retrain import Reason
@@ -168,6 +163,7 @@ def split_rows(ref: RunRef) -> None:
         bench.put_table("all_known.arrow", parts.known)
         bench.put_table("known.arrow", known_to_neither(place, parts, comparison, ref.champion))
     bench.put("every_row.json", len(parts.every_row()), int)
+    bench.put("holdout_rows.json", len(parts.holdout), int)
     bench.put("problem.json", problem, training.Problem)
     sizes = f"{len(parts.train):,} to train, {len(parts.validation):,} to tune, {len(parts.holdout):,} held out"
     events.emit("train", f"{len(rows):,} labelled rows: {sizes} ({config.split.strategy} split)")
@@ -187,7 +183,7 @@ def tune(ref: RunRef) -> None:
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
         return
-    config, parts = place.config, parts_of(ref)
+    config, parts = place.config, open_parts_of(ref)
     problem = bench.get("problem.json", training.Problem)
 
     def report_trial(trial: Trial, done: int, total: int, seconds_left: float) -> None:
@@ -200,7 +196,7 @@ def tune(ref: RunRef) -> None:
         bench.put("preparation.json", prepared, preparation.Preparation)
         bench.put("found.json", search.NOTHING_TO_SEARCH, search.Found)
         return
-    with interrupted_once() as stop:
+    with search_interrupt.search() as stop:
         if not bench.has("preparation.json"):
             prepared = preparation.prepare(config, problem, parts, loss)
             bench.put("preparation.json", prepared, preparation.Preparation)
@@ -245,30 +241,6 @@ def _settings_of_champion(place: Workplace, ref: RunRef) -> list[dict[str, str |
     return [recipe.params] if recipe and recipe.params else []
 
 
-@contextmanager
-def interrupted_once() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed inside the block; the second one is raised as ever.
-
-    Only the main thread hears of Ctrl-C: elsewhere nothing is caught.
-    """
-    pressed = threading.Event()
-
-    def first(number: int, frame: FrameType | None) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
-        events.emit("tune", "Ctrl-C: the search ends, and its best model is judged; press again to end the command")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, first)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 @task(name="fit", task_run_name="fit")
 @timings.timed("fit")
 def fit_model(ref: RunRef) -> None:
@@ -283,7 +255,8 @@ def fit_model(ref: RunRef) -> None:
     if bench.has("curve.json"):
         return
     problem, found = bench.get("problem.json", training.Problem), bench.get("found.json", Found)
-    parts = parts_of(ref)  # a run that an earlier version began has no preparation
+    parts = open_parts_of(ref)
+    # a run that an earlier version began has no preparation
     prepared = bench.get("preparation.json", Preparation) if bench.has("preparation.json") else Preparation()
     problem = prepared.narrowed(problem)
     both, every = training.together(parts.train, parts.validation), bench.get("every_row.json", int)
@@ -302,7 +275,7 @@ def fit_model(ref: RunRef) -> None:
 
 
 def _fit_wanted(
-    config: PipelineConfig, problem: Problem, recipe: Recipe, parts: Parts, loss: CustomLoss | None
+    config: PipelineConfig, problem: Problem, recipe: Recipe, parts: OpenParts, loss: CustomLoss | None
 ) -> tuple[FittedModel, Recipe]:
     """The judged model of the kind that the config asks for; for `auto` a line where trees are not surely better.
 
@@ -336,7 +309,7 @@ def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: Bun
         return
     recipe = bundle.read_recipe(place.stores.bundle_folder(ref.champion or 0))
     assert recipe is not None, "the comparison was chosen because of it"
-    parts = parts_of(ref)
+    parts = open_parts_of(ref)
     events.emit("train", f"fitting version {ref.champion}'s recipe on the same rows, to compare with")
     recipe = recipe.model_copy(update={"device": ref.device})
     loss = load_loss(place.settings.home, recipe.objective.custom if recipe.objective else "auto")

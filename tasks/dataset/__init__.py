@@ -12,11 +12,12 @@ from treadle.tasks.dataset.schema import (
     quarantine_schema,
     quote,
 )
-from treadle.tasks.dataset.split import Parts, SplitSpec, split
+from treadle.tasks.dataset.split import OpenParts, Parts, SplitSpec, split
 
 __all__ = [
     "Column",
     "ColumnKind",
+    "OpenParts",
     "Parts",
     "RawTable",
     "Schema",

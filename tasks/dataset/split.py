@@ -55,6 +55,16 @@ class SplitSpec(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class OpenParts:
+    """What a model to judge may know of the rows: those outside the holdout, and how many others there are."""
+
+    train: pa.Table
+    validation: pa.Table
+    holdout_rows: int
+    all_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The rows of a training run: fit on `train`, compare trials on `validation`, judge once on `holdout`.
 
@@ -68,6 +78,10 @@ class Parts:
     holdout: pa.Table
     between: pa.Table
     known: pa.Table | None = None
+
+    def open(self) -> OpenParts:
+        """The parts without the holdout's rows."""
+        return OpenParts(self.train, self.validation, holdout_rows=len(self.holdout), all_rows=len(self.every_row()))
 
     def every_row(self) -> pa.Table:
         """All labelled rows: those to train, to tune and to judge by, in this order, then the others."""

@@ -165,7 +165,7 @@ def errors(world: World, seed: int) -> tuple[dict[str, float], bool]:
     curve = fitting.fit_judged(problem, recipe(MOST_ROUNDS), parts, spec).curve.validation
     best = int(np.argmin(curve)) + 1
     made = recipe(best)
-    judged = fitting.fit_judged(problem, made, parts, spec).model
+    judged = fitting.fit_judged(problem, made, parts.open(), spec).model
     served = refit.refit(problem, made, judged, parts, spec)
     error = error_of(problem, served.model, world.later)
     found = {"rule": error / error_of(problem, judged, world.later)}

@@ -67,7 +67,7 @@ def train(rows: pa.Table, seed: int, *, drop: tuple[str, ...] = (), rounds: int 
     found = Found(params=PARAMS, rounds=rounds, value=0.0, trials=(), resumed=0, seconds=0.0)
     config = config.model_copy(update={"tune": TuneSpec(seed=seed)})
     recipe = make_recipe(config, problem, found, judged_rows=len(rows), rows=len(rows), device="cpu")
-    fitted = fitting.fit_judged(problem, recipe, parts, config.split)
+    fitted = fitting.fit_judged(problem, recipe, parts.open(), config.split)
     own = training.together(parts.train, parts.validation)
     return Trained(problem, fitted.model, FittedRows(own, config.split, ("id",), "", "y"), parts.holdout)
 

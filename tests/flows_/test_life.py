@@ -50,7 +50,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Lif
     (home / "pipelines").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
-        settings, config = project(home, tumours()[:469], "Malignant")
+        settings, config = project(home, tumours()[:469], "Malignant", trees=True)
         trained = train.run_train(settings, config, trials=TRIALS, budget=60)
         tumours()[469:].drop(columns="Malignant").to_csv(inbox(home) / "new.csv", index=False)
         return Life(settings, config, trained, score.run_score(settings, config))
@@ -98,7 +98,7 @@ def test_mlflow_holds_the_run_with_its_trials_and_report(life: Life) -> None:
     assert len(children) == TRIALS
     assert run.data.metrics["holdout_roc_auc"] == pytest.approx(life.trained.value)
     assert run.data.params["data.target"] == "Malignant"
-    assert len(client.get_metric_history(life.trained.run_id, "validation_roc_auc")) == int(run.data.params["rounds"])
+    assert len(client.get_metric_history(life.trained.run_id, "validation_log_loss")) == int(run.data.params["rounds"])
     assert len(client.get_metric_history(life.trained.run_id, "train_roc_auc")) == 1  # the report's, not the curve
     version = client.get_model_version_by_alias("clinic", "champion")
     assert int(version.version) == 1

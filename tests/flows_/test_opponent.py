@@ -34,7 +34,7 @@ def changed(settings: Settings, was: str, becomes: str) -> PipelineConfig:
 
 def test_without_its_key_most_of_the_holdout_is_known_to_the_champion_and_nothing_is_compared(clinic: Clinic) -> None:
     settings, _ = clinic
-    changed(settings, r"(?ms)^\[labels\].*?(?=^\[)", "")  # late labels need a key
+    changed(settings, r"(?ms)^\[labels\].*?(?=^\[|\Z)", "")  # late labels need a key
     config = changed(settings, r"(?m)^key = .*$", "key = []")
     result = train.run_train(settings, config, trials=1, budget=60)
     assert (result.decision, result.promoted, result.exit_code()) == ("NOT_COMPARABLE", False, 4)
@@ -60,7 +60,7 @@ def test_a_larger_holdout_judges_by_the_rows_that_the_champion_held_out(clinic: 
     champion = fitted_by(place, 2, "judged")
     assert not isinstance(champion, str)
     every = place.stores.tables.training(place.stores.tables.version("rows"), "Malignant", before.data.key)
-    config = changed(settings, r"(?m)^holdout = 0\.2 ", "holdout = 0.4 ")
+    config = changed(settings, r"\Z", "\n[split]\nholdout = 0.4\n")
     result = train.run_train(settings, config, trials=1, budget=60)
     assert result.decision in ("KEEP", "NOT_COMPARABLE", "PROMOTE")
     assert result.champion_value is not None

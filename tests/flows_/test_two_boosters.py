@@ -59,7 +59,7 @@ def day(number: int) -> date:
 
 
 def test_a_dated_challenger_meets_the_champions_serving_booster_or_its_recipe(home) -> None:
-    settings, config = project(home, orders(range(80), seed=1), "Late", NAME)
+    settings, config = project(home, orders(range(80), seed=1), "Late", NAME, trees=True)
     assert config.split.strategy == "time"
     first = trained(settings, config)
     assert (first.decision, first.promoted) == ("PROMOTE", True)

@@ -74,7 +74,7 @@ def test_bagged_too_other_holdout_values_change_no_byte_of_the_judged_model(task
     for one in (rows, with_other_holdout(rows, parted(task, kind, rows)[1].holdout, seed=2)):
         problem, parts = parted(task, kind, one)
         recipe = recipe_of(problem, 480, members=2, encodings={"c": ("codes", "statistics", "counts")})
-        models.append(fitting.fit_judged(problem, recipe, parts, SPLITS[kind]).model)
+        models.append(fitting.fit_judged(problem, recipe, parts.open(), SPLITS[kind]).model)
     assert judged_bytes(models[0]) == judged_bytes(models[1])
 
 
@@ -139,7 +139,7 @@ def test_a_serving_model_is_bagged_with_more_rounds(kind: str) -> None:
     rows = table("binary", 800, seed=3)
     problem, parts = parted("binary", kind, rows)
     recipe = recipe_of(problem, len(parts.train) + len(parts.validation))
-    judged = fitting.fit_judged(problem, recipe, parts, SPLITS[kind]).model
+    judged = fitting.fit_judged(problem, recipe, parts.open(), SPLITS[kind]).model
     served = refit.refit(problem, recipe, judged, parts, SPLITS[kind])
     assert len(judged.booster.get_dump()) == 1 + 5 * recipe.rounds
     assert len(served.model.booster.get_dump()) > len(judged.booster.get_dump())
@@ -154,7 +154,7 @@ def test_a_recipe_of_before_still_fits_one_booster_on_all_rows() -> None:
     kept |= {"seed", "device", "threads", "refit", "stopped"}
     old = Recipe.model_validate({key: value for key, value in recipe.model_dump(mode="json").items() if key in kept})
     assert old.layout == Layout()
-    model = fitting.fit_judged(problem, old, parts, SplitSpec()).model
+    model = fitting.fit_judged(problem, old, parts.open(), SplitSpec()).model
     assert len(model.booster.get_dump()) == old.rounds
 
 
@@ -170,8 +170,8 @@ def test_a_line_is_taken_where_trees_are_not_surely_better_and_never_where_they_
         problem = dataclasses.replace(problem, columns=("a", "b"))
         parts = split(rows, SplitSpec(), key=("id",), time="", target="y")
         recipe = recipe_of(problem, 1_200)
-        trees = fitting.fit_judged(problem, recipe, parts, SplitSpec())
-        fitted, chosen, words = fitting.plainer_kind(problem, recipe, trees, parts, SplitSpec())
+        trees = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec())
+        fitted, chosen, words = fitting.plainer_kind(problem, recipe, trees, parts.open(), SplitSpec())
         assert chosen.kind == ("trees" if wavy else "linear")
         assert words.startswith("a linear model scores rmse")
         served = refit.refit(problem, chosen, fitted.model, parts, SplitSpec())
@@ -183,8 +183,8 @@ def test_where_no_fold_can_be_left_out_the_model_is_fitted_on_all_rows_all_the_s
 ) -> None:
     problem, parts = parted("binary", "random", table("binary", 300, seed=1))
     recipe = recipe_of(problem, len(parts.train) + len(parts.validation))
-    monkeypatch.setattr(validation, "search_folds", lambda *_: validation.single_fold(parts))
-    model = fitting.fit_judged(problem, recipe, parts, SplitSpec()).model
+    monkeypatch.setattr(validation, "search_folds", lambda *_: validation.single_fold(parts.open()))
+    model = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec()).model
     assert len(model.booster.get_dump()) == recipe.rounds
     whole = training.together(parts.train, parts.validation)
     alone = recipe.model_copy(update={"layout": Layout()})
@@ -198,7 +198,7 @@ def test_a_direction_and_groups_of_columns_bind_the_right_features_beside_a_date
     rows = table("regression", 600, seed=seed)
     problem, parts = parted("regression", "random", rows)
     recipe = recipe_of(problem, 480).model_copy(update={"monotone": {"a": -1}, "interactions": (("a",), ("b", "day"))})
-    model = fitting.fit_judged(problem, recipe, parts, SplitSpec()).model
+    model = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec()).model
     spec = model.features
     assert [feature.source for feature in spec.features].index("a") > 1
     X = features.encode(spec, rows.slice(0, 50))

@@ -55,11 +55,11 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
     config = PipelineConfig(name="fraud", data=data, split=SplitSpec(), tune=search.TuneSpec(metric=metric))
     problem = training.define(config, SCHEMA, [False, True])
     parts = split(world(rows, positives, 0), config.split, key=("id",), time="", target="fraud")
-    prepared = preparation.prepare(config, problem, parts)
+    prepared = preparation.prepare(config, problem, parts.open())
     found = search.run_search(
         optuna.storages.InMemoryStorage(),
         "rare",
-        preparation.lay_rows(config, problem, parts, prepared).course,
+        preparation.lay_rows(config, problem, parts.open(), prepared).course,
         spec=search.TuneSpec(trials=2, budget_seconds=60, metric=metric),
         device="cpu",
         on_trial=lambda *_: None,
@@ -70,7 +70,7 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
     recipe = make_recipe(
         config, problem, found, prepared, judged_rows=len(own), rows=len(parts.every_row()), device="cpu"
     )
-    fitted = fitting.fit_judged(problem, recipe, parts, config.split)
+    fitted = fitting.fit_judged(problem, recipe, parts.open(), config.split)
     served = refit.refit(problem, recipe, fitted.model, parts, config.split)
     assert math.isfinite(served.model.post.threshold)
     evidence = evaluation.evaluate_models(problem, fitted.model, None, own, parts.holdout, ("region",), 0)

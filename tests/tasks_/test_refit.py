@@ -90,7 +90,7 @@ def fitted(
         rows=own + len(parts.holdout),
         device="cpu",
     )
-    return recipe, fitting.fit_judged(problem, recipe, parts, SPLITS[kind]).model
+    return recipe, fitting.fit_judged(problem, recipe, parts.open(), SPLITS[kind]).model
 
 
 def answers(model: Model, rows: pa.Table) -> np.ndarray:

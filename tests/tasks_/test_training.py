@@ -72,7 +72,7 @@ def test_the_model_is_fitted_on_both_parts_and_calibrated_by_one_that_saw_traini
         training.encoded_part(problem, spec, part) for part in (parts.train, parts.validation, rows)
     )
     recipe = make_recipe(config(task), problem, FOUND, judged_rows=len(rows), rows=len(rows), device="cpu")
-    fitted = fitting.fit_judged(problem, recipe, parts, SplitSpec())
+    fitted = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec())
     params = booster.complete_parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)
     tuned, both = (booster.fit_booster(params, part, rounds=FOUND.rounds, names=spec.names) for part in (train, whole))
     ours, theirs = (booster.predict_raw(model, validation.X) for model in (fitted.model.booster, both))

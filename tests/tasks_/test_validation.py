@@ -59,7 +59,7 @@ def test_each_row_is_answered_for_once_a_repeat_by_rows_that_may_know_it(task: s
     rows = pa.concat_tables([parts.train, parts.validation])
     y = training.labels_as_numbers(problem, rows)
     chosen = Layout(kind="windows") if kind == "time" else Layout(kind="folds", repeats=2)
-    folds = search_folds(chosen, problem, parts, SPLITS[kind], y, 0)
+    folds = search_folds(chosen, problem, parts.open(), SPLITS[kind], y, 0)
     times = np.zeros(len(rows), dtype=int)
     for fold in folds:
         times[fold.answered] += 1
@@ -83,7 +83,7 @@ def test_two_deals_of_rows_differ() -> None:
     problem, parts = parted("binary", "random", table("binary", 500, seed=1))
     rows = pa.concat_tables([parts.train, parts.validation])
     y = training.labels_as_numbers(problem, rows)
-    folds = search_folds(Layout(kind="folds", repeats=2), problem, parts, SplitSpec(), y, 0)
+    folds = search_folds(Layout(kind="folds", repeats=2), problem, parts.open(), SplitSpec(), y, 0)
     assert not np.array_equal(folds[0].answered, folds[5].answered)
 
 
@@ -94,7 +94,7 @@ def test_without_a_class_in_every_fold_the_validation_rows_are_measured() -> Non
     rows = rows.set_column(rows.column_names.index("y"), "y", pa.array(rare))
     problem, parts = parted("binary", "random", table("binary", 400, seed=1))
     y = np.zeros(len(parts.train) + len(parts.validation))
-    folds = search_folds(Layout(kind="folds"), problem, parts, SplitSpec(), y, 0)
+    folds = search_folds(Layout(kind="folds"), problem, parts.open(), SplitSpec(), y, 0)
     assert len(folds) == 1
     assert len(folds[0].fitted) == len(parts.train)
 
@@ -104,12 +104,12 @@ def test_without_a_class_in_every_fold_the_validation_rows_are_measured() -> Non
 def test_other_holdout_rows_change_no_window(rows: int, seed: int) -> None:
     problem, parts = parted("regression", "time", table("regression", rows, seed=seed))
     y = training.labels_as_numbers(problem, pa.concat_tables([parts.train, parts.validation]))
-    folds = search_folds(Layout(kind="windows"), problem, parts, SPLITS["time"], y, 0)
+    folds = search_folds(Layout(kind="windows"), problem, parts.open(), SPLITS["time"], y, 0)
     order = np.random.default_rng(seed).permutation(len(parts.holdout))
     import dataclasses
 
     other = dataclasses.replace(parts, holdout=parts.holdout.take(pa.array(order)))
-    again = search_folds(Layout(kind="windows"), problem, other, SPLITS["time"], y, 0)
+    again = search_folds(Layout(kind="windows"), problem, other.open(), SPLITS["time"], y, 0)
     assert [(one.fitted.tolist(), one.answered.tolist()) for one in again] == [
         (one.fitted.tolist(), one.answered.tolist()) for one in folds
     ]
@@ -118,5 +118,5 @@ def test_other_holdout_rows_change_no_window(rows: int, seed: int) -> None:
 def test_mean_fitted_is_of_all_lanes() -> None:
     problem, parts = parted("regression", "random", table("regression", 1_000, seed=0))
     y = training.labels_as_numbers(problem, pa.concat_tables([parts.train, parts.validation]))
-    folds = search_folds(Layout(kind="folds"), problem, parts, SplitSpec(), y, 0)
+    folds = search_folds(Layout(kind="folds"), problem, parts.open(), SplitSpec(), y, 0)
     assert validation.mean_fitted(folds) == pytest.approx(len(y) * 0.8, abs=1)
