@@ -43,7 +43,9 @@ def train_command(
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=1, metavar="SECONDS", help="Time for tuning (default: the config's).", show_default=False),
+        typer.Option(
+            min=1, metavar="SECONDS", help="Seconds for search and fits (default: the config's).", show_default=False
+        ),
     ] = None,
     device: Annotated[
         str | None,

@@ -1,8 +1,8 @@
 """The encoding: which numbers XGBoost sees for a typed row. Declared by a FeatureSpec, fitted on training rows only.
 
-Categories become integer codes as numbers: of all encodings tried it is the most accurate on columns of many levels,
-and twice as fast. What a spec says is all that the encoding needs, so that the scorer
-(infra/tracking/scorer/encoding.py) repeats it from JSON; a property test keeps the two equal to the bit.
+By default categories become integer codes as numbers; target statistics replace them where that is measured to pay.
+What a spec says is all that the encoding needs, so that the scorer (infra/tracking/scorer/encoding.py) repeats it from
+JSON; a property test keeps the two equal to the bit.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class TrainOptions(Options):
         default=False, title="Only if due", description="train only where a rule of [retrain] calls for it"
     )
     trials: int | None = Field(None, ge=1, le=10_000, title="Trials", description="at most so many trials")
-    budget_seconds: float | None = Field(None, gt=0, title="Budget in seconds", description="time for tuning")
+    budget_seconds: float | None = Field(None, gt=0, title="Budget in seconds", description="for search and fits")
     device: DeviceName | None = Field(
         None, title="Device", description="where to train: auto, cpu, cuda or cuda:N (N: number of the GPU)"
     )
