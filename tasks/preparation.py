@@ -38,6 +38,9 @@ HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.05
 MOST_TELLING = 4
 """Columns that tell time apart best, of which it is asked whether they hurt."""
 
+LEAST_GAIN = 0.25
+"""Another objective is no larger model, so it need not be surely better."""
+
 QUICK_PARAMETERS: dict[str, str | int | float] = {
     "learning_rate": 0.15,
     "max_depth": 6,
@@ -265,7 +268,7 @@ def _objective(
 def _best_objective(
     config: PipelineConfig, problem: Problem, parts: OpenParts, prepared: Preparation, candidates: Sequence[Objective]
 ) -> tuple[Objective, str, bool]:
-    """The first of the candidates, unless another one gains more than one standard error on the same rows.
+    """The first of the candidates, unless another one gains more than `LEAST_GAIN` standard errors on the same rows.
 
     Also the figures in words, and whether the time ran out.
     """
@@ -284,7 +287,8 @@ def _best_objective(
         answers = course.answers(margins)
         score, moved = course.score(answers), influence(course, margins)
         words.append(f"{candidate.name}{' of ' + candidate.transform if candidate.transform else ''} {score:.5g}")
-        if reference is None or course.sign * (score - value) > difference_error(course, moved, reference):
+        gain = course.sign * (score - value)
+        if reference is None or gain > LEAST_GAIN * difference_error(course, moved, reference):
             best, value, reference = candidate, score, moved
         if candidate is not candidates[-1] and time.monotonic() + (time.monotonic() - started) > deadline:
             return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True

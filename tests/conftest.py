@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(PERSONAL)]:
         del os.environ[name]
     os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", MPLBACKEND="agg")
-    os.environ["OMP_WAIT_POLICY"] = "passive"  # as every command sets it: beside a busy process spinning is slow
+    os.environ["GOMP_SPINCOUNT"] = "1000"  # as every command sets it: beside a busy process spinning is slow
     config.stash[LIBRARIES] = place = Path(tempfile.mkdtemp(prefix="treadle-libraries-"))
     os.environ.update(PREFECT_HOME=str(place / "prefect"), MPLCONFIGDIR=str(place / "matplotlib"))
     for line in IMPORT_WARNINGS:

@@ -324,10 +324,14 @@ class Search:
         complete = [trial for trial in trials(self.study) if trial.state == "complete"]
         if not complete:
             return 0.0
-        best = max(complete, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
+        most = FITS_SHARE * self.spec.budget_seconds
+        # a trial whose fits take longer becomes no model while there are others
+        quick = [trial for trial in complete if self.aftermath.effort * trial.fit_seconds <= most]
+        quick = quick or [min(complete, key=lambda trial: trial.fit_seconds)]
+        best = max(quick, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
         alone = self.aftermath.effort * best.fit_seconds
         several = 1 if self.spec.ensemble == "never" else AVERAGES
-        return max(alone, min(several * alone, FITS_SHARE * self.spec.budget_seconds))
+        return max(alone, min(several * alone, most))
 
     def _pace(self) -> tuple[float, float]:
         """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""

@@ -20,7 +20,7 @@ HEAVY = (
 
 
 def main() -> None:
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ["GOMP_SPINCOUNT"] = "1000"
     from treadle.infra import settings
     from treadle.infra.orchestrator import prepare_client
     from treadle.infra.tracking.runs import quiet
