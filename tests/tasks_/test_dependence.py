@@ -6,7 +6,7 @@ import pytest
 
 from treadle.tasks import dependence, influence, metrics
 from treadle.tasks.dataset import SplitSpec
-from treadle.tasks.dependence import Dependence
+from treadle.tasks.dependence import Dependence, standard_error, usable_error
 
 METRICS = [(task, name) for task, names in metrics.METRICS.items() for name in names]
 
@@ -154,3 +154,12 @@ def test_many_times_become_periods_of_whole_times_in_order() -> None:
     order = np.argsort(times, kind="stable")
     assert (np.diff(found[order]) >= 0).all()
     assert all(len(set(found[times == one])) == 1 for one in times[:50])
+
+
+@pytest.mark.parametrize("dependence", [Dependence(groups=np.zeros(50)), Dependence(times=np.zeros(50))])
+def test_with_one_group_or_one_time_a_choice_goes_by_rows(dependence: Dependence) -> None:
+    influence = np.random.default_rng(0).normal(size=50)
+    influence -= influence.mean()
+    found = standard_error(influence, dependence)
+    assert not (np.isfinite(found.error) and found.freedom >= 1)
+    assert usable_error(influence, dependence) == standard_error(influence, Dependence()).error

@@ -218,3 +218,33 @@ def test_a_lines_recipe_says_nothing_of_trees() -> None:
     line = fitting.as_line(recipe_of(problem, 300, members=3, encodings={"c": ("statistics",)}))
     assert (line.kind, line.members, line.encodings, line.params) == ("linear", (), {}, {})
     assert line.sentence() == "a linear model"
+
+
+def test_how_often_a_level_comes_later_is_not_known_to_a_fold_of_earlier_rows() -> None:
+    """Levels that will come again have other labels: a count of all rows gives that away, one of fitted rows cannot."""
+    draw = np.random.default_rng(0)
+    rows, half = 3_000, 1_500
+    level = np.concatenate([np.arange(half) % 500, draw.integers(0, 250, half)])
+    y = level >= 250  # such a level never comes in the later half
+    noise = draw.random(rows) < 0.5
+    found = pa.table(
+        {
+            "id": np.arange(rows),
+            "x": draw.normal(size=rows),
+            "level": [f"l{n}" for n in level],
+            "y": pa.array(y & noise),
+        }
+    )
+    schema = Schema(
+        columns=tuple(
+            Column(name=name, kind=kind)
+            for name, kind in {"id": "integer", "x": "number", "level": "text", "y": "boolean"}.items()
+        )
+    )
+    problem = training.define(config("binary", "random"), schema, [False, True])
+    spec = training.learn_features(problem, found, {"level": ("counts",)})
+    closed, part = training.fitted_part(problem, spec, found.slice(0, half), 0)
+    at = closed.names.index("level.count")
+    assert set(np.round(np.expm1(part.X[:, at]))) == {3.0}
+    later = training.encoded_part(problem, closed, found.slice(half))
+    assert set(np.round(np.expm1(later.X[:, at]))) == {3.0}

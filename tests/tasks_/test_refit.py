@@ -240,3 +240,18 @@ def test_a_task_with_too_few_of_a_class_to_leave_any_out_keeps_the_judged_calibr
     assert served.model.post == judged.post
     assert len(served.holdout) == 0
     assert bundle.predict_table(served.model, parts.holdout).num_rows == len(parts.holdout)
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_where_fits_are_dear_the_judged_models_answers_for_the_holdout_calibrate_the_serving_one(kind: str) -> None:
+    rows = table("regression", 600, seed=6)
+    problem, parts = parted("regression", kind, rows)
+    recipe, judged = fitted("regression", kind, problem, parts)
+    dear = recipe.model_copy(update={"layout": Layout(dear=True)})
+    served = refit.refit(problem, dear, judged, parts, SPLITS[kind])
+    assert list(served.holdout) == list(range(len(parts.holdout)))
+    assert served.p == pytest.approx(answers(judged, parts.holdout))
+    residuals = np.sort(np.abs(answers(judged, parts.holdout) - parts.holdout["y"].to_numpy()))
+    assert np.isclose(residuals, served.model.post.half_width, rtol=1e-5).any()
+    assert served.model.booster.num_boosted_rounds() == recipe.serving_rounds
+    assert refit.refusal(GateSpec(), SPLITS[kind], problem, judged, parts.holdout, served) == ""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from treadle.tasks import booster, metrics, search
 from treadle.tasks.booster import MatrixRows
+from treadle.tasks.custom_loss import CustomLoss
 from treadle.tasks.dataset.folds import dealt_folds
 from treadle.tasks.search import Found, Trial, TuneSpec
 from treadle.tasks.search.course import Course, LaneRows, lay_out
@@ -430,3 +431,32 @@ def test_where_everything_is_set_one_trial_is_made() -> None:
     found = hunt(trials=9, settled=everything)  # type: ignore[arg-type]
     assert len(found.trials) == 1
     assert (found.params, found.stopped) == ({}, "trials")
+
+
+def expectile(margins: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared errors, of which those below the label weigh 19 times as much: its best start is far from the mean."""
+    weight = np.where(y > margins, 0.95, 0.05)
+    return 2 * weight * (margins - y), 2 * weight
+
+
+def test_a_loss_of_ones_own_is_watched_itself() -> None:
+    """RMSE is best at the mean, where this loss begins."""
+    rows = rows_of("regression", 600)
+    lanes = [LaneRows(rows.take(np.arange(600)), rows.take(np.arange(600, 800)))]
+    fixed = booster.complete_parameters(
+        "regression", {"base_score": float(rows.y.mean())}, classes=0, device="cpu", seed=0
+    )
+
+    def loss(margins: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where(y > margins, 0.95, 0.05) * (y - margins) ** 2
+
+    own = CustomLoss(name="mine:expectile", derivatives=expectile, loss=loss)
+    found = search.run_search(
+        optuna.storages.InMemoryStorage(),
+        "own",
+        lambda _device, _external: lay_out(lanes, fixed, task="regression", metric="rmse", names=FEATURES, custom=own),
+        spec=TuneSpec(trials=1, budget_seconds=60),
+        device="cpu",
+        on_trial=ignore,
+    )
+    assert found.rounds > 30
