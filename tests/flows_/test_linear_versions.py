@@ -66,8 +66,8 @@ def test_two_versions_are_compared_side_by_side(home: Path) -> None:
     settings, config = place.settings, place.config
     with pytest.raises(UsageError, match="both are version 1"):
         compare.run_compare(settings, config, "1", "v1")
-    with pytest.raises(UsageError, match="no run '7'"):
-        compare.run_compare(settings, config, "1", "7")
+    with pytest.raises(UsageError, match="no run 'no-such'"):
+        compare.run_compare(settings, config, "1", "no-such")
     file = home / "pipelines" / "clinic.toml"
     file.write_text(file.read_text().replace('kind = "linear"', 'kind = "trees"\nmax_depth = 3'))
     config = load_config(file)

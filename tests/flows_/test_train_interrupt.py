@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.projects import project, tumours
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from treadle.infra.settings import Settings
@@ -22,21 +24,37 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 COMMAND = [sys.executable, "-m", "treadle.flows.cli", "train", "--trials", "9999", "--budget", "600", "--json"]
 
 
-def training(settings: Settings) -> subprocess.Popen[str]:
-    """The command, once its first trial is made."""
-    process = subprocess.Popen(COMMAND, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def training(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """The command, once its first trial is made, and the lines that it printed until then."""
+    with subprocess.Popen(
+        COMMAND, cwd=settings.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            yield process, said_until(process, "trial 1:")
+        finally:
+            process.kill()
+
+
+def said_until(process: subprocess.Popen[str], words: str) -> list[str]:
+    """The lines of stderr up to the one with `words`."""
+    lines: list[str] = []
     assert process.stderr is not None
-    assert next(line for line in process.stderr if "trial 1:" in line)
-    return process
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(f"{words!r} was not said: {''.join(lines)}")
 
 
 def test_the_first_ends_the_search_and_the_best_so_far_is_judged_and_registered(tmp_path: Path) -> None:
     settings, _ = project(tmp_path / "home", tumours(), "Malignant")
-    process = training(settings)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=150)
+    with training(settings) as (process, _):
+        process.send_signal(signal.SIGINT)
+        said_until(process, "the search ends, and its best model is judged")
+        out, err = process.communicate(timeout=150)
     assert process.returncode == 0, err
-    assert "the search ends, and its best model is judged" in err
     result = json.loads(out)
     assert (result["stopped"], result["version"]) == ("interrupt", 1)
     assert 1 <= result["trials"] < 9999
@@ -45,11 +63,10 @@ def test_the_first_ends_the_search_and_the_best_so_far_is_judged_and_registered(
 
 def test_the_second_ends_the_command(tmp_path: Path) -> None:
     settings, _ = project(tmp_path / "home", tumours(), "Malignant")
-    process = training(settings)
-    assert process.stderr is not None
-    process.send_signal(signal.SIGINT)
-    assert next(line for line in process.stderr if "press again" in line)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    with training(settings) as (process, _):
+        process.send_signal(signal.SIGINT)
+        said_until(process, "press again")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command goes on where this one stopped" in err
