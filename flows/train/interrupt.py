@@ -35,9 +35,7 @@ class SearchInterrupt:
 
         def end_search(number: int, frame: FrameType | None) -> None:
             if self._at_work.is_set() and not self._wanted.is_set():
-                self._wanted.set()
-                words = "Ctrl-C: the search ends, and its best model is judged; press again to end the command"
-                events.emit("tune", words)
+                self._wanted.set()  # no more: the signal may have come in the middle of a print
             elif callable(before):
                 before(number, frame)
 
@@ -49,11 +47,21 @@ class SearchInterrupt:
 
     @contextmanager
     def search(self) -> Iterator[Callable[[], bool]]:
-        """Inside the block a search is at work; yields whether it is to end."""
+        """Inside the block a search is at work; yields whether it is to end, which is reported when it is first asked."""
         self._wanted.clear()
         self._at_work.set()
+        reported = False
+
+        def wanted() -> bool:
+            nonlocal reported
+            if self._wanted.is_set() and not reported:
+                reported = True
+                words = "Ctrl-C: the search ends, and its best model is judged; press again to end the command"
+                events.emit("tune", words)
+            return reported
+
         try:
-            yield self._wanted.is_set
+            yield wanted
         finally:
             self._at_work.clear()
 
