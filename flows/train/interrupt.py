@@ -47,7 +47,7 @@ class SearchInterrupt:
 
     @contextmanager
     def search(self) -> Iterator[Callable[[], bool]]:
-        """Inside the block a search is at work; yields whether it is to end, which is reported when it is first asked."""
+        """Inside the block a search is at work; yields whether it is to end. The first yes is reported."""
         self._wanted.clear()
         self._at_work.set()
         reported = False
