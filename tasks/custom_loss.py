@@ -42,7 +42,7 @@ class CustomLoss:
     """A function of margins and labels, by its name `module:function`.
 
     `loss` gives each row's loss [n] for the same arguments, None where there is none. `link` is empty for the task's
-    own. `exact` is False where the hessian is an approximation on purpose. `source` identifies the code.
+    own. `exact` is False where the hessian is an approximation on purpose.
     """
 
     name: str
@@ -50,7 +50,6 @@ class CustomLoss:
     loss: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     link: str = ""
     exact: bool = True
-    source: str = ""
 
     def carrier(self, task: str) -> str:
         """XGBoost's objective with the loss's link; raises ConfigError for a link that the task does not have."""

@@ -128,11 +128,6 @@ class Objective(BaseModel):
         return LINKS.get(self.name, "identity")
 
     @property
-    def scale(self) -> tuple[str, str]:
-        """Margins of two boosters may be averaged where these are equal: link and transform."""
-        return self.link, self.transform
-
-    @property
     def spread(self) -> Transform:
         """The scale on which errors are about equally wide for small and large predictions: see `Post.spread`."""
         return "log1p" if self.transform or self.name in EXP else ""
@@ -148,11 +143,6 @@ class Objective(BaseModel):
     def decode(self, raw: np.ndarray, smear: float = 1.0) -> np.ndarray:
         """The booster's raw output as values on the target's own scale, float64 of the same shape."""
         return from_raw(self.transform, raw, smear)
-
-    @property
-    def watched(self) -> str:
-        """XGBoost's metric to stop early by where the metric asked for says less; empty: the metric's own is right."""
-        return "quantile" if self.name == "reg:quantileerror" else ""
 
 
 def plain_objective(task: str) -> Objective:

@@ -74,7 +74,7 @@ def obeyed_digest(home: Path, config: PipelineConfig) -> str:
 
 
 def _run(path: Path) -> ModuleType:
-    """The file as a module, under a name that hides nobody's."""
+    """The file as a module, under a name that no other module has."""
     import importlib.util
     import sys
 

@@ -2,7 +2,7 @@
 
 Such a column is a feature where the same ones are met again in use, and a group where new ones are: all rows of one
 then stay in one part of the split, and the model may not see the column. Where rows cross two of them (who rates which
-film) they come back: a model that knows neither answers for nobody. One alone (the patient of a visit) is a group.
+film) they come back, and so will those to predict. One alone (the patient of a visit) is a group.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ THINGS = _set(
     respondent client member
     """
 )
-# kinds of things: an id of one of these is a code among few, not somebody or something that comes back
+# kinds of things: an id of one of these is a code among few, not of an entity that comes back
 KINDS = _set(
     """
     type kind class category cat status source disposition segment group method mode level reason stage season grade

@@ -45,7 +45,7 @@ def time_telling_columns(X: np.ndarray, columns: Mapping[str, Sequence[int]]) ->
 
     `X` is encoded, NaN for missing, and in order of time; `columns` maps each source column to its features' indices.
     Each feature is looked at alone: how often a row of each of `BINS` bins is late is learned from blocks of rows, and
-    told of others. Below `FEWEST_ROWS` rows, and below an AUC of `TELLS`, no column tells.
+    asked of others. Below `FEWEST_ROWS` rows, and below an AUC of `TELLS`, no column tells.
     """
     if len(X) < FEWEST_ROWS:
         return ()
