@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from treadle.tasks import booster, features, fitting, refit, training, validatio
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.metrics import metric_value
 from treadle.tasks.preparation import Preparation
-from treadle.tasks.recipe import Recipe, make_recipe
+from treadle.tasks.recipe import Recipe, make_recipe, recipe_parameters
 from treadle.tasks.search import Found, Setting
 from treadle.tasks.validation import Layout, dealt
 
@@ -201,6 +202,9 @@ def test_a_direction_and_groups_of_columns_bind_the_right_features_beside_a_date
     model = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec()).model
     spec = model.features
     assert [feature.source for feature in spec.features].index("a") > 1
+    params = recipe_parameters(problem, recipe, spec)
+    together = [{at for at, one in enumerate(spec.features) if one.source in group} for group in ({"a"}, {"b", "day"})]
+    assert all(group in [set(one) for one in json.loads(str(params["interaction_constraints"]))] for group in together)
     X = features.encode(spec, rows.slice(0, 50))
     at = spec.names.index("a")
     answers = []

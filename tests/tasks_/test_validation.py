@@ -120,3 +120,19 @@ def test_mean_fitted_is_of_all_lanes() -> None:
     y = training.labels_as_numbers(problem, pa.concat_tables([parts.train, parts.validation]))
     folds = search_folds(Layout(kind="folds"), problem, parts.open(), SplitSpec(), y, 0)
     assert validation.mean_fitted(folds) == pytest.approx(len(y) * 0.8, abs=1)
+
+
+def test_with_a_group_windows_of_time_measure_rows_of_new_groups_only() -> None:
+    """The gate judges no others."""
+    rows = table("regression", 900, seed=1)
+    own = SplitSpec(strategy="time", group="shop")
+    order = np.arange(900)
+    shops = pa.array([f"s{number // 10 if number % 2 else number % 7}" for number in order])
+    rows = rows.set_column(rows.column_names.index("shop"), "shop", shops)
+    problem, parts = parted("regression", "time", rows)
+    both = pa.concat_tables([parts.train, parts.validation])
+    y = training.labels_as_numbers(problem, both)
+    for fold in search_folds(Layout(kind="windows"), problem, parts.open(), own, y, 0):
+        fitted, answered = (set(both["shop"].take(pa.array(at)).to_pylist()) for at in (fold.fitted, fold.answered))
+        assert answered
+        assert not fitted & answered
