@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from treadle.tasks.gate import Cost, Judged, Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.postprocess import Predictions
-    from treadle.tasks.report import Story
+    from treadle.tasks.report import Finding, Story
     from treadle.tasks.search import Found
     from treadle.tasks.suspects import Suspect
     from treadle.tasks.training import Problem
@@ -342,7 +342,14 @@ def story(
         leaks=evidence.leaks,
         suspects=evidence.suspects,
         weight=evidence.judged.weight,
+        findings=_findings(problem, model, evidence),
     )
+
+
+def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Finding, ...]:
+    """What the first screen of the report says beside the verdict."""
+    found: list[Finding] = []
+    return tuple(found)
 
 
 def column_importance(model: Model) -> dict[str, float]:

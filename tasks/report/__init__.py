@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from treadle.tasks.report.gallery import plots
 from treadle.tasks.report.page import render_report
-from treadle.tasks.report.story import Story
+from treadle.tasks.report.story import Finding, Story
 
-__all__ = ["Story", "plots", "render_report"]
+__all__ = ["Finding", "Story", "plots", "render_report"]

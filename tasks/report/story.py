@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a reader of the report must know about one subject: `sentences` in plain words under a `title`.
+
+    `caution` marks what limits the use of the model.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    caution: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One run, ready to be reported; `y`, `p`, `lower` and `upper` are of the same n holdout rows, in order.
 
@@ -28,7 +40,7 @@ class Story:
     each class [n, classes], or the prediction [n] (regression). `lower` and `upper` [n] are regression's 90%
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
     `facts` are shown as they are, in order. `weight` [n] weighs the holdout rows in scores, curves and calibration;
-    other pictures count each row once (None: all do).
+    other pictures count each row once (None: all do). `findings` stand on the first screen, below the verdict.
     """
 
     pipeline: str
@@ -53,3 +65,4 @@ class Story:
     leaks: Sequence[Leak] = ()
     suspects: Sequence[Suspect] = ()
     weight: np.ndarray | None = None
+    findings: Sequence[Finding] = ()
