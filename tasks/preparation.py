@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
-from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds
+from treadle.tasks.search.study import FITS_SHARE
+from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds, trial_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,9 @@ QUICK_PARAMETERS: dict[str, str | int | float] = {
     "colsample_bytree": 0.8,
 }
 """The booster by which objectives are compared."""
+
+FITS_AS_TRIALS = 5
+"""About how many trials' seconds the fits after a search take."""
 
 QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
 
@@ -98,15 +102,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     began, budget = time.monotonic(), config.tune.budget_seconds
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    layout = choose_layout(
-        config.split,
-        rows=len(rows),
-        columns=len(problem.columns),
-        outputs=len(problem.classes) if problem.task == "multiclass" else 1,
-        budget=budget,
-        folds=config.tune.folds,
-        bagged=config.tune.ensemble != "never",
-    )
+    layout = _layout(config, problem, len(rows))
     if config.model.kind == "linear":
         return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
@@ -148,6 +144,41 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     took = round(time.monotonic() - began, 3)
     update = {"objective": objective, "reasons": reasons, "seconds": took, "by_clock": found.by_clock or by_clock}
     return found.model_copy(update=update)
+
+
+def _layout(config: PipelineConfig, problem: Problem, rows: int) -> Layout:
+    """How `rows` rows outside the holdout are left out in turn."""
+    return choose_layout(
+        config.split,
+        rows=rows,
+        columns=len(problem.columns),
+        outputs=_outputs(problem),
+        budget=config.tune.budget_seconds,
+        folds=config.tune.folds,
+        bagged=config.tune.ensemble != "never",
+    )
+
+
+def _outputs(problem: Problem) -> int:
+    """Trees a round."""
+    return len(problem.classes) if problem.task == "multiclass" else 1
+
+
+def forecast(config: PipelineConfig, problem: Problem, rows: int) -> str:
+    """How long search and fits will take, in words; `rows` are those outside the holdout.
+
+    It is calculated for an ordinary machine. The budget is the most; few trials on a small table take less.
+    """
+    layout, spec = _layout(config, problem, rows), config.tune
+    outputs, columns = _outputs(problem), len(problem.columns)
+    each = trial_seconds(layout.kind, rows=rows, columns=columns, outputs=outputs, repeats=layout.repeats)
+    fits = min(FITS_AS_TRIALS * each, FITS_SHARE * spec.budget_seconds)
+    made = min(spec.trials, max(1, int((spec.budget_seconds - fits) / each)))
+    seconds, budget = made * each + fits, f"{spec.budget_seconds:,.0f} s"
+    search = f"about {made:,} of {spec.trials:,} trials of {max(each, 0.1):,.1f} s each"
+    if made == spec.trials and seconds < spec.budget_seconds:
+        return f"forecast: {search}, with the fits about {seconds:,.0f} s of at most {budget}"
+    return f"forecast: {search} and the fits, in the budget of {budget}"
 
 
 def _dependence(
