@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
 from treadle.tasks.search.study import FITS_SHARE
-from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds, trial_seconds
+from treadle.tasks.validation import (
+    ANSWERED,
+    LANES,
+    TYPICAL_ROUNDS,
+    Layout,
+    choose_layout,
+    mean_fitted,
+    search_folds,
+    trial_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +62,10 @@ QUICK_PARAMETERS: dict[str, str | int | float] = {
 FITS_AS_TRIALS = 5
 """About how many trials' seconds the fits after a search take."""
 
-QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
+QUICK_ROUNDS, QUICK_TYPICAL, EARLY_STOPPING_ROUNDS = 300, 80, 20
+
+LEAST_LANES = 2
+"""Objectives are compared on so many folds or windows at least, where there are so many."""
 
 
 class Preparation(BaseModel):
@@ -223,21 +235,27 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
 
 
 def lay_rows(
-    config: PipelineConfig, problem: Problem, parts: OpenParts, prepared: Preparation, loss: CustomLoss | None = None
+    config: PipelineConfig,
+    problem: Problem,
+    parts: OpenParts,
+    prepared: Preparation,
+    loss: CustomLoss | None = None,
+    *,
+    lanes: int | None = None,
 ) -> Trail:
-    """The folds, and the rows of each lane binned, once for all trials."""
+    """The folds, and the rows of each lane binned, once for all trials; the last `lanes` of them (None: all)."""
     from treadle.tasks import booster, training
     from treadle.tasks.search.course import lay_out
 
     problem = prepared.narrowed(problem)
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)
+    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(lanes or 0) :]
     spec = training.learn_features(problem, rows, prepared.encodings, prepared.differences)
 
     def course(device: str, external: bool) -> Course:
         # statistics become columns for each class where they are fitted: the names are those of a closed spec
-        lanes = training.lane_rows(problem, spec, rows, folds, config.tune.seed)
+        laid = training.lane_rows(problem, spec, rows, folds, config.tune.seed)
         closed = training.closed_features(problem, spec, rows)
         fixed = booster.complete_parameters(
             problem.task,
@@ -253,7 +271,7 @@ def lay_rows(
             owners=closed.owners,
         )
         return lay_out(
-            lanes,
+            laid,
             fixed,
             task=problem.task,
             metric=problem.metric,
@@ -301,17 +319,23 @@ def _best_objective(
 ) -> tuple[Objective, str, bool]:
     """The first of the candidates, unless another one gains more than `LEAST_GAIN` standard errors on the same rows.
 
-    Also the figures in words, and whether the time ran out.
+    Where rows are many, fewer folds are compared, of windows the newest. Also the figures in words, and whether the
+    time ran out.
     """
     from treadle.tasks.search.choice import difference_error, influence
 
-    deadline = time.monotonic() + OBJECTIVE_SHARE * config.tune.budget_seconds
+    seconds = OBJECTIVE_SHARE * config.tune.budget_seconds
+    kind, judged = prepared.layout.kind, len(parts.train) + len(parts.validation)
+    trial = trial_seconds(kind, rows=judged, columns=len(problem.columns), outputs=1)
+    lane = trial / LANES[kind] * QUICK_TYPICAL / TYPICAL_ROUNDS
+    lanes = max(LEAST_LANES, int(seconds / (lane * len(candidates))))
+    deadline = time.monotonic() + seconds
     best, words = candidates[0], list[str]()
     value, reference = 0.0, None
     for candidate in candidates:
         started = time.monotonic()
         with_it = prepared.model_copy(update={"objective": candidate})
-        course = lay_rows(config, problem, parts, with_it).course("cpu", False)
+        course = lay_rows(config, problem, parts, with_it, lanes=lanes).course("cpu", False)
         margins, in_time = _quick_margins(course, math.inf if candidate is candidates[0] else deadline)
         if not in_time:
             return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True

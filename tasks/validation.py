@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WINDOWS = 3
 """Windows of time that are measured at most."""
 
+LANES = {"folds": FOLDS, "windows": WINDOWS, "single": 1}
+"""How many folds or windows there are at most, for rows that are dealt once."""
+
 AFFORDABLE = 8
 """Rows are left out in turn where the budget allows so many trials of it."""
 
@@ -90,9 +93,8 @@ def trial_seconds(
     from treadle.tasks.search.space import expected_pace
 
     fitted = {"folds": rows * (FOLDS - 1) * repeats, "windows": rows * WINDOWS // 2, "single": rows}[kind]
-    trees = {"folds": FOLDS * repeats, "windows": WINDOWS, "single": 1}[kind]
-    bins = columns * min(64, max(2, rows // 4))
-    return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins * trees, outputs)
+    bins = columns * min(64, max(2, rows // 4)) * LANES[kind] * repeats
+    return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins, outputs)
 
 
 def search_folds(
