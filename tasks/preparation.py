@@ -136,6 +136,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
             seed=config.tune.seed,
             groups=training.groups_of(problem, rows),
             weight=row_weights(rows, problem.weight),
+            numbers=tuple(config.model.monotone),
         ),
         seconds=ENCODING_SHARE * budget,
     )

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
+from treadle.tasks.features.ids import possible_ids
 from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, held_losses, paired_gain, sampled
-from treadle.tasks.features.spec import MOMENTS
+from treadle.tasks.features.spec import MOMENTS, STATISTICS
 from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
 
@@ -38,7 +39,6 @@ LEAST_WORDS = 2.5
 SURE = 2
 """Standard errors that must be gained by what is tried for one column after another, or takes many features."""
 
-STATISTICS = ("statistics", "counts")
 WORDS = {
     ("codes",): "codes",
     STATISTICS: "target statistics and counts instead of codes",
@@ -71,7 +71,14 @@ def choose_encodings(problem: EncodingProblem, *, seconds: float) -> EncodingCho
     comparison = _Comparison(sampled(problem), deadline)
     try:
         if comparison.problem.folds:
-            for decide in (_decide_levels, _decide_differences, _decide_texts, _decide_dates, _decide_single_columns):
+            for decide in (
+                _decide_levels,
+                _decide_ids,
+                _decide_differences,
+                _decide_texts,
+                _decide_dates,
+                _decide_single_columns,
+            ):
                 decide(comparison)
     except _TimeIsUpError:
         comparison.stopped_by_clock = True
@@ -136,6 +143,15 @@ def _decide_levels(comparison: _Comparison) -> None:
     if names:
         for wanted in (STATISTICS, ("codes", *STATISTICS)):
             comparison.take(comparison.plan.using(dict.fromkeys(names, wanted)), names, WORDS[wanted])
+
+
+def _decide_ids(comparison: _Comparison) -> None:
+    """Integers that may be ids by statistics beside the number: all of them, or each where all together do not gain."""
+    wanted, what = ("number", *STATISTICS), "target statistics and counts beside the number"
+    names = possible_ids(comparison.problem)
+    if names and not comparison.take(comparison.plan.using(dict.fromkeys(names, wanted)), names, what, errors=SURE):
+        for name in names if len(names) > 1 else ():
+            comparison.take(comparison.plan.using({name: wanted}), [name], f"{what} for {name!r} alone", errors=SURE)
 
 
 def _decide_single_columns(comparison: _Comparison) -> None:
@@ -222,3 +238,13 @@ def _texts(problem: EncodingProblem) -> list[str]:
     return [
         column.name for column in problem.schema.columns if column.kind == "text" and column.name in problem.columns
     ]
+
+
+DECISIONS = (
+    _decide_levels,
+    _decide_ids,
+    _decide_differences,
+    _decide_texts,
+    _decide_dates,
+    _decide_single_columns,
+)

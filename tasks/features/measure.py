@@ -33,7 +33,8 @@ class EncodingProblem:
     """The rows to measure on, and all that it takes to encode them and to fit a booster on them.
 
     `rows` are typed and all have a label; `y` float32 [rows] are values or class codes; `groups` and `weight` [rows];
-    `time` is the column by which the rows are dated, if any. See `fit_features` for the other fields.
+    `time` is the column by which the rows are dated, if any; `numbers` are columns that must stay numbers. See
+    `fit_features` for the other fields.
     """
 
     rows: pa.Table
@@ -50,6 +51,7 @@ class EncodingProblem:
     nthread: int = 1
     groups: np.ndarray | None = None
     weight: np.ndarray | None = None
+    numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
