@@ -221,6 +221,8 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
     part = training.encoded_part(problem, spec, rows)
     order = np.argsort(moments(rows, problem.time)[0], kind="stable")
     kept = {*config.model.monotone, *(name for group in config.model.interactions for name in group)}
+    if _season_comes_back(problem, rows, folds):
+        kept.add(problem.time)
     telling = [one.column for one in time_telling_columns(part.X[order], spec.positions) if one.column not in kept]
     place = np.argsort(order)
     in_order = [Fold(np.sort(place[fold.fitted]), np.sort(place[fold.answered])) for fold in folds]
@@ -233,6 +235,22 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
         until=time.monotonic() + HURTING_SHARE * config.tune.budget_seconds,
     )
     return found if len(found) < len(problem.columns) else ()
+
+
+def _season_comes_back(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> bool:
+    """Whether the calendar of the time column may help later rows although no window of `folds` can show it."""
+    import numpy as np
+    import pyarrow as pa
+
+    from treadle.tasks.dataset.time_columns import season_comes_back
+
+    if not problem.time or not pa.types.is_temporal(rows[problem.time].type):
+        return False
+    dates = rows[problem.time].cast(pa.timestamp("us")).cast(pa.date32()).cast(pa.int32())
+    days = dates.to_numpy(zero_copy_only=False).astype(np.float64)
+    first, newest = (days[fold.answered] for fold in (folds[0], folds[-1]))
+    horizon = float(np.nanmax(newest) - np.nanmin(newest))
+    return season_comes_back(days[np.isfinite(days)], float(np.nanmin(first)), horizon)
 
 
 def lay_rows(

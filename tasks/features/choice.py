@@ -105,6 +105,7 @@ class _Comparison:
     ) -> bool:
         """Measure a plan, which makes `what` of `columns`, and take it where it gains more than `errors` standard ones.
 
+        Where rows are dated it must gain more than one over windows, too: what helps in one season only is not taken.
         A plainer one is taken unless it loses more than that. One that loses twice as much in the first folds is not
         measured in the others. Raises `_TimeIsUpError`.
         """
@@ -113,14 +114,15 @@ class _Comparison:
             if len(self._losses) < number:
                 self._losses.append(self._measured(self.plan, fold))
             losses.append(self._measured(plan, fold))
-            before, gain, error = paired_gain(self.problem, self._losses[:number], losses)
+            before, gain, error, over_windows = paired_gain(self.problem, self._losses[:number], losses)
             if gain < -2 * errors * error:
                 break
-        taken = gain > -errors * error if plainer else gain > errors * error
+        least = max(errors * error, over_windows)
+        taken = gain > -least if plainer else gain > least
         loss = "squared error" if self.problem.task == "regression" else "log loss"
         words = (
             f"{what}: {'taken' if taken else 'not taken'}, {loss} {before - gain:.5g} against {before:.5g} "
-            f"(gain {gain:+.2g}, standard error {error:.2g})"
+            f"(gain {gain:+.2g}, standard error {max(error, over_windows):.2g})"
         )
         for name in columns:
             self.reasons[name] = f"{self.reasons[name]}; {words}" if name in self.reasons else words
