@@ -59,11 +59,14 @@ class CustomLoss:
             raise self._wrong(f"link {self.link!r} does not fit task = {task!r}", f"allowed: {', '.join(links)}")
         return found
 
-    def start(self, task: str, y: np.ndarray) -> dict[str, float]:
-        """The starting value as XGBoost's parameter: the mean of `y` [n], kept where the link can reach it."""
+    def start(self, task: str, y: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+        """The starting value as XGBoost's parameter: the mean of `y` [n], kept where the link can reach it.
+
+        Rows count by `weight` [n].
+        """
         import numpy as np
 
-        mean = float(np.mean(y)) if len(y) else 0.5
+        mean = float(np.average(y, weights=weight)) if len(y) else 0.5
         match Objective(name=self.carrier(task)).link:
             case "softmax":
                 return {}
@@ -96,10 +99,18 @@ class CustomLoss:
 
 
 def custom_objective(
-    custom: CustomLoss, task: str, metric: str, wanted: WantedObjective, y: np.ndarray, *, target: str = "the target"
+    custom: CustomLoss,
+    task: str,
+    metric: str,
+    wanted: WantedObjective,
+    y: np.ndarray,
+    *,
+    target: str = "the target",
+    weight: np.ndarray | None = None,
 ) -> Objective:
     """The objective of a loaded loss, which is checked: it gets labels `y` [n] (own scale) after the transform wanted.
 
+    It starts at the mean of the labels, weighted by `weight` [n].
     Raises ConfigError for a link that the task does not have and for derivatives that are wrong (`check_loss`),
     TargetError where the transform does not fit the labels.
     """
@@ -108,7 +119,7 @@ def custom_objective(
     check_loss(custom, task, carrier.encode(y), classes=int(y.max()) + 1 if task == "multiclass" else 0)
     return carrier.model_copy(
         update={
-            "parameters": custom.start(task, carrier.encode(y)),
+            "parameters": custom.start(task, carrier.encode(y), weight),
             "smeared": bool(wanted.transform) and not quantile_metric(metric),
             "why": f"{custom.name} as configured",
         }

@@ -179,7 +179,7 @@ def evaluate_models(
             fitted_on,
             columns=model.features.positions,
             seed=seed,
-            achieved=leakage.quality(problem.task, judge_on.y, predictions.p),
+            achieved=leakage.quality(problem.task, judge_on.y, predictions.p, judge_on.weight),
             used=list(column_importance(model)),
         ),
         incomparable=incomparable,

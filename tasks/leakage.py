@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from treadle.tasks.weights import relative
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -47,49 +49,52 @@ def find_leaks(
     the R² of the regression on both, for every pair, and other pairs among the ten columns that a booster on all of
     them uses most. Multiclass scores are the mean AUC of each class against the rest.
 
+    Rows count by their weights: a row of weight 2 as two, except that trees take any two rows for a leaf.
+
     `achieved` is the AUC or R² of the model itself on rows that it was not fitted on, and `used` are the columns that
     it used, most of all first: a tuned model on all rows may find what the quick one here cannot find on half of them.
     """
-    X, y = _sample(train, seed)
-    halves = _halves(len(y), seed)
-    together, candidates = _candidates(task, X, y, columns, halves)
+    rows = _sample(train, seed)
+    halves = _halves(len(rows.y), seed)
+    together, candidates = _candidates(task, rows, columns, halves)
     metric = "R²" if task == "regression" else "AUC"
     found: list[Leak] = []
     if not (together < SUSPICIOUS and achieved < SUSPICIOUS):  # so NaN is suspicious too
         candidates = list(dict.fromkeys([*candidates, *used[:CANDIDATES]]))
-        found += _read_off(task, X, y, columns, candidates, halves, metric)
+        found += _read_off(task, rows, columns, candidates, halves, metric)
     if task == "regression":
         leaking = {name for leak in found for name in leak.columns}
-        found += [leak for leak in _sums(X, y, columns) if not leaking & set(leak.columns)]
+        found += [leak for leak in _sums(rows, columns) if not leaking & set(leak.columns)]
     return tuple(sorted(found, key=lambda leak: -leak.score))
 
 
 def _read_off(
     task: str,
-    X: np.ndarray,
-    y: np.ndarray,
+    rows: MatrixRows,
     columns: Mapping[str, Sequence[int]],
     candidates: Sequence[str],
     halves: np.ndarray,
     metric: str,
 ) -> Iterator[Leak]:
     """Leaks of one candidate, then of two that do not leak alone."""
-    alone = {name: _score(task, X[:, list(columns[name])], y, halves) for name in candidates}
+    alone = {name: _score(task, rows, columns[name], halves) for name in candidates}
     leaking = [name for name, score in alone.items() if score >= THRESHOLD]
     yield from (Leak((name,), alone[name], metric) for name in leaking)
     for pair in combinations([name for name in candidates if name not in leaking], 2):
         both = [index for name in pair for index in columns[name]]
-        if (score := _score(task, X[:, both], y, halves)) >= THRESHOLD:
+        if (score := _score(task, rows, both, halves)) >= THRESHOLD:
             yield Leak(pair, score, metric)
 
 
-def _sample(train: MatrixRows, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _sample(train: MatrixRows, seed: int) -> MatrixRows:
+    """At most `ROWS` rows, with weights whose mean is 1 (None: all alike)."""
+    from dataclasses import replace
+
     import numpy as np
 
-    if len(train.y) <= ROWS:
-        return train.X, train.y
-    chosen = np.random.default_rng(seed).choice(len(train.y), ROWS, replace=False)
-    return train.X[chosen], train.y[chosen]
+    if len(train.y) > ROWS:
+        train = train.take(np.random.default_rng(seed).choice(len(train.y), ROWS, replace=False))
+    return replace(train, weight=relative(train.weight))
 
 
 def _halves(rows: int, seed: int) -> np.ndarray:
@@ -102,69 +107,69 @@ def _halves(rows: int, seed: int) -> np.ndarray:
 
 
 def _candidates(
-    task: str, X: np.ndarray, y: np.ndarray, columns: Mapping[str, Sequence[int]], halves: np.ndarray
+    task: str, rows: MatrixRows, columns: Mapping[str, Sequence[int]], halves: np.ndarray
 ) -> tuple[float, list[str]]:
     """How well all columns together give the other half's target, and the columns by which."""
     from treadle.tasks import booster
 
-    names = tuple(f"f{index}" for index in range(X.shape[1]))
-    classes = int(y.max()) + 1 if task != "regression" else 0
+    names = tuple(f"f{index}" for index in range(rows.X.shape[1]))
+    classes = int(rows.y.max()) + 1 if task != "regression" else 0
     params = booster.complete_parameters(task, {"max_depth": 6, "eta": 0.2}, classes=classes, device="cpu", seed=0)
-    half = _part(X, y, halves)
-    fitted = booster.fit_booster(params, half, rounds=60, names=names)
+    fitted, other = booster.fit_booster(params, rows.take(halves), rounds=60, names=names), rows.take(~halves)
     gains = list(booster.gain_importance(fitted, names).values())
     by_column = {name: sum(gains[index] for index in indices) for name, indices in columns.items()}
-    score = quality(task, y[~halves], booster.predict_raw(fitted, X[~halves]))
+    score = quality(task, other.y, booster.predict_raw(fitted, other.X), other.weight)
     return score, sorted(columns, key=lambda name: -by_column[name])[:CANDIDATES]
 
 
-def _part(X: np.ndarray, y: np.ndarray, rows: np.ndarray) -> MatrixRows:
-    from treadle.tasks.booster import MatrixRows
-
-    return MatrixRows(X=X[rows], y=y[rows])
-
-
-def _score(task: str, X: np.ndarray, y: np.ndarray, halves: np.ndarray) -> float:
-    """How well trees on these columns give the target, each half answered for by the other."""
+def _score(task: str, rows: MatrixRows, features: Sequence[int], halves: np.ndarray) -> float:
+    """How well trees on these features give the target, each half answered for by the other."""
     import numpy as np
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
     tree = DecisionTreeRegressor if task == "regression" else DecisionTreeClassifier
     scores = []
     for fit_on in (halves, ~halves):
-        model = tree(min_samples_leaf=2, random_state=0).fit(X[fit_on], y[fit_on])
+        half, other = rows.take(fit_on), rows.take(~fit_on)
+        model = tree(min_samples_leaf=2, random_state=0).fit(half.X[:, list(features)], half.y, half.weight)
+        X = other.X[:, list(features)]
         if task == "regression":
-            answer = model.predict(X[~fit_on])
+            answer = model.predict(X)
         else:
-            answer = np.zeros((int((~fit_on).sum()), int(y.max()) + 1))
-            answer[:, model.classes_.astype(int)] = model.predict_proba(X[~fit_on])
+            answer = np.zeros((len(other.y), int(rows.y.max()) + 1))
+            answer[:, model.classes_.astype(int)] = model.predict_proba(X)
             answer = answer[:, 1] if task == "binary" else answer
-        scores.append(quality(task, y[~fit_on], answer))
+        scores.append(quality(task, other.y, answer, other.weight))
     return float(np.mean(scores))
 
 
-def quality(task: str, y: np.ndarray, answer: np.ndarray) -> float:
-    """AUC (of each class against the rest, mean), or R², of `answer` [n] or [n, classes]."""
+def quality(task: str, y: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """AUC (of each class against the rest, mean), or R², of `answer` [n] or [n, classes]; rows count by `weight` [n].
+
+    Without two classes, or a target that varies, it is 0.
+    """
     import numpy as np
     from sklearn.metrics import r2_score, roc_auc_score
 
     if task == "regression":
-        return float(r2_score(y, answer)) if np.ptp(y) > 0 else 0.0
+        return float(r2_score(y, answer, sample_weight=weight)) if np.ptp(y) > 0 else 0.0
     codes = np.unique(y)
     if len(codes) < 2:
         return 0.0
     if task == "binary":
-        return float(roc_auc_score(y, answer))
-    return float(np.mean([roc_auc_score(y == code, answer[:, int(code)]) for code in codes]))
+        return float(roc_auc_score(y, answer, sample_weight=weight))
+    scores = [roc_auc_score(y == code, answer[:, int(code)], sample_weight=weight) for code in codes]
+    return float(np.mean(scores))
 
 
-def _sums(X: np.ndarray, y: np.ndarray, columns: Mapping[str, Sequence[int]]) -> Iterator[Leak]:
+def _sums(rows: MatrixRows, columns: Mapping[str, Sequence[int]]) -> Iterator[Leak]:
     """One number, or a pair whose weighted sum is the target: R² of the regression on both, from correlations.
 
     R² = (a² + b² - 2abr) / (1 - r²) with a, b the correlations with the target and r that of the two.
     """
     import numpy as np
 
+    X, y = rows.X, rows.y
     source = [name for name, indices in columns.items() if len(indices) == 1]
     indices = [columns[name][0] for name in source]
     whole = [
@@ -173,7 +178,7 @@ def _sums(X: np.ndarray, y: np.ndarray, columns: Mapping[str, Sequence[int]]) ->
     if not whole or np.ptp(y) == 0:
         return
     values = X[:, [indices[position] for position in whole]].astype(np.float64)
-    table = np.atleast_2d(np.corrcoef(np.column_stack([values, y.astype(np.float64)]), rowvar=False))
+    table = correlations(np.column_stack([values, y.astype(np.float64)]), rows.weight)
     with_target, between = table[:-1, -1], table[:-1, :-1]
     for i, j in combinations(range(len(whole)), 2):
         a, b, r = with_target[i], with_target[j], between[i, j]
@@ -184,3 +189,18 @@ def _sums(X: np.ndarray, y: np.ndarray, columns: Mapping[str, Sequence[int]]) ->
     for i, a in enumerate(with_target):
         if a**2 >= THRESHOLD:
             yield Leak((source[whole[i]],), float(a**2), "R²")
+
+
+def correlations(values: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    """Pearson's correlation of each two columns of `values` [n, columns], rows weighted: float64 [columns, columns].
+
+    A column that does not vary has none: NaN.
+    """
+    import numpy as np
+
+    if weight is None:
+        return np.atleast_2d(np.corrcoef(values, rowvar=False))
+    covariance = np.atleast_2d(np.cov(values, rowvar=False, aweights=weight))
+    spread = np.sqrt(np.diag(covariance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(covariance / np.outer(spread, spread))

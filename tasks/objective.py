@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.tasks.errors import ConfigError, TargetError
 from treadle.tasks.influence import quantile_metric, quantile_of
 from treadle.tasks.target_scale import Transform, from_raw, smearing, to_training_target
+from treadle.tasks.weights import weighted_quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,16 +160,17 @@ def choose_objective(
     monotone: Mapping[str, int] | None = None,
     custom: Objective | None = None,
     target: str = "the target",
+    weight: np.ndarray | None = None,
 ) -> Objective:
     """The objective that is wanted, or for `auto` the one that follows the metric: `candidate_objectives`' first.
 
     `y` [n] are training labels as numbers, on the target's own scale. `custom` is what `custom_loss.custom_objective`
-    makes of the loaded loss that `wanted` names.
+    makes of the loaded loss that `wanted` names. `weight` [n] says how many rows of its kind each row stands for.
     Raises ConfigError where what is wanted does not fit the task or cannot keep the directions of `monotone`,
     TargetError where it does not fit the labels.
     """
     if wanted.objective == "auto":
-        return candidate_objectives(task, metric, y, wanted, monotone=monotone, target=target)[0]
+        return candidate_objectives(task, metric, y, wanted, monotone=monotone, target=target, weight=weight)[0]
     bound = any((monotone or {}).values())
     if wanted.objective in LEAVES_RESET and bound:
         raise ConfigError(
@@ -185,7 +187,7 @@ def choose_objective(
             key="model.objective",
         )
     check_target(Objective(name=wanted.objective, transform=wanted.transform), y, target)
-    return _named(wanted.objective, wanted, y, metric, "as configured")
+    return _named(wanted.objective, wanted, y, metric, "as configured", weight)
 
 
 def candidate_objectives(
@@ -196,6 +198,7 @@ def candidate_objectives(
     *,
     monotone: Mapping[str, int] | None = None,
     target: str = "the target",
+    weight: np.ndarray | None = None,
 ) -> tuple[Objective, ...]:
     """What a search may try for the target's shape: the plain one first, at most three.
 
@@ -211,49 +214,55 @@ def candidate_objectives(
     if task != "regression":
         return (plain_objective(task),)
     if wanted.objective != "auto":
-        return (choose_objective(task, metric, wanted, y, monotone=monotone, target=target),)
+        return (choose_objective(task, metric, wanted, y, monotone=monotone, target=target, weight=weight),)
     bound = any((monotone or {}).values())
     if (below := quantile_of(metric)) is not None:
         quantile = wanted.model_copy(update={"objective": "reg:quantileerror", "parameters": {"quantile_alpha": below}})
-        chosen = choose_objective(task, metric, quantile, y, monotone=monotone, target=target)
+        chosen = choose_objective(task, metric, quantile, y, monotone=monotone, target=target, weight=weight)
         return (chosen.model_copy(update={"why": f"{metric} asks for this quantile"}),)
+
+    def named(name: str, of: WantedObjective, why: str) -> Objective:
+        return _named(name, of, y, metric, why, weight)
+
     if wanted.target_transform == "log1p":
         name = "reg:squarederror" if metric != "mae" else _absolute(monotone)
         check_target(Objective(name=name, transform="log1p"), y, target)
-        return (_named(name, wanted, y, metric, f"for {metric}, on the logarithm as configured"),)
-    kind = target_shape(y)
+        return (named(name, wanted, f"for {metric}, on the logarithm as configured"),)
+    kind = target_shape(y, weight)
     logarithm = WantedObjective(target_transform="log1p")
     if metric == "mae":
-        found = [_named(_absolute(monotone), wanted, y, metric, _why_absolute(bound))]
+        found = [named(_absolute(monotone), wanted, _why_absolute(bound))]
         if kind in ("counts", "positive") and wanted.target_transform == "auto":
-            found.append(_named(_absolute(monotone), logarithm, y, metric, f"the median of skewed {kind}"))
+            found.append(named(_absolute(monotone), logarithm, f"the median of skewed {kind}"))
         if not bound:
-            found.append(_named("reg:pseudohubererror", wanted, y, metric, "nearly absolute error, with smooth steps"))
+            found.append(named("reg:pseudohubererror", wanted, "nearly absolute error, with smooth steps"))
         return tuple(found)
-    found = [_named("reg:squarederror", wanted, y, metric, f"{metric} is about squared errors")]
+    found = [named("reg:squarederror", wanted, f"{metric} is about squared errors")]
     if kind:
-        found.append(_named("count:poisson", wanted, y, metric, f"{kind}: the spread grows with the mean"))
+        found.append(named("count:poisson", wanted, f"{kind}: the spread grows with the mean"))
     if kind == "amounts with zeros":
-        found.append(_named("reg:tweedie", wanted, y, metric, "zeros and skewed amounts (compound Poisson)"))
+        found.append(named("reg:tweedie", wanted, "zeros and skewed amounts (compound Poisson)"))
     elif kind and wanted.target_transform == "auto":
-        found.append(_named("reg:squarederror", logarithm, y, metric, f"{kind} over several orders of magnitude"))
+        found.append(named("reg:squarederror", logarithm, f"{kind} over several orders of magnitude"))
     return tuple(found)
 
 
-def target_shape(y: np.ndarray) -> Literal["", "counts", "amounts with zeros", "positive"]:
+def target_shape(
+    y: np.ndarray, weight: np.ndarray | None = None
+) -> Literal["", "counts", "amounts with zeros", "positive"]:
     """What kind of skewed non-negative amounts `y` [n] holds; empty: none.
 
     `counts`: whole numbers, of more than `FEW_VALUES` values. `positive`: few zeros, see `ZEROS`. Skewed is measured by
-    quantiles (Hinkley 1975), which no single outlier moves.
+    quantiles (Hinkley 1975), which no single outlier moves. Rows count by `weight` [n].
     """
     import numpy as np
 
     if not len(y) or float(y.min()) < 0:
         return ""
-    low, middle, high = (float(value) for value in np.quantile(y, [0.1, 0.5, 0.9]))
+    low, middle, high = (float(value) for value in weighted_quantiles(y, (0.1, 0.5, 0.9), weight))
     if high - middle < SKEWED * (middle - low) or high == low:
         return ""
-    zeros = float((y == 0).mean())
+    zeros = float(np.average(y == 0, weights=weight))
     if bool((y == np.floor(y)).all()) and zeros <= COUNT_ZEROS:
         return "counts" if len(np.unique(y)) > FEW_VALUES else ""
     return "positive" if zeros <= ZEROS else "amounts with zeros"
@@ -293,7 +302,9 @@ def _why_absolute(bound: bool) -> str:
     return "mae is about absolute errors"
 
 
-def _named(name: str, wanted: WantedObjective, y: np.ndarray, metric: str, why: str) -> Objective:
+def _named(
+    name: str, wanted: WantedObjective, y: np.ndarray, metric: str, why: str, weight: np.ndarray | None
+) -> Objective:
     """The objective `name` with its parameters: those that are wanted, the others from the labels `y`."""
     transform = wanted.transform
     parameters: dict[str, float] = {}
@@ -305,22 +316,25 @@ def _named(name: str, wanted: WantedObjective, y: np.ndarray, metric: str, why: 
     if name == "reg:quantileerror":
         parameters["quantile_alpha"] = wanted.parameters.get("quantile_alpha", 0.5)
     if name == "reg:pseudohubererror":
-        parameters = _pseudo_huber(to_training_target(transform, y), wanted)
+        parameters = _pseudo_huber(to_training_target(transform, y), wanted, weight)
     mean = bool(transform) and name not in MEDIANS | LEAVES_RESET and not quantile_metric(metric)
     return Objective(name=name, parameters=parameters, transform=transform, smeared=mean, why=why)
 
 
-def _pseudo_huber(y: np.ndarray, wanted: WantedObjective) -> dict[str, float]:
+def _pseudo_huber(y: np.ndarray, wanted: WantedObjective, weight: np.ndarray | None) -> dict[str, float]:
     """Slope, starting value and the longest step of a leaf, from the training target's median and spread.
 
     The slope is the median absolute deviation: errors below it count squared, above it absolutely. XGBoost's Newton
     step on a far row is the residual's cube over the slope's square, without end; so a leaf moves by ten slopes at
-    most.
+    most. Rows count by `weight` [n].
     """
     import numpy as np
 
-    middle = float(np.median(y)) if len(y) else 0.0
-    away = np.abs(np.asarray(y, dtype=np.float64) - middle)
-    own = next((float(one) for one in (np.median(away), away.mean()) if one > 0), 1.0) if len(y) else 1.0
+    middle, own = 0.0, 1.0
+    if len(y):
+        middle = float(weighted_quantiles(y, (0.5,), weight)[0])
+        away = np.abs(np.asarray(y, dtype=np.float64) - middle)
+        spreads = (float(weighted_quantiles(away, (0.5,), weight)[0]), float(np.average(away, weights=weight)))
+        own = next((one for one in spreads if one > 0), 1.0)
     slope = wanted.parameters.get("huber_slope", own)
     return {"huber_slope": slope, "base_score": middle, "max_delta_step": 10 * max(slope, own)}

@@ -109,7 +109,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     from treadle.tasks import training
     from treadle.tasks.features.choice import choose_encodings
     from treadle.tasks.features.measure import EncodingProblem
-    from treadle.tasks.weights import row_weights
+    from treadle.tasks.weights import relative, row_weights
 
     began, budget = time.monotonic(), config.tune.budget_seconds
     rows = training.together(parts.train, parts.validation)
@@ -152,7 +152,8 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
             "by_clock": chosen.stopped_by_clock,
         }
     )
-    objective, why, by_clock = _objective(config, problem, parts, found, y, loss)
+    counted = relative(row_weights(rows, problem.weight))
+    objective, why, by_clock = _objective(config, problem, parts, found, y, counted, loss)
     reasons = (layout.sentence(len(folds)), *found.reasons, *([why] if why else []))
     took = round(time.monotonic() - began, 3)
     update = {"objective": objective, "reasons": reasons, "seconds": took, "by_clock": found.by_clock or by_clock}
@@ -312,6 +313,7 @@ def _objective(
     parts: OpenParts,
     prepared: Preparation,
     y: np.ndarray,
+    weight: np.ndarray | None,
     loss: CustomLoss | None,
 ) -> tuple[Objective, str, bool]:
     """What is minimised (as configured, or the best candidate), a sentence on it, and whether the clock decided."""
@@ -319,12 +321,14 @@ def _objective(
 
     model = config.model
     if loss is not None:
-        found = custom_objective(loss, problem.task, problem.metric, model.wanted, y, target=problem.target)
+        found = custom_objective(
+            loss, problem.task, problem.metric, model.wanted, y, target=problem.target, weight=weight
+        )
         return found, f"objective: {loss.name} (as configured)", False
     if problem.task != "regression":
         return choose_objective(problem.task, problem.metric, model.wanted, y, target=problem.target), "", False
     candidates = candidate_objectives(
-        problem.task, problem.metric, y, model.wanted, monotone=model.monotone, target=problem.target
+        problem.task, problem.metric, y, model.wanted, monotone=model.monotone, target=problem.target, weight=weight
     )
     best, measured, by_clock = candidates[0], "", False
     if len(candidates) > 1:

@@ -6,8 +6,10 @@ all that the columns tell; a column whose gaps alone tell the target; a column t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from treadle.tasks.weights import effective_rows, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,10 +74,12 @@ def question_columns(
 
     `columns` maps each source column to its features' indices in `rows.X`, `classes` are the labels in code order.
     Shares are of AUC above .5 (multiclass: the mean of each class against the rest) or of R², on rows that were not
-    fitted on: up to 10,000 are halved. Below 300 rows nothing is suspected.
+    fitted on: up to 10,000 are halved. Below 300 rows nothing is suspected. Rows count by `rows.weight`; how many say
+    enough is asked of as many rows of equal weight (`weights.effective_rows`).
     """
     if len(rows.y) < FEWEST:
         return ()
+    rows = replace(rows, weight=relative(rows.weight))
     return (*_carrying(task, rows, columns, seed), *_telling_gaps(task, rows, columns, classes))
 
 
@@ -83,15 +87,15 @@ def _carrying(task: str, rows: MatrixRows, columns: Mapping[str, Sequence[int]],
     """The one column without which little is left, and which alone gives nearly all."""
     import numpy as np
 
-    rare = task == "binary" and np.bincount(rows.y.astype(np.int64), minlength=2).min() < FEWEST_POSITIVES
+    of_class = (effective_rows(rows.weight, rows.y == code) for code in (0, 1))
+    rare = task == "binary" and min(of_class) < FEWEST_POSITIVES
     if len(columns) < 3 or rare:
         return
-    chosen = _chosen(task, rows.y, seed)
-    X, y = rows.X[chosen], rows.y[chosen]
-    fit_on = np.arange(len(y)) < len(y) // 2
+    some = rows.take(_chosen(task, rows.y, seed))
+    fit_on = np.arange(len(some.y)) < len(some.y) // 2
     metric, chance = ("R²", 0.0) if task == "regression" else ("AUC", 0.5)
     everything = [index for indices in columns.values() for index in indices]
-    together, gains = _lift(task, X[:, everything], y, fit_on)
+    together, gains = _lift(task, some, everything, fit_on)
     if together <= 0.05:
         return
     by_column, at = {}, 0
@@ -99,8 +103,8 @@ def _carrying(task: str, rows: MatrixRows, columns: Mapping[str, Sequence[int]],
         by_column[name] = sum(gains[at : at + len(indices)])
         at += len(indices)
     first = max(by_column, key=lambda name: by_column[name])
-    alone, _ = _lift(task, X[:, list(columns[first])], y, fit_on)
-    without, _ = _lift(task, X[:, [index for index in everything if index not in columns[first]]], y, fit_on)
+    alone, _ = _lift(task, some, columns[first], fit_on)
+    without, _ = _lift(task, some, [index for index in everything if index not in columns[first]], fit_on)
     carries = alone >= ALONE * together and together - without >= LOST * together
     as_good_as_others = alone >= without and chance + alone >= NEARLY_ALL[metric]
     if carries or as_good_as_others or chance + alone >= ALMOST_CERTAIN:
@@ -129,16 +133,16 @@ def _chosen(task: str, y: np.ndarray, seed: int) -> np.ndarray:
     return draw.permutation(np.concatenate([shuffled[first], shuffled[~first]])[:SAMPLED])
 
 
-def _lift(task: str, X: np.ndarray, y: np.ndarray, fit_on: np.ndarray) -> tuple[float, list[float]]:
-    """Quality above chance on the rows not fitted on, at least 0, and each feature's share of the gain."""
+def _lift(task: str, rows: MatrixRows, features: Sequence[int], fit_on: np.ndarray) -> tuple[float, list[float]]:
+    """Quality above chance on the rows not fitted on, at least 0, and the share of the gain of each of `features`."""
     from treadle.tasks import booster, leakage
-    from treadle.tasks.booster import MatrixRows
 
-    names = tuple(f"f{index}" for index in range(X.shape[1]))
-    classes = int(y.max()) + 1 if task != "regression" else 0
+    rows = replace(rows, X=rows.X[:, list(features)])
+    names, other = tuple(f"f{index}" for index in range(len(features))), rows.take(~fit_on)
+    classes = int(rows.y.max()) + 1 if task != "regression" else 0
     params = booster.complete_parameters(task, {"max_depth": 5, "eta": 0.1}, classes=classes, device="cpu", seed=0)
-    fitted = booster.fit_booster(params, MatrixRows(X=X[fit_on], y=y[fit_on]), rounds=60, names=names)
-    score = leakage.quality(task, y[~fit_on], booster.predict_raw(fitted, X[~fit_on]))
+    fitted = booster.fit_booster(params, rows.take(fit_on), rounds=60, names=names)
+    score = leakage.quality(task, other.y, booster.predict_raw(fitted, other.X), other.weight)
     chance = 0.0 if task == "regression" else 0.5
     return max(score - chance, 0.0), list(booster.gain_importance(fitted, names).values())
 
@@ -149,23 +153,32 @@ def _telling_gaps(
     """Columns of which it suffices to know whether they have a value."""
     import numpy as np
 
+    from treadle.tasks.leakage import correlations
+
+    def told_apart(some: np.ndarray) -> bool:
+        return min(effective_rows(rows.weight, some), effective_rows(rows.weight, ~some)) >= FEWEST_GAPS
+
+    def mean(values: np.ndarray, at: np.ndarray) -> float:
+        return float(np.average(values[at], weights=None if rows.weight is None else rows.weight[at]))
+
     for name, indices in columns.items():
         empty = np.isnan(rows.X[:, indices[0]])
-        if not FEWEST_GAPS <= empty.sum() <= len(empty) - FEWEST_GAPS:
+        if not told_apart(empty):
             continue
         suspicion = "its gaps alone tell the target"
         if task == "regression":
-            r2 = float(np.corrcoef(empty, rows.y)[0, 1] ** 2) if np.ptp(rows.y) > 0 else 0.0
+            both = np.column_stack([empty, rows.y]).astype(np.float64)
+            r2 = float(correlations(both, rows.weight)[0, 1] ** 2) if np.ptp(rows.y) > 0 else 0.0
             if r2 >= GAPS_EXPLAIN:
-                means = f"mean {rows.y[empty].mean():.4g} without a value, {rows.y[~empty].mean():.4g} with one"
+                means = f"mean {mean(rows.y, empty):.4g} without a value, {mean(rows.y, ~empty):.4g} with one"
                 yield Suspect(name, suspicion, f"R² {r2:.3f} from its gaps alone; {means}")
             continue
         # for one yes or no, AUC is half of one and the difference of its shares in both groups
         shares = []
         for code in np.unique(rows.y):
             of_class = rows.y == code
-            if FEWEST_GAPS <= of_class.sum() <= len(of_class) - FEWEST_GAPS:
-                shares.append((empty[of_class].mean(), empty[~of_class].mean(), int(code)))
+            if told_apart(of_class):
+                shares.append((mean(empty, of_class), mean(empty, ~of_class), int(code)))
         if not shares:
             continue
         inside, outside, code = max(shares, key=lambda share: abs(share[0] - share[1]))
@@ -182,7 +195,8 @@ def filled_later(
 
     `rows` have typed columns; `labelled` is a mask [n]. Empty is a null; of numbers and booleans also 0 and false,
     which stand for "nothing yet". Windows of equal numbers of rows in the order of `time` are compared, so that a
-    season or an outage, which older windows know as well, is not suspected.
+    season or an outage, which older windows know as well, is not suspected. Every row counts as
+    one, whatever its weight: the question is how columns are filled in, not what they tell.
     """
     order = _in_order(rows, time) if time else None
     found = []

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import pyarrow as pa
 
@@ -107,3 +109,20 @@ def effective_rows(weight: np.ndarray | None, among: np.ndarray) -> int:
     weights = np.asarray(weight, dtype=np.float64)[among]
     squares = float((weights**2).sum())
     return int(np.floor(float(weights.sum()) ** 2 / squares + 1e-9)) if squares else 0
+
+
+def weighted_quantiles(y: np.ndarray, shares: Sequence[float], weight: np.ndarray | None) -> Floats:
+    """The values of `y` [n] below which `shares` of the rows lie, float64 [shares]; a row of weight 2 is two rows.
+
+    Between two rows it is interpolated without weights, and the mean of both rows with them.
+    """
+    import numpy as np
+
+    values = np.asarray(y, dtype=np.float64)
+    if weight is None:
+        return np.asarray(np.quantile(values, shares))
+    from_below, from_above = (
+        np.quantile(one, at, weights=weight, method="inverted_cdf")
+        for one, at in ((values, shares), (-values, [1 - share for share in shares]))
+    )
+    return np.asarray((from_below - from_above) / 2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from tests.bench import encodings as native
 from treadle.tasks import features
 from treadle.tasks.booster import MatrixRows, complete_parameters, fit_booster, predict_raw
 from treadle.tasks.dataset import Column, Schema
@@ -26,6 +27,8 @@ SECONDS = 600.0
 PARAMS = {"eta": 0.1, "max_depth": 5, "subsample": 0.8, "colsample_bytree": 0.8}
 ROUNDS = 120
 STATISTICS = ("statistics", "counts")
+NATIVE = ("native", "codes", "statistics (many)")
+"""XGBoost's own splits of categories, and what is chosen from instead; public tables: tests/bench/encodings.py."""
 
 
 class World(NamedTuple):
@@ -49,6 +52,10 @@ def rows(scale: int, seed: int) -> Iterator[tuple[str, str, float, float]]:
     off = [abs(auc_of_nothing(one) - 0.5) for one in seeds]
     yield "shuffled labels, 2,000 levels", "|out-of-fold AUC - 0.5|", max(off), 0.02
     yield "tenure", "1 - R2 of the choice / of calendar parts", mean(ratio(tenure(one)) for one in seeds), 0.85
+    for count in (20, 100, 500):
+        losses = [native.mean_losses(native.world("", count, one), NATIVE) for one in seeds]
+        lost = mean(min(one[other] for other in NATIVE[1:]) / one["native"] for one in losses)
+        yield f"{count} unordered levels", "log loss of codes or statistics / of native splits", lost, 1.02
     taken = mean("ngrams" in choice(words(one)).encodings.get("c", ()) for one in seeds)
     yield "words that say nothing", "share that is taken", taken, 0.34
 

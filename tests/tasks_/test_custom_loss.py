@@ -190,6 +190,16 @@ def test_a_loss_of_ones_own_starts_at_the_mean_on_the_scale_it_learns() -> None:
         )
 
 
+@pytest.mark.parametrize(("task", "link"), [("regression", ""), ("regression", "exp"), ("binary", "")])
+def test_a_loss_of_ones_own_starts_at_the_weighted_mean(task: str, link: str) -> None:
+    draw = np.random.default_rng(4)
+    y, times = (draw.exponential(size=200) > 0.7).astype(float), draw.integers(1, 5, 200)
+    loss = own(squared, link=link)
+    weighted = loss.start(task, y, times * 0.5)
+    assert weighted == pytest.approx(loss.start(task, np.repeat(y, times)))
+    assert weighted != pytest.approx(loss.start(task, y))
+
+
 def test_row_weights_reach_a_loss_of_ones_own() -> None:
     import xgboost
 

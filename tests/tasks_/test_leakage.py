@@ -83,3 +83,33 @@ def test_a_copy_of_a_rare_label_is_found() -> None:
     X[:, 2] = y
     (leak,) = leakage.find_leaks("binary", MatrixRows(X, y), columns=NAMES, seed=0)
     assert leak.columns == ("branch",)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("leaks", [True, False])
+def test_a_copy_is_a_leak_where_it_is_one_in_the_rows_that_count(task: str, leaks: bool) -> None:
+    X = rows()
+    y = TASKS[task](noisy(X))
+    some = np.random.default_rng(6).random(len(y)) < 0.5
+    X[:, 2] = np.where(some, 7 - 2 * y, X[:, 2])
+    weight = np.where(some == leaks, 1.0, 1e-6)
+    found = leakage.find_leaks(task, MatrixRows(X, y, weight), columns=NAMES, seed=0)
+    assert [leak.columns for leak in found] == ([("branch",)] if leaks else [])
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+def test_parts_of_a_total_add_up_in_the_rows_that_count(leaks: bool) -> None:
+    X = rows()
+    some = np.random.default_rng(7).random(len(X)) < 0.5
+    y = np.where(some, 3 * X[:, 1] + X[:, 2] * 0.5, noisy(X)).astype(np.float32)
+    weight = np.where(some == leaks, 1.0, 1e-9)
+    found = leakage.find_leaks("regression", MatrixRows(X, y, weight), columns=NAMES, seed=0)
+    assert [set(leak.columns) for leak in found] == ([{"income", "branch"}] if leaks else [])
+
+
+def test_correlations_of_whole_weights_are_those_of_rows_that_come_so_often() -> None:
+    draw = np.random.default_rng(8)
+    values, times = draw.normal(size=(50, 3)), draw.integers(1, 5, 50)
+    values[:, 1] += values[:, 0]
+    again = leakage.correlations(np.repeat(values, times, axis=0))
+    assert leakage.correlations(values, times * 0.5) == pytest.approx(again)

@@ -523,3 +523,21 @@ def test_a_quantile_stays_itself_on_the_logarithm() -> None:
     y = np.random.default_rng(0).lognormal(size=500).astype(np.float32)
     (found,) = candidate_objectives("regression", "pinball_0.9", y, WantedObjective(target_transform="log1p"))
     assert (found.name, found.transform, found.parameters["quantile_alpha"]) == ("reg:quantileerror", "log1p", 0.9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 4)), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_pseudo_huber_with_whole_weights_is_that_of_rows_that_come_so_often(rows: list[tuple[int, int]]) -> None:
+    y, times = (np.array(one, dtype=float) for one in zip(*rows, strict=True))
+    wanted = WantedObjective(objective="reg:pseudohubererror")
+    weighted = choose_objective("regression", "mae", wanted, y, weight=times)
+    again = choose_objective("regression", "mae", wanted, np.repeat(y, times.astype(int)))
+    assert weighted.parameters == pytest.approx(again.parameters)
+
+
+def test_the_shape_of_a_target_is_that_of_the_rows_that_count() -> None:
+    draw = np.random.default_rng(0)
+    y = np.concatenate([draw.lognormal(8, 1.2, 500), draw.normal(500, 20, 500)])
+    skewed = np.arange(1_000) < 500
+    assert objective.target_shape(y, np.where(skewed, 1.0, 1e-6)) == "positive"
+    assert objective.target_shape(y, np.where(skewed, 1e-6, 1.0)) == ""

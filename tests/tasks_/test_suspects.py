@@ -61,6 +61,23 @@ def test_a_column_that_is_filled_for_one_class_only_is_questioned(task: str, see
     assert "without a value" in found.evidence if task == "regression" else "empty in" in found.evidence
 
 
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("what", ["carries most of what the columns tell", "its gaps alone tell the target"])
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_columns_are_questioned_by_the_rows_that_count(task: str, what: str, counts: bool) -> None:
+    """A copy of the target, or gaps that tell, in half of the rows: of weight 5, or of next to none."""
+    rows, draw = world(task, 0), np.random.default_rng(7)
+    some = draw.random(len(rows.y)) < 0.5
+    if "gaps" in what:
+        planted = np.where(rows.y > (0 if task == "binary" else rows.y.mean()), rows.X[:, 2], np.nan)
+    else:
+        planted = np.where(draw.random(len(rows.y)) < 0.03, draw.permutation(rows.y), rows.y)
+    rows.X[:, 2] = np.where(some, planted, rows.X[:, 2])
+    weight = np.where(some == counts, 5.0, 5e-6)
+    found = [(one.column, one.suspicion) for one in questioned(task, MatrixRows(rows.X, rows.y, weight))]
+    assert ("branch", what) in found if counts else found == []
+
+
 def test_few_rows_and_pure_noise_raise_no_suspicion() -> None:
     few = world("binary", 0, rows=suspects.FEWEST - 1)
     few.X[:, 2] = few.y
