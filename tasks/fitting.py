@@ -94,7 +94,8 @@ def fit_recipe(
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
     for fold in folds:
-        spec, part = training.fitted_part(problem, open_spec, rows.take(fold.fitted), recipe.seed)
+        fitted_rows = rows.take(fold.fitted)
+        spec, part = training.fitted_part(problem, open_spec, fitted_rows, recipe.seed, masked=recipe.masked)
         apart = training.encoded_part(problem, spec, rows.take(fold.answered))
         size = len(rows) if bagged else len(part.y)
         for setting in recipe.settings:
@@ -106,7 +107,7 @@ def fit_recipe(
                 boosters.append((fitted, setting.share / len(folds), spec))
         times[fold.answered] += 1
     if not boosters:
-        spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed)
+        spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed, masked=recipe.masked)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, len(rows))
             boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None, loss)[0], setting.share, spec))
