@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import centred_target
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -51,6 +53,7 @@ def find_leaks(
     it used, most of all first: a tuned model on all rows may find what the quick one here cannot find on half of them.
     """
     X, y = _sample(train, seed)
+    y = centred_target(task, y)
     halves = _halves(len(y), seed)
     together, candidates = _candidates(task, X, y, columns, halves)
     metric = "R²" if task == "regression" else "AUC"

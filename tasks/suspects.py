@@ -133,7 +133,9 @@ def _lift(task: str, X: np.ndarray, y: np.ndarray, fit_on: np.ndarray) -> tuple[
     """Quality above chance on the rows not fitted on, at least 0, and each feature's share of the gain."""
     from treadle.tasks import booster, leakage
     from treadle.tasks.booster import MatrixRows
+    from treadle.tasks.centring import centred_target
 
+    y = centred_target(task, y)
     names = tuple(f"f{index}" for index in range(X.shape[1]))
     classes = int(y.max()) + 1 if task != "regression" else 0
     params = booster.complete_parameters(task, {"max_depth": 5, "eta": 0.1}, classes=classes, device="cpu", seed=0)

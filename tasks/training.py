@@ -215,10 +215,10 @@ def groups_of(problem: Problem, rows: pa.Table) -> np.ndarray | None:
 
 
 def labels_as_numbers(problem: Problem, rows: pa.Table) -> np.ndarray:
-    """The labels of `rows`, which all carry one: class codes or values, float32 [n]."""
+    """The labels of `rows`, which all carry one, [n]: class codes, float32, or values, float64."""
     from treadle.tasks import postprocess
 
-    return postprocess.encode_target(rows[problem.target], problem.task, problem.classes)
+    return postprocess.encode_target(rows[problem.target], problem.task, problem.classes, problem.target)
 
 
 def encoded_part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> MatrixRows:

@@ -58,7 +58,7 @@ def rate(model: bundle.Model, shop: str | None) -> float:
     return float(np.mean(bundle.predict_table(model, asked(shop))["probability"].to_numpy()))
 
 
-@pytest.mark.parametrize("encodings", [("codes",), BOTH, ("codes", *BOTH)])
+@pytest.mark.parametrize("encodings", [("codes",), BOTH, ("codes", *BOTH), ("line",)])
 @pytest.mark.parametrize("seed", range(3))
 def test_an_unseen_shop_has_about_the_rate_of_all_shops_and_null_keeps_its_own(
     seed: int, encodings: tuple[str, ...]
@@ -67,7 +67,8 @@ def test_an_unseen_shop_has_about_the_rate_of_all_shops_and_null_keeps_its_own(
     problem = training.define(config("binary", "random"), SCHEMA, [False, True])
     parts = split(table, SplitSpec(), key=("id",), time="", target="y")
     rows = training.together(parts.train, parts.validation)
-    recipe = recipe_of(problem, len(rows), encodings, seed)
+    recipe = recipe_of(problem, len(rows), ("codes",) if encodings == ("line",) else encodings, seed)
+    recipe = fitting.as_line(recipe) if encodings == ("line",) else recipe
     model = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec()).model
     y, null = rows["y"].to_numpy(), rows["shop"].is_null().to_numpy()
     # calibration and threshold are fitted on the same answers, so that a rate may lie off by their noise too
