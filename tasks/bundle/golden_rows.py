@@ -124,8 +124,8 @@ def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[t
                 above += round(feature.offset)
                 yield (feature.source, above - 1), (feature.source, above)
             elif feature.kind == "number" and not whole:
-                below = float(np.nextafter(at, np.float32(-np.inf)))
-                yield (feature.source, below + feature.offset), (feature.source, float(at) + feature.offset)
+                ends = (float(np.nextafter(at, np.float32(-np.inf))), float(at))
+                yield (feature.source, ends[0] + feature.offset), (feature.source, ends[1] + feature.offset)
 
 
 def _levels_beside(feature: Feature, at: np.float32) -> tuple[str, str] | None:
