@@ -45,7 +45,7 @@ OUR_NAMES = {"logloss": "log_loss", "mlogloss": "log_loss", "rmse": "rmse", "mae
 
 @dataclass(frozen=True, slots=True)
 class MatrixRows:
-    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` float32 [n] class codes or values.
+    """Rows ready for XGBoost: `X` float32 [n, features] with NaN for missing, `y` [n] class codes or values.
 
     `weight` float64 [n] says how much each row counts, as it stands in its column (None: all alike).
     """
@@ -209,7 +209,7 @@ def on_scale(part: MatrixRows, objective: Objective) -> MatrixRows:
     """The rows with their labels as XGBoost gets them for this objective."""
     from dataclasses import replace
 
-    return replace(part, y=objective.encode(part.y)) if objective.transform else part
+    return replace(part, y=objective.encode(part.y)) if objective.transform or objective.offset else part
 
 
 def bins_of(params: Mapping[str, Scalar]) -> int | None:

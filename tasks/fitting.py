@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Fit:
     """A recipe on rows: `raw` is the booster's output [n] or [n, classes] for each row, NaN where it was not left out.
 
-    The answers for a row are those of models that were not fitted on it. `curve` is how the first of them learned, None
+    The answers for a row are those of models that were not fitted on it. `offset` is what a line's target is centred by
+    (of trees the objective says it). `curve` is how the first of them learned, None
     where no row was left out.
     """
 
@@ -41,6 +42,7 @@ class Fit:
     raw: np.ndarray
     curve: Curve | None
     weight: np.ndarray | None = None
+    offset: float = 0.0
 
     @property
     def answered(self) -> np.ndarray:
@@ -94,7 +96,8 @@ def fit_recipe(
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
     for fold in folds:
-        spec, part = training.fitted_part(problem, open_spec, rows.take(fold.fitted), recipe.seed)
+        fitted_rows = rows.take(fold.fitted)
+        spec, part = training.fitted_part(problem, open_spec, fitted_rows, recipe.seed, masked=recipe.masked)
         apart = training.encoded_part(problem, spec, rows.take(fold.answered))
         size = len(rows) if bagged else len(part.y)
         for setting in recipe.settings:
@@ -106,7 +109,7 @@ def fit_recipe(
                 boosters.append((fitted, setting.share / len(folds), spec))
         times[fold.answered] += 1
     if not boosters:
-        spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed)
+        spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed, masked=recipe.masked)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, len(rows))
             boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None, loss)[0], setting.share, spec))
@@ -122,12 +125,15 @@ def fit_recipe(
 def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
     """A linear model of all `rows`, with answers for those that are left out."""
     from treadle.tasks import linear, training
+    from treadle.tasks.centring import offset_of
     from treadle.tasks.weights import row_weights
 
     y, weight = training.labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
-    raw = linear.linear_answers(problem, rows, y, folds, recipe.seed, weight=weight)
-    booster, spec = linear.fit_linear(problem, rows, y, seed=recipe.seed, weight=weight)
-    return Fit(booster, spec, y, raw, None, weight)
+    offset = offset_of(y) if problem.task == "regression" else 0.0
+    centred = y - offset if offset else y
+    raw = linear.linear_answers(problem, rows, centred, folds, recipe.seed, weight=weight, masked=recipe.masked)
+    booster, spec = linear.fit_linear(problem, rows, centred, seed=recipe.seed, weight=weight, masked=recipe.masked)
+    return Fit(booster, spec, y, raw, None, weight, offset)
 
 
 def as_line(recipe: Recipe) -> Recipe:
@@ -214,11 +220,15 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     import numpy as np
 
     from treadle.tasks import postprocess
+    from treadle.tasks.objective import plain_objective
 
     at = fit.answered
     weight = None if fit.weight is None else fit.weight[at]
     raw = fit.raw[at].astype(np.float32)
-    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight)
+    objective = recipe.objective
+    if fit.offset:
+        objective = plain_objective(problem.task).model_copy(update={"offset": fit.offset})
+    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, objective, weight)
 
 
 def judged_folds(

@@ -15,11 +15,15 @@ from pydantic import BaseModel, ConfigDict
 from treadle.tasks import features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
     from treadle.tasks.features import FeatureSpec
+
+
+MANY_UNSEEN = 0.05
+"""From this share of rows with an unseen level on, and twice that of the training rows, people are warned."""
 
 
 class Freshness(BaseModel):
@@ -74,6 +78,66 @@ class ShareChange(BaseModel):
     what: str
     reference: float
     newest: float
+
+
+class UnseenLevels(BaseModel):
+    """One column of categories in some rows: in how many the model does not know the level.
+
+    `reference` is the share of such rows (of levels too rare to learn) in the model's training rows; None where it was
+    not looked up, as no row has one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    rows: int
+    unseen: int
+    reference: float | None = None
+
+    def warning(self) -> str:
+        """What to know where many levels are unseen, in a sentence; empty where they are few."""
+        share = self.unseen / self.rows if self.rows else 0.0
+        if share < max(MANY_UNSEEN, 2 * (self.reference or 0.0)):
+            return ""
+        known = "" if self.reference is None else f", {self.reference:.1%} of its training rows"
+        return (
+            f"column {self.column!r}: {self.unseen:,} of {self.rows:,} rows ({share:.1%}{known}) have a level that the "
+            "model does not know; they are answered by their other columns"
+        )
+
+
+class UnseenCount:
+    """Rows with an unseen level, counted for each column of categories while a stream of rows goes by."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self._spec, self.rows = spec, 0
+        self._columns = tuple(name for name in dict.fromkeys(spec.sources) if name in spec.levelled)
+        self._unseen: Counter[str] = Counter()
+
+    def add(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Count typed rows, which have all columns of the model."""
+        self.rows += rows.num_rows
+        self._unseen.update(features.unseen(self._spec, rows))
+
+    def columns(self) -> dict[str, int]:
+        """Rows with an unseen level by column, in the order of the features; also where there are none."""
+        return {name: self._unseen[name] for name in self._columns}
+
+
+def unseen_levels(
+    unseen: Mapping[str, int], rows: int, reference: Iterable[ColumnShares] = ()
+) -> tuple[UnseenLevels, ...]:
+    """The counts of `UnseenCount` over `rows` rows, beside the shares of the training rows."""
+    usual = {one.column: one.unseen for one in reference}
+    return tuple(
+        UnseenLevels(column=name, rows=rows, unseen=count, reference=usual.get(name)) for name, count in unseen.items()
+    )
+
+
+def unseen_in_batch(batch: BatchShares, reference: Iterable[ColumnShares]) -> tuple[UnseenLevels, ...]:
+    """The unseen levels of a batch whose shares are known."""
+    counts = {one.column: round(one.unseen * batch.rows) for one in batch.columns if one.unseen is not None}
+    return unseen_levels(counts, batch.rows, reference)
 
 
 def shares(spec: FeatureSpec, rows: Iterable[pa.Table | pa.RecordBatch]) -> tuple[int, tuple[ColumnShares, ...]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import centred_target
 from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def find_leaks(
     it used, most of all first: a tuned model on all rows may find what the quick one here cannot find on half of them.
     """
     rows = _sample(train, seed)
+    rows = replace(rows, y=centred_target(task, rows.y))
     halves = _halves(len(rows.y), seed)
     together, candidates = _candidates(task, rows, columns, halves)
     metric = "R²" if task == "regression" else "AUC"
@@ -88,8 +90,6 @@ def _read_off(
 
 def _sample(train: MatrixRows, seed: int) -> MatrixRows:
     """At most `ROWS` rows, with weights whose mean is 1 (None: all alike)."""
-    from dataclasses import replace
-
     import numpy as np
 
     if len(train.y) > ROWS:

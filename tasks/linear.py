@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import predict_raw
+from treadle.tasks.centring import offset_of
 from treadle.tasks.coefficients import Coefficients, linear_booster
 from treadle.tasks.dependence import Dependence, usable_error
 from treadle.tasks.objective import plain_objective
@@ -80,17 +81,20 @@ def fit_linear(
     seed: int,
     weight: np.ndarray | None = None,
     strength: float | None = None,
+    masked: bool = False,
 ) -> tuple[Booster, FeatureSpec]:
-    """A linear model fitted on (a sample of) typed `rows` with labels `y` float32 [n], codes or values.
+    """A linear model fitted on (a sample of) typed `rows` with labels `y` [n], codes or (centred) values.
 
     `weight` [n] weighs rows (default: 1). `strength` is the penalty; without it the one of `STRENGTHS` with the least
-    squared error or log loss on rows that were left out is taken. Raises TargetError where no column can be an input,
-    or all labels are the same.
+    squared error or log loss on rows that were left out is taken. With `masked` some known levels are masked
+    (`features.masking`), so that the intercept is the answer for an unseen one. Raises TargetError where no column can
+    be an input, or all labels are the same.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
 
     from treadle.tasks.errors import TargetError
+    from treadle.tasks.features.masking import mask_known_levels
 
     if len(np.unique(y)) < 2:
         raise TargetError(
@@ -99,6 +103,7 @@ def fit_linear(
     rows, y, weight = _sample(rows, y, weight, LINEAR_ROWS, seed)
     weight = relative(weight)  # a penalty means the same whatever the unit of weights
     spec, X = _encoded(problem, rows)
+    X = mask_known_levels(spec, rows, X, y, seed=seed) if masked else X
     with threadpool_limits(1):  # a second thread saves little, and costs tenfold where another process wants the core
         chosen = _best_strength(problem.task, X, y, weight, seed) if strength is None else strength
         line = _fit(problem, X, y, weight, chosen)
@@ -122,6 +127,7 @@ def linear_answers(
     seed: int,
     *,
     weight: np.ndarray | None = None,
+    masked: bool = False,
 ) -> np.ndarray:
     """Raw out-of-fold answers for `rows`, float64 [n] or [n, classes]; NaN for rows that no fold answers for.
 
@@ -141,7 +147,7 @@ def linear_answers(
         fitted, own = rows.take(fold.fitted), y[fold.fitted]
         if strength is None:
             strength = penalty(problem, fitted, own, seed=seed, weight=part)
-        booster, spec = fit_linear(problem, fitted, own, seed=seed, weight=part, strength=strength)
+        booster, spec = fit_linear(problem, fitted, own, seed=seed, weight=part, strength=strength, masked=masked)
         raw[fold.answered] = predict_raw(booster, features.encode(spec, rows.take(fold.answered)))
     return raw
 
@@ -154,11 +160,13 @@ def linear_beside(problem: Problem, fitted: pa.Table, y: np.ndarray, rows: pa.Ta
     from treadle.tasks import features
     from treadle.tasks.errors import TargetError
 
+    offset = offset_of(y) if problem.task == "regression" else 0.0
+    centred = y - offset if offset else y
     try:
-        booster, spec = fit_linear(problem, fitted, y, seed=seed, weight=row_weights(fitted, problem.weight))
+        booster, spec = fit_linear(problem, fitted, centred, seed=seed, weight=row_weights(fitted, problem.weight))
     except TargetError:
         return None
-    return predict_raw(booster, features.encode(spec, rows)).astype("float64")
+    return predict_raw(booster, features.encode(spec, rows)).astype("float64") + offset
 
 
 def prefer_linear(

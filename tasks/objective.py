@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.tasks.centring import offset_of
 from treadle.tasks.errors import ConfigError, TargetError
 from treadle.tasks.influence import quantile_metric, quantile_of
 from treadle.tasks.target_scale import Transform, from_raw, smearing, to_training_target
@@ -55,6 +56,9 @@ which keeps no direction and obeys neither `reg_lambda` nor `max_delta_step`."""
 
 MEDIANS = frozenset({"reg:absoluteerror", "reg:pseudohubererror"})
 """Objectives that estimate the median: back on the target's scale it needs no smearing."""
+
+CENTRED = frozenset({"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"})
+"""Objectives to which only differences between label and prediction matter, so that labels may be centred."""
 
 EXP = frozenset({"reg:tweedie", "reg:gamma", "count:poisson"})
 """Objectives whose raw output is the exponential of the margin."""
@@ -111,7 +115,8 @@ class Objective(BaseModel):
     `name` is XGBoost's, also in the model's file; of a loss of one's own it is the objective whose link (how a margin
     becomes an answer) is the loss's. `parameters` are XGBoost's and stay as they are in every trial. `transform` is
     done to the target before training (`log1p`: natural logarithm of 1 + y). `smeared`: the inverse is corrected to
-    estimate a mean. `custom` is `module:function`, or empty. `why` is the reason in words.
+    estimate a mean. `custom` is `module:function`, or empty. `why` is the reason in words. `offset` is taken off the
+    (transformed) target in float64 (`centring`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,6 +127,7 @@ class Objective(BaseModel):
     smeared: bool = False
     custom: str = ""
     why: str = ""
+    offset: float = 0.0
 
     @property
     def link(self) -> Link:
@@ -135,15 +141,15 @@ class Objective(BaseModel):
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Labels [n] on the target's own scale as XGBoost gets them, float32."""
-        return to_training_target(self.transform, y)
+        return to_training_target(self.transform, y, self.offset)
 
     def smear(self, y: np.ndarray, raw: np.ndarray, weight: np.ndarray | None = None) -> float:
         """The factor for `decode`, see `target_scale.smearing`; 1 where the objective estimates no mean."""
-        return smearing(y, raw, weight) if self.smeared else 1.0
+        return smearing(y, raw + self.offset if self.offset else raw, weight) if self.smeared else 1.0
 
     def decode(self, raw: np.ndarray, smear: float = 1.0) -> np.ndarray:
         """The booster's raw output as values on the target's own scale, float64 of the same shape."""
-        return from_raw(self.transform, raw, smear)
+        return from_raw(self.transform, raw, smear, self.offset)
 
 
 def plain_objective(task: str) -> Objective:
@@ -228,7 +234,7 @@ def candidate_objectives(
         name = "reg:squarederror" if metric != "mae" else _absolute(monotone)
         check_target(Objective(name=name, transform="log1p"), y, target)
         return (named(name, wanted, f"for {metric}, on the logarithm as configured"),)
-    kind = target_shape(y, weight)
+    kind = "" if offset_of(y) else target_shape(y, weight)
     logarithm = WantedObjective(target_transform="log1p")
     if metric == "mae":
         found = [named(_absolute(monotone), wanted, _why_absolute(bound))]
@@ -290,6 +296,12 @@ def check_target(objective: Objective, y: np.ndarray, target: str = "the target"
             f"it needs {rule}",
             'set model.objective = "auto" and leave model.target_transform out, or choose another target',
         )
+    if not objective.transform and (offset := offset_of(y)):
+        raise TargetError(
+            f"target {target!r} lies so far from 0 beside its spread (around {offset:g}) that float32, in which {name} "
+            "computes, cannot tell its values apart",
+            'set model.objective = "auto", which centres them, or take an offset off in the source',
+        )
 
 
 def _absolute(monotone: Mapping[str, int] | None) -> str:
@@ -306,7 +318,10 @@ def _named(
     name: str, wanted: WantedObjective, y: np.ndarray, metric: str, why: str, weight: np.ndarray | None
 ) -> Objective:
     """The objective `name` with its parameters: those that are wanted, the others from the labels `y`."""
+    import numpy as np
+
     transform = wanted.transform
+    offset = offset_of(np.log1p(np.asarray(y, dtype=np.float64)) if transform else y) if name in CENTRED else 0.0
     parameters: dict[str, float] = {}
     if name == "reg:tweedie":
         parameters["max_delta_step"] = LONGEST_STEP
@@ -316,9 +331,9 @@ def _named(
     if name == "reg:quantileerror":
         parameters["quantile_alpha"] = wanted.parameters.get("quantile_alpha", 0.5)
     if name == "reg:pseudohubererror":
-        parameters = _pseudo_huber(to_training_target(transform, y), wanted, weight)
+        parameters = _pseudo_huber(to_training_target(transform, y, offset), wanted, weight)
     mean = bool(transform) and name not in MEDIANS | LEAVES_RESET and not quantile_metric(metric)
-    return Objective(name=name, parameters=parameters, transform=transform, smeared=mean, why=why)
+    return Objective(name=name, parameters=parameters, transform=transform, smeared=mean, why=why, offset=offset)
 
 
 def _pseudo_huber(y: np.ndarray, wanted: WantedObjective, weight: np.ndarray | None) -> dict[str, float]:

@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.centring import check_target_range
 from treadle.tasks.errors import TargetError
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.target_scale import Transform, from_raw
@@ -34,6 +35,11 @@ POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
 """Which of two labels is the positive one where the config names none: these, else the greater."""
 
 
+def _is_zero(value: float) -> bool:
+    """Whether a number is left out of spec.json."""
+    return value == 0
+
+
 class Post(BaseModel):
     """What is done to the booster's raw output; all of it fitted on rows that the booster was not fitted on.
 
@@ -41,7 +47,8 @@ class Post(BaseModel):
     no two rows change places; empty: none. `threshold`: the least probability that is called positive.
     `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
     `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
-    around the prediction, with a transform around the raw output, which is no mean.
+    around the prediction, with a transform around the raw output, which is no mean. `offset` is added to regression's
+    raw output in float64 (`centring`), before a transform is undone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +62,7 @@ class Post(BaseModel):
     transform: Transform = ""
     smear: float = 1.0
     spread: Transform = ""
+    offset: float = Field(0.0, exclude_if=_is_zero)
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -115,10 +123,12 @@ def classes(
     return ordered
 
 
-def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequence[ClassLabel]) -> np.ndarray:
-    """Labels as float32 [n]: class codes in the order of `classes`, or regression's values.
+def encode_target(
+    column: pa.ChunkedArray | pa.Array, task: str, classes: Sequence[ClassLabel], target: str = "the target"
+) -> np.ndarray:
+    """Labels [n]: class codes in the order of `classes`, float32, or regression's values, float64.
 
-    Raises TargetError for a null or a label that is none of `classes`.
+    Raises TargetError for a null, a label that is none of `classes`, and a value that is infinite or beyond float32.
     """
     import numpy as np
     import pyarrow as pa
@@ -127,7 +137,9 @@ def encode_target(column: pa.ChunkedArray | pa.Array, task: str, classes: Sequen
     if column.null_count:
         raise TargetError(f"{column.null_count:,} rows have no label", "train on labelled rows only")
     if task == "regression":
-        return np.asarray(column.cast(pa.float64(), safe=False)).astype(np.float32)
+        values = np.asarray(column.cast(pa.float64(), safe=False))
+        check_target_range(values, target)
+        return values
     codes = pc.index_in(column, value_set=pa.array(list(classes), column.type))
     if codes.null_count:
         stray = column.filter(pc.is_null(codes))[0].as_py()
@@ -145,7 +157,7 @@ def fit_postprocess(
 ) -> Post:
     """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
-    `y` float32 [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
+    `y` [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
     threshold is the one with the highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as
     a frequent one). The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
     (Lei et al. 2018, JASA 113). Residuals are taken on the scale on which `objective` (None: the plain one) spreads
@@ -160,7 +172,7 @@ def fit_postprocess(
     if task == "regression":
         chosen = objective or plain_objective(task)
         smear = chosen.smear(y64, raw64, weights)
-        scale = Post(task=task, transform=chosen.transform, smear=smear, spread=chosen.spread)
+        scale = Post(task=task, transform=chosen.transform, smear=smear, spread=chosen.spread, offset=chosen.offset)
         residuals = np.abs((np.log1p(y64) if scale.spread else y64) - _centre(scale, raw64))
         order = np.argsort(residuals)
         residuals = residuals[order]
@@ -189,7 +201,7 @@ def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
     """The middle of the interval for `raw` float64 [n], on the scale of `post.spread`."""
     import numpy as np
 
-    return np.log1p(raw) if post.spread and not post.transform else raw
+    return np.log1p(raw) if post.spread and not post.transform else raw + post.offset
 
 
 def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +221,7 @@ def apply_postprocess(post: Post, raw: np.ndarray) -> Predictions:
     import pyarrow as pa
 
     if post.task == "regression":
-        p = from_raw(post.transform, raw, post.smear)
+        p = from_raw(post.transform, raw, post.smear, post.offset)
         parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p))]
         return Predictions(pa.table(parts, names=list(post.column_names())), p)
     p = calibrate(post, raw)

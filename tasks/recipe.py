@@ -35,7 +35,8 @@ class Recipe(BaseModel):
     columns become, `kind` whether the model is a booster or a line, `objective` what is minimised (None: the task's
     plain one), `fixed` which parameters a person set. `columns` may become features and `categories` are the integers
     among them that are names. `threads` is XGBoost's `nthread` as it was (0: all), which changes no tree; `stopped` is
-    what ended the search, 'trials', 'budget' or 'interrupt' (empty: not recorded).
+    what ended the search, 'trials', 'budget' or 'interrupt' (empty: not recorded). `masked` says whether known levels
+    are masked in the rows that boosters are fitted on (`features.masking`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,7 @@ class Recipe(BaseModel):
     kind: Literal["trees", "linear"] = "trees"
     interactions: tuple[tuple[str, ...], ...] = ()
     fixed: dict[str, str | int | float] = {}
+    masked: bool = False
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -133,6 +135,7 @@ def make_recipe(
         objective=decided.objective,
         interactions=config.model.interactions,
         fixed=config.model.fixed,
+        masked=True,
     )
 
 

@@ -80,7 +80,8 @@ def refit(
     if recipe.layout.dear:
         fit = _answered_by(judged, problem, parts.holdout, fit, first)
     answered = fit.answered
-    post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
+    post = judged.post if recipe.kind == "trees" else judged.post.model_copy(update={"offset": fit.offset})
+    post = fitting.calibrated(problem, recipe, fit) if answered.any() else post
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
         model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post),
@@ -93,10 +94,16 @@ def _answered_by(judged: Model, problem: Problem, holdout: pa.Table, fit: Fit, f
     """The fit with the judged model's answers for the holdout, which is `first` rows after the first one."""
     import dataclasses
 
+    import numpy as np
+
     from treadle.tasks import booster, features
+    from treadle.tasks.coefficients import line_of
 
     raw = fit.raw.copy()
-    raw[first : first + len(holdout)] = booster.predict_raw(judged.booster, features.encode(judged.features, holdout))
+    answers = booster.predict_raw(judged.booster, features.encode(judged.features, holdout))
+    if line_of(judged.booster):  # lines of other rows have another offset; that of trees is the recipe's
+        answers = answers.astype(np.float64) + (judged.post.offset - fit.offset)
+    raw[first : first + len(holdout)] = answers
     return dataclasses.replace(fit, raw=raw)
 
 

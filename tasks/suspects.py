@@ -136,8 +136,9 @@ def _chosen(task: str, y: np.ndarray, seed: int) -> np.ndarray:
 def _lift(task: str, rows: MatrixRows, features: Sequence[int], fit_on: np.ndarray) -> tuple[float, list[float]]:
     """Quality above chance on the rows not fitted on, at least 0, and the share of the gain of each of `features`."""
     from treadle.tasks import booster, leakage
+    from treadle.tasks.centring import centred_target
 
-    rows = replace(rows, X=rows.X[:, list(features)])
+    rows = replace(rows, X=rows.X[:, list(features)], y=centred_target(task, rows.y))
     names, other = tuple(f"f{index}" for index in range(len(features))), rows.take(~fit_on)
     classes = int(rows.y.max()) + 1 if task != "regression" else 0
     params = booster.complete_parameters(task, {"max_depth": 5, "eta": 0.1}, classes=classes, device="cpu", seed=0)

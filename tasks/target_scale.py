@@ -14,20 +14,21 @@ LARGEST_LOG = 700.0
 """exp of more overflows float64."""
 
 
-def to_training_target(transform: Transform, y: np.ndarray) -> np.ndarray:
-    """Labels [n] on the target's own scale as XGBoost gets them, float32."""
+def to_training_target(transform: Transform, y: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    """Labels [n] on the target's own scale as XGBoost gets them, float32: transformed, then less `offset`."""
     import numpy as np
 
     if not transform:
-        return np.asarray(y, dtype=np.float32)
-    return np.log1p(np.asarray(y, dtype=np.float64)).astype(np.float32)
+        return np.asarray(y - offset if offset else y, dtype=np.float32)
+    return (np.log1p(np.asarray(y, dtype=np.float64)) - offset).astype(np.float32)
 
 
-def from_raw(transform: Transform, raw: np.ndarray, smear: float = 1.0) -> np.ndarray:
-    """`raw` on the target's own scale: unchanged without a transform, else smear x exp(raw) - 1 and at least 0."""
+def from_raw(transform: Transform, raw: np.ndarray, smear: float = 1.0, offset: float = 0.0) -> np.ndarray:
+    """`raw` on the target's own scale, float64: plus `offset`, then with a transform smear x exp(.) - 1, at least 0."""
     import numpy as np
 
     values = np.asarray(raw, dtype=np.float64)
+    values = values + offset if offset else values
     if not transform:
         return values
     found: np.ndarray = np.maximum(np.exp(np.minimum(values, LARGEST_LOG)) * smear - 1.0, 0.0)

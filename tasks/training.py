@@ -167,11 +167,25 @@ def closed_features(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> Feat
     return statistics.fit_statistics(spec, rows, y, task=problem.task, classes=len(problem.classes), weight=weight)
 
 
-def fitted_part(problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int) -> tuple[FeatureSpec, MatrixRows]:
+def fitted_part(
+    problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int, *, masked: bool = True
+) -> tuple[FeatureSpec, MatrixRows]:
     """Encode `rows` to fit on them; the spec that comes back encodes all other rows.
 
-    A row's target statistics here are those of other rows (`features.statistics.cross_fitted`).
+    A row's target statistics here are those of other rows (`features.statistics.cross_fitted`). With `masked` some
+    known levels are masked (`features.masking`); recipes of earlier versions mask none.
     """
+    from dataclasses import replace
+
+    from treadle.tasks.features.masking import mask_known_levels
+
+    closed, part = _cross_fitted_part(problem, spec, rows, seed)
+    return closed, replace(part, X=mask_known_levels(closed, rows, part.X, part.y, seed=seed)) if masked else part
+
+
+def _cross_fitted_part(
+    problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int
+) -> tuple[FeatureSpec, MatrixRows]:
     from treadle.tasks.features import statistics
 
     if not statistics.has_statistics(spec):
@@ -201,10 +215,10 @@ def groups_of(problem: Problem, rows: pa.Table) -> np.ndarray | None:
 
 
 def labels_as_numbers(problem: Problem, rows: pa.Table) -> np.ndarray:
-    """The labels of `rows`, which all carry one: class codes or values, float32 [n]."""
+    """The labels of `rows`, which all carry one, [n]: class codes, float32, or values, float64."""
     from treadle.tasks import postprocess
 
-    return postprocess.encode_target(rows[problem.target], problem.task, problem.classes)
+    return postprocess.encode_target(rows[problem.target], problem.task, problem.classes, problem.target)
 
 
 def encoded_part(problem: Problem, spec: FeatureSpec, rows: pa.Table) -> MatrixRows:

@@ -70,6 +70,8 @@ def show_score(result: ScoreResult, screen: Screen) -> None:
     )
     if result.skipped:
         screen.line(f"{plural(result.skipped, 'batch')} scored before: nothing to do")
+    unseen = ", ".join(f"{one.column} {one.unseen:,}" for one in result.unseen if one.unseen)
+    screen.facts((("rows with unseen levels", unseen),))
     for warning in result.warnings:
         screen.line(("warning: ", "yellow"), warning)
     if result.ingest is None:

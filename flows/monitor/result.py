@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.ingest import IngestResult
-from treadle.tasks.health import BatchShares, ColumnShares, Freshness
+from treadle.tasks.health import BatchShares, ColumnShares, Freshness, UnseenLevels
 from treadle.tasks.performance import MetricBounds, Realised, VersionOutcome
 from treadle.tasks.retrain import RetrainFinding
 
@@ -43,7 +43,7 @@ class MonitorResult(BaseModel):
     `expected` is its holdout value with its interval (null where its training recorded none), `recent` its performance
     on the predictions of the last days before the newest label. `reason` says why retraining is due; empty where it is
     not. `proposed_mature_after` is what `[labels] mature_after` could be, by the delays of labels so far; None where it
-    is set, or they do not show one.
+    is set, or they do not show one. `unseen` has each column of categories in the newest batch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +66,7 @@ class MonitorResult(BaseModel):
     warnings: tuple[str, ...]
     proposed_mature_after: str | None = None
     ingest: IngestResult | None = None
+    unseen: tuple[UnseenLevels, ...] = ()
 
     def exit_code(self) -> int:
         """3 when a batch that waited was refused whole, else 0: that retraining is due is no failure."""

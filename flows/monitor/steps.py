@@ -200,17 +200,23 @@ def _days_between(before: object, after: object) -> float | None:
 def monitor_result(
     pipeline: str, champion: ModelRef, measured: MeasuredPerformance, compared: ComparedData
 ) -> MonitorResult:
-    """The results of both steps together, before they are published."""
+    """The results of both steps together, before they are published; unseen levels are those of the newest batch."""
+    from treadle.tasks import health
+
+    unseen = health.unseen_in_batch(compared.batches[-1], compared.reference) if compared.batches else ()
+    warned = tuple(f"{compared.batches[-1].label}: {text}" for one in unseen if (text := one.warning()))
     return MonitorResult(
         pipeline=pipeline,
         champion=champion.version,
         due=bool(measured.reason),
         page="",
         run_id="",
+        unseen=unseen,
+        warnings=(*measured.warnings, *warned),
         **{
             name: getattr(measured, name)
             for name in MonitorResult.model_fields
-            if name in MeasuredPerformance.model_fields
+            if name in MeasuredPerformance.model_fields and name != "warnings"
         },
         **{name: getattr(compared, name) for name in ComparedData.model_fields},
     )

@@ -7,6 +7,7 @@ repeating it changes nothing and a reader sees all of them or none.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from prefect import flow
@@ -17,8 +18,16 @@ from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.ingest import IngestResult, ingest_first
-from treadle.flows.score.steps import ScoredBatch, resolve_champion, score_batch, score_rows_of_file, unscored_batches
+from treadle.flows.score.steps import (
+    ScoredBatch,
+    resolve_champion,
+    score_batch,
+    score_rows_of_file,
+    unscored_batches,
+    unseen_beside_training,
+)
 from treadle.tasks.errors import UsageError
+from treadle.tasks.health import UnseenLevels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +37,10 @@ if TYPE_CHECKING:
 
 
 class ScoreResult(BaseModel):
-    """The scored rows and batches, and the model that scored them."""
+    """The scored rows and batches, and the model that scored them.
+
+    `unseen` has each column of categories, with the rows whose level the model does not know.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,6 +53,7 @@ class ScoreResult(BaseModel):
     output: str | None
     warnings: tuple[str, ...]
     ingest: IngestResult | None
+    unseen: tuple[UnseenLevels, ...] = ()
 
     def exit_code(self) -> int:
         """3 when a batch that waited was refused whole, else 0."""
@@ -106,19 +119,25 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
     if done:
         create_table_artifact(
             key=f"score-{pipeline}".lower().replace("_", "-"),
-            table=[{**batch.model_dump(), "model_version": champion.version} for batch in done],
+            table=[{**batch.model_dump(exclude={"unseen"}), "model_version": champion.version} for batch in done],
             description=f"Batches of {pipeline} scored by version {champion.version}",
         )
+    totals: Counter[str] = Counter()
+    for one in done:
+        totals.update(one.unseen)
+    rows = sum(batch.rows for batch in done)
+    unseen = unseen_beside_training(home, pipeline, champion, dict(totals), rows)
     return ScoreResult(
         pipeline=pipeline,
         version=champion.version,
         digest=champion.digest,
-        rows=sum(batch.rows for batch in done),
+        rows=rows,
         batches=tuple(done),
         skipped=skipped,
         output=open_workplace(home, pipeline).config.score.output or None,
-        warnings=(),
+        warnings=_warnings(unseen),
         ingest=arrived,
+        unseen=unseen,
     )
 
 
@@ -126,7 +145,9 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
 def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
     """Predict every row of `input` and write the predictions to `output` in the same order; no table is changed."""
     champion = resolve_champion(home, pipeline, "champion")
-    rows, warned = score_rows_of_file(home, pipeline, champion, input, output)
+    rows, warned, counts = score_rows_of_file(home, pipeline, champion, input, output)
+    unseen = unseen_beside_training(home, pipeline, champion, counts, rows)
+    broken = f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules"
     return ScoreResult(
         pipeline=pipeline,
         version=champion.version,
@@ -135,8 +156,11 @@ def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult
         batches=(),
         skipped=0,
         output=output,
-        warnings=(f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules",)
-        if warned
-        else (),
+        warnings=(*((broken,) if warned else ()), *_warnings(unseen)),
         ingest=None,
+        unseen=unseen,
     )
+
+
+def _warnings(unseen: tuple[UnseenLevels, ...]) -> tuple[str, ...]:
+    return tuple(warning for one in unseen if (warning := one.warning()))

@@ -14,6 +14,7 @@ from treadle.flows.champion.moves import settle_champion
 from treadle.flows.champion.pending import no_champion_error
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
+from treadle.tasks.health import UnseenLevels  # noqa: TC001 - Prefect looks results' types up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from treadle.tasks.bundle import Model
+    from treadle.tasks.health import UnseenCount
 
 ROWS_AT_ONCE = 50_000
 
@@ -36,13 +38,14 @@ class ModelRef(BaseModel):
 
 
 class ScoredBatch(BaseModel):
-    """One batch's predictions."""
+    """One batch's predictions; `unseen` counts rows with a level that the model does not know, by column."""
 
     model_config = ConfigDict(frozen=True)
 
     batch_id: str
     label: str
     rows: int
+    unseen: dict[str, int] = {}
 
 
 @task(name="resolve the champion", task_run_name="resolve the champion")
@@ -88,15 +91,17 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
     from treadle.infra.files import outbox
     from treadle.infra.tables import connect
     from treadle.tasks.dataset import quote
+    from treadle.tasks.health import UnseenCount
 
     place = open_workplace(home, pipeline)
     model, tables, data = place.model(champion.version, champion.digest), place.stores.tables, place.config.data
+    unseen = UnseenCount(model.features)
     with connect(place.settings.state / "duckdb") as con:
         rows = con.sql(
             f"SELECT {', '.join(quote(name) for name in model.inputs)}, _ordinal, _batch_id "
             f"FROM {tables.without_label(data.target, data.key, [batch.batch_id])} ORDER BY _ordinal"
         ).to_arrow_reader(ROWS_AT_ONCE)
-        reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"])
+        reader = predicted(model, rows, lineage(place, champion), ["_ordinal", "_batch_id"], unseen)
         if place.config.score.output:
             # the file comes first: a kill before the commit makes the next run write the same file again
             stem = outbox.short_name(Path(batch.label).name.split(".")[0])
@@ -109,20 +114,42 @@ def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch
                 {"_batch_id": batch.batch_id, "purpose": champion.purpose, "model_digest": champion.digest},
                 reader,
             )
-    return batch.model_copy(update={"rows": total})
+    return batch.model_copy(update={"rows": total, "unseen": unseen.columns()})
+
+
+@task(name="unseen levels", task_run_name="unseen levels")
+def unseen_beside_training(
+    home: str, pipeline: str, champion: ModelRef, unseen: dict[str, int], rows: int
+) -> tuple[UnseenLevels, ...]:
+    """The counts of unseen levels over `rows` rows, beside the champion's training rows where there are any."""
+    from treadle.tasks import bundle, health
+
+    reference: tuple[health.ColumnShares, ...] = ()
+    if any(unseen.values()):
+        place = open_workplace(home, pipeline)
+        model = place.model(champion.version, champion.digest)
+        training = bundle.reference(place.stores.bundle_folder(champion.version))
+        reference = health.shares(model.features, [training])[1]
+    return health.unseen_levels(unseen, rows, reference)
 
 
 @task(name="score the rows of a file", task_run_name="score the rows of a file")
-def score_rows_of_file(home: str, pipeline: str, champion: ModelRef, input: str, output: str) -> tuple[int, int]:
-    """Write a prediction for every row of `input` to `output`; returns rows, and rows that break the contract."""
+def score_rows_of_file(
+    home: str, pipeline: str, champion: ModelRef, input: str, output: str
+) -> tuple[int, int, dict[str, int]]:
+    """Write a prediction for every row of `input` to `output`.
+
+    Returns rows, rows that break the contract, and by column the rows with a level that the model does not know.
+    """
     from treadle.expectations.contract import rows_with_warnings as typed_rows
     from treadle.infra import sources
     from treadle.infra.files import outbox
     from treadle.infra.tables import connect
+    from treadle.tasks.health import UnseenCount
 
     place = open_workplace(home, pipeline)
     model, data = place.model(champion.version, champion.digest), place.config.data
-    warned = 0
+    warned, unseen = 0, UnseenCount(model.features)
     with connect(place.settings.state / "duckdb") as con:
         raw = sources.open_raw(con, Path(input), "input")
         rows = typed_rows(
@@ -134,7 +161,7 @@ def score_rows_of_file(home: str, pipeline: str, champion: ModelRef, input: str,
             missing=data.missing,
             needed=model.required,
         )
-        reader = predicted(model, rows, {"model_version": champion.version}, ["_warning"])
+        reader = predicted(model, rows, {"model_version": champion.version}, ["_warning"], unseen)
 
         def counted() -> Iterator[pa.RecordBatch]:
             nonlocal warned
@@ -143,7 +170,7 @@ def score_rows_of_file(home: str, pipeline: str, champion: ModelRef, input: str,
                 yield batch
 
         total = outbox.write_output(Path(output), reader.schema, counted())
-    return total, warned
+    return total, warned, unseen.columns()
 
 
 def lineage(place: Workplace, champion: ModelRef) -> dict[str, str | int | datetime]:
@@ -163,14 +190,20 @@ def predicted(
     rows: pa.RecordBatchReader,
     constants: Mapping[str, str | int | datetime],
     passed_through: list[str],
+    unseen: UnseenCount | None = None,
 ) -> pa.RecordBatchReader:
-    """A stream of predictions for typed `rows`: identity, prediction columns, `passed_through` columns, `constants`."""
+    """A stream of predictions for typed `rows`: identity, prediction columns, `passed_through` columns, `constants`.
+
+    `unseen` counts the rows as they go by.
+    """
     import pyarrow as pa
 
     from treadle.tasks import bundle
 
     def slices() -> Iterator[pa.RecordBatch]:
         for batch in rows:
+            if unseen is not None:
+                unseen.add(batch)
             table = pa.table({name: batch[name] for name in model.identity})
             for column in (scored := bundle.predict_table(model, batch)).column_names:
                 table = table.append_column(column, scored[column])

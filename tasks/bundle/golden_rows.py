@@ -121,9 +121,11 @@ def _edges(spec: FeatureSpec, booster: Booster, schema: pa.Schema) -> Iterator[t
                 below, level = beside
                 yield (feature.source, int(below) if whole else below), (feature.source, int(level) if whole else level)
             elif feature.kind == "number" and whole and abs(at) < 2**53:
+                above += round(feature.offset)
                 yield (feature.source, above - 1), (feature.source, above)
             elif feature.kind == "number" and not whole:
-                yield (feature.source, float(np.nextafter(at, np.float32(-np.inf)))), (feature.source, float(at))
+                ends = (float(np.nextafter(at, np.float32(-np.inf))), float(at))
+                yield (feature.source, ends[0] + feature.offset), (feature.source, ends[1] + feature.offset)
 
 
 def _levels_beside(feature: Feature, at: np.float32) -> tuple[str, str] | None:

@@ -300,8 +300,10 @@ def quick_losses(
     """Squared error or log loss of the rows `asked`, float64 [n], by a quick booster of the rows `fitted`."""
     import numpy as np
 
+    from treadle.tasks.centring import centred_target
     from treadle.tasks.influence import row_losses
 
+    y = centred_target(task, y)
     answers = quick_answers(task, X, y, fitted, asked, shape).astype(np.float64)
     # of a number the Brier score is the squared error
     return row_losses("brier" if task == "regression" else "log_loss", y[asked].astype(np.float64), answers)

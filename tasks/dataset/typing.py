@@ -5,7 +5,8 @@ same thing become the same rows:
 
 - A missing token (compared after trimming), NULL and NaN are missing: NULL, and not bad.
 - integer: `3`, `+3`, `3.0`, `3e0` and 3.0; not `3.5`, `0x1F`, `1_000`, nor what 64 bits cannot hold.
-- number: decimal and scientific notation; infinity is bad, also where `1e400` overflows into it.
+- number: decimal and scientific notation; infinity is bad, also where `1e400` overflows into it, and so is what lies
+  beyond float32 (3.4e38), in which models compute.
 - boolean: true and false in any case; of numbers, 0 and 1.
 - text: as it came, untrimmed. A whole float becomes an integer's text, so that 3.0 (a column with gaps) is `3`.
 - date: ISO 8601, the column's `format`, or the local date of a timestamp.
@@ -21,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import LARGEST
 from treadle.tasks.dataset.schema import literal, quote
 
 if TYPE_CHECKING:
@@ -175,7 +177,7 @@ def _number(raw: str, source: str) -> str:
         number = f"TRY_CAST({raw} AS DOUBLE)"
     else:
         return "CAST(NULL AS DOUBLE)"
-    return f"CASE WHEN isfinite({number}) THEN {number} END"
+    return f"CASE WHEN abs({number}) <= {LARGEST!r}::DOUBLE THEN {number} END"
 
 
 def _text(raw: str, source: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import check_range
 from treadle.tasks.errors import DataError
 from treadle.tasks.features.dates import cycle, date_part, days_between, instants, local
 from treadle.tasks.features.linear import category_features, linear_input
@@ -21,9 +22,9 @@ def encode(spec: FeatureSpec, rows: pa.Table | pa.RecordBatch) -> np.ndarray:
     """The booster's input: float32 [rows, features], NaN for missing.
 
     `rows` are typed (Schema.arrow); columns may stand in any order, and others are ignored. Every value goes through
-    float64, so that an integer column with gaps, which pandas holds as floats, gives the same number; beyond
-    float32's range it is clipped, and infinite counts as missing. Raises DataError naming a missing column, ValueError
-    where a statistic is open.
+    float64, so that an integer column with gaps, which pandas holds as floats, gives the same number. Raises DataError
+    naming a missing column, or a number that is infinite or beyond float32 (see `FeatureSpec.beyond_float32`),
+    ValueError where a statistic is open.
     """
     import numpy as np
 
@@ -113,7 +114,15 @@ class _Columns:
         if feature.part is not None:
             parts = date_part(self._local_time(feature.source, column), feature.part)
             return cycle(parts, feature.part, feature.values) if feature.kind == "cycle" else parts
-        return _numbers(column)
+        return self._number(feature, numbers(column))
+
+    def _number(self, feature: Feature, values: np.ndarray) -> np.ndarray:
+        """The values of a number less its offset, checked where the spec wants it; others as they are."""
+        if feature.kind != "number":
+            return values
+        if self.spec.beyond_float32 == "refuse":
+            check_range(values, feature.source)
+        return values - feature.offset if feature.offset else values
 
     def _level_codes(self, feature: Feature) -> np.ndarray:
         key = (feature.source, feature.levels)
@@ -141,7 +150,7 @@ class _Columns:
         return self._texts[key][feature]
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
     """Float64 with NaN for null; booleans are 0 and 1, integers beyond 2**53 are rounded."""
     import numpy as np
     import pyarrow as pa

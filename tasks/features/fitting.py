@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import offset_of
 from treadle.tasks.errors import TargetError
 from treadle.tasks.features.dates import CYCLES, cycle_tables
-from treadle.tasks.features.encoding import encode, typed_column
+from treadle.tasks.features.encoding import encode, numbers, typed_column
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
     DATE_ENCODINGS,
@@ -56,7 +57,7 @@ def fit_features(
     names that do not fit what it holds are ignored, and where none fits it is encoded as if it were not there.
     Statistics are declared open: `fit_statistics` gives them values. `differences` are pairs of columns with dates or
     timestamps among `columns`: days from the second to the first. Raises TargetError where nothing is left, DataError
-    where a column is missing.
+    where a column is missing, or a number is infinite or beyond float32.
     """
     named: dict[str, Feature] = {}
 
@@ -80,7 +81,7 @@ def fit_features(
             f"no column varies in {training.num_rows:,} training rows (looked at: {', '.join(columns)})",
             "take columns out of data.drop, or train on more rows",
         )
-    return FeatureSpec(features=tuple(named.values()), timezone=timezone)
+    return FeatureSpec(features=tuple(named.values()), timezone=timezone, beyond_float32="refuse")
 
 
 def kind_of(schema: Schema, name: str) -> str:
@@ -107,8 +108,10 @@ def _usual(column: Column, categories: Sequence[str], *, with_days: bool) -> tup
 def _candidates(column: Column, values: pa.ChunkedArray, encodings: Iterable[str]) -> Iterator[Feature]:
     """What `column` becomes, whether or not it varies."""
     wanted, name = set(encodings), column.name
-    if "number" in wanted:
-        yield Feature(name=name, source=name, kind="boolean" if column.kind == "boolean" else "number")
+    if "number" in wanted and column.kind == "boolean":
+        yield Feature(name=name, source=name, kind="boolean")
+    elif "number" in wanted:
+        yield Feature(name=name, source=name, kind="number", offset=offset_of(numbers(values)))
     if wanted & set(LEVEL_ENCODINGS):
         yield from _levelled(name, values, wanted)
     if "ngrams" in wanted:
@@ -143,7 +146,8 @@ def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str)
     """The candidates that differ in the training rows; of an open statistic its codes must."""
     if candidates:
         shown = [one.model_copy(update={"kind": "code"}) if one.is_open else one for one in candidates]
-        encoded = encode(FeatureSpec(features=tuple(shown), timezone=timezone), training)
+        spec = FeatureSpec(features=tuple(shown), timezone=timezone, beyond_float32="refuse")
+        encoded = encode(spec, training)
         yield from (one for index, one in enumerate(candidates) if _varies(encoded[:, index]))
 
 

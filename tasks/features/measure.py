@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import centred_target
 from treadle.tasks.dataset.folds import error_of_windows
 from treadle.tasks.features.encoding import encode
 from treadle.tasks.features.fitting import fit_features
+from treadle.tasks.features.masking import mask_known_levels
 from treadle.tasks.features.statistics import cross_fitted
 from treadle.tasks.weights import relative
 
@@ -104,7 +106,8 @@ def held_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.
     from treadle.tasks.booster import complete_parameters
     from treadle.tasks.influence import row_losses
 
-    rows, y = problem.rows.take(fold.fitted), problem.y[fold.fitted]
+    labels = centred_target(problem.task, problem.y)
+    rows, y = problem.rows.take(fold.fitted), labels[fold.fitted]
     weight = _part(problem.weight, fold)
     spec = fit_features(
         rows,
@@ -126,7 +129,8 @@ def held_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.
         groups=_part(problem.groups, fold),
         weight=weight,
     )
-    held, truth = encode(spec, problem.rows.take(fold.answered)), problem.y[fold.answered]
+    X = mask_known_levels(spec, rows, X, y, seed=problem.seed)
+    held, truth = encode(spec, problem.rows.take(fold.answered)), labels[fold.answered]
     params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
     fitted = xgboost.QuantileDMatrix(X, y, weight=relative(weight), nthread=problem.nthread)
     booster = xgboost.train(

@@ -45,6 +45,14 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_zero(value: float) -> bool:
+    return value == 0
+
+
+def _is_clip(value: str) -> bool:
+    return value == "clip"
+
+
 def _is_empty(value: str | tuple[float, ...]) -> bool:
     return not value
 
@@ -100,7 +108,8 @@ class Feature(BaseModel):
     - `missing`: 1 where the value is missing, else 0. `indicator`: 1 for the first of `levels`, else 0, also for
       missing; other levels are there where pandas could take them for the first.
 
-    A linear model knows no NaN: its numbers have a `scale`.
+    A linear model knows no NaN: its numbers have a `scale`. `offset` is taken off a `number` in float64, before it
+    becomes float32 (`centring`); of a `statistic` it has been taken off the target before `values` were made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,6 +127,7 @@ class Feature(BaseModel):
     separator: str = Field("", exclude_if=_is_empty)
     bucket: int | None = Field(None, exclude_if=_is_none)
     scale: Scale | None = Field(None, exclude_if=_is_none)
+    offset: float = Field(0.0, exclude_if=_is_zero)
 
     @property
     def is_open(self) -> bool:
@@ -131,13 +141,18 @@ class Feature(BaseModel):
 
 
 class FeatureSpec(BaseModel):
-    """The features in the booster's order; dates are expanded in `timezone` (IANA, empty: UTC)."""
+    """The features in the booster's order; dates are expanded in `timezone` (IANA, empty: UTC).
+
+    `beyond_float32` says what becomes of a number beyond float32's range: specs of earlier versions clip it, and take
+    infinity for missing; others refuse both.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     features: tuple[Feature, ...]
     timezone: str = ""
     read_as_missing: tuple[str, ...] = READ_AS_MISSING
+    beyond_float32: Literal["clip", "refuse"] = Field("clip", exclude_if=_is_clip)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.tasks.centring import offset_of
 from treadle.tasks.features.encoding import encode, level_codes
 from treadle.tasks.features.fitting import xgboost_name
 from treadle.tasks.features.spec import OTHER, Feature, FeatureSpec
@@ -39,12 +40,13 @@ def fit_statistics(
 ) -> FeatureSpec:
     """`spec` with its open statistics and counts fitted on these rows; without open ones as it is.
 
-    `y` float32 [rows] are values or class codes, `weight` [rows] the rows' weights. With several classes an open
+    `y` [rows] are values or class codes, `weight` [rows] the rows' weights. With several classes an open
     statistic becomes a feature for each class but the first, with more than `MOST_CLASSES` the code of its level.
     """
     if not any(feature.is_open for feature in spec.features):
         return spec
     named: dict[str, Feature] = {}
+    offset = offset_of(y) if task == "regression" else 0.0
     for feature in _declared(spec, task, classes):
         name = xgboost_name(feature.name, named)
         named[name] = feature.model_copy(update={"name": name})
@@ -53,7 +55,8 @@ def fit_statistics(
             if feature.kind == "count":
                 named[name] = named[name].model_copy(update=_counted(groups, len(feature.levels)))
                 continue
-            table = _tables(groups, _targets(feature, y), weight, len(feature.levels) + 2, None)[0]
+            named[name] = named[name].model_copy(update={"offset": offset})
+            table = _tables(groups, _targets(named[name], y), weight, len(feature.levels) + 2, None)[0]
             *values, fallback, missing = (float(f"{value:.7g}") for value in table)
             update = {"values": tuple(values), "fallback": fallback, "missing": missing}
             named[name] = named[name].model_copy(update=update)
@@ -144,7 +147,10 @@ def _groups(spec: FeatureSpec, feature: Feature, rows: pa.Table) -> np.ndarray:
 def _targets(feature: Feature, y: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    return (y == feature.class_code).astype(np.float64) if feature.class_code is not None else y.astype(np.float64)
+    if feature.class_code is not None:
+        return (y == feature.class_code).astype(np.float64)
+    centred: np.ndarray = np.asarray(y, dtype=np.float64) - feature.offset
+    return centred
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None) -> np.ndarray:

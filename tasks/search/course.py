@@ -173,7 +173,7 @@ class Course:
 
     def _decoded(self, raw: np.ndarray, at: Sequence[np.ndarray] | None, lane: int) -> np.ndarray:
         """A lane's raw output on the target's own scale; how far it is smeared follows the lane's own labels."""
-        if not self.objective.transform:
+        if not (self.objective.transform or self.objective.offset):
             return raw
         return self.objective.decode(raw, self.objective.smear(self.labels(at)[lane], raw, self.weights(at)[lane]))
 

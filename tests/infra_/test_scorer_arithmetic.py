@@ -138,9 +138,14 @@ def test_scores_of_classes_become_the_same_columns(
 
 
 @settings(deadline=None)
-@given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), width=st.floats(0, 1e6))
-def test_amounts_become_the_same_columns(scorer: ModuleType, values: list[float], width: float) -> None:
-    assert_same_columns(scorer, Post(task="regression", half_width=width), np.array(values, dtype=np.float32))
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1),
+    width=st.floats(0, 1e6),
+    offset=st.one_of(st.just(0.0), st.floats(-1e18, 1e18)),
+)
+def test_amounts_become_the_same_columns(scorer: ModuleType, values: list[float], width: float, offset: float) -> None:
+    post = Post(task="regression", half_width=width, offset=offset)
+    assert_same_columns(scorer, post, np.array(values, dtype=np.float32))
 
 
 @settings(deadline=None)
@@ -149,14 +154,22 @@ def test_amounts_become_the_same_columns(scorer: ModuleType, values: list[float]
     width=st.floats(0, 50),
     smear=st.floats(0.5, 20),
     scale=st.sampled_from([("log1p", "log1p"), ("", "log1p")]),
+    offset=st.sampled_from([0.0, 21.25, -3.0]),
 )
-@example(values=[800.0, -800.0], width=1.0, smear=1.0, scale=("log1p", "log1p"))
+@example(values=[800.0, -800.0], width=1.0, smear=1.0, scale=("log1p", "log1p"), offset=0.0)
 def test_amounts_learned_as_logarithms_become_the_same_columns(
-    scorer: ModuleType, values: list[float], width: float, smear: float, scale: tuple[str, str]
+    scorer: ModuleType, values: list[float], width: float, smear: float, scale: tuple[str, str], offset: float
 ) -> None:
     transform, spread = scale
     raw = np.array(values, dtype=np.float32)
-    post = Post(task="regression", half_width=width, transform=transform, smear=smear, spread=spread)  # type: ignore[arg-type]
+    post = Post(
+        task="regression",
+        half_width=width,
+        transform=transform,  # type: ignore[arg-type]
+        smear=smear,
+        spread=spread,  # type: ignore[arg-type]
+        offset=offset if transform else 0.0,
+    )
     assert_same_columns(scorer, post, raw if transform else np.abs(raw))
 
 

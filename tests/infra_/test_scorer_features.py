@@ -248,3 +248,40 @@ def test_days_between_two_columns_are_the_same(scorer, kinds, pairs, zone):
     columns = {column.name: column.model_dump() for column in schema.columns}
     theirs = scorer.encode(json.loads(spec.model_dump_json()), columns, scorer.Reader((), zone), typed.to_pandas())
     assert different(spec, features.encode(spec, typed), theirs) == []
+
+
+FAR = st.one_of(
+    st.none(), st.floats(1.7e9 - 1e4, 1.7e9 + 1e4), st.integers(2**53 - 9, 2**53).map(float), st.floats(-3.4e38, 3.4e38)
+)
+
+
+@settings(deadline=None)
+@given(
+    held=st.lists(FAR, min_size=1, max_size=8),
+    offset=st.sampled_from([0.0, 1.7e9, -12.5, 2.0**53]),
+    scaled=st.booleans(),
+    text=st.booleans(),
+)
+def test_a_number_less_its_offset_is_the_same(scorer, held, offset, scaled, text):
+    scale = features.Scale(fill=1.0, mean=0.25, std=22.0) if scaled else None
+    feature = features.Feature(name="x", source="x", kind="number", offset=offset, scale=scale)
+    spec = features.FeatureSpec(features=(feature,), beyond_float32="refuse")
+    ours = features.encode(spec, pa.table({"x": pa.array(held, pa.float64())}))
+    raw = [None if one is None else repr(one) for one in held] if text else held
+    frame = pd.DataFrame({"x": pd.Series(raw, dtype=object if text else "float64")})
+    columns = {"x": {"name": "x", "kind": "number", "format": ""}}
+    theirs = scorer.encode(json.loads(spec.model_dump_json()), columns, scorer.Reader((), ""), frame)
+    assert different(spec, ours, theirs) == []
+
+
+@pytest.mark.parametrize("raw", [[1.0, 1e39], ["1", "-1e300"]])
+def test_a_number_beyond_float32_is_refused_with_column_and_value_and_clipped_by_earlier_specs(scorer, raw):
+    spec = features.FeatureSpec(features=(features.Feature(name="x", source="x", kind="number"),))
+    columns = {"x": {"name": "x", "kind": "number", "format": ""}}
+    frame, reader = pd.DataFrame({"x": raw}), scorer.Reader((), "")
+    refusing = spec.model_copy(update={"beyond_float32": "refuse"})
+    with pytest.raises(ValueError, match=r"column 'x' is (1e\+39|-1e\+300) in one of 1 rows beyond"):
+        scorer.encode(json.loads(refusing.model_dump_json()), columns, reader, frame)
+    clipped = scorer.encode(json.loads(spec.model_dump_json()), columns, reader, frame)
+    typed = pa.table({"x": [float(one) for one in raw]})
+    assert np.array_equal(clipped, features.encode(spec, typed))

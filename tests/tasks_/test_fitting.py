@@ -52,7 +52,7 @@ def test_a_bagged_model_is_the_average_of_its_folds_and_answers_by_those_that_di
             params = booster.complete_parameters(
                 task, setting.params, classes=len(problem.classes), device="cpu", seed=recipe.seed
             )
-            part = booster.MatrixRows(X[fold.fitted], y[fold.fitted])
+            _, part = training.fitted_part(problem, fit.features, rows.take(fold.fitted), recipe.seed)
             fitted = booster.fit_booster(params, part, rounds=setting.rounds, names=fit.features.names)
             own = own + setting.share * booster.predict_margin(fitted, X).astype(np.float64)
         alone.append(own)
@@ -247,7 +247,7 @@ def test_how_often_a_level_comes_later_is_not_known_to_a_fold_of_earlier_rows() 
     )
     problem = training.define(config("binary", "random"), schema, [False, True])
     spec = training.learn_features(problem, found, {"level": ("counts",)})
-    closed, part = training.fitted_part(problem, spec, found.slice(0, half), 0)
+    closed, part = training.fitted_part(problem, spec, found.slice(0, half), 0, masked=False)
     at = closed.names.index("level.count")
     assert set(np.round(np.expm1(part.X[:, at]))) == {3.0}
     later = training.encoded_part(problem, closed, found.slice(half))

@@ -61,3 +61,33 @@ def test_changes_are_told_the_largest_first() -> None:
     assert health.course(batches, "Shop", "unseen") == [0.0, 1.0]
     assert health.changes(reference, []) == ()
     assert health.course(batches, "price", "unseen") == pytest.approx([0.0, 0.0])
+
+
+def test_unseen_levels_are_counted_by_column_while_rows_go_by() -> None:
+    count = health.UnseenCount(spec())
+    assert count.columns() == {"Shop": 0, "branch": 0}
+    count.add(rows(["a", "z"], [1, 9], [None, None]))
+    count.add(rows([None, "y"], [None, 2], [1.0, 2.0]))
+    assert (count.rows, count.columns()) == (4, {"Shop": 2, "branch": 1})
+
+
+@pytest.mark.parametrize(
+    ("unseen", "reference", "warns"),
+    [(0, 0.0, False), (4, 0.0, False), (5, 0.0, True), (5, None, True), (15, 0.1, False), (20, 0.1, True)],
+)
+def test_many_unseen_levels_are_a_twentieth_of_the_rows_and_twice_those_of_training(
+    unseen: int, reference: float | None, warns: bool
+) -> None:
+    warning = health.UnseenLevels(column="Shop", rows=100, unseen=unseen, reference=reference).warning()
+    assert bool(warning) == warns
+    assert not warns or f"column 'Shop': {unseen} of 100 rows" in warning
+
+
+def test_the_unseen_levels_of_a_batch_stand_beside_those_of_the_training_rows() -> None:
+    reference = health.shares(spec(), [rows(["a", "b", "a", None], [1, 2, 1, 2], [1.0, 2.0, None, 4.0])])[1]
+    total, shares = health.shares(spec(), [rows(["z", "b", None], [1, 2, 7], [1.0, 2.0, 3.0])])
+    batch = health.BatchShares(batch_id="b", label="b.csv", rows=total, columns=shares)
+    found = [(one.column, one.rows, one.unseen, one.reference) for one in health.unseen_in_batch(batch, reference)]
+    assert found == [("Shop", 3, 1, 0.0), ("branch", 3, 1, 0.0)]
+    empty = batch.model_copy(update={"rows": 0})
+    assert not any(one.warning() for one in health.unseen_in_batch(empty, reference))

@@ -64,7 +64,7 @@ def test_labels_become_codes_and_values():
     column = pa.chunked_array([["b", "a"], ["b"]])
     assert postprocess.encode_target(column, "multiclass", ("a", "b")).tolist() == [1, 0, 1]
     assert postprocess.encode_target(pa.array([True, False]), "binary", (False, True)).tolist() == [1, 0]
-    assert postprocess.encode_target(pa.array([1, 2]), "regression", ()).dtype == np.float32
+    assert postprocess.encode_target(pa.array([1, 2]), "regression", ()).dtype == np.float64
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,8 @@ def test_the_model_is_fitted_on_both_parts_and_calibrated_by_one_that_saw_traini
     problem = training.define(config(task), shop.schema(task), training.labels(rows, "y"))
     parts = Parts(rows.slice(0, 400), rows.slice(400), rows.slice(0, 0), rows.slice(0, 0))
     spec = training.learn_features(problem, rows)
-    train, validation, whole = (
-        training.encoded_part(problem, spec, part) for part in (parts.train, parts.validation, rows)
-    )
+    train, whole = (training.fitted_part(problem, spec, part, 0)[1] for part in (parts.train, rows))
+    validation = training.encoded_part(problem, spec, parts.validation)
     recipe = make_recipe(config(task), problem, FOUND, judged_rows=len(rows), rows=len(rows), device="cpu")
     fitted = fitting.fit_judged(problem, recipe, parts.open(), SplitSpec())
     params = booster.complete_parameters(task, FOUND.params, classes=len(problem.classes), device="cpu", seed=0)

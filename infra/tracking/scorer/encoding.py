@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import numpy as np
 import pandas as pd
 
-from treadle.infra.tracking.scorer.reading import inside_calendar
+from treadle.infra.tracking.scorer.reading import LARGEST, inside_calendar
 from treadle.infra.tracking.scorer.texts import entry_counts, gram_counts
 from treadle.infra.tracking.scorer.values import SPACE, is_number, number_of, only_once, text_of
 
@@ -40,6 +40,7 @@ class Feature(TypedDict):
     separator: NotRequired[str]
     bucket: NotRequired[int]
     scale: NotRequired[dict[str, float]]
+    offset: NotRequired[float]
 
 
 class FeatureSpec(TypedDict):
@@ -47,6 +48,7 @@ class FeatureSpec(TypedDict):
 
     features: list[Feature]
     read_as_missing: list[str]
+    beyond_float32: NotRequired[str]
 
 
 def encode(spec: FeatureSpec, columns: Mapping[str, Column], reader: Reader, frame: pd.DataFrame) -> np.ndarray:
@@ -88,9 +90,27 @@ class Inputs:
         if "origin" in feature:
             return self.days_between(column, self.columns[feature["origin"]])
         if feature["part"] is None:
-            return self.reader.numeric(series, column["kind"])
+            return self.number(feature, series, column["kind"])
         parts = date_part(self.local(column), feature["part"])
         return cycle(parts, feature["part"], feature["values"]) if feature["kind"] == "cycle" else parts
+
+    def number(self, feature: Feature, series: pd.Series, kind: str) -> np.ndarray:
+        """Numbers, less their offset; raises ValueError for one beyond float32, unless the spec clips it."""
+        if feature["kind"] != "number":
+            return self.reader.numeric(series, kind)
+        values = self.reader.floats(series, kind)
+        beyond = np.isfinite(values) & (np.abs(values) > LARGEST)
+        if self.spec.get("beyond_float32", "clip") == "clip":
+            values = np.where(beyond, values, self.reader.of_kind(values, kind))
+        elif beyond.any():
+            raise ValueError(
+                f"column {feature['source']!r} is {values[beyond].tolist()[0]!r} in one of {int(beyond.sum()):,} rows "
+                f"beyond the range of float32 (at most {LARGEST:.2g} in size), in which the model computes: correct "
+                "these rows"
+            )
+        else:
+            values = self.reader.of_kind(values, kind)
+        return values - feature["offset"] if "offset" in feature else values
 
     def level_codes(self, column: Column, series: pd.Series, levels: Sequence[str]) -> np.ndarray:
         """Float64 codes: index into the levels, -1 for another value, NaN for missing."""

@@ -34,6 +34,7 @@ def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd
 
 def amounts(post: Mapping[str, Any], raw: np.ndarray) -> dict[str, np.ndarray]:
     """Prediction, lower and upper end for regression's raw output, float64 [n]; earlier bundles name no transform."""
+    raw = raw + post["offset"] if "offset" in post else raw
     p, spread, width = raw, post.get("spread", ""), post["half_width"]
     if post.get("transform", ""):
         p = grown(raw, post["smear"])

@@ -18,6 +18,7 @@ from treadle.infra.tracking.scorer.values import SPACE, float_or_nan, moment_of,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+LARGEST = float(np.finfo(np.float32).max)
 FIRST, LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
 
 
@@ -38,19 +39,27 @@ class Reader:
         self.zone = ZoneInfo(timezone) if timezone else None
 
     def numeric(self, series: pd.Series, kind: str) -> np.ndarray:
-        """Float64 with NaN for missing, of an integer, number or boolean column."""
+        """Float64 with NaN for missing, of an integer, number or boolean column; beyond float32 is no number."""
+        return self.of_kind(self.floats(series, kind), kind)
+
+    def of_kind(self, values: np.ndarray, kind: str) -> np.ndarray:
+        """NaN for what is infinite, beyond float32 or does not fit the kind."""
+        good = np.abs(values) <= LARGEST
+        if kind == "integer":
+            good &= (values == np.trunc(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
+        elif kind == "boolean":
+            good &= (values == 0) | (values == 1)
+        return np.where(good, values, np.nan)
+
+    def floats(self, series: pd.Series, kind: str) -> np.ndarray:
+        """Float64 with NaN for what is missing or no number, whether or not it fits the kind."""
         if pd.api.types.is_numeric_dtype(series.dtype):
             values = series.to_numpy(dtype=np.float64, na_value=np.nan)
             if self.numbers and not pd.api.types.is_bool_dtype(series.dtype):
                 values = np.where(np.isin(values, list(self.numbers)), np.nan, values)
         else:
             values = self.each(series, lambda value: self._number(value, kind))
-        good = np.isfinite(values)
-        if kind == "integer":
-            good &= (values == np.trunc(values)) & (values >= -(2.0**63)) & (values < 2.0**63)
-        elif kind == "boolean":
-            good &= (values == 0) | (values == 1)
-        return np.where(good, values, np.nan)
+        return values
 
     def instants(self, series: pd.Series, column: Column) -> np.ndarray:
         """A date column's days, or a timestamp column's instants in UTC: datetime64[us], NaT for missing."""
