@@ -1,4 +1,4 @@
-"""What calling rows positive means on the newest holdout rows: how many are, how many of them rightly, what is missed."""
+"""What a threshold means on the newest holdout rows: how many it calls positive, how many rightly, what it misses."""
 
 from __future__ import annotations
 
@@ -180,9 +180,7 @@ def flag_finding(meaning: FlagMeaning, rule: ThresholdRule, target: str, classes
     )
 
 
-def _sentences(
-    meaning: FlagMeaning, rule: ThresholdRule, target: str, negative: str, positive: str
-) -> Iterator[str]:
+def _sentences(meaning: FlagMeaning, rule: ThresholdRule, target: str, negative: str, positive: str) -> Iterator[str]:
     yield f"{target} is predicted as '{positive}' from a probability of {meaning.threshold:.3g} on: {_reason(rule)}."
     rows = f"the newest {meaning.rows:,} holdout rows" if meaning.newest else f"the {meaning.rows:,} holdout rows"
     words = f"Of {rows} {_percent(meaning.flagged)} are predicted as '{positive}', and {meaning.positives:.1%} are"
@@ -190,8 +188,8 @@ def _sentences(
         yield f"{words}: no row reaches the threshold."
     else:
         yield (
-            f"{words}. Of the rows predicted so {_percent(meaning.precision)} are '{positive}' (precision); of all that "
-            f"are, {_percent(meaning.recall)} are predicted so (recall)."
+            f"{words}. Of the rows predicted so {_percent(meaning.precision)} are '{positive}' (precision); of all "
+            f"that are, {_percent(meaning.recall)} are predicted so (recall)."
         )
     frequent = positive if meaning.positives > 0.5 else negative
     yield (

@@ -123,10 +123,10 @@ def realised(
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
 
     `young` of the rows are too young for a label to count. `classes` are the model's, in code order (regression:
-    none). Accuracy, F1 and their like are those of the column `prediction` as it was delivered, whatever the threshold is
-    now. `dependence` says which of the n predictions depend on each other (None: none do), which makes the interval
-    wider. `weight` [n] are numbers: rows whose weight is
-    missing or 0 or less do not count, as they would not judge; where no row has one, all count alike.
+    none). Accuracy, F1 and their like are those of the column `prediction` as it was delivered, whatever the threshold
+    is now. `dependence` says which of the n predictions depend on each other (None: none do), which makes the interval
+    wider. `weight` [n] are numbers: rows whose weight is missing or 0 or less do not count, as they would not judge;
+    where no row has one, all count alike.
     """
     import numpy as np
 

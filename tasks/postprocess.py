@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.tasks.errors import TargetError
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.target_scale import Transform, from_raw
-from treadle.tasks.threshold import ThresholdRule, choose_threshold
+from treadle.tasks.threshold import DEFAULT_RULE, choose_threshold
 from treadle.tasks.weights import effective_rows, relative
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from treadle.tasks.objective import Objective
+    from treadle.tasks.threshold import ThresholdRule
 
 ClassLabel = str | bool | int | float
 
@@ -179,7 +180,7 @@ def fit_postprocess(
     helps = _calibration_helps(raw64, y64, weights)
     knots_x, knots_y = _knots(raw64, y64, weights) if helps else (np.empty(0), np.empty(0))
     post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
-    chosen_by = rule or ThresholdRule()
+    chosen_by = rule or DEFAULT_RULE
     cut = choose_threshold(chosen_by, calibrate(post, raw), y64, weights, newest)
     return post.model_copy(update={"threshold": cut, "threshold_by": chosen_by.words()})
 

@@ -82,6 +82,10 @@ class ThresholdRule(BaseModel):
                 return f"threshold: {self.by}"
 
 
+DEFAULT_RULE = ThresholdRule()
+"""As many rows are called positive as are."""
+
+
 def threshold_rule(keys: ThresholdKeys, metric: str) -> ThresholdRule:
     """The rule that `[score]` declares; without one F1 or accuracy where models are judged by it, else 'positives'."""
     if keys.cost is not None:
@@ -94,7 +98,7 @@ def threshold_rule(keys: ThresholdKeys, metric: str) -> ThresholdRule:
         return ThresholdRule(by=keys.threshold, declared=True)
     if metric == "f1" or metric == "accuracy":  # noqa: PLR1714 - so that the type checker knows the two
         return ThresholdRule(by=metric)
-    return ThresholdRule()
+    return DEFAULT_RULE
 
 
 def choose_threshold(

@@ -9,7 +9,7 @@ from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from treadle.tasks.dataset.arrival import arrival_moment, arrivals
 from treadle.tasks.errors import TargetError
-from treadle.tasks.threshold import ThresholdRule, threshold_rule
+from treadle.tasks.threshold import DEFAULT_RULE, ThresholdRule, threshold_rule
 from treadle.tasks.weights import row_weights
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Problem:
     weight: str = ""
     order: str = ""
     group: str = ""
-    threshold_rule: ThresholdRule = ThresholdRule()
+    threshold_rule: ThresholdRule = DEFAULT_RULE
 
 
 def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:

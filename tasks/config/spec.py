@@ -27,7 +27,7 @@ from treadle.tasks.objective import LEAVES_RESET, PARAMETER_OF, TASK_OBJECTIVES,
 from treadle.tasks.performance import MonitorSpec
 from treadle.tasks.retention import RetentionSpec
 from treadle.tasks.retrain import RetrainSpec
-from treadle.tasks.schedule import Cron
+from treadle.tasks.schedule import Cron  # noqa: TC001 - a field's type
 from treadle.tasks.search import TuneSpec
 from treadle.tasks.threshold import ThresholdKeys
 

@@ -232,14 +232,14 @@ def called(
     """
     import numpy as np
 
-    from treadle.tasks.threshold import ThresholdRule, choose_threshold
+    from treadle.tasks.threshold import DEFAULT_RULE, choose_threshold
 
     y, p = np.concatenate(labels), np.concatenate(answers)
     given, fold = np.empty(len(y)), np.arange(len(y)) % FOLDS
     for one in range(FOLDS):
         held = fold == one
         others = None if weight is None else weight[~held]
-        given[held] = p[held] >= choose_threshold(rule or ThresholdRule(), p[~held], y[~held], others)
+        given[held] = p[held] >= choose_threshold(rule or DEFAULT_RULE, p[~held], y[~held], others)
     return np.split(given, np.cumsum([len(one) for one in answers])[:-1])
 
 

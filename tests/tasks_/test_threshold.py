@@ -31,7 +31,7 @@ METRICS = {
     "f1": lambda y, called: f1_score(y, called, zero_division=0),
     "macro_f1": lambda y, called: f1_score(y, called, average="macro", labels=[0, 1], zero_division=0),
     "accuracy": accuracy_score,
-    "balanced_accuracy": lambda y, called: balanced_accuracy_score(y, called),
+    "balanced_accuracy": balanced_accuracy_score,
 }
 
 
