@@ -50,16 +50,16 @@ def person_decides(ref: RunRef, verdict: Verdict, version: int) -> Iterator[str]
 def _other_threshold_rule(ref: RunRef) -> str:
     """What differs where `[score]` declares another threshold now than when the champion was made; else empty."""
     from treadle.tasks.errors import BundleError
-    from treadle.tasks.training import Problem
+    from treadle.tasks.threshold import threshold_rule
 
-    problem = ref.bench.get("problem.json", Problem)
-    if not ref.champion or problem.task != "binary":
+    place = ref.open()
+    if not ref.champion or place.config.data.task != "binary":
         return ""
     try:
-        before = ref.open().model(ref.champion).post.threshold_by
+        before = place.model(ref.champion).post.threshold_by
     except BundleError:  # of a champion that is out of service
         return ""
-    now = problem.threshold_rule
+    now = threshold_rule(place.config.score, place.config.tune.metric)
     declared = now.declared or before.partition(":")[0] in ("cost", "flag", "threshold")
     if before == now.words() or not declared:
         return ""
