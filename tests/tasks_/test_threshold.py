@@ -8,6 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from tests.tasks_.test_refit import SPLITS, config, schema, table
+from treadle.tasks import fitting, postprocess, preparation, refit, training
+from treadle.tasks.config.spec import ScoreSpec
+from treadle.tasks.dataset import split
+from treadle.tasks.preparation import Preparation
+from treadle.tasks.recipe import make_recipe
+from treadle.tasks.search import Found, TuneSpec
 from treadle.tasks.threshold import (
     MistakeCosts,
     ThresholdKeys,
@@ -126,3 +133,31 @@ def test_the_newest_half_is_that_of_the_times_and_needs_rows():
     assert newest_half(times[:800]) is None
     assert newest_half(np.zeros(5_000)) is None, "all of one time"
     assert newest_half(None) is None
+
+
+@pytest.mark.parametrize("kind", ["random", "time"])
+def test_what_the_config_declares_is_what_both_models_and_the_search_call_positive(kind):
+    rows = table("binary", 7_000, seed=3)
+    asked = config("binary", kind).model_copy(update={"score": ScoreSpec(flag=0.1), "tune": TuneSpec(metric="f1")})
+    problem = training.define(asked, schema("binary"), [False, True])
+    parts = split(rows, asked.split, key=("id",), time=asked.data.time, target="y")
+    own = len(parts.train) + len(parts.validation)
+    found = Found({"eta": 0.3, "max_depth": 2, "nthread": 1}, 5, 0.0, (), 0, 0.0)
+    recipe = make_recipe(asked, problem, found, Preparation(), judged_rows=own, rows=len(rows), device="cpu")
+    judged = fitting.fit_judged(problem, recipe, parts.open(), SPLITS[kind])
+    at = np.flatnonzero(judged.answers.answered)
+    if kind == "time":  # the rows come by day
+        times = judged.answers.times
+        assert times is not None
+        at = at[times[at] >= np.sort(times[at])[len(at) // 2]]
+        assert 500 <= len(at) < judged.answers.answered.sum()
+    p = postprocess.apply_postprocess(judged.model.post, judged.answers.raw[at].astype(np.float32)).p
+    # few trees answer alike for many rows, which no threshold parts
+    alike = np.unique(p, return_counts=True)[1].max() / len(p)
+    assert (p >= judged.model.post.threshold).mean() == pytest.approx(0.1, abs=alike / 2 + 1e-9)
+    served = refit.refit(problem, recipe, judged.model, parts, SPLITS[kind])
+    assert [one.post.threshold_by for one in (judged.model, served.model)] == ["flag: 0.1"] * 2
+    course = preparation.lay_rows(asked, problem, parts.open(), Preparation()).course("cpu", False)
+    margins = [np.linspace(-3, 3, len(lane.rows.y)).astype(np.float32) for lane in course.lanes]
+    called = np.concatenate(course.answers(margins))
+    assert called.mean() == pytest.approx(0.1, abs=0.01), "trials are compared by the labels of the same rule"
