@@ -105,8 +105,8 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         threshold=judged.challenger_threshold,
         weight=judged.weight,
     )
-    ends = map(none_if_nan, bounds)
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *ends, flag=evidence.flag)
+    lower, upper = map(none_if_nan, bounds)
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, lower, upper, flag=evidence.flag)
     bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
 
