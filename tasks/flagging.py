@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from treadle.tasks.report import Finding
 
 LEVEL = 0.95
+DRIFT = 1.5
+"""Where so many times as many rows are called positive as are, or as many times fewer, the report says so."""
+
 FEWEST_OF_A_CLASS = 10
 """The newest rows speak for themselves where they have so many rows of both classes."""
 
@@ -63,10 +66,10 @@ class FlagMeaning(BaseModel):
         """The figures in one line."""
         rows = f"the {'newest ' if self.newest else ''}{self.rows:,} holdout rows"
         if self.precision.value is None:
-            return f"positive from {self.threshold:.3g} on: none of {rows}, of which {self.positives:.1%} are"
+            return f"positive from {self.threshold:.3g} on: none of {rows}, of which {self.positives:.1%} are positive"
         return (
             f"positive from {self.threshold:.3g} on: {_percent(self.flagged)} of {rows}, of which {self.positives:.1%} "
-            f"are; precision {_percent(self.precision)}, recall {_percent(self.recall)}"
+            f"are positive; precision {_percent(self.precision)}, recall {_percent(self.recall)}"
         )
 
     def metrics(self) -> dict[str, float]:
@@ -176,25 +179,31 @@ def flag_finding(meaning: FlagMeaning, rule: ThresholdRule, target: str, classes
     return Finding(
         title=f"What the prediction '{positive}' means",
         sentences=tuple(_sentences(meaning, rule, target, negative, positive)),
-        caution=_says_little(meaning),
+        caution=_says_little(meaning) or (rule.by == "positives" and _drift(meaning) > 0),
     )
 
 
 def _sentences(meaning: FlagMeaning, rule: ThresholdRule, target: str, negative: str, positive: str) -> Iterator[str]:
     yield f"{target} is predicted as '{positive}' from a probability of {meaning.threshold:.3g} on: {_reason(rule)}."
+    if rule.by == "positives":
+        yield "Misses and false alarms are about equally many there. [score] cost, flag or threshold sets another rule."
     rows = f"the newest {meaning.rows:,} holdout rows" if meaning.newest else f"the {meaning.rows:,} holdout rows"
-    words = f"Of {rows} {_percent(meaning.flagged)} are predicted as '{positive}', and {meaning.positives:.1%} are"
-    if meaning.precision.value is None:
-        yield f"{words}: no row reaches the threshold."
-    else:
+    share = "none" if meaning.precision.value is None else _percent(meaning.flagged)
+    yield f"Of {rows} {meaning.positives:.1%} are '{positive}', and {share} are predicted so."
+    if rule.by == "positives" and (times := _drift(meaning)):
         yield (
-            f"{words}. Of the rows predicted so {_percent(meaning.precision)} are '{positive}' (precision); of all "
-            f"that are, {_percent(meaning.recall)} are predicted so (recall)."
+            f"That is {times:.2g} times as many as are '{positive}': these rows differ from those by which the threshold "
+            "was chosen."
+        )
+    if meaning.precision.value is not None:
+        yield (
+            f"Of the rows predicted so {_percent(meaning.precision)} are '{positive}' (precision); of all that are, "
+            f"{_percent(meaning.recall)} are predicted so (recall)."
         )
     frequent = positive if meaning.positives > 0.5 else negative
     yield (
         f"{meaning.accuracy:.1%} of the predictions are right; always answering '{frequent}' is right in "
-        f"{meaning.frequent:.1%}" + ("." if meaning.accuracy > meaning.frequent else ", and finds nothing.")
+        f"{meaning.frequent:.1%}" + (f", and finds no '{positive}'." if frequent == negative else ".")
     )
     if cost := meaning.cost:
         yield (
@@ -206,10 +215,7 @@ def _sentences(meaning: FlagMeaning, rule: ThresholdRule, target: str, negative:
 def _reason(rule: ThresholdRule) -> str:
     match rule.by:
         case "positives":
-            return (
-                "there as many rows are predicted so as are so, on rows left out of the fit, and misses and false "
-                "alarms are about equally many ([score] cost, flag or threshold sets another)"
-            )
+            return "of the rows left out of the fit, as many are predicted so as are so"
         case "cost":
             return f"a miss costs {rule.miss:g} and a false alarm {rule.alarm:g} ([score] cost)"
         case "share":
@@ -227,6 +233,16 @@ def _percent(share: MetricBounds) -> str:
     if share.lower is None or share.upper is None:
         return f"{share.value:.1%}"
     return f"{share.value:.1%} ({share.lower:.1%} to {share.upper:.1%})"
+
+
+def _drift(meaning: FlagMeaning) -> float:
+    """How many times as many rows are called positive as are, where that is surely no chance and beyond `DRIFT`."""
+    flagged, positives = meaning.flagged, meaning.positives
+    if flagged.value is None or flagged.lower is None or flagged.upper is None or not positives:
+        return 0.0
+    surely = not flagged.lower <= positives <= flagged.upper
+    times = flagged.value / positives
+    return times if surely and not 1 / DRIFT <= times <= DRIFT else 0.0
 
 
 def _says_little(meaning: FlagMeaning) -> bool:

@@ -108,6 +108,17 @@ def test_the_finding_says_what_a_person_asks() -> None:
     assert f"cost {found.cost.delivered:,.4g} for each 1,000 rows" in text  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("cut", "drifted"), [(0.15, True), (0.46, False), (0.75, True)])
+def test_a_default_that_calls_far_more_or_fewer_rows_than_are_positive_says_so(cut: float, drifted: bool) -> None:
+    y, p = drawn(4_000, 9)
+    found = flag_meaning(ThresholdRule(), cut, y, p)
+    one = flag_finding(found, ThresholdRule(), "late", ("no", "yes"))
+    times = (p >= cut).mean() / y.mean()
+    assert (f"That is {times:.2g} times as many" in " ".join(one.sentences)) == one.caution == drifted
+    declared = ThresholdRule(by="number", value=cut)
+    assert not flag_finding(found, declared, "late", ("no", "yes")).caution, "a person wants it so"
+
+
 def judged_at(threshold: float) -> tuple[Model, evaluation.Evidence]:
     """A binary model whose threshold is none that any rule takes, on 300 holdout rows."""
     model = shop.model("binary")
