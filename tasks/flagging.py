@@ -192,8 +192,8 @@ def _sentences(meaning: FlagMeaning, rule: ThresholdRule, target: str, negative:
     yield f"Of {rows} {meaning.positives:.1%} are '{positive}', and {share} are predicted so."
     if rule.by == "positives" and (times := _drift(meaning)):
         yield (
-            f"That is {times:.2g} times as many as are '{positive}': these rows differ from those by which the threshold "
-            "was chosen."
+            f"That is {times:.2g} times as many as are '{positive}': these rows differ from those by which the "
+            "threshold was chosen."
         )
     if meaning.precision.value is not None:
         yield (
