@@ -132,12 +132,13 @@ def realised(
 
     usable = _predictable(labels, task, classes)
     y = _y(task, classes, labels.filter(usable))
-    p, delivered = _p(task, classes, predictions.filter(usable)), _delivered(task, classes, predictions.filter(usable))
+    p = _p(task, classes, predictions.filter(usable))
     known, at = len(y), np.flatnonzero(usable)
     weights = None if weight is None else _weights(weight.filter(usable))
     if weights is not None:
         counts = weights > 0
-        y, p, delivered, at, weights = y[counts], p[counts], delivered[counts], at[counts], weights[counts]
+        y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
+    delivered = _delivered(task, classes, predictions)[at]
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
         scores = metrics.scores(task, y, p, weights, metric=metric)
