@@ -155,7 +155,8 @@ def differing_settings(first: ComparedVersion, second: ComparedVersion) -> tuple
 def _settings(one: ComparedVersion) -> dict[str, str]:
     facts = one.facts.model_dump(mode="json")
     recipe = one.recipe.model_dump(mode="json") if one.recipe else {}
-    post = {"threshold": one.model.post.threshold} if one.model.task == "binary" else {}
+    own = one.model.post
+    post = {"threshold": own.threshold, "threshold_by": own.threshold_by} if one.model.task == "binary" else {}
     return {name: text for part in (facts, recipe, post) for name, text in _flat(part) if text}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.judging import sketch
 from treadle.tasks.dependence import Dependence, dependence_of
+from treadle.tasks.flagging import FlagMeaning, flag_finding, flag_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +56,8 @@ class Evidence:
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
     challenger's on (a sample of) the rows that it was fitted on; `incomparable` says why the champion was not compared,
     however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
-    same rows are counted; `suspects` are columns to question, which refuse nothing.
+    same rows are counted; `suspects` are columns to question, which refuse nothing; `flag` says what a binary
+    model's threshold means on the newest of the rows.
     """
 
     judged: Judged
@@ -67,13 +69,15 @@ class Evidence:
     y: np.ndarray
     holdout: str
     suspects: tuple[Suspect, ...] = ()
+    flag: FlagMeaning | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Holdout metrics of everyone ('challenger', 'champion', 'linear', 'dummy'), training metrics of the challenger.
 
-    `lower` and `upper` are the ends of the 95% interval of the challenger's deciding metric on the holdout.
+    `lower` and `upper` are the ends of the 95% interval of the challenger's deciding metric on the holdout. `flag` says
+    what a binary challenger's threshold means on the newest holdout rows.
     """
 
     holdout: dict[str, dict[str, float]]
@@ -81,6 +85,7 @@ class Scores:
     holdout_reads: int
     lower: float | None = None
     upper: float | None = None
+    flag: FlagMeaning | None = None
 
     def of(self, who: str, metric: str) -> float | None:
         """One value, or None where `who` was not scored."""
@@ -93,7 +98,8 @@ class Scores:
             for who, values in self.holdout.items()
             for metric, value in values.items()
         }
-        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}}
+        flag = self.flag.metrics() if self.flag else {}
+        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}, **flag}
 
 
 def evaluate_models(
@@ -139,7 +145,7 @@ def evaluate_models(
     predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
     codes = model.features.levelled
     line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
-    beside = {} if line is None else {"linear": line}
+    beside = {} if line is None else {"linear": line.p}
     scores = partial(metrics.scores, problem.task, metric=problem.metric)
     usual = partial(baselines.dummy, problem.task, classes=len(problem.classes), metric=problem.metric)
     chance = usual(fitted_on.y, len(judge_on.y), weight=fitted_on.weight)
@@ -148,6 +154,8 @@ def evaluate_models(
     some = _sample(fitted_on, TRAIN_SCORE_ROWS, seed)
     depends = dependence_of(rows, split, problem.time) if split else Dependence()
     cuts = {"challenger": model.post.threshold, "champion": champion.model.post.threshold if champion else 0.5}
+    if line is not None:
+        cuts["linear"] = line.threshold
     some_p = postprocess.apply_postprocess(model.post, _raw(model, some.X)).p
     return Evidence(
         judged=gate.Judged(
@@ -173,6 +181,7 @@ def evaluate_models(
             champion_threshold=cuts["champion"] if champion_p is not None else 0.5,
             weight=judge_on.weight,
             weighted_by=problem.weight,
+            beside_thresholds={who: cuts[who] for who in beside},
         ),
         leaks=leakage.find_leaks(
             problem.task,
@@ -193,6 +202,11 @@ def evaluate_models(
         y=judge_on.y,
         holdout=sketch(rows),
         suspects=columns_to_question(problem, model, fitted_on, (fitted_rows, holdout), seed),
+        flag=flag_meaning(
+            problem.threshold_rule, model.post.threshold, judge_on.y, predictions.p, judge_on.weight, depends
+        )
+        if problem.task == "binary"
+        else None,
     )
 
 
@@ -349,6 +363,8 @@ def story(
 def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Finding, ...]:
     """What the first screen of the report says beside the verdict."""
     found: list[Finding] = []
+    if evidence.flag is not None:
+        found.append(flag_finding(evidence.flag, problem.threshold_rule, problem.target, problem.classes))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ One function fits the judged model, the serving one and the champion's recipe th
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,8 @@ class Fit:
     """A recipe on rows: `raw` is the booster's output [n] or [n, classes] for each row, NaN where it was not left out.
 
     The answers for a row are those of models that were not fitted on it. `offset` is what a line's target is centred by
-    (of trees the objective says it). `curve` is how the first of them learned, None
-    where no row was left out.
+    (of trees the objective says it). `curve` is how the first of them learned, None where no row was left out.
+    `times` [n] are numbers where the rows are dated and parted by time (None: they are not).
     """
 
     booster: Booster
@@ -43,6 +44,7 @@ class Fit:
     curve: Curve | None
     weight: np.ndarray | None = None
     offset: float = 0.0
+    times: np.ndarray | None = None
 
     @property
     def answered(self) -> np.ndarray:
@@ -193,6 +195,7 @@ def fit_judged(
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
     from treadle.tasks import bundle, training, validation
     from treadle.tasks.booster import Curve
+    from treadle.tasks.dependence import dependence_of
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
@@ -200,6 +203,7 @@ def fit_judged(
     if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
         recipe = recipe.model_copy(update={"layout": validation.Layout()})
     fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
+    fit = dataclasses.replace(fit, times=dependence_of(rows, split, problem.time).times)
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
@@ -221,6 +225,7 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
 
     from treadle.tasks import postprocess
     from treadle.tasks.objective import plain_objective
+    from treadle.tasks.threshold import newest_half
 
     at = fit.answered
     weight = None if fit.weight is None else fit.weight[at]
@@ -228,7 +233,16 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     objective = recipe.objective
     if fit.offset:
         objective = plain_objective(problem.task).model_copy(update={"offset": fit.offset})
-    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, objective, weight)
+    return postprocess.fit_postprocess(
+        problem.task,
+        problem.classes,
+        fit.y[at],
+        raw,
+        objective,
+        weight,
+        rule=problem.threshold_rule,
+        newest=newest_half(None if fit.times is None else fit.times[at]),
+    )
 
 
 def judged_folds(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.booster import predict_raw
@@ -15,6 +16,7 @@ from treadle.tasks.centring import offset_of
 from treadle.tasks.coefficients import Coefficients, linear_booster
 from treadle.tasks.dependence import Dependence, usable_error
 from treadle.tasks.objective import plain_objective
+from treadle.tasks.threshold import choose_threshold
 from treadle.tasks.weights import relative, row_weights
 
 if TYPE_CHECKING:
@@ -152,21 +154,37 @@ def linear_answers(
     return raw
 
 
-def linear_beside(problem: Problem, fitted: pa.Table, y: np.ndarray, rows: pa.Table, *, seed: int) -> np.ndarray | None:
-    """Answers for `rows` of a linear model fitted on `fitted`, by its weights: float64 [n] or [n, classes].
+@dataclass(frozen=True, slots=True)
+class LineBeside:
+    """A linear model's answers `p` float64 [n] or [n, classes], and the least that it calls positive (binary)."""
 
-    None where there is no such model: no column can be an input, or all labels are the same.
+    p: np.ndarray
+    threshold: float = 0.5
+
+
+def linear_beside(problem: Problem, fitted: pa.Table, y: np.ndarray, rows: pa.Table, *, seed: int) -> LineBeside | None:
+    """Answers for `rows` of a linear model fitted on `fitted`, by its weights.
+
+    Its threshold follows the problem's rule, on (a sample of) the rows that it was fitted on: a penalised line with few
+    coefficients answers for these hardly better than for others. None where there is no such model: no column can be an
+    input, or all labels are the same.
     """
     from treadle.tasks import features
     from treadle.tasks.errors import TargetError
 
+    weight = row_weights(fitted, problem.weight)
     offset = offset_of(y) if problem.task == "regression" else 0.0
     centred = y - offset if offset else y
     try:
-        booster, spec = fit_linear(problem, fitted, centred, seed=seed, weight=row_weights(fitted, problem.weight))
+        booster, spec = fit_linear(problem, fitted, centred, seed=seed, weight=weight)
     except TargetError:
         return None
-    return predict_raw(booster, features.encode(spec, rows)).astype("float64") + offset
+    p = predict_raw(booster, features.encode(spec, rows)).astype("float64") + offset
+    if problem.task != "binary":
+        return LineBeside(p)
+    known, labels, weight = _sample(fitted, y, weight, LINEAR_ROWS, seed)
+    own = predict_raw(booster, features.encode(spec, known)).astype("float64")
+    return LineBeside(p, choose_threshold(problem.threshold_rule, own, labels, relative(weight)))
 
 
 def prefer_linear(

@@ -40,6 +40,9 @@ ERRORS = frozenset({"log_loss", "brier", "rmse", "mae"})
 AT_THRESHOLD = frozenset({"accuracy", "f1"})
 """Metrics of a binary task that depend on the threshold above which a row is called positive."""
 
+OF_LABELS = AT_THRESHOLD | {"balanced_accuracy", "f1_macro"}
+"""Metrics of class labels, whatever the task: of probabilities only which class they make the prediction counts."""
+
 FALLBACK = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
 """What is defined on any rows, also where the labels are all the same."""
 

@@ -117,16 +117,16 @@ def realised(
     *,
     rows: int,
     young: int = 0,
-    threshold: float = 0.5,
     dependence: Dependence | None = None,
     weight: pa.ChunkedArray | None = None,
 ) -> Realised:
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
 
     `young` of the rows are too young for a label to count. `classes` are the model's, in code order (regression:
-    none); `threshold` is the least probability that it calls positive. `dependence` says which of the n predictions
-    depend on each other (None: none do), which makes the interval wider. `weight` [n] are numbers: rows whose weight is
-    missing or 0 or less do not count, as they would not judge; where no row has one, all count alike.
+    none). Accuracy, F1 and their like are those of the column `prediction` as it was delivered, whatever the threshold
+    is now. `dependence` says which of the n predictions depend on each other (None: none do), which makes the interval
+    wider. `weight` [n] are numbers: rows whose weight is missing or 0 or less do not count, as they would not judge;
+    where no row has one, all count alike.
     """
     import numpy as np
 
@@ -138,11 +138,15 @@ def realised(
     if weights is not None:
         counts = weights > 0
         y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
+    delivered = _delivered(task, classes, predictions)[at]
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
-        scores = metrics.scores(task, y, p, weights, threshold=threshold, metric=metric)
+        scores = metrics.scores(task, y, p, weights, metric=metric)
+        of_labels = [name for name in scores if name in metrics.OF_LABELS]
+        scores |= {name: metrics.metric_value(task, name, y, delivered, weights) for name in of_labels}
         depends = dependence.of(at) if dependence else None
-        lower, upper = metrics.interval(task, metric, y, p, dependence=depends, threshold=threshold, weight=weights)
+        judged = delivered if metric in metrics.OF_LABELS else p
+        lower, upper = metrics.interval(task, metric, y, judged, dependence=depends, weight=weights)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
     means = len(y) and task != "multiclass"
     return Realised(
@@ -162,8 +166,8 @@ def realised(
 def columns(task: str, classes: Sequence[ClassLabel]) -> tuple[str, ...]:
     """The prediction columns that `realised` reads."""
     if task == "multiclass":
-        return tuple(f"probability_{postprocess.label_text(one)}" for one in classes)
-    return ("probability",) if task == "binary" else ("prediction",)
+        return ("prediction", *(f"probability_{postprocess.label_text(one)}" for one in classes))
+    return ("prediction", "probability") if task == "binary" else ("prediction",)
 
 
 def window(day: date, days: int) -> tuple[date, date]:
@@ -201,8 +205,25 @@ def _p(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.nd
     """Calibrated probabilities or values as the metrics want them, float64 [n] or [n, classes]."""
     import numpy as np
 
-    parts = [predictions[name].to_numpy().astype(np.float64) for name in columns(task, classes)]
+    named = [name for name in columns(task, classes) if task == "regression" or name != "prediction"]
+    parts = [predictions[name].to_numpy().astype(np.float64) for name in named]
     return np.column_stack(parts) if task == "multiclass" else parts[0]
+
+
+def _delivered(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.ndarray:
+    """The delivered predictions as the metrics want them: values, or 1 for the predicted class and 0 for others.
+
+    Float64 [n], of several classes [n, classes].
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = predictions["prediction"]
+    if task == "regression" or not len(column):
+        return _p(task, classes, predictions)
+    codes = np.asarray(pc.index_in(column, value_set=pa.array(list(classes)).cast(column.type)))
+    return np.eye(len(classes))[codes] if task == "multiclass" else codes.astype(np.float64)
 
 
 def _weights(weight: pa.ChunkedArray) -> np.ndarray | None:

@@ -15,6 +15,7 @@ from treadle.tasks.centring import check_target_range
 from treadle.tasks.errors import TargetError
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.target_scale import Transform, from_raw
+from treadle.tasks.threshold import DEFAULT_RULE, choose_threshold
 from treadle.tasks.weights import effective_rows, relative
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from treadle.tasks.objective import Objective
+    from treadle.tasks.threshold import ThresholdRule
 
 ClassLabel = str | bool | int | float
 
@@ -48,7 +50,8 @@ class Post(BaseModel):
     `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
     `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
     around the prediction, with a transform around the raw output, which is no mean. `offset` is added to regression's
-    raw output in float64 (`centring`), before a transform is undone.
+    raw output in float64 (`centring`), before a transform is undone. `threshold_by` says how the threshold was chosen
+    (empty: by macro F1, in versions of before there was a choice).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +66,7 @@ class Post(BaseModel):
     smear: float = 1.0
     spread: Transform = ""
     offset: float = Field(0.0, exclude_if=_is_zero)
+    threshold_by: str = ""
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -154,12 +158,14 @@ def fit_postprocess(
     raw: np.ndarray,
     objective: Objective | None = None,
     weight: np.ndarray | None = None,
+    rule: ThresholdRule | None = None,
+    newest: np.ndarray | None = None,
 ) -> Post:
     """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
     `y` [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
-    threshold is the one with the highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as
-    a frequent one). The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
+    threshold is chosen by `rule` (None: as many rows are called positive as are), with the mask `newest` [n] of the
+    newest rows. The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
     (Lei et al. 2018, JASA 113). Residuals are taken on the scale on which `objective` (None: the plain one) spreads
     evenly: any scale keeps the coverage, as only the residuals' order counts.
 
@@ -186,7 +192,9 @@ def fit_postprocess(
     helps = _calibration_helps(raw64, y64, weights)
     knots_x, knots_y = _knots(raw64, y64, weights) if helps else (np.empty(0), np.empty(0))
     post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
-    return post.model_copy(update={"threshold": best_threshold(calibrate(post, raw), y64, weights)})
+    chosen_by = rule or DEFAULT_RULE
+    cut = choose_threshold(chosen_by, calibrate(post, raw), y64, weights, newest)
+    return post.model_copy(update={"threshold": cut, "threshold_by": chosen_by.words()})
 
 
 def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
@@ -333,27 +341,3 @@ def _knots(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) ->
         np.concatenate([[0.0], centre[inside], [1.0]]),
         np.concatenate([[floor / 2], height[inside], [1 - floor / 2]]),
     )
-
-
-def best_threshold(p: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The threshold that predictions carry, from probabilities `p` [n] of a binary task and labels `y` [n].
-
-    Halfway between the two neighbouring probabilities that part the rows, each counting by its `weight` [n] (None: as
-    one), with the highest macro F1.
-    """
-    import numpy as np
-
-    order = np.argsort(-p, kind="stable")
-    ranked, positive = p[order], y[order] == 1
-    called, hits = np.arange(1, len(p) + 1), np.cumsum(positive)
-    if weight is not None:
-        called, hits = np.cumsum(weight[order]), np.cumsum(weight[order] * positive)
-    positives, rows = hits[-1], called[-1]
-    # F1 = 2 TP / (called + real), for the positive class above the cut and for the negative one below it
-    f1_positive = 2 * hits / (called + positives)
-    negatives_below = (rows - called) - (positives - hits)
-    f1_negative = 2 * negatives_below / np.maximum((rows - called) + (rows - positives), np.finfo(np.float64).tiny)
-    ends_a_tie = np.append(ranked[1:] < ranked[:-1], True)
-    best = int(np.argmax(np.where(ends_a_tie, f1_positive + f1_negative, -1.0)))
-    below = ranked[best + 1] if best + 1 < len(p) else 0.0
-    return float((ranked[best] + below) / 2)

@@ -302,6 +302,7 @@ def lay_rows(
             dependence=_dependence(config, problem, rows, folds, prepared.layout),
             repeats=prepared.layout.repeats,
             external=external,
+            threshold_rule=problem.threshold_rule,
         )
 
     return Trail(folds, course)

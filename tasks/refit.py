@@ -66,6 +66,7 @@ def refit(
     import numpy as np
 
     from treadle.tasks import fitting, postprocess, training, validation
+    from treadle.tasks.dependence import dependence_of
 
     rows, first = parts.every_row(), len(parts.train) + len(parts.validation)
     y = training.labels_as_numbers(problem, rows)
@@ -79,6 +80,7 @@ def refit(
     fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
     if recipe.layout.dear:
         fit = _answered_by(judged, problem, parts.holdout, fit, first)
+    fit = dataclasses.replace(fit, times=dependence_of(rows, split, problem.time).times)
     answered = fit.answered
     post = judged.post if recipe.kind == "trees" else judged.post.model_copy(update={"offset": fit.offset})
     post = fitting.calibrated(problem, recipe, fit) if answered.any() else post

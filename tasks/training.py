@@ -9,6 +9,7 @@ from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset import Schema  # noqa: TC001 - a Problem is kept as JSON, which looks its types up
 from treadle.tasks.dataset.arrival import arrival_moment, arrivals
 from treadle.tasks.errors import TargetError
+from treadle.tasks.threshold import DEFAULT_RULE, ThresholdRule, threshold_rule
 from treadle.tasks.weights import row_weights
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Problem:
     `classes` are the labels in code order (binary: negative, positive; regression: none); `columns` are the columns
     that may become features; `weight` is the column of row weights (empty: all rows count alike). `order` is "file"
     where rows are in time order although no column dates them; `group` is the column whose rows stay together.
+    `threshold_rule` says how a binary task's threshold is chosen.
     """
 
     task: str
@@ -49,6 +51,7 @@ class Problem:
     weight: str = ""
     order: str = ""
     group: str = ""
+    threshold_rule: ThresholdRule = DEFAULT_RULE
 
 
 def labels(rows: pa.Table, target: str) -> list[TrainingLabel]:
@@ -114,9 +117,10 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
     from treadle.tasks import metrics, postprocess
 
     data = config.data
+    metric = config.tune.metric or config.model.wanted.metric or metrics.default_metric(data.task)
     return Problem(
         task=data.task,
-        metric=config.tune.metric or config.model.wanted.metric or metrics.default_metric(data.task),
+        metric=metric,
         target=data.target,
         schema=schema,
         key=data.key,
@@ -129,6 +133,7 @@ def define(config: PipelineConfig, schema: Schema, labels: Sequence[TrainingLabe
         weight=data.weight,
         group=config.split.group,
         order=data.order,
+        threshold_rule=threshold_rule(config.score, metric),
     )
 
 

@@ -120,6 +120,8 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     if as_good(result.metric, ours, linear, dummy):
         comparison = "better" if gain(result.metric, linear, ours) > 0 else "as good"
         screen.line((f"a linear model is {comparison} here: ", "yellow"), "it may be all that these columns hold")
+    if result.flag is not None:
+        screen.line(result.flag.sentence())
     screen.facts(
         (
             ("trials", f"{result.trials}" + (f", {result.resumed} from before" if result.resumed else "")),

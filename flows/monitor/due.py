@@ -135,7 +135,6 @@ def recent(
         table,
         rows=group.rows,
         young=group.young,
-        threshold=model.post.threshold,
         dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
         weight=table[WEIGHT] if place.config.data.weight else None,
     )

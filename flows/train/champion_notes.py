@@ -43,3 +43,25 @@ def person_decides(ref: RunRef, verdict: Verdict, version: int) -> Iterator[str]
         yield f"look at the report, then promote it, or add --decline: {command}"
     elif ref.dropped and verdict.decision in ("KEEP", "NOT_COMPARABLE"):
         yield f"{dropped_reason(ref.champion or 0, ref.dropped)}; this one does without: {command}"
+    if verdict.decision in ("KEEP", "NOT_COMPARABLE") and (other := _other_threshold_rule(ref)):
+        yield f"{other}, which the gate does not weigh; to serve it: {command}"
+
+
+def _other_threshold_rule(ref: RunRef) -> str:
+    """What differs where `[score]` declares another threshold now than when the champion was made; else empty."""
+    from treadle.tasks.errors import BundleError
+    from treadle.tasks.threshold import threshold_rule
+
+    place = ref.open()
+    if not ref.champion or place.config.data.task != "binary":
+        return ""
+    try:
+        before = place.model(ref.champion).post.threshold_by
+    except BundleError:  # of a champion that is out of service
+        return ""
+    now = threshold_rule(place.config.score, place.config.tune.metric)
+    declared = now.declared or before.partition(":")[0] in ("cost", "flag", "threshold")
+    if before == now.words() or not declared:
+        return ""
+    was = before or "threshold: macro_f1"
+    return f"it predicts positive by another rule ({now.words()}; version {ref.champion}: {was})"

@@ -149,6 +149,7 @@ def train_result(
         nthread=found.nthread,
         left_out=ref.left_out,
         unsettled=verdict.unsettled,
+        flag=scores.flag,
     )
 
 

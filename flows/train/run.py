@@ -15,6 +15,7 @@ from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.ingest import IngestResult
 from treadle.tasks.device import DeviceUse
 from treadle.tasks.errors import UsageError
+from treadle.tasks.flagging import FlagMeaning
 
 if TYPE_CHECKING:
     from treadle.infra.files.workbench import Workbench
@@ -187,7 +188,8 @@ class TrainResult(BaseModel):
     one. `stopped` is 'trials' or 'budget' and `why_stopped` says it in words, both empty in results of an earlier
     version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
     threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts
-    what the data version holds and no part of the split has. `timings` are the command's seconds by part
+    what the data version holds and no part of the split has. `flag` says what a binary model's threshold means on the
+    newest holdout rows. `timings` are the command's seconds by part
     (`timings.PARTS`), None unless requested.
     """
 
@@ -237,6 +239,7 @@ class TrainResult(BaseModel):
     left_out: LeftOutRows = LeftOutRows()
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
+    flag: FlagMeaning | None = None
 
     def exit_code(self) -> int:
         """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""

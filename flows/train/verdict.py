@@ -105,7 +105,8 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         threshold=judged.challenger_threshold,
         weight=judged.weight,
     )
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds))
+    lower, upper = map(none_if_nan, bounds)
+    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, lower, upper, flag=evidence.flag)
     bench.put("scores.json", scores, evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
 

@@ -129,7 +129,7 @@ def _by_cause(found: list[ErrorDetails]) -> list[ErrorDetails]:
     """Keys that are missing last, and not at all where another of the section is their name misspelt."""
     sections = _sections()
     unknown = [_key(one) for one in found if one["type"] == "extra_forbidden"]
-    meant = {(*keys[:-1], nearest(keys[-1], sections[keys[0] if len(keys) > 1 else ""])) for keys in unknown}
+    meant = {(*keys[:-1], nearest(keys[-1], sections[".".join(keys[:-1])])) for keys in unknown}
     others = [one for one in found if one["type"] != "missing"]
     return others + [one for one in found if one["type"] == "missing" and _key(one) not in meant]
 
@@ -139,7 +139,7 @@ def _key(error: ErrorDetails) -> tuple[str, ...]:
     if error["type"] == "clash":
         return tuple(str(error["ctx"]["key"]).split(".", 2))
     loc = [part for part in error["loc"] if isinstance(part, str)]
-    depth = 3 if loc[:2] == ["model", "monotone"] else 2
+    depth = 3 if loc[:2] in (["model", "monotone"], ["score", "cost"]) else 2
     return tuple(loc[: depth if loc and loc[0] in _sections() else 1])
 
 
@@ -161,18 +161,19 @@ def _sections() -> dict[str, tuple[str, ...]]:
     from pydantic import BaseModel
 
     from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.threshold import MistakeCosts
 
     sections: dict[str, tuple[str, ...]] = {"": tuple(PipelineConfig.model_fields)}
     for name, field in PipelineConfig.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             sections[name] = tuple(field.annotation.model_fields)
-    return sections
+    return sections | {"score.cost": tuple(MistakeCosts.model_fields)}
 
 
 def _suggestion(keys: tuple[str, ...]) -> str:
     """What to write instead of an unknown key: the nearest of its section, or the section that knows it."""
     sections, name = _sections(), keys[-1]
-    section = keys[0] if len(keys) > 1 else ""
+    section = ".".join(keys[:-1])
     here = sections[section]
     if close := nearest(name, here):
         return f"nearest known key: {close}; known here: {', '.join(here)}"

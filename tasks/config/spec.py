@@ -27,8 +27,9 @@ from treadle.tasks.objective import LEAVES_RESET, PARAMETER_OF, TASK_OBJECTIVES,
 from treadle.tasks.performance import MonitorSpec
 from treadle.tasks.retention import RetentionSpec
 from treadle.tasks.retrain import RetrainSpec
-from treadle.tasks.schedule import Cron
+from treadle.tasks.schedule import Cron  # noqa: TC001 - a field's type
 from treadle.tasks.search import TuneSpec
+from treadle.tasks.threshold import ThresholdKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,10 +107,8 @@ class LabelsSpec(BaseModel):
     )
 
 
-class ScoreSpec(BaseModel):
-    """Where predictions go besides the table, and when they are made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class ScoreSpec(ThresholdKeys):
+    """Where predictions go besides the table, when they are made, and which rows are called positive."""
 
     output: str = Field(default="", description="folder for prediction files besides the table; empty: none")
     schedule: Cron = Field(default="", description="when the server scores by itself, as cron has it; empty: never")
@@ -156,6 +155,8 @@ class PipelineConfig(BaseModel):
                 del obeyed[section][key]
         if self.labels.mature_after:
             obeyed["labels"] = {"mature_after": self.labels.mature_after}
+        if self.score.declared:
+            obeyed["score"] = self.score.declared
         if self.gate.detect is None:
             obeyed["gate"]["detect"] = 0.02  # what it was by default
         text = json.dumps(obeyed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -269,12 +270,24 @@ def _task_clashes(config: PipelineConfig) -> Iterator[Clash]:
         named = (*fitting, "pinball_0.5 and other quantiles") if data.task == "regression" else fitting
         if metric not in fitting and not (data.task == "regression" and quantile_of(metric)):
             yield Clash("tune.metric", f"{metric!r} does not fit task = {data.task!r}", _choices(metric, named))
+    yield from _threshold_clashes(config)
     yield from _model_clashes(config.model, data.task)
     wanted = config.model.wanted.metric
     if wanted and quantile_of(metric) and metric != wanted:
         yield Clash("tune.metric", f"{metric!r} is not the quantile of the objective", f"{wanted}, or no metric")
     if quantile_of(metric) and any(config.model.monotone.values()):
         yield Clash("tune.metric", f"XGBoost keeps no direction of model.monotone with {metric!r}", "no model.monotone")
+
+
+def _threshold_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """One rule says which rows are called positive, and only where there is a positive class."""
+    declared = list(config.score.declared)
+    if len(declared) > 1:
+        others = " and ".join(f"score.{key}" for key in declared[1:])
+        yield Clash(f"score.{declared[0]}", f"{others} set a threshold too", "one of cost, flag and threshold")
+    if declared and config.data.task != "binary":
+        message = f"a {config.data.task} task has no positive class"
+        yield Clash(f"score.{declared[0]}", message, "only with task = 'binary'")
 
 
 def _model_clashes(model: BoosterSpec, task: Task) -> Iterator[Clash]:

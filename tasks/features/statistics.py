@@ -147,10 +147,12 @@ def _groups(spec: FeatureSpec, feature: Feature, rows: pa.Table) -> np.ndarray:
 def _targets(feature: Feature, y: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    if feature.class_code is not None:
-        return (y == feature.class_code).astype(np.float64)
-    centred: np.ndarray = np.asarray(y, dtype=np.float64) - feature.offset
-    return centred
+    targets: np.ndarray
+    if feature.class_code is None:
+        targets = np.asarray(y, dtype=np.float64) - feature.offset
+    else:
+        targets = (y == feature.class_code).astype(np.float64)
+    return targets
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None) -> np.ndarray:

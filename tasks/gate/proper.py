@@ -64,14 +64,14 @@ def better_beside(spec: GateSpec, judged: Judged) -> Iterator[str]:
     if judged.first:
         beside.setdefault("dummy", judged.champion)
     for who in (name for name in NAMES if name in beside):
-        parts = list(_better(spec, judged, beside[who]))
+        parts = list(_better(spec, judged, beside[who], judged.beside_thresholds.get(who, 0.5)))
         if parts:
             yield f"{NAMES[who]} is better: {'; '.join(parts)}"
 
 
-def _better(spec: GateSpec, judged: Judged, other: np.ndarray) -> Iterator[str]:
+def _better(spec: GateSpec, judged: Judged, other: np.ndarray, threshold: float) -> Iterator[str]:
     for metric in _fitting(NAMED, judged):
-        found = gain_on(judged, metric, other=other)
+        found = gain_on(judged, metric, other=other, threshold=threshold)
         if found.gain < 0:
             lead = words.compared(metric, found.other_value, found.value, -found.gain)
             yield lead + ("" if found.loses() < spec.alpha else ", which may be chance")

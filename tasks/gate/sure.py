@@ -64,16 +64,23 @@ class Gain:
         return self.standard.quantile(1 - alpha) * error if error > 0 else 0.0 if error == 0 else float("inf")
 
 
-def gain_on(judged: Judged, metric: str, *, here: np.ndarray | None = None, other: np.ndarray | None = None) -> Gain:
+def gain_on(
+    judged: Judged,
+    metric: str,
+    *,
+    here: np.ndarray | None = None,
+    other: np.ndarray | None = None,
+    threshold: float = 0.5,
+) -> Gain:
     """The gain in `metric` on the rows at the positions `here` (default: all) over `other` (default: the champion).
 
-    `other` are predictions for all n rows, shaped as the challenger's; a class is called at probability 0.5. Where
+    `other` are predictions for all n rows, shaped as the challenger's, called positive from `threshold` on. Where
     `metric` compares classes and one has fewer than 10 rows (weighted: as many of equal weight), or is R² of equal
     labels, the task's fallback takes its place.
     """
     import numpy as np
 
-    compared = judged if other is None else replace(judged, champion=other, champion_threshold=0.5)
+    compared = judged if other is None else replace(judged, champion=other, champion_threshold=threshold)
     rows = np.arange(len(judged.y)) if here is None else here
     weight = None if judged.weight is None else judged.weight[rows]
     used = metric

@@ -80,7 +80,8 @@ class Judged:
     `newer` says whether the challenger was trained on newer rows than the champion, `spent` what versions promoted as
     `fresh` have given away since the last one that was promoted as `better`. `boosters` names what is compared, the
     challenger's first; empty for the dummy. `weight` [n] weighs the rows in every score (None: all alike), all above 0;
-    `weighted_by` names its column.
+    `weighted_by` names its column. `beside_thresholds` are the least probabilities that the models of `beside` call
+    positive, 0.5 where none is named.
     """
 
     task: str
@@ -102,6 +103,7 @@ class Judged:
     boosters: str = ""
     weight: np.ndarray | None = None
     weighted_by: str = ""
+    beside_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def first(self) -> bool:

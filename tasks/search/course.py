@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.tasks.booster import MatrixRows, Scalar
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.objective import Objective
+    from treadle.tasks.threshold import ThresholdRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Course:
     """One lane, or one per fold or window; `fixed` are the parameters that no trial changes.
 
     `rows` are those that the first lane fits, `repeats` how often each row is measured. `settled` are the names of
-    parameters that a person has set.
+    parameters that a person has set. `threshold_rule` gives the threshold by which labels are judged (None: the
+    default's).
     """
 
     lanes: tuple[Lane, ...]
@@ -54,6 +56,7 @@ class Course:
     custom: CustomLoss | None = None
     settled: frozenset[str] = frozenset()
     dependence: Dependence = field(default_factory=Dependence)
+    threshold_rule: ThresholdRule | None = None
 
     @property
     def sign(self) -> float:
@@ -158,7 +161,7 @@ class Course:
         raw = (from_margins(self.objective.name, margin) for margin in margins)
         found = [self._decoded(one, at, lane) for lane, one in enumerate(raw)]
         if self.task == "binary" and self.metric in metrics.AT_THRESHOLD:
-            return called(self.labels(at), found, self.weight(at))
+            return called(self.labels(at), found, self.weight(at), self.threshold_rule)
         return found
 
     def score(self, answers: Sequence[np.ndarray], at: Sequence[np.ndarray] | None = None) -> float:
@@ -216,9 +219,12 @@ def _bins(matrix: DMatrix) -> int:
 
 
 def called(
-    labels: Sequence[np.ndarray], answers: Sequence[np.ndarray], weight: np.ndarray | None = None
+    labels: Sequence[np.ndarray],
+    answers: Sequence[np.ndarray],
+    weight: np.ndarray | None = None,
+    rule: ThresholdRule | None = None,
 ) -> list[np.ndarray]:
-    """What each lane's measured rows are called, 0 or 1, at a threshold fitted on the rows of all lanes.
+    """What each lane's measured rows are called, 0 or 1, at a threshold fitted by `rule` on the rows of all lanes.
 
     `labels` and `answers` (probabilities) are [n] for each lane. The rows are dealt to folds in order, and each fold's
     threshold is fitted on the others, by their `weight` [all n]: a threshold that had seen a row's label would flatter
@@ -226,14 +232,14 @@ def called(
     """
     import numpy as np
 
-    from treadle.tasks.postprocess import best_threshold
+    from treadle.tasks.threshold import DEFAULT_RULE, choose_threshold
 
     y, p = np.concatenate(labels), np.concatenate(answers)
     given, fold = np.empty(len(y)), np.arange(len(y)) % FOLDS
     for one in range(FOLDS):
         held = fold == one
         others = None if weight is None else weight[~held]
-        given[held] = p[held] >= best_threshold(p[~held], y[~held], others)
+        given[held] = p[held] >= choose_threshold(rule or DEFAULT_RULE, p[~held], y[~held], others)
     return np.split(given, np.cumsum([len(one) for one in answers])[:-1])
 
 
@@ -250,6 +256,7 @@ def lay_out(
     dependence: Dependence | None = None,
     repeats: int = 1,
     external: bool = False,
+    threshold_rule: ThresholdRule | None = None,
 ) -> Course:
     """Bin the rows of each lane once for all trials.
 
@@ -282,4 +289,5 @@ def lay_out(
         custom,
         frozenset(settled),
         dependence or Dependence(),
+        threshold_rule,
     )

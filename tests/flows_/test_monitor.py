@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from tests.projects import inbox, project, tumours
 from treadle.flows import ingest, monitor, score, train
@@ -93,6 +94,8 @@ def test_training_that_is_not_due_does_nothing_and_says_so(watched: Watched) -> 
 
 
 def test_realised_performance_is_that_of_the_newest_labels(watched: Watched) -> None:
+    from mlflow import MlflowClient
+
     (champion,) = watched.after.versions
     assert (champion.total.rows, champion.total.labelled, champion.total.coverage) == (200, 160, 0.8)
     relation = stores.open(watched.settings, "clinic").tables.relation("predictions")
@@ -100,8 +103,26 @@ def test_realised_performance_is_that_of_the_newest_labels(watched: Watched) -> 
         made = con.sql(f"SELECT * FROM {relation}").to_arrow_table().to_pandas()
     known = made.merge(tumours()[369:529][[KEY, TARGET]], on=KEY)
     assert champion.total.metric.value == pytest.approx(roc_auc_score(known[TARGET] == "yes", known["probability"]))
+    for metric, of_labels in (("accuracy", accuracy_score), ("f1", partial(f1_score, pos_label="yes"))):
+        delivered = of_labels(known[TARGET], known["prediction"])
+        assert champion.total.scores[metric] == pytest.approx(delivered), "labels are scored as they were delivered"
+        run = MlflowClient(watched.settings.tracking).get_run(watched.after.run_id)
+        assert run.data.metrics[f"realised_{metric}"] == pytest.approx(delivered)
     assert sum(one.realised.labelled for one in champion.windows) == 160
     assert {one.label: one.realised.labelled for one in champion.batches} == {"first.csv": 100, "second.csv": 60}
+
+
+def test_what_the_threshold_means_stands_in_result_and_mlflow(watched: Watched) -> None:
+    from mlflow import MlflowClient
+
+    flag = watched.trained.flag
+    assert flag is not None
+    stored = MlflowClient(watched.settings.tracking).get_run(watched.trained.run_id).data.metrics
+    assert stored["flag_precision"] == flag.precision.value
+    assert stored["flag_accuracy"] == pytest.approx(stored["holdout_accuracy"])
+    page = Path(watched.trained.report).read_text()
+    assert "What the prediction &#39;yes&#39; means" in page
+    assert f"{flag.precision.value:.1%}" in page
 
 
 def test_columns_are_seen_beside_the_rows_that_the_champion_learned_from(watched: Watched) -> None:

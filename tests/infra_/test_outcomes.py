@@ -149,13 +149,13 @@ def test_realised_performance_equals_a_plain_recomputation(seed: int) -> None:
                     part = expected[expected["model_version"] == group.version]
                     if column:
                         part = part[part[column] == (group.batch_id if by == "_batch" else group.window)]
-                    check(group, part, realised(found.read(group, ["probability"]), group.rows))
+                    check(group, part, realised(found.read(group, ["prediction", "probability"]), group.rows))
             mine = expected[expected["model_version"] == 1]
             recent, days = found.recent(1, 5), 5
             newest = mine.dropna(subset=["paid"])["placed"].max()
             near = mine[(mine["placed"] <= newest) & (mine["placed"] > newest - timedelta(days=days))]
             assert (recent.rows, recent.labelled) == (len(near), near["paid"].notna().sum())
-            assert found.read(recent, ["probability"], recent_days=days).num_rows == recent.labelled
+            assert found.read(recent, ["prediction", "probability"], recent_days=days).num_rows == recent.labelled
 
 
 def realised(table: pa.Table, rows: int) -> performance.Realised:
@@ -204,5 +204,5 @@ def test_without_a_key_a_label_can_only_stand_in_its_row(tmp_path: Path) -> None
     with open_outcomes(tables, "paid", (), time="placed") as found:
         groups = found.groups("_version")
         assert [group.labelled for group in groups] == [0, 0]
-        table = found.read(groups[0], ["probability"])
+        table = found.read(groups[0], ["prediction", "probability"])
         assert realised(table, groups[0].rows).metric.value is None

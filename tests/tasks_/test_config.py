@@ -74,6 +74,15 @@ WRONG = [
     ("model.monotone.a", 10, 'key = ["a"]\n\n[model]\nmonotone = { a = 1 }', "'a' is the key", "features"),
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
     ("model.kind", 9, '\n[model]\nkind = "linear"\nmonotone = { a = 1 }', "a linear model does not obey", "'trees'"),
+    ("score.flag", 9, "\n[score]\nflag = 1.5", "1.5 is not allowed", "less than 1"),
+    ("score.threshold", 9, '\n[score]\nthreshold = "f2"', '"f2" is not allowed', "'f1', 'macro_f1'"),
+    ("score.threshold", 9, "\n[score]\nthreshold = 1.0", "1.0 is not allowed", "less than 1"),
+    ("score.cost.alarm", 9, "\n[score]\ncost = { miss = 5, alarm = 0 }", "0 is not allowed", "greater than 0"),
+    ("score.cost.alarm", 9, "\n[score]\ncost = { miss = 5 }", "is missing", "under [score.cost]"),
+    ("score.cost.mis", 9, "\n[score]\ncost = { mis = 5, alarm = 1 }", "unknown key 'mis'", "nearest known key: miss"),
+    ("score.cost", 9, "\n[score]\ncost = 5", "5 is not allowed", ""),
+    ("score.cost", 9, "\n[score]\ncost = { miss = 5, alarm = 1 }\nflag = 0.1", "set a threshold too", "one of cost"),
+    ("score.flag", 9, "\n[score]\nflag = 0.1\nthreshold = 0.5", "score.threshold set", "one of cost"),
     ("model.max_depth", 9, "\n[model]\nmax_depth = 0", "0 is not allowed", "greater than or equal to 1"),
     ("model.interactions", 9, '\n[model]\ninteractions = [["a", "left"]]', "'left' is the target", "features"),
     ("model.objective", 9, '\n[model]\nobjective = "reg:gamma"', "does not fit task = 'binary'", "binary:logistic"),
@@ -136,6 +145,9 @@ def test_the_digest_changes_with_what_training_obeys_and_with_nothing_else(tmp_p
     other = [LEAST + "[tune]\nseed = 1\n", LEAST + 'drop = ["a"]\n', LEAST + "[gate]\nalpha = 0.1\n"]
     timed = 'time = "a"\n[split]\nstrategy = "time"\n'
     other += [LEAST + '[labels]\nmature_after = "9d"\n', LEAST + timed, LEAST + timed + 'gap = "9d"\n']
+    same.append(LEAST + '[score]\noutput = "out"\n')
+    other += [LEAST + f"[score]\n{line}\n" for line in ("flag = 0.1", "flag = 0.2", "cost = { miss = 5, alarm = 1 }")]
+    other += [LEAST + f"[score]\nthreshold = {value}\n" for value in ('"f1"', '"accuracy"', "0.3")]
     assert len({digest(text) for text in same}) == 1
     assert len({digest(text) for text in [LEAST, *other]}) == 1 + len(other)
 

@@ -16,7 +16,8 @@ BINARY = ("no", "yes")
 
 
 def binary(labels: list[str], p: list[float], *, rows: int | None = None) -> performance.Realised:
-    table = pa.table({"probability": p, "other": ["x"] * len(p)})
+    said = ["yes" if one >= 0.5 else "no" for one in p]
+    table = pa.table({"prediction": said, "probability": p, "other": ["x"] * len(p)})
     return performance.realised(
         "binary", "roc_auc", BINARY, pa.chunked_array([labels]), table, rows=rows or len(labels)
     )
@@ -42,7 +43,7 @@ def test_one_class_leaves_the_metric_open_and_the_others_told() -> None:
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.int32(), pa.null()])
 def test_no_label_is_no_performance(kind: pa.DataType) -> None:
-    table = pa.table({"probability": pa.array([], pa.float64())})
+    table = pa.table({"prediction": pa.array([], pa.string()), "probability": pa.array([], pa.float64())})
     told = performance.realised("binary", "roc_auc", BINARY, pa.chunked_array([[]], kind), table, rows=5)
     assert (told.rows, told.labelled, told.coverage, told.metric.value, told.actual) == (5, 0, 0.0, None, None)
 
@@ -51,7 +52,8 @@ def test_classes_and_values_are_scored_as_scikit_learn_scores_them() -> None:
     y, p = draw("multiclass", 200, 3, seed=1)
     names = ("a", "b", 3)
     texts = ["a", "b", "3"]
-    columns = {f"probability_{text}": p[:, code] for code, text in enumerate(texts)}
+    columns: dict[str, object] = {"prediction": [texts[code] for code in p.argmax(axis=1)]}
+    columns |= {f"probability_{text}": p[:, code] for code, text in enumerate(texts)}
     labels = pa.chunked_array([[texts[int(code)] for code in y]])
     told = performance.realised("multiclass", "log_loss", ("a", "b", "3"), labels, pa.table(columns), rows=200)
     assert told.metric.value == pytest.approx(log_loss(y, p, labels=[0, 1, 2]), rel=1e-5)

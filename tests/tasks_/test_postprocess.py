@@ -128,20 +128,6 @@ def test_the_threshold_parts_the_classes_where_they_part():
     ]
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.5, 0.9]), st.booleans()), min_size=2, max_size=40))
-def test_no_other_threshold_has_a_better_macro_f1(rows):
-    from sklearn.metrics import f1_score
-
-    p, y = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], dtype=float)
-
-    def macro_f1(threshold: float) -> float:
-        return f1_score(y, p >= threshold, average="macro", labels=[0, 1], zero_division=0)
-
-    best = macro_f1(postprocess.best_threshold(p, y))
-    assert best == pytest.approx(max(macro_f1(threshold) for threshold in p))
-
-
 def test_nine_tenths_of_new_values_lie_in_the_interval():
     draw = np.random.default_rng(0)
     y, raw = draw.normal(size=1000).astype(np.float32), np.zeros(1000, dtype=np.float32)

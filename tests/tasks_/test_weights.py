@@ -286,16 +286,6 @@ def test_a_slice_is_scored_by_the_weights_of_its_rows() -> None:
     assert found.value == pytest.approx(reference.log_loss(y[here], p[here], sample_weight=weight[here]))
 
 
-@given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
-def test_the_threshold_of_whole_weights_is_that_of_repeated_rows(seed: int) -> None:
-    y, p = world("binary", 40, seed)
-    times = np.random.default_rng(seed).integers(1, 5, 40)
-    again = np.repeat(np.arange(40), times)
-    whole = postprocess.best_threshold(p[again], y[again])
-    assert postprocess.best_threshold(p, y, times / times.mean()) == pytest.approx(whole)
-
-
 def test_calibration_by_whole_weights_is_that_of_repeated_rows_but_for_its_ends() -> None:
     draw = np.random.default_rng(8)
     raw, times = draw.random(300), draw.integers(1, 5, 300)
@@ -442,7 +432,7 @@ def test_trials_are_compared_by_weighted_scores() -> None:
 
 def realised(weight: list[float | None] | None) -> performance.Realised:
     y = ["no", "yes", "no", "yes", "maybe", "yes"]
-    given = pa.table({"probability": [0.2, 0.4, 0.6, 0.9, 0.5, 0.1]})
+    given = pa.table({"prediction": ["no"] * 6, "probability": [0.2, 0.4, 0.6, 0.9, 0.5, 0.1]})
     column = None if weight is None else pa.chunked_array([pa.array(weight, pa.float64())])
     return performance.realised(
         "binary", "log_loss", ("no", "yes"), pa.chunked_array([y]), given, rows=8, weight=column
@@ -555,7 +545,7 @@ def test_the_interval_of_realised_performance_is_weighted() -> None:
         "roc_auc",
         (0, 1),
         pa.chunked_array([pa.array(y.astype(int))]),
-        pa.table({"probability": p}),
+        pa.table({"prediction": (p >= 0.5).astype(int), "probability": p}),
         rows=300,
         weight=pa.chunked_array([pa.array(weight)]),
     )
