@@ -54,12 +54,14 @@ class MetricBounds(BaseModel):
 class Realised(BaseModel):
     """What one group of a version's predictions was worth.
 
-    `rows` predictions, of which `labelled` have a label that counts; `young` are of rows younger than `mature_after`,
-    whose labels do not count yet. `coverage` is the share of labelled ones among those that are not young. `unknown`
-    labels are of a class that the model cannot predict; no metric counts them. `metric` with its interval is what the
-    model was judged by, `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the
-    means of prediction and label (binary: of the positive class; multiclass: None). `weighed` of the labelled rows have
-    a weight above 0, and every figure is of these, weighted; None where no weights are asked for or no row has one.
+    `rows` were predicted, of which `labelled` have a label that counts; `young` are younger than `mature_after`, and
+    their labels do not count yet. A row counts once, by its first prediction. `repeated` predictions of such rows are
+    left out; a batch keeps all of its own, and so many of them count elsewhere. `coverage` is the share of labelled
+    ones among those that are not young. `unknown` labels are of a class that the model cannot predict; no metric counts
+    them. `metric` with its interval is what the model was judged by, `scores` are all metrics of the task that are
+    defined here. `predicted` and `actual` are the means of prediction and label (binary: of the positive class;
+    multiclass: None). `weighed` of the labelled rows have a weight above 0, and every figure is of these, weighted;
+    None where no weights are asked for or no row has one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +76,7 @@ class Realised(BaseModel):
     actual: float | None
     young: int = 0
     weighed: int | None = None
+    repeated: int = 0
 
 
 class BatchOutcome(BaseModel):
@@ -108,6 +111,17 @@ class VersionOutcome(BaseModel):
     windows: tuple[WindowOutcome, ...]
 
 
+def counted_once(version: VersionOutcome) -> str:
+    """How many predictions a version's rows had, in one sentence; empty where each had one."""
+    rows, repeated = version.total.rows, version.total.repeated
+    if not repeated:
+        return ""
+    return (
+        f"version {version.version} made {rows + repeated:,} predictions of {rows:,} rows: a batch has all of its own, "
+        "and elsewhere a row counts once, by its first prediction"
+    )
+
+
 def realised(
     task: str,
     metric: str,
@@ -117,16 +131,18 @@ def realised(
     *,
     rows: int,
     young: int = 0,
+    repeated: int = 0,
     threshold: float = 0.5,
     dependence: Dependence | None = None,
     weight: pa.ChunkedArray | None = None,
 ) -> Realised:
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
 
-    `young` of the rows are too young for a label to count. `classes` are the model's, in code order (regression:
-    none); `threshold` is the least probability that it calls positive. `dependence` says which of the n predictions
-    depend on each other (None: none do), which makes the interval wider. `weight` [n] are numbers: rows whose weight is
-    missing or 0 or less do not count, as they would not judge; where no row has one, all count alike.
+    `young` of the rows are too young for a label to count, and `repeated` is passed on. `classes` are the model's, in
+    code order (regression: none); `threshold` is the least probability that it calls positive. `dependence` says which
+    of the n predictions depend on each other (None: none do), which makes the interval wider. `weight` [n] are numbers:
+    rows whose weight is missing or 0 or less do not count, as they would not judge; where no row has one, all count
+    alike.
     """
     import numpy as np
 
@@ -156,6 +172,7 @@ def realised(
         actual=_mean(y, weights) if means else None,
         young=young,
         weighed=None if weights is None else len(weights),
+        repeated=repeated,
     )
 
 

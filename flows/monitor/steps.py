@@ -96,6 +96,7 @@ def _outcome(
             table,
             rows=group.rows,
             young=group.young,
+            repeated=group.repeated,
             threshold=model.post.threshold,
             dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
             weight=table[WEIGHT] if place.config.data.weight else None,
