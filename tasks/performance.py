@@ -36,7 +36,9 @@ class MonitorSpec(BaseModel):
 
     window_days: int = Field(7, ge=1, description="predictions are grouped by windows of so many days")
     recent_days: int = Field(
-        28, ge=1, description="the champion is judged by its predictions of so many days before the newest label"
+        28,
+        ge=1,
+        description="the champion's recent performance is that of so many days before the newest label",
     )
     schedule: Cron = Field(default="", description="when the server monitors by itself, as cron has it; empty: never")
 
@@ -146,14 +148,8 @@ def realised(
     """
     import numpy as np
 
-    usable = _predictable(labels, task, classes)
-    y = _y(task, classes, labels.filter(usable))
-    p = _p(task, classes, predictions.filter(usable))
-    known, at = len(y), np.flatnonzero(usable)
-    weights = None if weight is None else _weights(weight.filter(usable))
-    if weights is not None:
-        counts = weights > 0
-        y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
+    y, p, weights, at = judged_arrays(task, classes, labels, predictions, weight)
+    known = int(np.count_nonzero(_predictable(labels, task, classes)))
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
         scores = metrics.scores(task, y, p, weights, threshold=threshold, metric=metric)
@@ -174,6 +170,29 @@ def realised(
         weighed=None if weights is None else len(weights),
         repeated=repeated,
     )
+
+
+def judged_arrays(
+    task: str,
+    classes: Sequence[ClassLabel],
+    labels: pa.ChunkedArray,
+    predictions: pa.Table,
+    weight: pa.ChunkedArray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Of the rows that judge: labels [k] and predictions [k] or [k, classes] as metrics want them, weights, positions.
+
+    Left out are labels that the model cannot predict, and rows without a weight above 0 where a row has one.
+    """
+    import numpy as np
+
+    usable = _predictable(labels, task, classes)
+    at = np.flatnonzero(usable)
+    y, p = _y(task, classes, labels.filter(usable)), _p(task, classes, predictions.filter(usable))
+    weights = None if weight is None else _weights(weight.filter(usable))
+    if weights is None:
+        return y, p, None, at
+    counts = weights > 0
+    return y[counts], p[counts], weights[counts], at[counts]
 
 
 def columns(task: str, classes: Sequence[ClassLabel]) -> tuple[str, ...]:

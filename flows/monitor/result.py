@@ -8,6 +8,7 @@ from treadle.flows.ingest import IngestResult
 from treadle.tasks.health import BatchShares, ColumnShares, Freshness
 from treadle.tasks.performance import MetricBounds, Realised, VersionOutcome
 from treadle.tasks.retrain import RetrainFinding
+from treadle.tasks.sequential import LossRise
 
 
 class MeasuredPerformance(BaseModel):
@@ -25,6 +26,7 @@ class MeasuredPerformance(BaseModel):
     reason: str
     warnings: tuple[str, ...]
     proposed_mature_after: str | None = None
+    rise: LossRise | None = None
 
 
 class ComparedData(BaseModel):
@@ -42,8 +44,9 @@ class MonitorResult(BaseModel):
 
     `expected` is its holdout value with its interval (null where its training recorded none), `recent` its performance
     on the predictions of the last days before the newest label. `reason` says why retraining is due; empty where it is
-    not. `proposed_mature_after` is what `[labels] mature_after` could be, by the delays of labels so far; None where it
-    is set, or they do not show one.
+    not. `rise` is the evidence that its loss rose since its promotion (null without labels, without a holdout interval,
+    or where `on_performance` is off). `proposed_mature_after` is what `[labels] mature_after` could be, by the delays
+    of labels so far; None where it is set, or they do not show one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +69,7 @@ class MonitorResult(BaseModel):
     warnings: tuple[str, ...]
     proposed_mature_after: str | None = None
     ingest: IngestResult | None = None
+    rise: LossRise | None = None
 
     def exit_code(self) -> int:
         """3 when a batch that waited was refused whole, else 0: that retraining is due is no failure."""

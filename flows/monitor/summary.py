@@ -93,6 +93,8 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_lower": total.metric.lower}
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
+    if result.rise is not None:
+        values |= {"loss_since_promotion": result.rise.loss, "evidence_of_a_rise": result.rise.evidence}
     for change in health.changes(result.reference, result.batches):
         # no slash: MLflow would make a group of charts of the part before it, and show it first
         values[NOT_IN_NAMES.sub("_", f"share_{change.what} {change.column}")] = change.newest

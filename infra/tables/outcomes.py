@@ -31,6 +31,12 @@ MOMENT = "_moment"
 WEIGHT = "_weight"
 """The column of a prediction's row's weight; null where it has none."""
 
+GROUP = "_group"
+"""The column of a prediction's row's group, as text; null where it has none."""
+
+WINDOW = "_window"
+"""The column of the first day of a prediction's window."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -60,6 +66,7 @@ def relation(
     mature_after: timedelta = timedelta(0),
     newest: datetime | None = None,
     weight: str = "",
+    group: str = "",
 ) -> str:
     """SQL to stand after FROM: one row for each prediction by a model that was champion, with its row's label.
 
@@ -68,7 +75,7 @@ def relation(
     or without a key the row's own; null where there is none yet, or where the row is `_young`: by less than
     `mature_after` older than the `newest` data. `_age` are the days from the row to the newest data, `_delay` those
     from the row to the moment at which its late label was observed (null without one), `_weight` is the row's value of
-    `weight` (null where it has none).
+    `weight` and `_group` that of `group` as text (null where it has none).
 
     `_counts` is true for one prediction of each row by each version: see `_first_prediction`.
     """
@@ -89,11 +96,13 @@ def relation(
     if not key:
         nth = "row_number() OVER (PARTITION BY _batch_id, _row_hash ORDER BY _ordinal) AS _nth"
         came = f"(SELECT *, {nth} FROM {came})"
-    weighed = f"r.{quote(weight)}" if weight and weight in tables.columns("rows").names else "NULL"
+    there = tables.columns("rows").names
+    weighed = f"r.{quote(weight)}" if weight and weight in there else "NULL"
+    grouped = f"CAST(r.{quote(group)} AS VARCHAR)" if group and group in there else "NULL::VARCHAR"
     return (
         f"(SELECT p.*, {local} AS _moment, {young} AS _young, CASE WHEN NOT {young} THEN {label} END AS _label, "
         f"{_days(instant, known)} AS _age, {_days(instant, observed)} AS _delay, "
-        f"TRY_CAST({weighed} AS DOUBLE) AS _weight, {_first_prediction(tables, key)} AS _counts "
+        f"TRY_CAST({weighed} AS DOUBLE) AS _weight, {grouped} AS _group, {_first_prediction(tables, key)} AS _counts "
         f"FROM {tables.relation('predictions')} p "
         f"LEFT JOIN {came} r ON p._batch_id = r._batch_id AND p._ordinal = r._ordinal {truth} "
         "WHERE p.purpose <> 'shadow')"
@@ -190,6 +199,21 @@ class Outcomes:
         listed = ", ".join(quote(name) for name in columns)
         return self._con.sql(f"SELECT _label, {listed} FROM outcomes WHERE {' AND '.join(where)}").to_arrow_table()
 
+    def read_since(
+        self, version: int, since: datetime, columns: Sequence[str], *, settled_days: float = 0.0
+    ) -> pa.Table:
+        """The labelled rows that a version predicted first at `since` or later, each once: `_label` and `columns`.
+
+        Only rows that have a time and are `settled_days` old or older; in order of time.
+        """
+        listed = ", ".join(quote(name) for name in columns)
+        old = f"AND _age >= {settled_days!r}" if settled_days else ""
+        return self._con.sql(
+            f"SELECT _label, {listed} FROM outcomes WHERE model_version = {version} AND _counts AND _label IS NOT NULL "
+            f"AND _window IS NOT NULL {old} AND coalesce(_scored_at >= CAST({literal(since.isoformat())} AS "
+            "TIMESTAMPTZ), true) ORDER BY _moment"
+        ).to_arrow_table()
+
     def delays(self) -> tuple[np.ndarray, np.ndarray]:
         """Of every predicted row the days from it to the newest data, and to its late label (NaN: none yet)."""
         import numpy as np
@@ -218,6 +242,7 @@ def open_outcomes(
     window_days: int = 7,
     mature_after: timedelta = timedelta(0),
     weight: str = "",
+    group: str = "",
 ) -> Iterator[Outcomes]:
     """Join once, in bounded memory, and answer for the block.
 
@@ -238,10 +263,12 @@ def open_outcomes(
             mature_after=mature_after,
             newest=newest_data(tables, con),
             weight=weight,
+            group=group,
         )
+        scored = "_scored_at" if "_scored_at" in names else "NULL::TIMESTAMPTZ AS _scored_at"
         con.execute(
             "CREATE TABLE outcomes AS SELECT model_version, _batch_id, _ordinal, _counts, _moment, _label, _young, "
-            f"_age, _delay, _weight{listed}, "
+            f"_age, _delay, _weight, _group, {scored}{listed}, "
             f"{since} + {window_days} * CAST({past} AS INTEGER) AS _window "
             f"FROM {joined} ORDER BY model_version, _moment"
         )
