@@ -42,15 +42,14 @@ def test_evidence_is_that_of_the_empirical_bernstein_sequence_where_the_expected
     assert found(losses).evidence == pytest.approx(np.mean(each) / 2, rel=1e-4)
 
 
-@pytest.mark.parametrize("rows", [50, 2_000])
-def test_evidence_is_not_above_1_on_average_where_nothing_changed(rows: int) -> None:
-    holdout = 3_000
-    evidences = []
+@pytest.mark.parametrize(("holdout", "rows"), [(3_000, 50), (3_000, 2_000), (300, 5_000)])
+def test_evidence_of_20_is_rare_where_nothing_changed(holdout: int, rows: int) -> None:
+    reached = 0
     for seed in range(200):
         before, after = exponential(seed, holdout), exponential(10_000 + seed, rows)
         expected = ExpectedLoss(before.mean(), before.std() / math.sqrt(holdout))
-        evidences.append(found(after, 4, expected).evidence)
-    assert np.mean(evidences) < 1 + 3 * np.std(evidences) / math.sqrt(200)
+        reached += found(after, 4, expected).risen
+    assert reached <= 19  # of 200 at 1 in 20: more than 19 in 0.3% of the cases
 
 
 def test_few_stable_years_ring_and_most_rises_of_a_tenth_are_found() -> None:
@@ -118,12 +117,12 @@ def test_rows_that_repeat_each_other_count_as_one_where_their_group_says_so() ->
     assert together.evidence < apart.evidence / 100
 
 
-def test_weeks_that_differ_make_a_dated_table_need_more() -> None:
-    draw = np.random.default_rng(6)
-    weeks = np.repeat(draw.normal(1.12, 0.15, 12), 500)
-    losses = exponential(6, 6_000) * weeks
-    apart, dated = found(losses, 12, SURE), found(losses, 12, SURE, dated=True)
-    assert dated.evidence < apart.evidence / 20
+@pytest.mark.parametrize("seed", [6, 7])
+def test_weeks_that_differ_make_a_dated_table_need_more(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    losses = exponential(seed, 15_000) * np.repeat(draw.normal(1.15, 0.1, 30), 500)
+    dated, alike = (found(one, 30, SURE, dated=True) for one in (losses, draw.permutation(losses)))
+    assert math.log(dated.evidence) < math.log(alike.evidence) / 2
 
 
 @pytest.mark.parametrize(("windows", "parts", "rings"), [(1, 7, False), (2, 7, False), (3, 7, True), (8, 1, True)])
