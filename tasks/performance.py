@@ -36,7 +36,9 @@ class MonitorSpec(BaseModel):
 
     window_days: int = Field(7, ge=1, description="predictions are grouped by windows of so many days")
     recent_days: int = Field(
-        28, ge=1, description="the champion is judged by its predictions of so many days before the newest label"
+        28,
+        ge=1,
+        description="the champion's recent performance is that of so many days before the newest label",
     )
     schedule: Cron = Field(default="", description="when the server monitors by itself, as cron has it; empty: never")
 
@@ -54,12 +56,14 @@ class MetricBounds(BaseModel):
 class Realised(BaseModel):
     """What one group of a version's predictions was worth.
 
-    `rows` predictions, of which `labelled` have a label that counts; `young` are of rows younger than `mature_after`,
-    whose labels do not count yet. `coverage` is the share of labelled ones among those that are not young. `unknown`
-    labels are of a class that the model cannot predict; no metric counts them. `metric` with its interval is what the
-    model was judged by, `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the
-    means of prediction and label (binary: of the positive class; multiclass: None). `weighed` of the labelled rows have
-    a weight above 0, and every figure is of these, weighted; None where no weights are asked for or no row has one.
+    `rows` were predicted, of which `labelled` have a label that counts; `young` are younger than `mature_after`, and
+    their labels do not count yet. A row counts once, by its first prediction. `repeated` predictions of such rows are
+    left out; a batch keeps all of its own, and so many of them count elsewhere. `coverage` is the share of labelled
+    ones among those that are not young. `unknown` labels are of a class that the model cannot predict; no metric counts
+    them. `metric` with its interval is what the model was judged by, `scores` are all metrics of the task that are
+    defined here. `predicted` and `actual` are the means of prediction and label (binary: of the positive class;
+    multiclass: None). `weighed` of the labelled rows have a weight above 0, and every figure is of these, weighted;
+    None where no weights are asked for or no row has one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +78,7 @@ class Realised(BaseModel):
     actual: float | None
     young: int = 0
     weighed: int | None = None
+    repeated: int = 0
 
 
 class BatchOutcome(BaseModel):
@@ -108,6 +113,17 @@ class VersionOutcome(BaseModel):
     windows: tuple[WindowOutcome, ...]
 
 
+def counted_once(version: VersionOutcome) -> str:
+    """How many predictions a version's rows had, in one sentence; empty where each had one."""
+    rows, repeated = version.total.rows, version.total.repeated
+    if not repeated:
+        return ""
+    return (
+        f"version {version.version} made {rows + repeated:,} predictions of {rows:,} rows: a batch has all of its own, "
+        "and elsewhere a row counts once, by its first prediction"
+    )
+
+
 def realised(
     task: str,
     metric: str,
@@ -117,28 +133,23 @@ def realised(
     *,
     rows: int,
     young: int = 0,
+    repeated: int = 0,
     dependence: Dependence | None = None,
     weight: pa.ChunkedArray | None = None,
 ) -> Realised:
     """One group: `labels` [n] (no nulls) and the prediction columns [n] of those of its `rows` that have a label.
 
-    `young` of the rows are too young for a label to count. `classes` are the model's, in code order (regression:
-    none). Accuracy, F1 and their like are those of the column `prediction` as it was delivered, whatever the threshold
-    is now. `dependence` says which of the n predictions depend on each other (None: none do), which makes the interval
-    wider. `weight` [n] are numbers: rows whose weight is missing or 0 or less do not count, as they would not judge;
-    where no row has one, all count alike.
+    `young` of the rows are too young for a label to count, and `repeated` is passed on. `classes` are the model's, in
+    code order (regression: none). Accuracy, F1 and their like are those of the column `prediction` as it was delivered,
+    whatever the threshold is now. `dependence` says which of the n predictions depend on each other (None: none do),
+    which makes the interval wider. `weight` [n] are numbers: rows whose weight is missing or 0 or less do not count, as
+    they would not judge; where no row has one, all count alike.
     """
     import numpy as np
 
-    usable = _predictable(labels, task, classes)
-    y = _y(task, classes, labels.filter(usable))
-    p = _p(task, classes, predictions.filter(usable))
-    known, at = len(y), np.flatnonzero(usable)
-    weights = None if weight is None else _weights(weight.filter(usable))
-    if weights is not None:
-        counts = weights > 0
-        y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
+    y, p, weights, at = judged_arrays(task, classes, labels, predictions, weight)
     delivered = _delivered(task, classes, predictions)[at]
+    known = int(np.count_nonzero(_predictable(labels, task, classes)))
     bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
     if len(y):
         scores = metrics.scores(task, y, p, weights, metric=metric)
@@ -160,7 +171,31 @@ def realised(
         actual=_mean(y, weights) if means else None,
         young=young,
         weighed=None if weights is None else len(weights),
+        repeated=repeated,
     )
+
+
+def judged_arrays(
+    task: str,
+    classes: Sequence[ClassLabel],
+    labels: pa.ChunkedArray,
+    predictions: pa.Table,
+    weight: pa.ChunkedArray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Of the rows that judge: labels [k] and predictions [k] or [k, classes] as metrics want them, weights, positions.
+
+    Left out are labels that the model cannot predict, and rows without a weight above 0 where a row has one.
+    """
+    import numpy as np
+
+    usable = _predictable(labels, task, classes)
+    at = np.flatnonzero(usable)
+    y, p = _y(task, classes, labels.filter(usable)), _p(task, classes, predictions.filter(usable))
+    weights = None if weight is None else _weights(weight.filter(usable))
+    if weights is None:
+        return y, p, None, at
+    counts = weights > 0
+    return y[counts], p[counts], weights[counts], at[counts]
 
 
 def columns(task: str, classes: Sequence[ClassLabel]) -> tuple[str, ...]:

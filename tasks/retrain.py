@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.tasks.metrics import greater_is_better
 from treadle.tasks.out_of_service import out_of_service_reason
 from treadle.tasks.schedule import Cron
+from treadle.tasks.sequential import STABLE_YEARS, LossRise
+from treadle.tasks.watched import loss_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ class RetrainSpec(BaseModel):
     )
     max_age_days: float | None = Field(None, gt=0, description="due when the champion is so many days old")
     on_performance: bool = Field(
-        default=True, description="due when realised performance lies below the champion's holdout interval"
+        default=True,
+        description="due when the champion's loss has surely risen above its holdout's since the promotion",
     )
     schedule: Cron = Field(default="", description="when the server asks by itself whether to train, as cron has it")
 
@@ -46,7 +48,8 @@ class RetrainState:
     are there now; `labelled_then` were there when version `tried` was trained: the champion, or a challenger that was
     tried later, so that what the gate has turned down is not tried again on the same rows. `expected` is the
     champion's holdout value with its interval, `realised` what its recent predictions turned out to be worth, both in
-    `metric`; None where they are not known. `settled` says whether the labels of those predictions are complete: else
+    `metric`; None where they are not known. `rise` says how sure it is that its loss rose since its promotion, None
+    where there is nothing to compare. `settled` says whether the labels of those predictions are complete: else
     they may be mostly of the kind that becomes known first, and do not judge. `forbidden` are the columns for which the
     champion is out of service.
     """
@@ -62,6 +65,7 @@ class RetrainState:
     realised: Realised | None = None
     settled: bool = True
     forbidden: tuple[str, ...] = ()
+    rise: LossRise | None = None
 
     @property
     def new_rows(self) -> int:
@@ -154,44 +158,51 @@ def _age(state: RetrainState) -> Iterator[RetrainFinding]:
 
 
 def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
-    """Realised performance against the holdout.
-
-    Below means: outside the holdout's interval on the wrong side, and by more than the noise of the realised rows
-    themselves, whose own interval must leave out the holdout's value; else a few labels would suffice.
-    """
+    """The evidence that the champion's loss has risen above its holdout's since the promotion."""
     if not state.spec.on_performance:
         return
-    expected, realised = state.expected, state.realised
+    expected, realised, rise = state.expected, state.realised, state.rise
     if expected is None or expected.value is None or expected.lower is None or expected.upper is None:
         why = f"no holdout interval of version {state.champion} is known to compare realised performance with"
         yield RetrainFinding(cause="performance", due=False, sentence=why)
         return
-    got = realised.metric if realised else None
-    if realised is None or got is None or got.value is None or got.lower is None or got.upper is None:
+    if rise is None:
         yield RetrainFinding(cause="performance", due=False, sentence="no realised performance is known yet")
         return
-    up = greater_is_better(state.metric)
-    outside = got.value < expected.lower if up else got.value > expected.upper
-    surely = got.upper < expected.value if up else got.lower > expected.value
-    enough = realised.labelled >= LEAST_LABELS
-    nothing_new = outside and surely and not state.new_rows
-    end, side = (expected.lower, "below") if up else (expected.upper, "above")
-    sentence = (
-        f"realised {state.metric} {four_digits(got.value)} ({four_digits(got.lower)} to {four_digits(got.upper)}) on "
-        f"{realised.labelled:,} recent labels; due {side} {four_digits(end)}, where the holdout's interval ends "
-        f"(its value: {four_digits(expected.value)})"
-    )
+    enough = rise.labelled >= LEAST_LABELS
+    nothing_new = rise.risen and not state.new_rows
+    sentence = _rise_in_words(state, rise)
     if not enough:
         sentence += f"; fewer than {LEAST_LABELS} labels say nothing"
     elif not state.settled:
+        share = realised.coverage if realised else 0.0
         sentence += (
-            f"; it does not judge: {realised.coverage:.0%} of these predictions have a label, and the others may come "
+            f"; it does not judge: {share:.0%} of the recent predictions have a label, and the others may come "
             "later and be unlike them (set [labels] mature_after)"
         )
     elif nothing_new:
         sentence += "; but no labelled row is new"
     judges = enough and state.settled and not nothing_new
-    yield RetrainFinding(cause="performance", due=outside and surely and judges, sentence=sentence)
+    yield RetrainFinding(cause="performance", due=rise.risen and judges, sentence=sentence)
+
+
+def _rise_in_words(state: RetrainState, rise: LossRise) -> str:
+    got = state.realised.metric if state.realised else None
+    recently = ""
+    if got is not None and got.value is not None and got.lower is not None and got.upper is not None:
+        interval = f"{four_digits(got.lower)} to {four_digits(got.upper)}"
+        recently = f"; recently {state.metric} {four_digits(got.value)} ({interval})"
+    loss = f"{four_digits(rise.loss)} against {four_digits(rise.expected)} on the holdout"
+    since = f"on {rise.labelled:,} labels since version {state.champion} is champion"
+    found = f"at least {rise.least:.0%} higher" if rise.risen else "no rise is sure"
+    return (
+        f"{loss_name(state.metric)} {loss} {since}: {found} (evidence {_evidence(rise.evidence)}; due from "
+        f"{STABLE_YEARS} on, which a stable model reaches in 1 year of {STABLE_YEARS} at most){recently}"
+    )
+
+
+def _evidence(value: float) -> str:
+    return "above 1,000,000" if value > 1e6 else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def four_digits(value: float) -> str:

@@ -45,12 +45,13 @@ def show_monitor(result: MonitorResult, screen: Screen) -> None:
     """Print realised performance, the largest changes in the data, its age, and whether to train again."""
     from treadle.flows.monitor import summary
     from treadle.tasks import health
+    from treadle.tasks.performance import counted_once
     from treadle.tasks.report.words import number, percent
 
     _show_ingested(result, screen)
     for version in result.versions:
         who = f"version {version.version}{', the champion' if version.champion else ''}"
-        columns = ("predictions", "labels", "coverage", result.metric, "95% interval")
+        columns = ("rows", "labels", "coverage", result.metric, "95% interval")
         lines = [(one.label, *_outcome(one.realised)) for one in version.batches[-NEWEST_SHOWN:]]
         screen.table(("batch", *columns), [*lines, ("all", *_outcome(version.total))], title=f"What {who} predicted")
         if version.champion:
@@ -58,6 +59,8 @@ def show_monitor(result: MonitorResult, screen: Screen) -> None:
                 (f"{one.first} to {one.last}", *_outcome(one.realised)) for one in version.windows[-NEWEST_SHOWN:]
             ]
             screen.table(("window", *columns), windows)
+        if once := counted_once(version):
+            screen.line(once)
     if not result.versions:
         screen.line("nothing was predicted yet")
     changes = [one for one in health.changes(result.reference, result.batches) if one.reference != one.newest]
@@ -71,7 +74,7 @@ def show_monitor(result: MonitorResult, screen: Screen) -> None:
     screen.facts((*summary.freshness_facts(result.freshness).items(), (f"holdout {result.metric}", expected)))
     young = sum(one.total.young for one in result.versions)
     if young:
-        screen.line(f"{young:,} predictions are of rows younger than mature_after: their labels do not count yet")
+        screen.line(f"{young:,} predicted rows are younger than mature_after: their labels do not count yet")
     if proposal := summary.proposal(result):
         screen.line(("proposed: ", "yellow"), proposal)
     for warning in result.warnings:

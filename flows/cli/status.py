@@ -74,6 +74,7 @@ def _show_pipeline(one: PipelineStatus, screen: Screen) -> None:
         (
             ("champion", _champion(one.champion) if one.champion else "none yet"),
             ("realised", _realised(one.champion, one.pipeline) if one.champion else ""),
+            ("since promotion", one.champion.performance if one.champion and one.champion.realised else ""),
             ("retraining", f"due: {one.champion.due}" if one.champion and one.champion.due else ""),
             ("waits for you", f"version {one.waiting}" if one.waiting is not None else ""),
             ("waiting", ", ".join(waits)),

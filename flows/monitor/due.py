@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
     from treadle.tasks.performance import MetricBounds, Realised
     from treadle.tasks.retrain import RetrainState
+    from treadle.tasks.sequential import LossRise
 
 DAY_SECONDS = 86_400
+YEAR_DAYS = 365
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def outcomes(place: Workplace) -> Iterator[Outcomes]:
         window_days=place.config.monitor.window_days,
         mature_after=span(place.config.labels.mature_after),
         weight=data.weight,
+        group=place.config.split.group,
     )
     with opening as opened:
         yield opened
@@ -65,7 +68,7 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
     def count(data_version: str) -> int:
         return count_labelled(stores.tables, place.labelled(data_version))
 
-    if record is None:
+    if champion is None or record is None:
         now = count(stores.data_version())
         return RetrainState(spec, metrics.default_metric(data.task), None, 0.0, None, 0, now)
     model = place.model(record.version)
@@ -84,6 +87,7 @@ def retrain_state(place: Workplace, outcomes: Outcomes) -> RetrainState:
         realised=realised,
         forbidden=used(model.spec(), data.forbid),
         settled=is_settled(place, settled, realised),
+        rise=loss_rise(place, outcomes, record, champion.at, model, settled) if spec.on_performance else None,
     )
 
 
@@ -106,6 +110,50 @@ def expected(record: VersionRecord) -> MetricBounds | None:
     if record.value is None or lower is None or upper is None:
         return None
     return MetricBounds(value=record.value, lower=lower, upper=upper)
+
+
+def loss_rise(
+    place: Workplace,
+    outcomes: Outcomes,
+    record: VersionRecord,
+    since: datetime,
+    model: Model,
+    settled: timedelta | None = None,
+) -> LossRise | None:
+    """How sure it is that a version's loss rose on the rows that it predicted since it is champion.
+
+    None without labels, and where no loss is known to compare with. Only of rows that are `settled` old or older, where
+    that is known. Rows depend on each other by the groups of the split, and in time where they are dated.
+    """
+    from treadle.infra.tables.outcomes import GROUP, MOMENT, WEIGHT, WINDOW
+    from treadle.tasks import performance, sequential, watched
+
+    config = place.config
+    holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record))
+    least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
+    wanted = (*performance.columns(model.task, model.post.classes), WEIGHT, GROUP, MOMENT, WINDOW)
+    table = outcomes.read_since(record.version, since, wanted, settled_days=least_age)
+    if holdout is None or model.task != config.data.task:
+        return None
+    sums = watched.watched_sums(
+        model.task,
+        record.metric,
+        model.post.classes,
+        table,
+        holdout,
+        threshold=model.post.threshold,
+        window_days=config.monitor.window_days,
+        dated=bool(config.data.time) or config.split.strategy == "time",
+        grouped=bool(config.split.group),
+        weighted=bool(config.data.weight),
+    )
+    a_year = max(1, round(YEAR_DAYS / config.monitor.window_days))
+    return None if sums is None else sequential.look(holdout, sums, a_year)
+
+
+def holdout_rows(record: VersionRecord) -> int:
+    """How many rows a version was judged on; 0 where its training run did not record it."""
+    return int(json.loads(record.result or "{}").get("judged_rows", 0))
 
 
 def recent(

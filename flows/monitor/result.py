@@ -8,6 +8,7 @@ from treadle.flows.ingest import IngestResult
 from treadle.tasks.health import BatchShares, ColumnShares, Freshness, UnseenLevels
 from treadle.tasks.performance import MetricBounds, Realised, VersionOutcome
 from treadle.tasks.retrain import RetrainFinding
+from treadle.tasks.sequential import LossRise
 
 
 class MeasuredPerformance(BaseModel):
@@ -25,6 +26,7 @@ class MeasuredPerformance(BaseModel):
     reason: str
     warnings: tuple[str, ...]
     proposed_mature_after: str | None = None
+    rise: LossRise | None = None
 
 
 class ComparedData(BaseModel):
@@ -43,7 +45,9 @@ class MonitorResult(BaseModel):
     `expected` is its holdout value with its interval (null where its training recorded none), `recent` its performance
     on the predictions of the last days before the newest label. `reason` says why retraining is due; empty where it is
     not. `proposed_mature_after` is what `[labels] mature_after` could be, by the delays of labels so far; None where it
-    is set, or they do not show one. `unseen` has each column of categories in the newest batch.
+    is set, or they do not show one. `unseen` has each column of categories in the newest batch. `rise` is the evidence
+    that the loss rose since the promotion (null without labels, without a holdout interval, or where `on_performance`
+    is off).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +71,7 @@ class MonitorResult(BaseModel):
     proposed_mature_after: str | None = None
     ingest: IngestResult | None = None
     unseen: tuple[UnseenLevels, ...] = ()
+    rise: LossRise | None = None
 
     def exit_code(self) -> int:
         """3 when a batch that waited was refused whole, else 0: that retraining is due is no failure."""

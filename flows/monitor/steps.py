@@ -71,6 +71,7 @@ def measure_performance(home: str, pipeline: str, champion: ModelRef) -> Measure
         reason=reason.text if reason else "",
         warnings=tuple(warnings),
         proposed_mature_after=in_words(settled) if settled else None,
+        rise=state.rise,
     )
 
 
@@ -96,6 +97,7 @@ def _outcome(
             table,
             rows=group.rows,
             young=group.young,
+            repeated=group.repeated,
             dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
             weight=table[WEIGHT] if place.config.data.weight else None,
         )
@@ -236,7 +238,8 @@ def publish_result(home: str, pipeline: str, result: MonitorResult, predictions_
     stores, bench = place.stores, Workbench(place.settings.state / "monitor" / pipeline)
     page = bench.put_text("monitor.html", summary.page(place.config, result))
     spec = place.config.monitor.model_dump_json()
-    state = f"{result.data_version}|{predictions_version}|{result.champion}|{spec}"
+    since = result.freshness.champion_since.isoformat()
+    state = f"{result.data_version}|{predictions_version}|{result.champion}|{since}|{spec}"
     key = f"monitor-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
     tags = {"kind": "monitor", "data_version": result.data_version, "champion": f"version {result.champion}"}
     run_id = stores.tracking.open_run(key, f"{pipeline} monitor {result.data_version}", tags)

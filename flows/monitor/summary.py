@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from treadle.tasks import health
+from treadle.tasks.performance import counted_once
 from treadle.tasks.report import monitor
 from treadle.tasks.report.words import metric_name, number, percent
 from treadle.tasks.retrain import Reason
@@ -92,6 +93,8 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_lower": total.metric.lower}
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
+    if result.rise is not None:
+        values |= {"loss_since_promotion": result.rise.loss, "evidence_of_a_rise": result.rise.evidence}
     for change in health.changes(result.reference, result.batches):
         # no slash: MLflow would make a group of charts of the part before it, and show it first
         values[NOT_IN_NAMES.sub("_", f"share_{change.what} {change.column}")] = change.newest
@@ -120,8 +123,14 @@ def summary(result: MonitorResult) -> str:
         f"| {one.version} | {one.total.rows:,} | {percent(one.total.coverage)} | {number(one.total.metric.value)} |"
         for one in result.versions
     ]
-    table = [f"| version | predictions | coverage | {metric_name(result.metric)} |", "|---|---|---|---|", *rows]
+    table = [f"| version | rows | coverage | {metric_name(result.metric)} |", "|---|---|---|---|", *rows]
     sentences = [
-        f"- {sentence}" for sentence in (*(one.sentence for one in result.findings), proposal(result)) if sentence
+        f"- {sentence}"
+        for sentence in (
+            *(one.sentence for one in result.findings),
+            *map(counted_once, result.versions),
+            proposal(result),
+        )
+        if sentence
     ]
     return "\n".join([f"## {head}", "", *sentences, "", *(table if rows else [])])

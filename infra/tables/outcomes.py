@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from treadle.infra.tables.labelled import Maturity, age_begins, is_young, newest_data
 from treadle.infra.tables.scratch import connect
+from treadle.infra.tables.truth import CORRECTS
 from treadle.tasks.dataset import literal, quote
 from treadle.tasks.performance import MONDAY
 
@@ -30,13 +31,20 @@ MOMENT = "_moment"
 WEIGHT = "_weight"
 """The column of a prediction's row's weight; null where it has none."""
 
+GROUP = "_group"
+"""The column of a prediction's row's group, as text; null where it has none."""
+
+WINDOW = "_window"
+"""The column of the first day of a prediction's window."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Predictions of one model version: all of them, those of a batch, or those of a window.
+    """Rows that one model version predicted: all of them, those of a batch, or those of a window.
 
-    `window` is the window's first day. `rows` predictions, of which `labelled` have a label that counts and `young` are
-    of rows that are too young for one.
+    `window` is the window's first day. Of the `rows`, `labelled` have a label that counts and `young` are too young for
+    one. `repeated` predictions are of a row that counts by another prediction of the same version: a batch has them
+    among its rows, all others leave them out.
     """
 
     version: int
@@ -45,6 +53,7 @@ class Group:
     young: int = 0
     batch_id: str | None = None
     window: date | None = None
+    repeated: int = 0
 
 
 def relation(
@@ -57,6 +66,7 @@ def relation(
     mature_after: timedelta = timedelta(0),
     newest: datetime | None = None,
     weight: str = "",
+    group: str = "",
 ) -> str:
     """SQL to stand after FROM: one row for each prediction by a model that was champion, with its row's label.
 
@@ -65,9 +75,9 @@ def relation(
     or without a key the row's own; null where there is none yet, or where the row is `_young`: by less than
     `mature_after` older than the `newest` data. `_age` are the days from the row to the newest data, `_delay` those
     from the row to the moment at which its late label was observed (null without one), `_weight` is the row's value of
-    `weight` (null where it has none).
+    `weight` and `_group` that of `group` as text (null where it has none).
 
-    Every prediction counts, also of a row that came again in a later batch: each was made of one version of the row.
+    `_counts` is true for one prediction of each row by each version: see `_first_prediction`.
     """
     maturity = Maturity(mature_after, time, timezone)
     moment = f"r.{quote(time)}" if time else "r._ingested_at"
@@ -82,14 +92,41 @@ def relation(
         own = not key and target in tables.columns("rows").names
         label, observed, truth = (f"r.{quote(target)}" if own else "NULL"), "NULL::TIMESTAMPTZ", ""
     young = is_young(tables, maturity, "r", newest)
-    weighed = f"r.{quote(weight)}" if weight and weight in tables.columns("rows").names else "NULL"
+    came = tables.relation("rows")
+    if not key:
+        nth = "row_number() OVER (PARTITION BY _batch_id, _row_hash ORDER BY _ordinal) AS _nth"
+        came = f"(SELECT *, {nth} FROM {came})"
+    there = tables.columns("rows").names
+    weighed = f"r.{quote(weight)}" if weight and weight in there else "NULL"
+    grouped = f"CAST(r.{quote(group)} AS VARCHAR)" if group and group in there else "NULL::VARCHAR"
     return (
         f"(SELECT p.*, {local} AS _moment, {young} AS _young, CASE WHEN NOT {young} THEN {label} END AS _label, "
         f"{_days(instant, known)} AS _age, {_days(instant, observed)} AS _delay, "
-        f"TRY_CAST({weighed} AS DOUBLE) AS _weight "
+        f"TRY_CAST({weighed} AS DOUBLE) AS _weight, {grouped} AS _group, {_first_prediction(tables, key)} AS _counts "
         f"FROM {tables.relation('predictions')} p "
-        f"LEFT JOIN {tables.relation('rows')} r ON p._batch_id = r._batch_id AND p._ordinal = r._ordinal {truth} "
+        f"LEFT JOIN {came} r ON p._batch_id = r._batch_id AND p._ordinal = r._ordinal {truth} "
         "WHERE p.purpose <> 'shadow')"
+    )
+
+
+def _first_prediction(tables: Tables, key: Sequence[str]) -> str:
+    """SQL for whether a prediction is the one by which its row counts for its version.
+
+    Rows are the same if their key is, whatever else they hold, because there is one outcome for a key. Without a key
+    they are the same if their content is; equal rows of one batch are different rows. The prediction that was made
+    first counts: it was there while it could still change something, and no later one changes what was measured. The
+    exception: where a batch was declared to correct, its row takes the place of the versions before it, as it does in
+    training (`truth.labelled_rows`).
+    """
+    names, rows = set(tables.columns("predictions").names), tables.columns("rows").names
+    same = ", ".join(f"p.{quote(name)}" for name in key) if set(key) <= names else "p._batch_id, p._ordinal"
+    if not key:
+        same = "coalesce(r._row_hash, concat_ws(' ', p._batch_id, p._ordinal)), r._nth"
+    corrects = f"coalesce(r.{CORRECTS}, false)" if CORRECTS in rows else "false"
+    scored = "p._scored_at, " if "_scored_at" in names else ""
+    return (
+        f"row_number() OVER (PARTITION BY p.model_version, {same} ORDER BY {corrects} DESC, "
+        f"CASE WHEN {corrects} THEN r._ingested_at END DESC, {scored}r._ingested_at, p._batch_id, p._ordinal) = 1"
     )
 
 
@@ -114,12 +151,17 @@ class Outcomes:
         self._con = con
 
     def groups(self, by: By) -> list[Group]:
-        """Groups by version, or within each version by batch or by window, in order of time."""
+        """Groups by version, or within each version by batch or by window, in order of time.
+
+        By version or window a row counts once; a batch has all of its own.
+        """
         column = {"_version": "NULL", "_batch": "_batch_id", "_window": "_window"}[by]
         where = "WHERE _window IS NOT NULL" if by == "_window" else ""
+        of = "true" if by == "_batch" else "_counts"
         found = self._con.sql(
-            f"SELECT model_version, {column} AS part, count(*), count(_label), count_if(_young) FROM outcomes {where} "
-            "GROUP BY ALL ORDER BY model_version, min(_moment), part"
+            f"SELECT model_version, {column} AS part, count_if({of}), count(_label) FILTER ({of}), "
+            f"count_if(_young AND {of}), count_if(NOT _counts) FROM outcomes {where} "
+            f"GROUP BY ALL HAVING count_if({of}) > 0 ORDER BY model_version, min(_moment), part"
         ).fetchall()
         return [
             Group(
@@ -129,12 +171,13 @@ class Outcomes:
                 young=young,
                 batch_id=part if by == "_batch" else None,
                 window=part if by == "_window" else None,
+                repeated=repeated,
             )
-            for version, part, rows, labelled, young in found
+            for version, part, rows, labelled, young, repeated in found
         ]
 
     def recent(self, version: int, days: int, *, settled_days: float = 0.0) -> Group:
-        """The predictions of a version in the `days` days that end with its newest labelled one.
+        """The rows that a version predicted in the `days` days that end with its newest labelled one, each once.
 
         Only rows that are `settled_days` old or older, from their time to the newest data.
         """
@@ -148,8 +191,7 @@ class Outcomes:
     ) -> pa.Table:
         """The labelled predictions of a group: `_label` and the prediction `columns`."""
         where = [f"model_version = {group.version}", "_label IS NOT NULL"]
-        if group.batch_id is not None:
-            where.append(f"_batch_id = {literal(group.batch_id)}")
+        where.append("_counts" if group.batch_id is None else f"_batch_id = {literal(group.batch_id)}")
         if group.window is not None:
             where.append(f"_window = DATE {literal(group.window.isoformat())}")
         if recent_days is not None:
@@ -157,16 +199,32 @@ class Outcomes:
         listed = ", ".join(quote(name) for name in columns)
         return self._con.sql(f"SELECT _label, {listed} FROM outcomes WHERE {' AND '.join(where)}").to_arrow_table()
 
+    def read_since(
+        self, version: int, since: datetime, columns: Sequence[str], *, settled_days: float = 0.0
+    ) -> pa.Table:
+        """The labelled rows that a version predicted first at `since` or later, each once: `_label` and `columns`.
+
+        Only rows that have a time and are `settled_days` old or older; in order of time.
+        """
+        listed = ", ".join(quote(name) for name in columns)
+        old = f"AND _age >= {settled_days!r}" if settled_days else ""
+        return self._con.sql(
+            f"SELECT _label, {listed} FROM outcomes WHERE model_version = {version} AND _counts AND _label IS NOT NULL "
+            f"AND _window IS NOT NULL {old} AND coalesce(_scored_at >= CAST({literal(since.isoformat())} AS "
+            "TIMESTAMPTZ), true) ORDER BY _moment"
+        ).to_arrow_table()
+
     def delays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of every prediction the days from its row to the newest data, and to its late label (NaN: none yet)."""
+        """Of every predicted row the days from it to the newest data, and to its late label (NaN: none yet)."""
         import numpy as np
 
-        found = self._con.sql("SELECT _age, _delay FROM outcomes WHERE _age IS NOT NULL").fetchnumpy()
+        once = "SELECT any_value(_age) AS _age, any_value(_delay) AS _delay FROM outcomes WHERE _counts"
+        found = self._con.sql(f"{once} AND _age IS NOT NULL GROUP BY _batch_id, _ordinal").fetchnumpy()
         masked: list[np.ma.MaskedArray] = [np.ma.asarray(found[name], dtype=float) for name in ("_age", "_delay")]
         return masked[0].filled(np.nan), masked[1].filled(np.nan)
 
     def _recently(self, version: int, days: int, settled_days: float) -> str:
-        mine = f"model_version = {version}"
+        mine = f"model_version = {version} AND _counts"
         if settled_days:
             mine += f" AND _age >= {settled_days!r}"
         newest = f"(SELECT max(_moment) FROM outcomes WHERE {mine} AND _label IS NOT NULL)"
@@ -184,6 +242,7 @@ def open_outcomes(
     window_days: int = 7,
     mature_after: timedelta = timedelta(0),
     weight: str = "",
+    group: str = "",
 ) -> Iterator[Outcomes]:
     """Join once, in bounded memory, and answer for the block.
 
@@ -204,10 +263,12 @@ def open_outcomes(
             mature_after=mature_after,
             newest=newest_data(tables, con),
             weight=weight,
+            group=group,
         )
+        scored = "_scored_at" if "_scored_at" in names else "NULL::TIMESTAMPTZ AS _scored_at"
         con.execute(
-            f"CREATE TABLE outcomes AS SELECT model_version, _batch_id, _moment, _label, _young, _age, _delay, "
-            f"_weight{listed}, "
+            "CREATE TABLE outcomes AS SELECT model_version, _batch_id, _ordinal, _counts, _moment, _label, _young, "
+            f"_age, _delay, _weight, _group, {scored}{listed}, "
             f"{since} + {window_days} * CAST({past} AS INTEGER) AS _window "
             f"FROM {joined} ORDER BY model_version, _moment"
         )

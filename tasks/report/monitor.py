@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks import health, metrics
+from treadle.tasks.performance import counted_once
 from treadle.tasks.report.drawing import BLUE, GREEN, HALO, MUTED, ORANGE, Plot, draw, spread_heights
 from treadle.tasks.report.page import environment, pictures
 from treadle.tasks.report.words import metric_name, number, percent, shorten
@@ -73,6 +74,7 @@ def render_monitor(watch: MonitorStory) -> str:
             changed=len(changed),
             unchanged=len(changes) - len(changed),
             most_lines=LINES,
+            repeated=[once for one in watch.versions if (once := counted_once(one))],
         )
     )
 
@@ -161,7 +163,7 @@ def _score(watch: MonitorStory, metric: str) -> Plot:
 
 
 def _coverage(watch: MonitorStory) -> Plot:
-    """How many predictions of each window have a label by now."""
+    """How many predicted rows of each window have a label by now."""
     rows: dict[date, list[int]] = {}
     for one in _windows(watch):
         both = rows.setdefault(one.first, [0, 0])
@@ -179,7 +181,7 @@ def _coverage(watch: MonitorStory) -> Plot:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
     every, labelled = sum(both[0] for both in rows.values()), sum(both[1] for both in rows.values())
-    caption = f"{labelled:,} of {every:,} predictions have a label by now ({percent(labelled / every)})"
+    caption = f"{labelled:,} of {every:,} predicted rows have a label by now ({percent(labelled / every)})"
     caption += "." if labelled == every else "; the pale part waits for its own."
     return Plot("coverage", "Predictions and labels", caption, draw("coverage", paint, height=HEIGHT, width=WIDTH))
 

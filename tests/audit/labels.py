@@ -6,6 +6,7 @@ model although nothing changed; with `mature_after` and without. Also how often 
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from treadle.tasks.postprocess import Post
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from treadle.infra.databases.ledger import VersionRecord
     from treadle.tasks.bundle import Model
 
 START = datetime(2023, 1, 2, tzinfo=UTC)
@@ -132,13 +134,16 @@ def alarm(
     lower, upper = metrics.interval("binary", METRIC, y, p)
     expected = MetricBounds(value=metrics.scores("binary", y, p)[METRIC], lower=lower, upper=upper)
     model: Model = SimpleNamespace(task="binary", post=Post(task="binary", classes=("no", "yes")))  # type: ignore[assignment]
+    result = json.dumps({"value_lower": lower, "value_upper": upper, "judged_rows": len(y)})
+    record: VersionRecord = SimpleNamespace(version=1, metric=METRIC, value=expected.value, result=result)  # type: ignore[assignment]
     with open_outcomes(tables, "y", KEY, time="when", mature_after=span(mature_after)) as outcomes:
         settled = None if always_judges else due.settled_delay(place, outcomes)
         realised = due.recent(place, outcomes, 1, model, METRIC, settled)
+        rise = due.loss_rise(place, outcomes, record, START, model, settled)
     judges = always_judges or due.is_settled(place, settled, realised)
     spec = retrain.RetrainSpec(on_new_share=None)
-    state = retrain.RetrainState(spec, METRIC, 1, 0.0, 1, 0, 1, expected, realised, judges)
-    known = realised is not None and realised.metric.value is not None
+    state = retrain.RetrainState(spec, METRIC, 1, 0.0, 1, 0, 1, expected, realised, judges, rise=rise)
+    known = rise is not None
     return retrain.due(state) is not None, judges and known, f"{settled.days}d" if settled else ""
 
 

@@ -56,6 +56,8 @@ def world(seed: int, *, orders: int = 60, said: int = 150) -> World:
     ]
     predictions = pd.concat(scored, ignore_index=True)
     predictions["probability"] = draw.random(len(predictions)).round(2)
+    days = draw.integers(30, 40, len(predictions))
+    predictions["_scored_at"] = [NOON + timedelta(days=int(day), seconds=at) for at, day in enumerate(days)]
     predictions["prediction"] = np.where(predictions["probability"] >= 0.5, "yes", "no")
     about = rows.sample(said, replace=True, random_state=seed)[[*KEY]]
     about.loc[about.index[:5], "Order No"] = orders + 1000
@@ -70,7 +72,7 @@ def world(seed: int, *, orders: int = 60, said: int = 150) -> World:
 def store(folder: Path, made: World, seed: int) -> Tables:
     """Everything in its table, label files in a shuffled order and one of them twice."""
     tables = Tables(str(folder / "orders"), folder / "scratch")
-    kept = [*KEY, "prediction", "probability", "model_version", "_batch_id", "_ordinal"]
+    kept = [*KEY, "prediction", "probability", "model_version", "_batch_id", "_ordinal", "_scored_at"]
     for batch, part in made.rows.groupby("_batch_id"):
         tables.overwrite_batch("rows", str(batch), reader(part))
     for (version, batch), part in made.predictions.groupby(["model_version", "_batch_id"]):
@@ -87,7 +89,7 @@ def store(folder: Path, made: World, seed: int) -> Tables:
 
 
 def reader(frame: pd.DataFrame) -> pa.RecordBatchReader:
-    times = {"placed", "observed_at", "_ingested_at"}
+    times = {"placed", "observed_at", "_ingested_at", "_scored_at"}
     arrays = {name: moments(frame[name]) if name in times else pa.array(frame[name]) for name in frame.columns}
     texts = {name: array.cast(pa.string()) if name == "paid" else array for name, array in arrays.items()}
     return pa.table(texts).to_reader()
@@ -108,14 +110,18 @@ def truth(made: World) -> pd.DataFrame:
 
 
 def recomputed(made: World) -> pd.DataFrame:
-    """Every prediction with its label and the Monday of its week in New York."""
+    """Every prediction with its label, the Monday of its week in New York, and whether its row counts by it."""
     kept = made.predictions.drop(columns="paid").merge(truth(made), on=list(KEY), how="left")
     local = pd.to_datetime(kept["placed"], utc=True).dt.tz_convert(ZONE).dt.tz_localize(None).dt.normalize()
     kept["monday"] = (local - pd.to_timedelta(local.dt.day_of_week, unit="D")).dt.date
-    return kept
+    first = kept.sort_values("_scored_at").drop_duplicates(["model_version", *KEY]).index
+    return kept.assign(counts=kept.index.isin(first))
 
 
 def check(group: Group, part: pd.DataFrame, told: performance.Realised) -> None:
+    if group.batch_id is None:
+        assert group.repeated == (~part["counts"]).sum()
+        part = part[part["counts"]]
     known = part.dropna(subset=["paid"])
     assert (group.rows, group.labelled) == (len(part), len(known)) == (told.rows, told.labelled)
     assert told.coverage == pytest.approx(len(known) / len(part))
@@ -144,13 +150,14 @@ def test_realised_performance_equals_a_plain_recomputation(seed: int) -> None:
             for by, column in (("_version", None), ("_batch", "_batch_id"), ("_window", "monday")):
                 groups = found.groups(by)
                 keys = ["model_version", *([column] if column else [])]
-                assert len(groups) == expected.groupby(keys).ngroups
+                counted = expected if by == "_batch" else expected[expected["counts"]]
+                assert len(groups) == counted.groupby(keys).ngroups
                 for group in groups:
                     part = expected[expected["model_version"] == group.version]
                     if column:
                         part = part[part[column] == (group.batch_id if by == "_batch" else group.window)]
                     check(group, part, realised(found.read(group, ["prediction", "probability"]), group.rows))
-            mine = expected[expected["model_version"] == 1]
+            mine = expected[(expected["model_version"] == 1) & expected["counts"]]
             recent, days = found.recent(1, 5), 5
             newest = mine.dropna(subset=["paid"])["placed"].max()
             near = mine[(mine["placed"] <= newest) & (mine["placed"] > newest - timedelta(days=days))]
@@ -160,6 +167,63 @@ def test_realised_performance_equals_a_plain_recomputation(seed: int) -> None:
 
 def realised(table: pa.Table, rows: int) -> performance.Realised:
     return performance.realised("binary", "roc_auc", ("no", "yes"), table["_label"], table, rows=rows)
+
+
+def sent_again(folder: Path, *, key: tuple[str, ...] = KEY, changed: bool = False, corrects: bool = False) -> Tables:
+    """500 rows in one file and again in a second, scored in both by version 1; the second probability is 1 less it."""
+    tables, draw = Tables(str(folder / "orders"), folder / "scratch"), np.random.default_rng(0)
+    rows = pd.DataFrame({"Order No": np.arange(500), "shop": "a", "placed": NOON, "_ordinal": np.arange(500)})
+    rows["_row_hash"] = [f"h{number // 2}" for number in rows["Order No"]]
+    y, p = draw.random(500) < 0.4, draw.random(500)
+    for nth, batch in enumerate(("b1", "b2")):
+        moment = NOON + timedelta(days=nth)
+        came = rows.assign(_batch_id=batch, _ingested_at=moment)
+        if nth and changed:
+            came["_row_hash"] += "changed"
+        tables.overwrite_batch("rows", batch, reader(came))
+        made = came[["Order No", "shop", "_batch_id", "_ordinal"]].assign(model_version=1, _scored_at=moment)
+        made["probability"] = 1 - p if nth else p
+        tables.overwrite(
+            "predictions",
+            {"_batch_id": batch, "purpose": "champion", "model_digest": "d1"},
+            reader(made.assign(purpose="champion", model_digest="d1")),
+        )
+        if nth and corrects:
+            tables.mark_correcting(batch)
+    labels = rows[[*KEY, "_ordinal"]].assign(paid=np.where(y, "yes", "no"), observed_at=pd.NaT, _batch_id="l1")
+    tables.overwrite_batch("labels", "l1", reader(labels.assign(_ingested_at=NOON + timedelta(days=9))))
+    return tables
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_row_that_is_scored_in_two_files_counts_once_by_its_first_prediction(tmp_path: Path, changed: bool) -> None:
+    tables = sent_again(tmp_path, changed=changed)
+    with open_outcomes(tables, "paid", KEY, time="placed") as found:
+        (total,), (window,), (first, second) = map(found.groups, ("_version", "_window", "_batch"))
+        got = {one: realised(found.read(one, ["probability"]), one.rows) for one in (total, window, first, second)}
+        assert len(found.delays()[0]) == found.recent(1, 7).rows == 500
+    assert (total.rows, total.labelled, total.repeated) == (window.rows, window.labelled, window.repeated)
+    assert (total.rows, total.labelled, total.repeated) == (500, 500, 500)
+    assert [(one.rows, one.labelled, one.repeated) for one in (first, second)] == [(500, 500, 0), (500, 500, 500)]
+    assert got[total].metric == got[window].metric == got[first].metric
+    assert got[second].metric.value == pytest.approx(1 - (got[first].metric.value or 0))
+
+
+def test_a_declared_correction_takes_the_place_of_the_first_prediction(tmp_path: Path) -> None:
+    with open_outcomes(sent_again(tmp_path, changed=True, corrects=True), "paid", KEY, time="placed") as found:
+        (total,), (first, second) = found.groups("_version"), found.groups("_batch")
+        assert (first.repeated, second.repeated) == (500, 0)
+        counted, corrected = (found.read(one, ["probability"])["probability"].to_pylist() for one in (total, second))
+    assert sorted(counted) == sorted(corrected)
+
+
+@pytest.mark.parametrize(("changed", "rows"), [(False, 500), (True, 1000)])
+def test_without_a_key_rows_are_the_same_by_content_and_equal_rows_of_a_file_are_not(
+    tmp_path: Path, changed: bool, rows: int
+) -> None:
+    with open_outcomes(sent_again(tmp_path, changed=changed), "paid", ()) as found:
+        (total,) = found.groups("_version")
+    assert (total.rows, total.repeated) == (rows, 1000 - rows)
 
 
 def test_labelled_rows_are_counted_at_any_data_version(tmp_path: Path) -> None:

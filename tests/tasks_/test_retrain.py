@@ -6,6 +6,7 @@ import pytest
 
 from treadle.tasks.performance import MetricBounds, Realised
 from treadle.tasks.retrain import RetrainSpec, RetrainState, due, findings
+from treadle.tasks.sequential import LossRise
 
 SILENT = RetrainSpec(on_new_share=None, on_performance=False)
 HOLDOUT = MetricBounds(value=0.80, lower=0.78, upper=0.82)
@@ -53,30 +54,38 @@ def test_rows_and_age_ring_from_their_limits_on(
 
 
 WATCH = RetrainSpec(on_new_share=None)
+RISEN = LossRise(labelled=900, windows=5, loss=0.25, expected=0.2, evidence=31.4, least=0.04)
 PERFORMANCE = [
-    ("surely below", "roc_auc", HOLDOUT, realised(0.70, 0.66, 0.74), True),
-    ("below, but few rows tell", "roc_auc", HOLDOUT, realised(0.77, 0.70, 0.84), False),
-    ("inside", "roc_auc", HOLDOUT, realised(0.785, 0.775, 0.795), False),
-    ("above", "roc_auc", HOLDOUT, realised(0.9, 0.88, 0.92), False),
-    ("a handful of labels", "roc_auc", HOLDOUT, realised(0.5, 0.4, 0.6, labels=99), False),
-    ("an error that grew", "rmse", HOLDOUT, realised(0.9, 0.85, 0.95), True),
-    ("an error that fell", "rmse", HOLDOUT, realised(0.5, 0.45, 0.55), False),
-    ("no label yet", "roc_auc", HOLDOUT, None, False),
-    ("one class so far", "roc_auc", HOLDOUT, realised(None, None, None), False),
-    ("a champion of before intervals were kept", "roc_auc", None, realised(0.5, 0.4, 0.6), False),
+    ("surely risen", HOLDOUT, RISEN, True, True),
+    ("risen as far as can be told so far", HOLDOUT, RISEN.model_copy(update={"evidence": 19.9}), True, False),
+    ("a handful of labels", HOLDOUT, RISEN.model_copy(update={"labelled": 99}), True, False),
+    ("labels that are not complete", HOLDOUT, RISEN, False, False),
+    ("no label yet", HOLDOUT, None, True, False),
+    ("a champion of before intervals were kept", None, RISEN, True, False),
 ]
 
 
 @pytest.mark.parametrize(
-    ("case", "metric", "expected", "got", "rings"), PERFORMANCE, ids=[one[0] for one in PERFORMANCE]
+    ("case", "expected", "rise", "settled", "rings"), PERFORMANCE, ids=[one[0] for one in PERFORMANCE]
 )
-def test_performance_rings_when_it_is_surely_worse_than_the_holdout_promised(
-    case: str, metric: str, expected: MetricBounds | None, got: Realised | None, rings: bool
+def test_performance_rings_when_the_loss_has_surely_risen_since_the_promotion(
+    case: str, expected: MetricBounds | None, rise: LossRise | None, settled: bool, rings: bool
 ) -> None:
-    known = state(WATCH, metric=metric, expected=expected, realised=got, labelled=1001)
+    known = state(WATCH, expected=expected, rise=rise, settled=settled, labelled=1001)
     assert (due(known) is not None) == rings, case
     assert len(findings(known)) == 1
     assert due(replace(known, labelled=1000)) is None, "the same rows were tried already"
+
+
+def test_what_was_found_is_said_with_its_figures() -> None:
+    (found,) = findings(state(WATCH, rise=RISEN, realised=realised(0.75, 0.7, 0.79), labelled=1001))
+    assert found.sentence == (
+        "1 - roc_auc 0.25 against 0.2 on the holdout on 900 labels since version 3 is champion: at least 4% higher "
+        "(evidence 31; due from 20 on, which a stable model reaches in 1 year of 20 at most); recently roc_auc 0.75 "
+        "(0.7 to 0.79)"
+    )
+    (found,) = findings(state(WATCH, rise=RISEN.model_copy(update={"evidence": 0.42, "least": 0.0})))
+    assert "no rise is sure (evidence 0.4; due from 20 on" in found.sentence
 
 
 def test_a_rule_that_is_off_says_nothing_and_one_that_is_on_always_does() -> None:

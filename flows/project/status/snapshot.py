@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from treadle.flows.champion.forbidden import ColumnUse, champion_use
 from treadle.tasks.performance import MetricBounds, Realised
+from treadle.tasks.retrain import RetrainFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ class MonitorSummary(BaseModel):
     due: bool
     reason: str
     recent: Realised | None
+    findings: tuple[RetrainFinding, ...] = ()
 
 
 class ChampionStatus(BaseModel):
@@ -35,7 +37,8 @@ class ChampionStatus(BaseModel):
 
     `value` is measured on its holdout. `realised` is measured on its recent predictions that have labels (`labels`
     counts them) by the last `treadle monitor`; None where it has not run, or there were no labels. `labels_at`: when
-    labels of any rows came last since it is champion. `use` are the columns of data.forbid and data.drop that it uses;
+    labels of any rows came last since it is champion. `performance` says what `on_performance` found then; empty where
+    it is off. `use` are the columns of data.forbid and data.drop that it uses;
     None where it uses none.
     """
 
@@ -52,6 +55,7 @@ class ChampionStatus(BaseModel):
     due: str
     labels_at: datetime | None = None
     use: ColumnUse | None = None
+    performance: str = ""
 
 
 class QuarantinedBatch(BaseModel):
@@ -131,6 +135,7 @@ def champion_status(place: Workplace) -> ChampionStatus | None:
         due=own.reason if own else "",
         use=champion_use(place.stores, place.config),
         labels_at=max((at for at in _label_times(place) if at > move.at), default=None),
+        performance=next((one.sentence for one in own.findings if one.cause == "performance"), "") if own else "",
     )
 
 
