@@ -72,7 +72,9 @@ def review_groups(spec: GateSpec, judged: Judged) -> GroupReview:
     answers = _delivered(judged)
     measures = fairness.group_measures(answers) if judged.by_group and len(judged.y) else ()
     compared = [_compare(answers, measures, column, judged) for column in judged.by_group] if measures else []
-    columns, refusals, notes = [], [], []
+    columns: list[GroupedColumn] = []
+    refusals: list[str] = []
+    notes: list[str] = []
     asked = spec.group_criterion if spec.group_margin is not None else ""
     judging = sum(bool(_by_measure(asked, measures, one)) for one in compared)
     family = sum(len(one.extremes) for one in compared)
@@ -187,6 +189,8 @@ def _column(one: _Compared, gaps: tuple[GroupGap, ...]) -> GroupedColumn:
     for name, means in one.means.items():
         for mean in means:
             lower, upper = (end if math.isfinite(end) else None for end in mean.ends(fairness.ENDS))
+            if lower is not None and name != "calibration":  # all other figures are never below 0
+                lower = max(lower, 0.0)
             figures[mean.group][name] = GroupFigure(
                 value=mean.value, lower=lower, upper=upper, rows=len(mean.at), enough=mean.enough
             )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WORTH_SAYING = 0.02
 """A smaller difference, in the criterion's unit, is in the table and not on the first screen."""
 
-MOST_SAID = 3
+MOST_SAID = 2
 """So many differences of a column are said on the first screen, the largest."""
 
 HEADS = {
@@ -77,27 +77,26 @@ class GroupTable:
 
 
 def group_findings(verdict: Verdict) -> Iterator[Finding]:
-    """What the first screen says of groups: the differences that are sure and large enough to matter."""
+    """What the first screen says of groups: the differences that are sure and large enough to matter, if any."""
+    sentences, more = [], 0
     for column in verdict.groups:
-        sure = [
-            gap
-            for gap in column.gaps
-            if gap.sure and gap.gap >= WORTH_SAYING * gap.unit and gap.criterion != "equalised_odds"
-        ]
-        if sure:
-            sure.sort(key=lambda gap: -gap.gap / gap.unit)
-            sentences = [_said(gap) for gap in sure[:MOST_SAID]]
-            more = f", and {len(sure) - MOST_SAID} more" if len(sure) > MOST_SAID else ""
-            last = f"All figures{more} stand below, under By group. They do not say whether a difference is just."
-            yield Finding(f"Groups of {column.column} are answered differently", (*sentences, last), caution=True)
+        sure = [gap for gap in column.gaps if gap.sure and gap.gap >= WORTH_SAYING * gap.unit]
+        sure = sorted((gap for gap in sure if gap.criterion != "equalised_odds"), key=lambda gap: -gap.gap / gap.unit)
+        sentences += [_said(gap) for gap in sure[:MOST_SAID]]
+        more += len(sure[MOST_SAID:])
+    if sentences:
+        others = f"{more} more sure differences, and all figures," if more else "All figures"
+        last = f"{others} stand below, under By group. They do not say whether a difference is just."
+        yield Finding("Groups are answered differently", (*sentences, last), caution=True)
 
 
 def _said(gap: GroupGap) -> str:
     name = MEANINGS["calibration"] if gap.criterion == "calibration" else _named(gap)
     high, low = (_value(gap, value) for value in (gap.high, gap.low))
     return (
-        f"{name[:1].upper()}{name[1:]}: {high} for {shorten(gap.largest)}, {low} for {shorten(gap.smallest)}; "
-        f"the difference is {_points(gap, gap.gap)}, and surely at least {_points(gap, gap.lower)}."
+        f"{name[:1].upper()}{name[1:]} by {shorten(gap.column)}: {high} for {shorten(gap.largest)}, {low} for "
+        f"{shorten(gap.smallest)}; the difference is {_points(gap, gap.gap)}, and surely at least "
+        f"{_points(gap, gap.lower)}."
     )
 
 
@@ -114,7 +113,7 @@ def _points(gap: GroupGap, *values: float) -> str:
 
 def _value(gap: GroupGap, value: float) -> str:
     """A share in percent; an amount of a regression as it is."""
-    return percent(value, 1) if _is_share(gap) else number(value, 3)
+    return percent(value, 1).replace("-", "−") if _is_share(gap) else number(value, 3)
 
 
 def _is_share(gap: GroupGap) -> bool:
@@ -170,8 +169,8 @@ def _cell(figure: GroupFigure | None, amount: bool) -> tuple[str, str, bool]:
     digits = 3 if amount else 1
     if figure.lower is None or figure.upper is None:
         return text(figure.value, digits), "no interval", figure.enough
-    interval = f"{text(figure.lower, digits)} to {text(figure.upper, digits)}"
-    return text(figure.value, digits), interval, figure.enough
+    value, lower, upper = (text(one, digits).replace("-", "−") for one in (figure.value, figure.lower, figure.upper))
+    return value, f"{lower} to {upper}", figure.enough
 
 
 def group_plots(story: Story) -> list[Plot]:

@@ -284,8 +284,7 @@ def test_amounts_of_a_regression_are_no_shares() -> None:
 def test_the_first_screen_names_differences_that_are_sure_and_no_others() -> None:
     (finding,) = told().findings
     assert finding.caution
-    assert finding.title == "Groups of grade & group are answered differently"
-    assert any(sentence.startswith("Selection rate: ") for sentence in finding.sentences)
+    assert any(sentence.startswith("Selection rate by grade & group: ") for sentence in finding.sentences)
     assert told(groups=(0.3, 0.3)).findings == ()
 
 
