@@ -30,4 +30,5 @@ def share_ends(
 
     middle = (share + quantile**2 / (2 * rows)) / (1 + quantile**2 / rows)
     half = quantile / (1 + quantile**2 / rows) * np.sqrt(share * (1 - share) / rows + quantile**2 / (4 * rows**2))
-    return middle - half, middle + half
+    # rounding must not part a share of 0 or 1 from its end
+    return np.minimum(np.maximum(middle - half, 0.0), share), np.maximum(np.minimum(middle + half, 1.0), share)
