@@ -251,9 +251,9 @@ def test_the_correlation_of_groups_that_share_clusters_is_used() -> None:
     assert between.bounds(0.05)[1] < own.bounds(0.05)[1] / 2
 
 
-def told(task: str = "binary", groups: tuple[float, ...] = (0.2, 0.6)) -> report.Story:
+def told(task: str = "binary", groups: tuple[float, ...] = (0.2, 0.6), rows: int = 3_000) -> report.Story:
     """A story with groups, one of which has a name that could be run."""
-    judged = worlds.world(np.random.default_rng(13), 3_000, groups)
+    judged = worlds.world(np.random.default_rng(13), rows, groups)
     names = np.where(judged.by_group["group"] == "group 0", "<b>zero</b>", judged.by_group["group"]).astype(object)
     judged = replace(judged, by_group={"grade & group": names})
     if task == "regression":
@@ -285,7 +285,9 @@ def test_the_first_screen_names_differences_that_are_sure_and_no_others() -> Non
     (finding,) = told().findings
     assert finding.caution
     assert any(sentence.startswith("Selection rate by grade & group: ") for sentence in finding.sentences)
-    assert told(groups=(0.3, 0.3)).findings == ()
+    chance = told(groups=(0.3,) * 6, rows=600)
+    assert max(gap.gap for gap in chance.verdict.groups[0].gaps) > 0.1
+    assert chance.findings == ()
 
 
 def test_a_verdict_without_groups_has_no_table_and_no_picture() -> None:
