@@ -111,13 +111,15 @@ def evaluate_models(
     slices: Sequence[str],
     seed: int,
     split: SplitSpec | None = None,
+    groups: Sequence[str] = (),
 ) -> Evidence:
     """Score challenger, champion, linear model and dummy on the same rows: the one reading of the holdout.
 
     With a champion the rows are those of the holdout that are new to it too. Where they are too few to compare two
     models, the challenger is scored on the whole holdout, and the champion is not scored: it was trained on these rows.
     Beside a challenger that is linear itself no other linear model is scored.
-    `split` says which rows depend on each other (None: none do).
+    `split` says which rows depend on each other (None: none do); `groups` are columns between whose groups the
+    challenger's answers are compared.
     """
     from treadle.tasks import baselines, features, gate, leakage, metrics, postprocess, training
     from treadle.tasks.coefficients import line_of
@@ -182,6 +184,13 @@ def evaluate_models(
             weight=judge_on.weight,
             weighted_by=problem.weight,
             beside_thresholds={who: cuts[who] for who in beside},
+            by_group={
+                name: gate.slice_values(rows[name], category=name in codes or name in problem.categories)
+                for name in groups
+                if name in rows.column_names
+            },
+            inside=inside_interval(predictions, judge_on.y),
+            classes=tuple(postprocess.label_text(label) for label in problem.classes),
         ),
         leaks=leakage.find_leaks(
             problem.task,
@@ -289,6 +298,15 @@ def cost(model: Model, rows: pa.Table, size: int) -> Cost:
     return Cost(model_mb=size / 1e6, ms_per_1000_rows=median(once() for _ in range(TIMES)))
 
 
+def inside_interval(predictions: Predictions, y: np.ndarray) -> np.ndarray | None:
+    """Whether each interval holds the value of `y` [n], bool [n]; None where there are none."""
+    columns = predictions.columns
+    if "lower" not in columns.column_names:
+        return None
+    lower, upper = (columns[name].to_numpy() for name in ("lower", "upper"))
+    return (y >= lower) & (y <= upper)  # type: ignore[no-any-return]
+
+
 def _raw(model: Model, X: np.ndarray) -> np.ndarray:
     from treadle.tasks import booster
 
@@ -329,7 +347,7 @@ def story(
     reads: int,
 ) -> Story:
     """The content of the report."""
-    from treadle.tasks.report import Story
+    from treadle.tasks.report import Story, group_findings
 
     table = evidence.predictions.columns
     regression = problem.task == "regression"
@@ -356,7 +374,7 @@ def story(
         leaks=evidence.leaks,
         suspects=evidence.suspects,
         weight=evidence.judged.weight,
-        findings=_findings(problem, model, evidence),
+        findings=(*_findings(problem, model, evidence), *group_findings(verdict)),
     )
 
 

@@ -56,14 +56,14 @@ def register(ref: RunRef) -> TrainResult:
     """Register the model as a version in MLflow's registry and the ledger, with its verdict."""
     from treadle.infra.databases.ledger import VersionRecord
     from treadle.tasks.evaluation import Scores
-    from treadle.tasks.gate import Verdict
+    from treadle.tasks.gate import Verdict, gap_metrics
     from treadle.tasks.refit import RefitFinding
     from treadle.tasks.search import Found
 
     bench, stores = ref.bench, ref.open().stores
     verdict, scores = bench.get("verdict.json", Verdict), bench.get("scores.json", Scores)
     packaged, found = bench.get("packaged.json", Packaged), bench.get("found.json", Found)
-    stores.tracking.log_metrics(packaged.run_id, scores.flat())
+    stores.tracking.log_metrics(packaged.run_id, {**scores.flat(), **gap_metrics(verdict.groups)})
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
     refitted = bench.get("refit.json", RefitFinding)
@@ -150,6 +150,7 @@ def train_result(
         left_out=ref.left_out,
         unsettled=verdict.unsettled,
         flag=scores.flag,
+        groups=tuple(gap for column in verdict.groups for gap in column.gaps),
     )
 
 

@@ -16,6 +16,7 @@ from treadle.flows.ingest import IngestResult
 from treadle.tasks.device import DeviceUse
 from treadle.tasks.errors import UsageError
 from treadle.tasks.flagging import FlagMeaning
+from treadle.tasks.gate.grouped import GroupGap
 
 if TYPE_CHECKING:
     from treadle.infra.files.workbench import Workbench
@@ -189,8 +190,8 @@ class TrainResult(BaseModel):
     version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
     threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts
     what the data version holds and no part of the split has. `flag` says what a binary model's threshold means on the
-    newest holdout rows. `timings` are the command's seconds by part
-    (`timings.PARTS`), None unless requested.
+    newest holdout rows. `groups` are the differences between the groups of `[gate] groups`. `timings` are the command's
+    seconds by part (`timings.PARTS`), None unless requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -240,6 +241,7 @@ class TrainResult(BaseModel):
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
     flag: FlagMeaning | None = None
+    groups: tuple[GroupGap, ...] = ()
 
     def exit_code(self) -> int:
         """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""

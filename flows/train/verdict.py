@@ -53,7 +53,15 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     model = load_bundle(bench.folder / "judged", part="judged")
     fitted_on = training.together(bench.table("train.arrow"), bench.table("validation.arrow"))
     evidence = evaluation.evaluate_models(
-        problem, model, compared, fitted_on, holdout, place.config.gate.slices, ref.seed, place.config.split
+        problem,
+        model,
+        compared,
+        fitted_on,
+        holdout,
+        place.config.gate.slices,
+        ref.seed,
+        place.config.split,
+        place.config.gate.groups,
     )
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)

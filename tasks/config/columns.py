@@ -36,6 +36,7 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
     roles += [("model.monotone", name) for name in config.model.monotone]
     roles += [("model.interactions", name) for group in config.model.interactions for name in group]
     roles += [("gate.slices", name) for name in config.gate.slices]
+    roles += [("gate.groups", name) for name in config.gate.groups]
     if config.labels.observed_at in schema.names:  # it may as well be a column of label files alone
         roles.append(("labels.observed_at", config.labels.observed_at))
     wanted: dict[str, tuple[ColumnKind, ...]] = {

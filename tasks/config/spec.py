@@ -19,6 +19,7 @@ from treadle.tasks.alerts import AlertsSpec
 from treadle.tasks.booster import BoosterSpec
 from treadle.tasks.dataset.schema import nearest
 from treadle.tasks.dataset.split import SplitSpec
+from treadle.tasks.fairness import CRITERIA
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.horizon import Horizon
 from treadle.tasks.influence import quantile_of
@@ -44,6 +45,7 @@ ADDED = (
     *(("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
     *(("tune", key) for key in ("folds", "ensemble")),
     ("model", "kind"),
+    *(("gate", key) for key in ("groups", "group_criterion", "group_margin")),
     *(("model", key) for key in ModelKeys.model_fields),
 )
 """Keys that an earlier treadle did not have: with their default they leave the digest of a file as it was."""
@@ -176,6 +178,7 @@ def _clashes(config: PipelineConfig) -> Iterator[Clash]:
     yield from _label_clashes(config)
     yield from _task_clashes(config)
     yield from _split_clashes(config)
+    yield from _group_clashes(config)
     if config.data.timezone and not _is_timezone(config.data.timezone):
         near = nearest(config.data.timezone, _timezones())
         yield Clash(
@@ -310,6 +313,26 @@ def _model_clashes(model: BoosterSpec, task: Task) -> Iterator[Clash]:
     for key, name in PARAMETER_OF.items():
         if getattr(model, key) is not None and objective != name:
             yield Clash(f"model.{key}", f"is a parameter of {name!r}", f"only with objective = {name!r}")
+
+
+def _group_clashes(config: PipelineConfig) -> Iterator[Clash]:
+    """A margin between groups needs columns and a criterion of the task."""
+    gate, target, task = config.gate, config.data.target, config.data.task
+    if target in gate.groups:
+        yield Clash("gate.groups", f"holds the target {target!r}", "columns other than the target")
+    if twice := [name for name in gate.groups if gate.groups.count(name) > 1]:
+        yield Clash("gate.groups", f"names {twice[0]!r} twice", "each column once")
+    criterion, allowed = gate.group_criterion, CRITERIA[task]
+    if criterion and criterion not in allowed:
+        message = f"{criterion!r} does not fit task = {task!r}"
+        yield Clash("gate.group_criterion", message, _choices(criterion, allowed))
+    if gate.group_margin is not None and not criterion:
+        message = "says how large a difference may be, but gate.group_criterion does not say of what"
+        yield Clash("gate.group_margin", message, f"set gate.group_criterion: {', '.join(allowed)}")
+    if criterion and gate.group_margin is None:
+        yield Clash("gate.group_criterion", "refuses nothing without gate.group_margin", "set gate.group_margin too")
+    if gate.group_margin is not None and not gate.groups:
+        yield Clash("gate.group_margin", "gate.groups names no column", "set gate.groups, or no group_margin")
 
 
 def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:

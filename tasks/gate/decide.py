@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dependence import FEWEST_UNITS
+from treadle.tasks.gate.groups import review_groups
 from treadle.tasks.gate.luck import luck
 from treadle.tasks.gate.measure import POWER, measure_gain
 from treadle.tasks.gate.proper import better_beside, worse_than_dummy
@@ -58,7 +59,7 @@ def decide_verdict(
     """
     bounds = measure_gain(spec, judged, looks)
     compared = judged.unseen is None
-    slices = review_slices(spec, judged)
+    slices, groups = review_slices(spec, judged), review_groups(spec, judged)
     refusals = [
         *_leaking(leaks),
         *broken,
@@ -66,6 +67,7 @@ def decide_verdict(
         *(_unwatched(spec, judged) if compared else ()),
         *(worse_than_dummy(spec, judged) if compared else ()),
         *slices.refusals,
+        *groups.refusals,
     ]
     # a first model on few groups is judged row by row, with a caveat: a small table gets its first model
     alone = replace(judged, groups=None, times=None) if judged.first and bounds.standard.few else judged
@@ -112,9 +114,10 @@ def decide_verdict(
         looks=looks,
         units=bounds.standard.units,
         unit=bounds.standard.unit,
-        notes=(*better_beside(spec, judged), *slices.notes),
+        notes=(*better_beside(spec, judged), *slices.notes, *groups.notes),
         boosters=judged.boosters,
         weighted_by=judged.weighted_by,
+        groups=groups.columns,
     )
 
 

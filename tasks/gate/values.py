@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.fairness import Criterion
 from treadle.tasks.gate.chain import GivenAway
+from treadle.tasks.gate.grouped import GroupedColumn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +66,19 @@ class GateSpec(BaseModel):
     promote: Literal["automatic", "manual"] = Field(
         "automatic", description="manual: a better model waits until a person promotes it"
     )
+    groups: tuple[str, ...] = Field((), description="columns between whose groups the answers are compared")
+    group_criterion: Criterion = Field(
+        "",
+        description="what may not differ between the groups of a column by more than group_margin; empty: differences "
+        "are only shown",
+    )
+    group_margin: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="a difference between groups refuses where it is surely above this; for amounts of a regression "
+        "a share of the mean absolute error",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,9 @@ class Judged:
     `fresh` have given away since the last one that was promoted as `better`. `boosters` names what is compared, the
     challenger's first; empty for the dummy. `weight` [n] weighs the rows in every score (None: all alike), all above 0;
     `weighted_by` names its column. `beside_thresholds` are the least probabilities that the models of `beside` call
-    positive, 0.5 where none is named.
+    positive, 0.5 where none is named. `by_group` maps the columns of `[gate] groups` to their values [n], as
+    `slicing.slice_values` gives them; `inside` [n] says whether a regression's interval holds the value, `classes` are
+    the names of a multiclass task's, in code order.
     """
 
     task: str
@@ -104,6 +121,9 @@ class Judged:
     weight: np.ndarray | None = None
     weighted_by: str = ""
     beside_thresholds: Mapping[str, float] = field(default_factory=dict)
+    by_group: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inside: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def first(self) -> bool:
@@ -146,7 +166,8 @@ class Verdict(BaseModel):
     that were compared, empty with the dummy. `notes` are sentences to know that decide nothing: what slices show, and
     by which scores the linear model or the dummy is better. `unsettled` says why the champion cannot be compared with
     any challenger, so that a person decides; else it is empty. `weighted_by` is the column that weighs the rows in
-    every score, empty where all count alike. A number that could not be computed is NaN.
+    every score, empty where all count alike. `groups` has the figures by group of each column of `[gate] groups`.
+    A number that could not be computed is NaN.
     """
 
     # JSON knows no NaN, and null would not be read back
@@ -180,6 +201,7 @@ class Verdict(BaseModel):
     boosters: str = ""
     unsettled: str = ""
     weighted_by: str = ""
+    groups: tuple[GroupedColumn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

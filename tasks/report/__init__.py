@@ -7,7 +7,8 @@ same story gives the same bytes.
 from __future__ import annotations
 
 from treadle.tasks.report.gallery import plots
+from treadle.tasks.report.groups import group_findings
 from treadle.tasks.report.page import render_report
 from treadle.tasks.report.story import Finding, Story
 
-__all__ = ["Finding", "Story", "plots", "render_report"]
+__all__ = ["Finding", "Story", "group_findings", "plots", "render_report"]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from treadle.tasks.shares import share_ends
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -196,10 +198,4 @@ def whole_numbers(axes: Axes) -> None:
 
 def wilson(hits: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95% interval of a share (Wilson 1927): lower and upper, [k] each; `rows` must be above zero."""
-    import numpy as np
-
-    z = 1.96
-    share = hits / rows
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return middle - half, middle + half
+    return share_ends(hits / rows, rows, 1.96)

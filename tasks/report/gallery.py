@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.tasks.report import binary, learning, multiclass, regression, trials
+from treadle.tasks.report.groups import group_plots
 
 if TYPE_CHECKING:
     from treadle.tasks.report.drawing import Plot
@@ -29,4 +30,4 @@ def learned(story: Story) -> list[Plot]:
 
 def plots(story: Story) -> dict[str, str]:
     """Name -> SVG of every picture, to stand alone; a name with nothing to draw is left out."""
-    return {plot.name: plot.svg for plot in [*holdout_plots(story), *learned(story)]}
+    return {plot.name: plot.svg for plot in [*holdout_plots(story), *group_plots(story), *learned(story)]}

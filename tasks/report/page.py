@@ -12,6 +12,7 @@ from treadle.tasks.gate.words import beside, differences, pair
 from treadle.tasks.metrics import gain, greater_is_better
 from treadle.tasks.report import gallery, multiclass
 from treadle.tasks.report.drawing import themed
+from treadle.tasks.report.groups import group_plots, group_tables
 from treadle.tasks.report.slices import slice_lines
 from treadle.tasks.report.words import clean, label, metric_name, number, percent
 
@@ -85,6 +86,8 @@ def render_report(story: Story) -> str:
                 for one in slices[:SLICES]
             ],
             more_slices=max(0, len(slices) - SLICES),
+            group_tables=group_tables(story),
+            group_pictures=pictures(group_plots(story)),
         )
     )
 

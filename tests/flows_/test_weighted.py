@@ -53,6 +53,7 @@ def policies(rows: int, seed: int) -> pd.DataFrame:
             "Policy ID": [f"P{seed}{number:05d}" for number in range(rows)],
             "Age": age.round(4),
             "Exposure": exposure,
+            "Side": np.where(np.arange(rows) % 2, "left", "right"),
             "Claim": np.where(claim, "yes", "no"),
         }
     )
@@ -64,6 +65,12 @@ def configured(settings: Settings, line: str) -> PipelineConfig:
     return load_config(path)
 
 
+def grouped(settings: Settings) -> PipelineConfig:
+    path = settings.home / "pipelines" / f"{NAME}.toml"
+    path.write_text(f'{path.read_text()}\n[gate]\ngroups = ["Side"]\n')
+    return load_config(path)
+
+
 @pytest.fixture(scope="module")
 def weighted(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Weighted:
     home = tmp_path_factory.mktemp("weighted") / "home"
@@ -71,7 +78,8 @@ def weighted(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
         settings, _ = project(home, policies(ROWS, 1), "Claim", NAME)
-        config = configured(settings, 'weight = "Exposure"')
+        configured(settings, 'weight = "Exposure"\nforbid = ["Side"]')
+        config = grouped(settings)
         trained = train.run_train(settings, config, trials=2, budget=30)
         new = policies(300, 2)
         new.drop(columns="Claim").to_csv(inbox(home, NAME) / "new.csv", index=False)
@@ -107,6 +115,15 @@ def test_verdict_and_report_say_by_which_column_scores_are_weighted(weighted: We
     assert any(reason.startswith("every score is weighted by 'Exposure'") for reason in weighted.trained.reasons)
     page = Path(weighted.trained.report).read_text(encoding="utf-8")
     assert "All on the same holdout rows, weighted by <b>Exposure</b>" in page
+
+
+def test_groups_of_a_column_that_the_model_may_not_use_are_in_the_report(weighted: Weighted) -> None:
+    page = Path(weighted.trained.report).read_text(encoding="utf-8")
+    section = page.partition("<h2>By group</h2>")[2].partition("<h2>")[0]
+    rows = {side: int(re.search(rf">{side}</th><td>(\d+)</td>", section)[1]) for side in ("left", "right")}  # type: ignore[index]
+    assert sum(rows.values()) == weighted.trained.judged_rows
+    judged = {gap.column for gap in weighted.trained.groups}
+    assert judged == {"Side"} or any("'Side' were not judged" in note for note in weighted.trained.notes)
 
 
 def test_realised_performance_is_weighted_too(weighted: Weighted) -> None:
