@@ -32,7 +32,8 @@ class Fit:
     """A recipe on rows: `raw` is the booster's output [n] or [n, classes] for each row, NaN where it was not left out.
 
     The answers for a row are those of models that were not fitted on it. `curve` is how the first of them learned, None
-    where no row was left out.
+    where no row was left out. `windows` [n] numbers the windows of time in which rows were answered for
+    (`interval.windows_of`), None where they were not.
     """
 
     booster: Booster
@@ -41,6 +42,7 @@ class Fit:
     raw: np.ndarray
     curve: Curve | None
     weight: np.ndarray | None = None
+    windows: np.ndarray | None = None
 
     @property
     def answered(self) -> np.ndarray:
@@ -116,7 +118,8 @@ def fit_recipe(
         mean = margins / times.reshape(-1, *(1 for _ in outputs))
     raw = booster.from_margins(objective.name, mean.astype(np.float32))
     weight = row_weights(rows, problem.weight)
-    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)
+    windows = windows_of(problem, rows, folds)
+    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight, windows)
 
 
 def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
@@ -127,7 +130,30 @@ def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[
     y, weight = training.labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
     raw = linear.linear_answers(problem, rows, y, folds, recipe.seed, weight=weight)
     booster, spec = linear.fit_linear(problem, rows, y, seed=recipe.seed, weight=weight)
-    return Fit(booster, spec, y, raw, None, weight)
+    return Fit(booster, spec, y, raw, None, weight, windows_of(problem, rows, folds))
+
+
+def windows_of(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> np.ndarray | None:
+    """The number of the piece of time in which each row was answered for, int64 [n], 0 where it was not.
+
+    None where some fold was fitted on rows that are no older than those it answers for, as no future is like that.
+    """
+    import numpy as np
+
+    from treadle.tasks.dataset.split import moments
+    from treadle.tasks.errors import DataError
+    from treadle.tasks.interval import time_pieces
+
+    if not folds or not (problem.time or "_ingested_at" in rows.column_names):
+        return None
+    try:
+        found, has_time = moments(rows, problem.time)
+    except DataError:  # a column without an order in time parts no rows by time either
+        return None
+    when = np.where(has_time, found.astype(np.float64), -np.inf)
+    if any(when[fold.fitted].max() > when[fold.answered].min() for fold in folds):
+        return None
+    return time_pieces(when, folds)
 
 
 def as_line(recipe: Recipe) -> Recipe:
@@ -218,7 +244,8 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     at = fit.answered
     weight = None if fit.weight is None else fit.weight[at]
     raw = fit.raw[at].astype(np.float32)
-    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight)
+    windows = None if fit.windows is None else fit.windows[at]
+    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight, windows)
 
 
 def judged_folds(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.errors import TargetError
-from treadle.tasks.objective import plain_objective
+from treadle.tasks.interval import Bands, ends, fit_bands
+from treadle.tasks.objective import plain_objective, target_shape
 from treadle.tasks.target_scale import Transform, from_raw
 from treadle.tasks.weights import effective_rows, relative
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 ClassLabel = str | bool | int | float
 
 MAX_CLASSES = 100
-COVERAGE = 0.9
 FOLDS = 5
 
 POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
@@ -40,8 +40,9 @@ class Post(BaseModel):
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
     no two rows change places; empty: none. `threshold`: the least probability that is called positive.
     `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
-    `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
-    around the prediction, with a transform around the raw output, which is no mean.
+    `bands`: regression's interval. Models of earlier versions have none, but one width: `half_width` is half of it on
+    the scale `spread`, in the target's unit or of log1p(value), around the prediction, with a transform around the raw
+    output, which is no mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +56,7 @@ class Post(BaseModel):
     transform: Transform = ""
     smear: float = 1.0
     spread: Transform = ""
+    bands: Bands | None = None
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -142,17 +144,16 @@ def fit_postprocess(
     raw: np.ndarray,
     objective: Objective | None = None,
     weight: np.ndarray | None = None,
+    windows: np.ndarray | None = None,
 ) -> Post:
     """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
     `y` float32 [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
     threshold is the one with the highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as
-    a frequent one). The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
-    (Lei et al. 2018, JASA 113). Residuals are taken on the scale on which `objective` (None: the plain one) spreads
-    evenly: any scale keeps the coverage, as only the residuals' order counts.
+    a frequent one). The interval is that of `interval.fit_bands`, on the logarithm where `objective` (None: the plain
+    one) or the target is skewed; `windows` [n] numbers the windows of time in which dated rows were answered for.
 
-    With `weight` [n] all of this is weighted: the interval holds 90% of the weight, the row that comes counting as one
-    of mean weight (Tibshirani, Barber, Candès & Ramdas 2019, Conformal prediction under covariate shift).
+    With `weight` [n] all of this is weighted.
     """
     import numpy as np
 
@@ -160,15 +161,10 @@ def fit_postprocess(
     if task == "regression":
         chosen = objective or plain_objective(task)
         smear = chosen.smear(y64, raw64, weights)
-        scale = Post(task=task, transform=chosen.transform, smear=smear, spread=chosen.spread)
-        residuals = np.abs((np.log1p(y64) if scale.spread else y64) - _centre(scale, raw64))
-        order = np.argsort(residuals)
-        residuals = residuals[order]
-        rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))
-        if weights is not None:
-            reached = np.cumsum(weights[order])
-            rank = min(int(np.searchsorted(reached, (reached[-1] + 1) * COVERAGE)) + 1, len(residuals))
-        return scale.model_copy(update={"half_width": float(residuals[rank - 1]) if rank else 0.0})
+        p = from_raw(chosen.transform, raw64, smear)
+        scale: Transform = "log1p" if chosen.spread or target_shape(y64) else ""
+        bands = fit_bands(y64, p, scale=scale, weight=weight, windows=windows)
+        return Post(task=task, transform=chosen.transform, smear=smear, bands=bands)
     if task != "binary":
         return Post(task=task, classes=tuple(classes))
     helps = _calibration_helps(raw64, y64, weights)
@@ -193,9 +189,11 @@ def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
 
 
 def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper end for `raw` and predictions `p`, both float64 [n]; a prediction is never outside."""
+    """Lower and upper end for `raw` and predictions `p`, both float64 [n]."""
     import numpy as np
 
+    if post.bands is not None:
+        return ends(post.bands, p)
     if not post.spread:
         return p - post.half_width, p + post.half_width
     centre = _centre(post, raw)

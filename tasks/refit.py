@@ -78,7 +78,7 @@ def refit(
         left_out = tuple(validation.usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
     fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
     if recipe.layout.dear:
-        fit = _answered_by(judged, problem, parts.holdout, fit, first)
+        fit = _answered_by(judged, problem, parts.holdout, fit, first, rows)
     answered = fit.answered
     post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
@@ -89,15 +89,19 @@ def refit(
     )
 
 
-def _answered_by(judged: Model, problem: Problem, holdout: pa.Table, fit: Fit, first: int) -> Fit:
-    """The fit with the judged model's answers for the holdout, which is `first` rows after the first one."""
+def _answered_by(judged: Model, problem: Problem, holdout: pa.Table, fit: Fit, first: int, rows: pa.Table) -> Fit:
+    """The fit with the judged model's answers for the holdout, which is `first` rows after the first one of `rows`."""
     import dataclasses
 
-    from treadle.tasks import booster, features
+    import numpy as np
+
+    from treadle.tasks import booster, features, fitting
+    from treadle.tasks.dataset.folds import Fold
 
     raw = fit.raw.copy()
     raw[first : first + len(holdout)] = booster.predict_raw(judged.booster, features.encode(judged.features, holdout))
-    return dataclasses.replace(fit, raw=raw)
+    held = Fold(np.arange(first), np.arange(first, first + len(holdout)))
+    return dataclasses.replace(fit, raw=raw, windows=fitting.windows_of(problem, rows, [held]))
 
 
 def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int) -> tuple[Fold, ...]:

@@ -37,11 +37,28 @@ def amounts(post: Mapping[str, Any], raw: np.ndarray) -> dict[str, np.ndarray]:
     p, spread, width = raw, post.get("spread", ""), post["half_width"]
     if post.get("transform", ""):
         p = grown(raw, post["smear"])
+    if post.get("bands"):
+        return {"prediction": p, **dict(zip(("lower", "upper"), band_ends(post["bands"], p), strict=True))}
     if not spread:
         return {"prediction": p, "lower": p - width, "upper": p + width}
     centre = raw if post["transform"] else np.log1p(raw)
     lower, upper = np.minimum(grown(centre - width), p), np.maximum(grown(centre + width), p)
     return {"prediction": p, "lower": lower, "upper": upper}
+
+
+def band_ends(bands: Mapping[str, Any], p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end for predictions, float64 [n]; repeats `ends` of tasks/interval.py."""
+    at = np.log1p(np.maximum(p, 0.0)) if bands["scale"] else p
+    low, high = at + np.interp(at, bands["knots"], bands["lower"]), at + np.interp(at, bands["knots"], bands["upper"])
+    middle, half = (low + high) / 2, (high - low) / 2 * bands["widen"]
+    lower, upper = middle - half, middle + half
+    if bands["scale"]:
+        lower, upper = grown(lower), grown(upper)
+    lower, upper = np.minimum(lower, p), np.maximum(upper, p)
+    for bound, nearer in (("floor", np.maximum), ("ceiling", np.minimum)):
+        if bands[bound] is not None:
+            lower, upper = nearer(lower, bands[bound]), nearer(upper, bands[bound])
+    return lower, upper
 
 
 def grown(values: np.ndarray, smear: float = 1.0) -> np.ndarray:
