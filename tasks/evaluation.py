@@ -348,7 +348,21 @@ def story(
 
 def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Finding, ...]:
     """What the first screen of the report says beside the verdict."""
+    from treadle.tasks.dependence import Dependence
+    from treadle.tasks.report.intervals import interval_finding
+
     found: list[Finding] = []
+    if problem.task == "regression":
+        table, judged = evidence.predictions.columns, evidence.judged
+        intervals = interval_finding(
+            evidence.y,
+            evidence.predictions.p,
+            table["lower"].to_numpy(),
+            table["upper"].to_numpy(),
+            weight=judged.weight,
+            dependence=Dependence(judged.groups, judged.times),
+        )
+        found += [intervals] if intervals else []
     return tuple(found)
 
 

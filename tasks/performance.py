@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks import metrics, postprocess
+from treadle.tasks.coverage import IntervalCoverage, interval_coverage
 from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Realised(BaseModel):
     model was judged by, `scores` are all metrics of the task that are defined here. `predicted` and `actual` are the
     means of prediction and label (binary: of the positive class; multiclass: None). `weighed` of the labelled rows have
     a weight above 0, and every figure is of these, weighted; None where no weights are asked for or no row has one.
+    `intervals` says how many labels lie in the 90% interval that was delivered with their prediction (regression).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +76,7 @@ class Realised(BaseModel):
     actual: float | None
     young: int = 0
     weighed: int | None = None
+    intervals: IntervalCoverage | None = None
 
 
 class BatchOutcome(BaseModel):
@@ -138,12 +141,15 @@ def realised(
     if weights is not None:
         counts = weights > 0
         y, p, at, weights = y[counts], p[counts], at[counts], weights[counts]
-    bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
+    bounds, scores, intervals = MetricBounds(value=None, lower=None, upper=None), {}, None
     if len(y):
         scores = metrics.scores(task, y, p, weights, threshold=threshold, metric=metric)
         depends = dependence.of(at) if dependence else None
         lower, upper = metrics.interval(task, metric, y, p, dependence=depends, threshold=threshold, weight=weights)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
+        if task == "regression" and {"lower", "upper"} <= set(predictions.column_names):
+            ends = (predictions[name].to_numpy().astype(np.float64)[at] for name in ("lower", "upper"))
+            intervals = interval_coverage(y, *ends, weight=weights, dependence=depends)
     means = len(y) and task != "multiclass"
     return Realised(
         rows=rows,
@@ -156,6 +162,7 @@ def realised(
         actual=_mean(y, weights) if means else None,
         young=young,
         weighed=None if weights is None else len(weights),
+        intervals=intervals,
     )
 
 
@@ -163,7 +170,7 @@ def columns(task: str, classes: Sequence[ClassLabel]) -> tuple[str, ...]:
     """The prediction columns that `realised` reads."""
     if task == "multiclass":
         return tuple(f"probability_{postprocess.label_text(one)}" for one in classes)
-    return ("probability",) if task == "binary" else ("prediction",)
+    return ("probability",) if task == "binary" else ("prediction", "lower", "upper")
 
 
 def window(day: date, days: int) -> tuple[date, date]:
@@ -201,7 +208,8 @@ def _p(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.nd
     """Calibrated probabilities or values as the metrics want them, float64 [n] or [n, classes]."""
     import numpy as np
 
-    parts = [predictions[name].to_numpy().astype(np.float64) for name in columns(task, classes)]
+    names = columns(task, classes) if task == "multiclass" else columns(task, classes)[:1]
+    parts = [predictions[name].to_numpy().astype(np.float64) for name in names]
     return np.column_stack(parts) if task == "multiclass" else parts[0]
 
 

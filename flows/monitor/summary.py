@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.tasks.performance import VersionOutcome
 
 NOTHING = "no rule of [retrain] calls for another model"
+TOO_FEW = ": too few (below 87%, and surely below 90%), so they promise too much; train on newer rows"
 NOT_IN_NAMES = re.compile(r"[^\w\-. ]", re.ASCII)
 """Characters that MLflow refuses in a metric's name."""
 
@@ -34,6 +35,26 @@ def proposal(result: MonitorResult) -> str:
         f'set mature_after = "{result.proposed_mature_after}" in [labels]: 99% of the late labels '
         "come so soon after their row, and younger rows would neither train nor judge"
     )
+
+
+def interval_notes(result: MonitorResult) -> tuple[str, ...]:
+    """A sentence for each version on how many labels its delivered intervals hold, and for the champion's last window.
+
+    Those of versions whose predictions have no interval are left out.
+    """
+    notes = []
+    for version in result.versions:
+        found = version.total.intervals
+        if found is None:
+            continue
+        text = found.sentence(f"{found.rows:,} observed")
+        notes.append(f"version {version.version}: {text}{TOO_FEW if found.fails else ''}")
+        newest = next((one for one in reversed(version.windows) if one.realised.intervals), None)
+        last = newest.realised.intervals if newest else None
+        if version.champion and newest and last and last.fails and not found.fails:
+            text = last.sentence(f"{last.rows:,} observed")
+            notes.append(f"version {version.version} from {newest.first} to {newest.last}: {text}{TOO_FEW}")
+    return tuple(notes)
 
 
 def next_command(result: MonitorResult) -> tuple[str, ...]:
@@ -64,6 +85,7 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
             headline=headline(result),
             next_command=" ".join(["treadle", *next_command(result), "-p", config.name]),
             window_days=config.monitor.window_days,
+            notes=interval_notes(result),
         )
     )
 
@@ -92,6 +114,11 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_lower": total.metric.lower}
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
+        if total.intervals is not None:
+            values |= {"realised_interval_coverage": total.intervals.share}
+            values |= {"realised_interval_coverage_lower": total.intervals.lower}
+            values |= {"realised_interval_coverage_upper": total.intervals.upper}
+            values |= {"realised_interval_width": total.intervals.width}
     for change in health.changes(result.reference, result.batches):
         # no slash: MLflow would make a group of charts of the part before it, and show it first
         values[NOT_IN_NAMES.sub("_", f"share_{change.what} {change.column}")] = change.newest
@@ -105,7 +132,9 @@ def curves(result: MonitorResult) -> dict[str, list[float]]:
         return {}
     scored = [window.realised.metric.value for window in champion.windows if window.realised.metric.value is not None]
     covered = [window.realised.coverage for window in champion.windows]
-    return {f"window_{result.metric}": scored, "window_coverage": covered}
+    inside = [found.share for window in champion.windows if (found := window.realised.intervals) is not None]
+    found = {f"window_{result.metric}": scored, "window_coverage": covered}
+    return {**found, "window_interval_coverage": inside} if inside else found
 
 
 def champion_of(result: MonitorResult) -> VersionOutcome | None:
@@ -122,6 +151,8 @@ def summary(result: MonitorResult) -> str:
     ]
     table = [f"| version | predictions | coverage | {metric_name(result.metric)} |", "|---|---|---|---|", *rows]
     sentences = [
-        f"- {sentence}" for sentence in (*(one.sentence for one in result.findings), proposal(result)) if sentence
+        f"- {sentence}"
+        for sentence in (*(one.sentence for one in result.findings), *interval_notes(result), proposal(result))
+        if sentence
     ]
     return "\n".join([f"## {head}", "", *sentences, "", *(table if rows else [])])
