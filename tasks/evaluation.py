@@ -136,7 +136,7 @@ def evaluate_models(
             weight=fitted_on.weight,
         )
         fitted_on = dataclasses.replace(fitted_on, X=others)
-    predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
+    predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X), model.quantiles(judge_on.X))
     codes = model.features.levelled
     line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
     beside = {} if line is None else {"linear": line}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset import OpenParts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.interval import QuantileScale
     from treadle.tasks.postprocess import Post
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.search import Setting
@@ -33,7 +34,8 @@ class Fit:
 
     The answers for a row are those of models that were not fitted on it. `curve` is how the first of them learned, None
     where no row was left out. `windows` [n] numbers the windows of time in which rows were answered for
-    (`interval.windows_of`), None where they were not.
+    (`windows_of`), None where they were not. `interval` is the second booster of intervals, and `quantiles` its answers
+    [n, 2] for rows left out with the scale of its output; None where none was fitted.
     """
 
     booster: Booster
@@ -43,6 +45,8 @@ class Fit:
     curve: Curve | None
     weight: np.ndarray | None = None
     windows: np.ndarray | None = None
+    interval: Booster | None = None
+    quantiles: tuple[QuantileScale, np.ndarray] | None = None
 
     @property
     def answered(self) -> np.ndarray:
@@ -70,13 +74,14 @@ def fit_recipe(
     loss: CustomLoss | None = None,
     *,
     judged_rows: int,
+    intervals: bool = False,
 ) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
     those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
-    None where its objective is XGBoost's.
+    None where its objective is XGBoost's. With `intervals` regression gets a second booster.
     """
     import numpy as np
 
@@ -85,6 +90,7 @@ def fit_recipe(
     from treadle.tasks import booster, ensemble, training
     from treadle.tasks.features.union import unite
     from treadle.tasks.objective import plain_objective
+    from treadle.tasks.quantiles import QuantileFits
     from treadle.tasks.recipe import serving_rounds
     from treadle.tasks.weights import row_weights
 
@@ -95,6 +101,7 @@ def fit_recipe(
     bagged, curve = recipe.layout.kind == "folds" and recipe.layout.bagged, None
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
+    second = QuantileFits(problem, recipe, y) if intervals and problem.task == "regression" else None
     for fold in folds:
         spec, part = training.fitted_part(problem, open_spec, rows.take(fold.fitted), recipe.seed)
         apart = training.encoded_part(problem, spec, rows.take(fold.answered))
@@ -107,19 +114,29 @@ def fit_recipe(
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
         times[fold.answered] += 1
+        if second:
+            second.leave_out(spec, part, apart, fold.answered, keep=bagged)
     if not boosters:
         spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, len(rows))
             boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None, loss)[0], setting.share, spec))
-    united, columns = unite([spec for _, _, spec in boosters])
+        if second:
+            second.kept.append((second.fit(spec, part), spec))
+    kept = second.kept if second else []
+    united, columns = unite([*(spec for _, _, spec in boosters), *(spec for _, spec in kept)])
+    own, columns = columns[len(boosters) :], columns[: len(boosters)]
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = margins / times.reshape(-1, *(1 for _ in outputs))
     raw = booster.from_margins(objective.name, mean.astype(np.float32))
     weight = row_weights(rows, problem.weight)
     windows = windows_of(problem, rows, folds)
-    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight, windows)
+    merged = ensemble.merge(members, united.names)
+    if not second or not kept:
+        return Fit(merged, united, y, raw, curve, weight, windows)
+    quantiles = second.named_scale, second.answers()
+    return Fit(merged, united, y, raw, curve, weight, windows, second.merged(own, united.names), quantiles)
 
 
 def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
@@ -217,13 +234,15 @@ def fit_judged(
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
+    second = recipe.layout.quantiles
     if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
         recipe = recipe.model_copy(update={"layout": validation.Layout()})
-    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
+    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows), intervals=second)
+    post = calibrated(problem, recipe, fit)
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
-        post=calibrated(problem, recipe, fit),
+        post=post,
         schema=problem.schema,
         key=problem.key,
         target=problem.target,
@@ -231,8 +250,14 @@ def fit_judged(
         timezone=problem.timezone,
         task=problem.task,
         missing=problem.missing,
+        interval=interval_booster(post, fit),
     )
     return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit)
+
+
+def interval_booster(post: Post, fit: Fit) -> Booster | None:
+    """The second booster of a fit, where the intervals of `post` are made of it."""
+    return fit.interval if post.bands is not None and post.bands.quantiles else None
 
 
 def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
@@ -245,7 +270,10 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     weight = None if fit.weight is None else fit.weight[at]
     raw = fit.raw[at].astype(np.float32)
     windows = None if fit.windows is None else fit.windows[at]
-    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight, windows)
+    quantiles = None if fit.quantiles is None else (fit.quantiles[0], fit.quantiles[1][at])
+    return postprocess.fit_postprocess(
+        problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight, windows, quantiles
+    )
 
 
 def judged_folds(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from treadle.tasks.interval import QuantileScale
     from treadle.tasks.objective import Objective
 
 ClassLabel = str | bool | int | float
@@ -145,6 +146,7 @@ def fit_postprocess(
     objective: Objective | None = None,
     weight: np.ndarray | None = None,
     windows: np.ndarray | None = None,
+    quantiles: tuple[QuantileScale, np.ndarray] | None = None,
 ) -> Post:
     """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
@@ -152,8 +154,7 @@ def fit_postprocess(
     threshold is the one with the highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as
     a frequent one). The interval is that of `interval.fit_bands`, on the logarithm where `objective` (None: the plain
     one) or the target is skewed; `windows` [n] numbers the windows of time in which dated rows were answered for.
-
-    With `weight` [n] all of this is weighted.
+    `quantiles` are a second booster's answers [n, 2] for them, with its scale. With `weight` [n] all is weighted.
     """
     import numpy as np
 
@@ -163,7 +164,8 @@ def fit_postprocess(
         smear = chosen.smear(y64, raw64, weights)
         p = from_raw(chosen.transform, raw64, smear)
         scale: Transform = "log1p" if chosen.spread or target_shape(y64) else ""
-        bands = fit_bands(y64, p, scale=scale, weight=weight, windows=windows)
+        named, answers = quantiles or ("", None)
+        bands = fit_bands(y64, p, scale=scale, weight=weight, windows=windows, quantiles=answers, quantile_scale=named)
         return Post(task=task, transform=chosen.transform, smear=smear, bands=bands)
     if task != "binary":
         return Post(task=task, classes=tuple(classes))
@@ -188,12 +190,12 @@ def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
     return np.log1p(raw) if post.spread and not post.transform else raw
 
 
-def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _interval(post: Post, raw: np.ndarray, p: np.ndarray, q: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper end for `raw` and predictions `p`, both float64 [n]."""
     import numpy as np
 
     if post.bands is not None:
-        return ends(post.bands, p)
+        return ends(post.bands, p, q)
     if not post.spread:
         return p - post.half_width, p + post.half_width
     centre = _centre(post, raw)
@@ -201,14 +203,17 @@ def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, n
     return np.minimum(lower, p), np.maximum(upper, p)
 
 
-def apply_postprocess(post: Post, raw: np.ndarray) -> Predictions:
-    """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes])."""
+def apply_postprocess(post: Post, raw: np.ndarray, quantiles: np.ndarray | None = None) -> Predictions:
+    """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes]).
+
+    `quantiles` [n, 2] are the second booster's, if there is one (`Model.quantiles`): without them ends are NaN.
+    """
     import numpy as np
     import pyarrow as pa
 
     if post.task == "regression":
         p = from_raw(post.transform, raw, post.smear)
-        parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p))]
+        parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p, quantiles))]
         return Predictions(pa.table(parts, names=list(post.column_names())), p)
     p = calibrate(post, raw)
     labels = pa.array(list(post.classes))

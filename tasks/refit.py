@@ -76,14 +76,16 @@ def refit(
         left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
     else:
         left_out = tuple(validation.usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
-    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
+    second = judged.interval is not None
+    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first, intervals=second)
     if recipe.layout.dear:
         fit = _answered_by(judged, problem, parts.holdout, fit, first, rows)
     answered = fit.answered
     post = fitting.calibrated(problem, recipe, fit) if answered.any() else judged.post
+    interval = fitting.interval_booster(post, fit)
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
-        model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post),
+        model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post, interval=interval),
         holdout=held,
         p=postprocess.apply_postprocess(post, fit.raw[first:][held]).p,
     )

@@ -45,7 +45,7 @@ class Layout(BaseModel):
 
     `repeats` is how often rows are dealt to folds. `bagged`: the boosters of the folds are the model; else it is one
     fitted on all rows. `dear`: fits are slow for the budget, so the serving model is calibrated by what the judged one
-    says of the holdout, and no fold is fitted for it.
+    says of the holdout, and no fold is fitted for it. `quantiles`: there is time for a second booster, for intervals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +54,7 @@ class Layout(BaseModel):
     repeats: int = 1
     bagged: bool = True
     dear: bool = False
+    quantiles: bool = False
 
     def sentence(self, lanes: int) -> str:
         """How trials are measured, in words; `lanes` are the folds or windows there are."""
@@ -66,14 +67,23 @@ class Layout(BaseModel):
 
 
 def choose_layout(
-    split: SplitSpec, *, rows: int, columns: int, outputs: int, budget: float, folds: str, bagged: bool = True
+    split: SplitSpec,
+    *,
+    rows: int,
+    columns: int,
+    outputs: int,
+    budget: float,
+    folds: str,
+    bagged: bool = True,
+    quantiles: bool = False,
 ) -> Layout:
     """The layout for `rows` rows outside the holdout that become `columns` features and `outputs` trees a round.
 
     `budget` are the seconds of search and fits together; `folds` is 'never' for the validation rows alone. `bagged`
-    allows the model to be the average of its folds. The pace is
+    allows the model to be the average of its folds, `quantiles` a second booster for its intervals. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
+    from treadle.tasks.interval import quantiles_affordable
     from treadle.tasks.search.space import expected_pace
 
     if folds == "never":
@@ -86,7 +96,8 @@ def choose_layout(
     if AFFORDABLE * TYPICAL_ROUNDS * pace > budget / 2:
         return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
-    return Layout(kind=kind, repeats=repeats, bagged=bagged)
+    second = quantiles and quantiles_affordable(pace * repeats, budget)
+    return Layout(kind=kind, repeats=repeats, bagged=bagged, quantiles=second)
 
 
 def search_folds(

@@ -133,8 +133,8 @@ def curves(result: MonitorResult) -> dict[str, list[float]]:
     scored = [window.realised.metric.value for window in champion.windows if window.realised.metric.value is not None]
     covered = [window.realised.coverage for window in champion.windows]
     inside = [found.share for window in champion.windows if (found := window.realised.intervals) is not None]
-    found = {f"window_{result.metric}": scored, "window_coverage": covered}
-    return {**found, "window_interval_coverage": inside} if inside else found
+    courses = {f"window_{result.metric}": scored, "window_coverage": covered}
+    return {**courses, "window_interval_coverage": inside} if inside else courses
 
 
 def champion_of(result: MonitorResult) -> VersionOutcome | None:

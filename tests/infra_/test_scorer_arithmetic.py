@@ -15,7 +15,7 @@ from treadle.tasks import features, parity
 from treadle.tasks.coefficients import Coefficients, linear_booster
 from treadle.tasks.features import dates, encoding
 from treadle.tasks.features.linear import linear_input
-from treadle.tasks.interval import Bands
+from treadle.tasks.interval import Bands, own_quantiles
 from treadle.tasks.linear import levels_alike
 from treadle.tasks.postprocess import Post, apply_postprocess
 
@@ -196,6 +196,34 @@ def test_bands_become_the_same_columns(
     )
     post = Post(task="regression", transform=transform, smear=1.5, bands=bands)  # type: ignore[arg-type]
     assert_same_columns(scorer, post, np.array(values, dtype=np.float32))
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.floats(-5, 40, width=32)] * 3), min_size=1, max_size=20),
+    offsets=OFFSETS,
+    quantiles=st.sampled_from(["own", "log1p"]),
+    scale=st.sampled_from(["", "log1p"]),
+)
+def test_intervals_of_a_second_booster_become_the_same_columns(
+    scorer: ModuleType, rows: list[tuple[float, ...]], offsets: list[list[float]], quantiles: str, scale: str
+) -> None:
+    raw = np.array(rows, dtype=np.float32)
+    lower, upper = zip(*offsets, strict=True)
+    bands = Bands(
+        scale=scale,  # type: ignore[arg-type]
+        knots=tuple(float(knot) for knot in range(len(offsets))),
+        lower=lower,
+        upper=upper,
+        widen=1.1,
+        floor=0.0 if scale else None,
+        quantiles=quantiles,  # type: ignore[arg-type]
+    )
+    post = Post(task="regression", bands=bands)
+    expected = apply_postprocess(post, raw[:, 0], own_quantiles(bands.quantiles, raw[:, 1:])).columns
+    answered = scorer.postprocess(post.model_dump(mode="json"), raw[:, 0], pd.RangeIndex(len(raw)), raw[:, 1:])
+    assert parity.disagreement(expected, answered) == ""
+    assert np.isfinite(expected["lower"].to_numpy()).all()
 
 
 def test_a_bundle_of_an_earlier_treadle_names_no_transform(scorer: ModuleType) -> None:
