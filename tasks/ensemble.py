@@ -40,7 +40,8 @@ def merge(members: Sequence[Member], names: Sequence[str]) -> Booster:
     if len(members) == 1 and members[0].columns == tuple(range(len(names))):
         return members[0].booster
     models = [_as_json(member.booster) for member in members]
-    outputs = max(1, int(_learner(models[0])["learner_model_param"]["num_class"]))
+    sizes = _learner(models[0])["learner_model_param"]
+    outputs = max(1, int(sizes["num_class"]), int(sizes.get("num_target", 1)))
     starts = np.array([_starting_margin(model, outputs) for model in models])
     shift = np.average(starts, axis=0, weights=[member.share for member in members]) - starts[0]
     trees = [_constant_tree(float(value), len(names)) for value in shift]

@@ -144,7 +144,7 @@ def evaluate_models(
             weight=fitted_on.weight,
         )
         fitted_on = dataclasses.replace(fitted_on, X=others)
-    predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X))
+    predictions = postprocess.apply_postprocess(model.post, _raw(model, judge_on.X), model.quantiles(judge_on.X))
     codes = model.features.levelled
     line = None if line_of(model.booster) else linear_beside(problem, fitted_rows, fitted_on.y, rows, seed=seed)
     beside = {} if line is None else {"linear": line.p}
@@ -380,9 +380,23 @@ def story(
 
 def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Finding, ...]:
     """What the first screen of the report says beside the verdict."""
+    from treadle.tasks.dependence import Dependence
+    from treadle.tasks.report.intervals import interval_finding
+
     found: list[Finding] = []
     if evidence.flag is not None:
         found.append(flag_finding(evidence.flag, problem.threshold_rule, problem.target, problem.classes))
+    if problem.task == "regression":
+        table, judged = evidence.predictions.columns, evidence.judged
+        intervals = interval_finding(
+            evidence.y,
+            evidence.predictions.p,
+            table["lower"].to_numpy(),
+            table["upper"].to_numpy(),
+            weight=judged.weight,
+            dependence=Dependence(judged.groups, judged.times),
+        )
+        found += [intervals] if intervals else []
     return tuple(found)
 
 

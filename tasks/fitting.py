@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset import OpenParts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
     from treadle.tasks.features import FeatureSpec
+    from treadle.tasks.interval import QuantileScale
     from treadle.tasks.postprocess import Post
     from treadle.tasks.recipe import Recipe
     from treadle.tasks.search import Setting
@@ -34,7 +35,10 @@ class Fit:
 
     The answers for a row are those of models that were not fitted on it. `offset` is what a line's target is centred by
     (of trees the objective says it). `curve` is how the first of them learned, None where no row was left out.
-    `times` [n] are numbers where the rows are dated and parted by time (None: they are not).
+    `times` [n] are numbers where the rows are dated and parted by time (None: they are not). `windows` [n] numbers the
+    windows of time in which rows were answered for (`windows_of`), None where they were not. `interval` is the second
+    booster of intervals, and `quantiles` its answers [n, 2] for rows left out with the scale of its output; None where
+    none was fitted.
     """
 
     booster: Booster
@@ -45,6 +49,9 @@ class Fit:
     weight: np.ndarray | None = None
     offset: float = 0.0
     times: np.ndarray | None = None
+    windows: np.ndarray | None = None
+    interval: Booster | None = None
+    quantiles: tuple[QuantileScale, np.ndarray] | None = None
 
     @property
     def answered(self) -> np.ndarray:
@@ -72,13 +79,14 @@ def fit_recipe(
     loss: CustomLoss | None = None,
     *,
     judged_rows: int,
+    intervals: bool = False,
 ) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
     those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
-    None where its objective is XGBoost's.
+    None where its objective is XGBoost's. With `intervals` regression gets a second booster.
     """
     import numpy as np
 
@@ -87,6 +95,7 @@ def fit_recipe(
     from treadle.tasks import booster, ensemble, training
     from treadle.tasks.features.union import unite
     from treadle.tasks.objective import plain_objective
+    from treadle.tasks.quantiles import QuantileFits
     from treadle.tasks.recipe import serving_rounds
     from treadle.tasks.weights import row_weights
 
@@ -97,6 +106,7 @@ def fit_recipe(
     bagged, curve = recipe.layout.kind == "folds" and recipe.layout.bagged, None
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
+    second = QuantileFits(problem, recipe, y) if intervals and problem.task == "regression" else None
     for fold in folds:
         fitted_rows = rows.take(fold.fitted)
         spec, part = training.fitted_part(problem, open_spec, fitted_rows, recipe.seed, masked=recipe.masked)
@@ -110,18 +120,30 @@ def fit_recipe(
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
         times[fold.answered] += 1
+        if second:
+            second.leave_out(spec, part, apart, fold.answered, keep=bagged)
     if not boosters:
         spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed, masked=recipe.masked)
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, len(rows))
             boosters.append((_fit(problem, recipe, setting, spec, part, rounds, None, loss)[0], setting.share, spec))
-    united, columns = unite([spec for _, _, spec in boosters])
+        if second:
+            second.kept.append((second.fit(spec, part), spec))
+    kept = second.kept if second else []
+    united, columns = unite([*(spec for _, _, spec in boosters), *(spec for _, spec in kept)])
+    own, columns = columns[len(boosters) :], columns[: len(boosters)]
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = margins / times.reshape(-1, *(1 for _ in outputs))
     raw = booster.from_margins(objective.name, mean.astype(np.float32))
     weight = row_weights(rows, problem.weight)
-    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)
+    windows = windows_of(problem, rows, folds)
+    merged = ensemble.merge(members, united.names)
+    fit = Fit(merged, united, y, raw, curve, weight, windows=windows)
+    if not second or not kept:
+        return fit
+    quantiles = second.named_scale, second.answers()
+    return dataclasses.replace(fit, interval=second.merged(own, united.names), quantiles=quantiles)
 
 
 def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
@@ -135,7 +157,31 @@ def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[
     centred = y - offset if offset else y
     raw = linear.linear_answers(problem, rows, centred, folds, recipe.seed, weight=weight, masked=recipe.masked)
     booster, spec = linear.fit_linear(problem, rows, centred, seed=recipe.seed, weight=weight, masked=recipe.masked)
-    return Fit(booster, spec, y, raw, None, weight, offset)
+    windows = windows_of(problem, rows, folds)
+    return Fit(booster, spec, y, raw, None, weight=weight, offset=offset, windows=windows)
+
+
+def windows_of(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> np.ndarray | None:
+    """The number of the piece of time in which each row was answered for, int64 [n], 0 where it was not.
+
+    None where some fold was fitted on rows that are no older than those it answers for, as no future is like that.
+    """
+    import numpy as np
+
+    from treadle.tasks.dataset.split import moments
+    from treadle.tasks.errors import DataError
+    from treadle.tasks.interval import time_pieces
+
+    if not folds or not (problem.time or "_ingested_at" in rows.column_names):
+        return None
+    try:
+        found, has_time = moments(rows, problem.time)
+    except DataError:  # a column without an order in time parts no rows by time either
+        return None
+    when = np.where(has_time, found.astype(np.float64), -np.inf)
+    if any(when[fold.fitted].max() > when[fold.answered].min() for fold in folds):
+        return None
+    return time_pieces(when, folds)
 
 
 def as_line(recipe: Recipe) -> Recipe:
@@ -200,14 +246,16 @@ def fit_judged(
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
+    second = recipe.layout.quantiles
     if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
         recipe = recipe.model_copy(update={"layout": validation.Layout()})
-    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
+    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows), intervals=second)
     fit = dataclasses.replace(fit, times=dependence_of(rows, split, problem.time).times)
+    post = calibrated(problem, recipe, fit)
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
-        post=calibrated(problem, recipe, fit),
+        post=post,
         schema=problem.schema,
         key=problem.key,
         target=problem.target,
@@ -215,8 +263,14 @@ def fit_judged(
         timezone=problem.timezone,
         task=problem.task,
         missing=problem.missing,
+        interval=interval_booster(post, fit),
     )
     return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit)
+
+
+def interval_booster(post: Post, fit: Fit) -> Booster | None:
+    """The second booster of a fit, where the intervals of `post` are made of it."""
+    return fit.interval if post.bands is not None and post.bands.quantiles else None
 
 
 def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
@@ -233,6 +287,8 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     objective = recipe.objective
     if fit.offset:
         objective = plain_objective(problem.task).model_copy(update={"offset": fit.offset})
+    windows = None if fit.windows is None else fit.windows[at]
+    quantiles = None if fit.quantiles is None else (fit.quantiles[0], fit.quantiles[1][at])
     return postprocess.fit_postprocess(
         problem.task,
         problem.classes,
@@ -242,6 +298,8 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
         weight,
         rule=problem.threshold_rule,
         newest=newest_half(None if fit.times is None else fit.times[at]),
+        windows=windows,
+        quantiles=quantiles,
     )
 
 

@@ -170,6 +170,13 @@ def _ends(metric: str, value: float, reach: float) -> tuple[float, float]:
         rest = value if error else 1 - value
         times = float(np.exp(min(reach / rest, 100.0))) if rest > 0 else 1.0
         return (rest / times, rest * times) if error else (1 - rest * times, 1 - rest / times)
+    return share_bounds(value, reach)
+
+
+def share_bounds(value: float, reach: float) -> tuple[float, float]:
+    """`value` less and plus `reach`, both between 0 and 1, on the logit scale; `value` itself where it is 0 or 1."""
+    import numpy as np
+
     slope = value * (1 - value)
     if slope <= 0:
         return value, value

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks import metrics, postprocess
+from treadle.tasks.coverage import IntervalCoverage, interval_coverage
 from treadle.tasks.schedule import Cron
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Realised(BaseModel):
     them. `metric` with its interval is what the model was judged by, `scores` are all metrics of the task that are
     defined here. `predicted` and `actual` are the means of prediction and label (binary: of the positive class;
     multiclass: None). `weighed` of the labelled rows have a weight above 0, and every figure is of these, weighted;
-    None where no weights are asked for or no row has one.
+    None where no weights are asked for or no row has one. `intervals` says how many labels lie in the 90% interval that
+    was delivered with their prediction (regression).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +81,7 @@ class Realised(BaseModel):
     young: int = 0
     weighed: int | None = None
     repeated: int = 0
+    intervals: IntervalCoverage | None = None
 
 
 class BatchOutcome(BaseModel):
@@ -150,7 +153,7 @@ def realised(
     y, p, weights, at = judged_arrays(task, classes, labels, predictions, weight)
     delivered = _delivered(task, classes, predictions)[at]
     known = int(np.count_nonzero(_predictable(labels, task, classes)))
-    bounds, scores = MetricBounds(value=None, lower=None, upper=None), {}
+    bounds, scores, intervals = MetricBounds(value=None, lower=None, upper=None), {}, None
     if len(y):
         scores = metrics.scores(task, y, p, weights, metric=metric)
         of_labels = [name for name in scores if name in metrics.OF_LABELS]
@@ -159,6 +162,9 @@ def realised(
         judged = delivered if metric in metrics.OF_LABELS else p
         lower, upper = metrics.interval(task, metric, y, judged, dependence=depends, weight=weights)
         bounds = MetricBounds(value=scores.get(metric), lower=_number(lower), upper=_number(upper))
+        if task == "regression" and {"lower", "upper"} <= set(predictions.column_names):
+            ends = (predictions[name].to_numpy().astype(np.float64)[at] for name in ("lower", "upper"))
+            intervals = interval_coverage(y, *ends, weight=weights, dependence=depends)
     means = len(y) and task != "multiclass"
     return Realised(
         rows=rows,
@@ -172,6 +178,7 @@ def realised(
         young=young,
         weighed=None if weights is None else len(weights),
         repeated=repeated,
+        intervals=intervals,
     )
 
 
@@ -202,7 +209,7 @@ def columns(task: str, classes: Sequence[ClassLabel]) -> tuple[str, ...]:
     """The prediction columns that `realised` reads."""
     if task == "multiclass":
         return ("prediction", *(f"probability_{postprocess.label_text(one)}" for one in classes))
-    return ("prediction", "probability") if task == "binary" else ("prediction",)
+    return ("prediction", "probability") if task == "binary" else ("prediction", "lower", "upper")
 
 
 def window(day: date, days: int) -> tuple[date, date]:
@@ -240,7 +247,9 @@ def _p(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.nd
     """Calibrated probabilities or values as the metrics want them, float64 [n] or [n, classes]."""
     import numpy as np
 
-    named = [name for name in columns(task, classes) if task == "regression" or name != "prediction"]
+    named = (
+        ["prediction"] if task == "regression" else [name for name in columns(task, classes) if name != "prediction"]
+    )
     parts = [predictions[name].to_numpy().astype(np.float64) for name in named]
     return np.column_stack(parts) if task == "multiclass" else parts[0]
 

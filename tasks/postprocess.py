@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.tasks.centring import check_target_range
 from treadle.tasks.errors import TargetError
-from treadle.tasks.objective import plain_objective
+from treadle.tasks.interval import Bands, ends, fit_bands
+from treadle.tasks.objective import plain_objective, target_shape
 from treadle.tasks.target_scale import Transform, from_raw
 from treadle.tasks.threshold import DEFAULT_RULE, choose_threshold
 from treadle.tasks.weights import effective_rows, relative
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from treadle.tasks.interval import QuantileScale
     from treadle.tasks.objective import Objective
     from treadle.tasks.threshold import ThresholdRule
 
 ClassLabel = str | bool | int | float
 
 MAX_CLASSES = 100
-COVERAGE = 0.9
 FOLDS = 5
 
 POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
@@ -48,10 +49,11 @@ class Post(BaseModel):
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
     no two rows change places; empty: none. `threshold`: the least probability that is called positive.
     `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
-    `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
-    around the prediction, with a transform around the raw output, which is no mean. `offset` is added to regression's
-    raw output in float64 (`centring`), before a transform is undone. `threshold_by` says how the threshold was chosen
-    (empty: by macro F1, in versions of before there was a choice).
+    `offset` is added to regression's raw output in float64 (`centring`), before a transform is undone. `threshold_by`
+    says how the threshold was chosen (empty: by macro F1, in versions of before there was a choice). `bands`:
+    regression's interval. Models of earlier versions have none, but one width: `half_width` is half of it on the scale
+    `spread`, in the target's unit or of log1p(value), around the prediction, with a transform around the raw output,
+    which is no mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +69,7 @@ class Post(BaseModel):
     spread: Transform = ""
     offset: float = Field(0.0, exclude_if=_is_zero)
     threshold_by: str = ""
+    bands: Bands | None = None
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -160,17 +163,16 @@ def fit_postprocess(
     weight: np.ndarray | None = None,
     rule: ThresholdRule | None = None,
     newest: np.ndarray | None = None,
+    windows: np.ndarray | None = None,
+    quantiles: tuple[QuantileScale, np.ndarray] | None = None,
 ) -> Post:
     """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
 
-    `y` [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
-    threshold is chosen by `rule` (None: as many rows are called positive as are), with the mask `newest` [n] of the
-    newest rows. The interval is split conformal: half-width = the ceil((n + 1) 0.9)-th smallest absolute residual
-    (Lei et al. 2018, JASA 113). Residuals are taken on the scale on which `objective` (None: the plain one) spreads
-    evenly: any scale keeps the coverage, as only the residuals' order counts.
-
-    With `weight` [n] all of this is weighted: the interval holds 90% of the weight, the row that comes counting as one
-    of mean weight (Tibshirani, Barber, Candès & Ramdas 2019, Conformal prediction under covariate shift).
+    `y` [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The threshold is
+    chosen by `rule` (None: as many rows are called positive as are), with the mask `newest` [n] of the newest rows. The
+    interval is that of `interval.fit_bands`, on the logarithm where `objective` (None: the plain one) or the target is
+    skewed; `windows` [n] numbers the windows of time in which dated rows were answered for. `quantiles` are a second
+    booster's answers [n, 2] for them, with its scale. With `weight` [n] all is weighted.
     """
     import numpy as np
 
@@ -178,15 +180,11 @@ def fit_postprocess(
     if task == "regression":
         chosen = objective or plain_objective(task)
         smear = chosen.smear(y64, raw64, weights)
-        scale = Post(task=task, transform=chosen.transform, smear=smear, spread=chosen.spread, offset=chosen.offset)
-        residuals = np.abs((np.log1p(y64) if scale.spread else y64) - _centre(scale, raw64))
-        order = np.argsort(residuals)
-        residuals = residuals[order]
-        rank = min(math.ceil((len(residuals) + 1) * COVERAGE), len(residuals))
-        if weights is not None:
-            reached = np.cumsum(weights[order])
-            rank = min(int(np.searchsorted(reached, (reached[-1] + 1) * COVERAGE)) + 1, len(residuals))
-        return scale.model_copy(update={"half_width": float(residuals[rank - 1]) if rank else 0.0})
+        p = from_raw(chosen.transform, raw64, smear, chosen.offset)
+        scale: Transform = "log1p" if chosen.spread or target_shape(y64, weight) else ""
+        named, answers = quantiles or ("", None)
+        bands = fit_bands(y64, p, scale=scale, weight=weight, windows=windows, quantiles=answers, quantile_scale=named)
+        return Post(task=task, transform=chosen.transform, smear=smear, bands=bands, offset=chosen.offset)
     if task != "binary":
         return Post(task=task, classes=tuple(classes))
     helps = _calibration_helps(raw64, y64, weights)
@@ -212,10 +210,12 @@ def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
     return np.log1p(raw) if post.spread and not post.transform else raw + post.offset
 
 
-def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper end for `raw` and predictions `p`, both float64 [n]; a prediction is never outside."""
+def _interval(post: Post, raw: np.ndarray, p: np.ndarray, q: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end for `raw` and predictions `p`, both float64 [n]."""
     import numpy as np
 
+    if post.bands is not None:
+        return ends(post.bands, p, q)
     if not post.spread:
         return p - post.half_width, p + post.half_width
     centre = _centre(post, raw)
@@ -223,14 +223,17 @@ def _interval(post: Post, raw: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, n
     return np.minimum(lower, p), np.maximum(upper, p)
 
 
-def apply_postprocess(post: Post, raw: np.ndarray) -> Predictions:
-    """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes])."""
+def apply_postprocess(post: Post, raw: np.ndarray, quantiles: np.ndarray | None = None) -> Predictions:
+    """The prediction columns for the booster's raw output (binary, regression [n]; multiclass [n, classes]).
+
+    `quantiles` [n, 2] are the second booster's, if there is one (`Model.quantiles`): without them ends are NaN.
+    """
     import numpy as np
     import pyarrow as pa
 
     if post.task == "regression":
         p = from_raw(post.transform, raw, post.smear, post.offset)
-        parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p))]
+        parts = [pa.array(column) for column in (p, *_interval(post, raw.astype(np.float64), p, quantiles))]
         return Predictions(pa.table(parts, names=list(post.column_names())), p)
     p = calibrate(post, raw)
     labels = pa.array(list(post.classes))

@@ -170,7 +170,17 @@ def _layout(config: PipelineConfig, problem: Problem, rows: int) -> Layout:
         budget=config.tune.budget_seconds,
         folds=config.tune.folds,
         bagged=config.tune.ensemble != "never",
+        quantiles=_second_booster(config),
     )
+
+
+def _second_booster(config: PipelineConfig) -> bool:
+    """Whether intervals may have a booster of their own: not where model size and speed are limited.
+
+    XGBoost keeps no direction of `monotone` in it, so not there either.
+    """
+    limited = config.gate.max_model_mb or config.gate.max_ms_per_1000_rows
+    return config.data.task == "regression" and not limited and not any(config.model.monotone.values())
 
 
 def _outputs(problem: Problem) -> int:
@@ -394,12 +404,15 @@ def effort_of_fits(layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, r
 
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
+    from treadle.tasks.interval import QUANTILE_ROUNDS
+
     lanes = sum(len(fold.fitted) for fold in folds)
+    second = 1 + 2 * QUANTILE_ROUNDS / TYPICAL_ROUNDS if layout.quantiles else 1.0
     judged, every = len(parts.train) + len(parts.validation), parts.all_rows
     more = math.sqrt(every / judged) if refit else 0.0
     if layout.kind == "folds":
         alone = 0.0 if layout.bagged else judged / lanes
-        return OVERHEAD * (1.0 + alone) * (1.0 + every / judged * more)
+        return second * OVERHEAD * (1.0 + alone) * (1.0 + every / judged * more)
     rounds = math.sqrt(judged / max(1, mean_fitted(folds))) if layout.kind == "windows" else 1.0
     own = len(parts.train) + judged
     if layout.dear:
@@ -409,4 +422,4 @@ def effort_of_fits(layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, r
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS
-    return OVERHEAD * rounds * (own + more * (again + every)) / lanes
+    return second * OVERHEAD * rounds * (own + more * (again + every)) / lanes

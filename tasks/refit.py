@@ -77,36 +77,40 @@ def refit(
         left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
     else:
         left_out = tuple(validation.usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
-    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first)
+    second = judged.interval is not None
+    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first, intervals=second)
     if recipe.layout.dear:
-        fit = _answered_by(judged, problem, parts.holdout, fit, first)
+        fit = _answered_by(judged, problem, parts.holdout, fit, first, rows)
     fit = dataclasses.replace(fit, times=dependence_of(rows, split, problem.time).times)
     answered = fit.answered
     post = judged.post if recipe.kind == "trees" else judged.post.model_copy(update={"offset": fit.offset})
     post = fitting.calibrated(problem, recipe, fit) if answered.any() else post
+    interval = fitting.interval_booster(post, fit)
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(
-        model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post),
+        model=dataclasses.replace(judged, booster=fit.booster, features=fit.features, post=post, interval=interval),
         holdout=held,
         p=postprocess.apply_postprocess(post, fit.raw[first:][held]).p,
     )
 
 
-def _answered_by(judged: Model, problem: Problem, holdout: pa.Table, fit: Fit, first: int) -> Fit:
-    """The fit with the judged model's answers for the holdout, which is `first` rows after the first one."""
+def _answered_by(judged: Model, problem: Problem, holdout: pa.Table, fit: Fit, first: int, rows: pa.Table) -> Fit:
+    """The fit with the judged model's answers for the holdout, which is `first` rows after the first one of `rows`."""
     import dataclasses
 
     import numpy as np
 
-    from treadle.tasks import booster, features
+    from treadle.tasks import booster, features, fitting
     from treadle.tasks.coefficients import line_of
+    from treadle.tasks.dataset.folds import Fold
 
     raw = fit.raw.copy()
     answers = booster.predict_raw(judged.booster, features.encode(judged.features, holdout))
     if line_of(judged.booster):  # lines of other rows have another offset; that of trees is the recipe's
         answers = answers.astype(np.float64) + (judged.post.offset - fit.offset)
     raw[first : first + len(holdout)] = answers
-    return dataclasses.replace(fit, raw=raw)
+    held = Fold(np.arange(first), np.arange(first, first + len(holdout)))
+    return dataclasses.replace(fit, raw=raw, windows=fitting.windows_of(problem, rows, [held]))
 
 
 def folds(problem: Problem, parts: Parts, split: SplitSpec, y: np.ndarray, seed: int) -> tuple[Fold, ...]:

@@ -48,7 +48,7 @@ class Layout(BaseModel):
 
     `repeats` is how often rows are dealt to folds. `bagged`: the boosters of the folds are the model; else it is one
     fitted on all rows. `dear`: fits are slow for the budget, so the serving model is calibrated by what the judged one
-    says of the holdout, and no fold is fitted for it.
+    says of the holdout, and no fold is fitted for it. `quantiles`: there is time for a second booster, for intervals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +57,7 @@ class Layout(BaseModel):
     repeats: int = 1
     bagged: bool = True
     dear: bool = False
+    quantiles: bool = False
 
     def sentence(self, lanes: int) -> str:
         """How trials are measured, in words; `lanes` are the folds or windows there are."""
@@ -69,21 +70,33 @@ class Layout(BaseModel):
 
 
 def choose_layout(
-    split: SplitSpec, *, rows: int, columns: int, outputs: int, budget: float, folds: str, bagged: bool = True
+    split: SplitSpec,
+    *,
+    rows: int,
+    columns: int,
+    outputs: int,
+    budget: float,
+    folds: str,
+    bagged: bool = True,
+    quantiles: bool = False,
 ) -> Layout:
     """The layout for `rows` rows outside the holdout that become `columns` features and `outputs` trees a round.
 
     `budget` are the seconds of search and fits together; `folds` is 'never' for the validation rows alone. `bagged`
-    allows the model to be the average of its folds. The pace is
+    allows the model to be the average of its folds, `quantiles` a second booster for its intervals. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
+    from treadle.tasks.interval import quantiles_affordable
+
     if folds == "never":
         return Layout()
     kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
-    if AFFORDABLE * trial_seconds(kind, rows=rows, columns=columns, outputs=outputs) > budget / 2:
+    trial = trial_seconds(kind, rows=rows, columns=columns, outputs=outputs)
+    if AFFORDABLE * trial > budget / 2:
         return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
-    return Layout(kind=kind, repeats=repeats, bagged=bagged)
+    second = quantiles and quantiles_affordable(trial / TYPICAL_ROUNDS * repeats, budget)
+    return Layout(kind=kind, repeats=repeats, bagged=bagged, quantiles=second)
 
 
 def trial_seconds(

@@ -75,6 +75,8 @@ def show_monitor(result: MonitorResult, screen: Screen) -> None:
     young = sum(one.total.young for one in result.versions)
     if young:
         screen.line(f"{young:,} predicted rows are younger than mature_after: their labels do not count yet")
+    for note in summary.interval_notes(result):
+        screen.line(note)
     if proposal := summary.proposal(result):
         screen.line(("proposed: ", "yellow"), proposal)
     for warning in result.warnings:

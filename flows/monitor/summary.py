@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from treadle.tasks.performance import VersionOutcome
 
 NOTHING = "no rule of [retrain] calls for another model"
+TOO_FEW = ": too few (below 87%, and surely below 90%), so they promise too much; train on newer rows"
 NOT_IN_NAMES = re.compile(r"[^\w\-. ]", re.ASCII)
 """Characters that MLflow refuses in a metric's name."""
 
@@ -35,6 +36,26 @@ def proposal(result: MonitorResult) -> str:
         f'set mature_after = "{result.proposed_mature_after}" in [labels]: 99% of the late labels '
         "come so soon after their row, and younger rows would neither train nor judge"
     )
+
+
+def interval_notes(result: MonitorResult) -> tuple[str, ...]:
+    """A sentence for each version on how many labels its delivered intervals hold, and for the champion's last window.
+
+    Those of versions whose predictions have no interval are left out.
+    """
+    notes = []
+    for version in result.versions:
+        found = version.total.intervals
+        if found is None:
+            continue
+        text = found.sentence(f"{found.rows:,} observed")
+        notes.append(f"version {version.version}: {text}{TOO_FEW if found.fails else ''}")
+        newest = next((one for one in reversed(version.windows) if one.realised.intervals), None)
+        last = newest.realised.intervals if newest else None
+        if version.champion and newest and last and last.fails and not found.fails:
+            text = last.sentence(f"{last.rows:,} observed")
+            notes.append(f"version {version.version} from {newest.first} to {newest.last}: {text}{TOO_FEW}")
+    return tuple(notes)
 
 
 def next_command(result: MonitorResult) -> tuple[str, ...]:
@@ -65,6 +86,7 @@ def page(config: PipelineConfig, result: MonitorResult) -> str:
             headline=headline(result),
             next_command=" ".join(["treadle", *next_command(result), "-p", config.name]),
             window_days=config.monitor.window_days,
+            notes=interval_notes(result),
         )
     )
 
@@ -93,6 +115,11 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_lower": total.metric.lower}
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
+        if total.intervals is not None:
+            values |= {"realised_interval_coverage": total.intervals.share}
+            values |= {"realised_interval_coverage_lower": total.intervals.lower}
+            values |= {"realised_interval_coverage_upper": total.intervals.upper}
+            values |= {"realised_interval_width": total.intervals.width}
     if result.rise is not None:
         values |= {"loss_since_promotion": result.rise.loss, "evidence_of_a_rise": result.rise.evidence}
     for change in health.changes(result.reference, result.batches):
@@ -108,7 +135,9 @@ def curves(result: MonitorResult) -> dict[str, list[float]]:
         return {}
     scored = [window.realised.metric.value for window in champion.windows if window.realised.metric.value is not None]
     covered = [window.realised.coverage for window in champion.windows]
-    return {f"window_{result.metric}": scored, "window_coverage": covered}
+    inside = [found.share for window in champion.windows if (found := window.realised.intervals) is not None]
+    courses = {f"window_{result.metric}": scored, "window_coverage": covered}
+    return {**courses, "window_interval_coverage": inside} if inside else courses
 
 
 def champion_of(result: MonitorResult) -> VersionOutcome | None:
@@ -129,6 +158,7 @@ def summary(result: MonitorResult) -> str:
         for sentence in (
             *(one.sentence for one in result.findings),
             *map(counted_once, result.versions),
+            *interval_notes(result),
             proposal(result),
         )
         if sentence

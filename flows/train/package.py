@@ -64,8 +64,7 @@ def package(ref: RunRef) -> None:
     with timings.timed("parity"):
         disagreement = parity.disagreement(expected, stores.registry.answers(candidate, rows.to_pandas()))
     digest = bundle.certify(candidate, folder, disagreement=disagreement, scorer=stores.registry.scorer())
-    size = (folder / "serving" / "model.ubj").stat().st_size
-    cost = evaluation.cost(bundle.load_bundle(folder), bench.table("holdout.arrow"), size)
+    cost = evaluation.cost(bundle.load_bundle(folder), bench.table("holdout.arrow"), bundle.model_bytes(folder))
     broken = (finding.refused, disagreement, *gate.over_limits(place.config.gate, cost))
     if any(broken):
         decide(ref, [one for one in broken if one])

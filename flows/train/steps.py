@@ -312,7 +312,8 @@ def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: Bun
     assert recipe is not None, "the comparison was chosen because of it"
     parts = open_parts_of(ref)
     events.emit("train", f"fitting version {ref.champion}'s recipe on the same rows, to compare with")
-    recipe = recipe.model_copy(update={"device": ref.device})
+    layout = recipe.layout.model_copy(update={"quantiles": False})  # its intervals are not compared
+    recipe = recipe.model_copy(update={"device": ref.device, "layout": layout})
     loss = load_loss(place.settings.home, recipe.objective.custom if recipe.objective else "auto")
     with kept_fallbacks(ref):
         fitted = fitting.fit_judged(by_recipe(problem, recipe), recipe, parts, place.config.split, loss)

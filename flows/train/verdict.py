@@ -36,7 +36,7 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     """Let the gate decide on the judged model; `broken` is what is wrong with the serving one, if anything."""
     from treadle.tasks import evaluation, gate, metrics, report, training
     from treadle.tasks.booster import Curve
-    from treadle.tasks.bundle import load_bundle
+    from treadle.tasks.bundle import load_bundle, model_bytes
     from treadle.tasks.dataset.judging import alike
     from treadle.tasks.dependence import Dependence
     from treadle.tasks.recipe import Recipe
@@ -64,7 +64,7 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         place.config.gate.groups,
     )
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
-    cost = evaluation.cost(model, holdout, (bench.folder / "judged" / "judged" / "model.ubj").stat().st_size)
+    cost = evaluation.cost(model, holdout, model_bytes(bench.folder / "judged", "judged"))
     judged = replace(evidence.judged, spent=_given_away(ref, place, problem.metric))
     verdict = gate.decide_verdict(
         place.config.gate, judged, leaks=evidence.leaks, broken=broken, seed=ref.seed, looks=reads

@@ -2,6 +2,7 @@
 
     judged/            the model that the gate judged, which has not seen the holdout
       model.ubj          the booster
+      interval.ubj       a second one, for intervals that need it
       spec.json          all that turns a row into the booster's input and its output into predictions
     serving/           the model that answers: the same recipe, fitted on all labelled rows; the same two files
     recipe.json        how both were made
@@ -22,6 +23,7 @@ from treadle.tasks.bundle.artifact import (
     digest,
     golden,
     load_bundle,
+    model_bytes,
     read_facts,
     read_recipe,
     read_spec,
@@ -43,6 +45,7 @@ __all__ = [
     "digest",
     "golden",
     "load_bundle",
+    "model_bytes",
     "predict_table",
     "read_facts",
     "read_recipe",

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 REFERENCE_ROWS = 20_000
 RECIPE = "recipe.json"
+INTERVAL = "interval.ubj"
+"""The second booster, of a model whose intervals need one."""
+
 EXPECTED = "expected:"
 """Before the names of golden.parquet's columns that hold predictions."""
 
@@ -57,8 +60,13 @@ def write_bundle(
     for part, model in (("judged", judged or serving), ("serving", serving)):
         boosters[part] = bytes(model.booster.save_raw("ubj"))
         contents |= {f"{part}/model.ubj": boosters[part], f"{part}/spec.json": canonical_json(model.spec())}
+        if model.interval is not None:
+            contents[f"{part}/{INTERVAL}"] = bytes(model.interval.save_raw("ubj"))
     # expectations come from the booster as it will be loaded, on the CPU, wherever it was trained
-    as_loaded = dataclasses.replace(serving, booster=_booster(boosters["serving"]))
+    second = contents.get(f"serving/{INTERVAL}")
+    as_loaded = dataclasses.replace(
+        serving, booster=_booster(boosters["serving"]), interval=None if second is None else _booster(second)
+    )
     columns = [name for name in serving.schema.names if name in reference.column_names]
     contents |= {
         "schema.json": _schema_json(serving),
@@ -81,6 +89,9 @@ def load_bundle(folder: Path, digest: str | None = None, part: Part = "serving")
     manifest, contents = verified(folder, digest)
     spec, schema = _parsed(folder, contents[manifest.name_in(part, "spec.json")])
     booster = _booster(contents[manifest.name_in(part, "model.ubj")])
+    second = contents.get(manifest.name_in(part, INTERVAL))
+    if (second is not None) != bool(spec.post.bands and spec.post.bands.quantiles):
+        raise BundleError(f"{folder}: {INTERVAL} and spec.json disagree on the intervals", WAY_OUT)
     if tuple(booster.feature_names or ()) not in {(), spec.features.names} or (
         booster.num_features() != len(spec.features.features)
     ):
@@ -96,6 +107,7 @@ def load_bundle(folder: Path, digest: str | None = None, part: Part = "serving")
         timezone=spec.timezone,
         task=spec.task,
         missing=spec.missing,
+        interval=None if second is None else _booster(second),
     )
 
 
@@ -127,6 +139,12 @@ def read_recipe(folder: Path) -> Recipe | None:
         return Recipe.model_validate_json(contents[RECIPE])
     except ValidationError as error:
         raise BundleError(f"{folder}: {RECIPE} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+
+
+def model_bytes(folder: Path, part: Part = "serving") -> int:
+    """The size of one model's boosters in bytes, of a bundle that was just written."""
+    names = ("model.ubj", INTERVAL)
+    return sum(path.stat().st_size for name in names if (path := folder / part / name).exists())
 
 
 def digest(folder: Path) -> str:

@@ -15,6 +15,7 @@ from treadle.tasks.features import FeatureSpec
 from treadle.tasks.postprocess import Post
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from xgboost import Booster
 
@@ -46,7 +47,7 @@ class Model:
     """A booster with all that makes predictions of it.
 
     `schema` is the training table's, target included; `timezone` that of timestamps which name none; `missing` the
-    texts that mean no value in raw rows.
+    texts that mean no value in raw rows. `interval` is the second booster of intervals that need one.
     """
 
     booster: Booster
@@ -59,6 +60,7 @@ class Model:
     timezone: str
     task: str
     missing: tuple[str, ...]
+    interval: Booster | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -83,6 +85,21 @@ class Model:
         """The inputs without which there is no prediction, or no key to match it to its row."""
         wanted = {*self.key, *self.features.sources}
         return tuple(name for name in self.inputs if name in wanted)
+
+    def quantiles(self, X: np.ndarray) -> np.ndarray | None:
+        """The second booster's quantiles for encoded rows `X` [n, features], float64 [n, 2] on the target's own scale.
+
+        None where the intervals need none.
+        """
+        import numpy as np
+
+        from treadle.tasks import booster
+        from treadle.tasks.interval import own_quantiles
+
+        if self.interval is None or self.post.bands is None or not self.post.bands.quantiles:
+            return None
+        raw = booster.predict_raw(self.interval, X) if len(X) else np.empty((0, 2), dtype=np.float32)
+        return own_quantiles(self.post.bands.quantiles, raw)
 
     def spec(self) -> Spec:
         """All of the model but its booster."""
@@ -114,4 +131,4 @@ def predict_table(model: Model, rows: pa.Table | pa.RecordBatch) -> pa.Table:
         raw = booster.predict_raw(model.booster, X)
     else:
         raw = np.empty((0, len(model.post.classes)) if model.task == "multiclass" else 0, dtype=np.float32)
-    return postprocess.apply_postprocess(model.post, raw).columns
+    return postprocess.apply_postprocess(model.post, raw, model.quantiles(X)).columns

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a model costs at work: its booster's file in MB (1,000,000 bytes), and ms to predict 1,000 rows."""
+    """What a model costs at work: its boosters' files in MB (1,000,000 bytes), and ms to predict 1,000 rows."""
 
     model_mb: float
     ms_per_1000_rows: float

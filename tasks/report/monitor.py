@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks import health, metrics
+from treadle.tasks.coverage import NOMINAL
 from treadle.tasks.performance import counted_once
 from treadle.tasks.report.drawing import BLUE, GREEN, HALO, MUTED, ORANGE, Plot, draw, spread_heights
 from treadle.tasks.report.page import environment, pictures
@@ -37,7 +38,7 @@ class MonitorStory:
 
     `versions` are those that scored, `expected` is the champion's holdout value with its interval (None where it is
     not known), `batches` the shares of the newest batches beside those of the champion's `reference`. `facts` are
-    shown as they are, in order; `next_command` is what a person does now.
+    shown as they are, in order; `next_command` is what a person does now, `notes` are sentences below the findings.
     """
 
     pipeline: str
@@ -55,6 +56,7 @@ class MonitorStory:
     headline: str
     next_command: str
     window_days: int
+    notes: Sequence[str] = ()
 
 
 def render_monitor(watch: MonitorStory) -> str:
@@ -116,6 +118,8 @@ def multiples(watch: MonitorStory) -> list[Plot]:
     drawn = [_score(watch, one) for one in others if any(one in each.realised.scores for each in _windows(watch))]
     if watch.task != "multiclass" and any(one.total.actual is not None for one in watch.versions):
         drawn.insert(0, _means(watch))
+    if any(one.realised.intervals for one in _windows(watch)):
+        drawn.insert(0, _inside(watch))
     return [_coverage(watch), *drawn]
 
 
@@ -184,6 +188,26 @@ def _coverage(watch: MonitorStory) -> Plot:
     caption = f"{labelled:,} of {every:,} predicted rows have a label by now ({percent(labelled / every)})"
     caption += "." if labelled == every else "; the pale part waits for its own."
     return Plot("coverage", "Predictions and labels", caption, draw("coverage", paint, height=HEIGHT, width=WIDTH))
+
+
+def _inside(watch: MonitorStory) -> Plot:
+    """The share of labels inside the delivered intervals by window, with 95% intervals."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axhline(NOMINAL, color=MUTED, lw=1, ls=(0, (4, 3)))
+        for version, colour in _coloured(watch):
+            known = [(_at(one), found) for one in version.windows if (found := one.realised.intervals) is not None]
+            for at, found in known:
+                if found.lower is not None and found.upper is not None:
+                    axes.vlines([at], found.lower, found.upper, color=colour, alpha=0.4, lw=3)
+            axes.plot([at for at, _ in known], [one.share for _, one in known], "o-", color=colour, lw=1.4, ms=3.5)
+        _calendar(axes, watch)
+        axes.yaxis.set_major_locator(_few(4))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+    caption = "Labels inside the 90% interval of their prediction (broken line: as promised; bars: 95% intervals)."
+    return Plot("inside", "Interval coverage", caption, draw("inside", paint, height=HEIGHT, width=WIDTH))
 
 
 def _means(watch: MonitorStory) -> Plot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.tasks.coverage import NOMINAL, by_fifths
 from treadle.tasks.report.binary import bins
 from treadle.tasks.report.drawing import BLUE, MUTED, Plot, draw, plain_numbers, wilson
 from treadle.tasks.report.words import number, percent, shorten
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from treadle.tasks.report.story import Story
 
-NOMINAL = 0.9
 DENSE = 1_500
 
 
@@ -134,9 +134,10 @@ def coverage(story: Story, lower: np.ndarray, upper: np.ndarray) -> Plot:
         plain_numbers(axes)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
+    widths = [float(np.mean((upper - lower)[rows])) for rows in by_fifths(story.p)]
     caption = (
         f"The 90% intervals hold {percent(float(inside.mean()), 1)} of the holdout's true values and are "
-        f"{number(float(np.mean(upper - lower)), 3)} wide on average; dots below the line show where they "
-        "promise too much."
+        f"{number(float(np.mean(upper - lower)), 3)} wide on average, {number(widths[0], 3)} in the lowest fifth of "
+        f"predictions, {number(widths[-1], 3)} in the highest; dots below the line show where they promise too much."
     )
     return Plot("coverage", "Interval coverage", caption, draw("coverage", paint, height=250))

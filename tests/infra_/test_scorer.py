@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -17,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import shop
-from treadle.tasks import bundle, parity
+from treadle.tasks import booster, bundle, features, parity
+from treadle.tasks.interval import Bands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +29,24 @@ if TYPE_CHECKING:
 NEW_ROWS = 300
 
 
-MODELS = [f"{kind} {task}" for kind in ("trees", "linear") for task in shop.LABELS]
+MODELS = [*(f"{kind} {task}" for kind in ("trees", "linear") for task in shop.LABELS), "quantiles regression"]
 
 
 def model_of(name: str) -> bundle.Model:
     kind, task = name.split()
+    if kind == "quantiles":
+        return with_second_booster(shop.model(task))
     return shop.linear_model(task) if kind == "linear" else shop.model(task)
+
+
+def with_second_booster(model: bundle.Model) -> bundle.Model:
+    """The model with intervals around the quantiles of another booster."""
+    rows = shop.labelled("regression", 300)
+    part = booster.MatrixRows(features.encode(model.features, rows), rows[model.target].to_numpy().astype("float32"))
+    params = {"objective": "reg:quantileerror", "quantile_alpha": "[0.05,0.95]", "max_depth": 3, "device": "cpu"}
+    second = booster.fit_booster(params, part, rounds=5, names=model.features.names)
+    bands = Bands(knots=(0.0, 9.0), lower=(-1.0, 0.5), upper=(1.0, 3.0), widen=1.1, quantiles="own")
+    return dataclasses.replace(model, interval=second, post=model.post.model_copy(update={"bands": bands}))
 
 
 @pytest.fixture(scope="module", params=MODELS)

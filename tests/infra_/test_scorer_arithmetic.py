@@ -15,6 +15,7 @@ from treadle.tasks import features, parity
 from treadle.tasks.coefficients import Coefficients, linear_booster
 from treadle.tasks.features import dates, encoding
 from treadle.tasks.features.linear import linear_input
+from treadle.tasks.interval import Bands, own_quantiles
 from treadle.tasks.linear import levels_alike
 from treadle.tasks.postprocess import Post, apply_postprocess
 
@@ -173,9 +174,75 @@ def test_amounts_learned_as_logarithms_become_the_same_columns(
     assert_same_columns(scorer, post, raw if transform else np.abs(raw))
 
 
+OFFSETS = st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2).map(sorted), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.floats(-5, 40, width=32), min_size=1),
+    offsets=OFFSETS,
+    widen=st.floats(0, 10),
+    scale=st.sampled_from(["", "log1p"]),
+    transform=st.sampled_from(["", "log1p"]),
+    bounds=st.sampled_from([(None, None), (0.0, None), (0.0, 1.0), (None, 0.0)]),
+)
+@example(values=[800.0, -0.0], offsets=[[-1.0, 1e3]], widen=1, scale="log1p", transform="log1p", bounds=(0.0, None))
+def test_bands_become_the_same_columns(
+    scorer: ModuleType,
+    values: list[float],
+    offsets: list[list[float]],
+    widen: float,
+    scale: str,
+    transform: str,
+    bounds: tuple[float | None, float | None],
+) -> None:
+    lower, upper = zip(*offsets, strict=True)
+    knots = tuple(float(knot) for knot in range(len(offsets)))
+    bands = Bands(
+        scale=scale,  # type: ignore[arg-type]
+        knots=knots,
+        lower=lower,
+        upper=upper,
+        widen=widen,
+        floor=bounds[0],
+        ceiling=bounds[1],
+    )
+    post = Post(task="regression", transform=transform, smear=1.5, bands=bands)  # type: ignore[arg-type]
+    assert_same_columns(scorer, post, np.array(values, dtype=np.float32))
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.floats(-5, 40, width=32)] * 3), min_size=1, max_size=20),
+    offsets=OFFSETS,
+    quantiles=st.sampled_from(["own", "log1p"]),
+    scale=st.sampled_from(["", "log1p"]),
+)
+def test_intervals_of_a_second_booster_become_the_same_columns(
+    scorer: ModuleType, rows: list[tuple[float, ...]], offsets: list[list[float]], quantiles: str, scale: str
+) -> None:
+    raw = np.array(rows, dtype=np.float32)
+    lower, upper = zip(*offsets, strict=True)
+    bands = Bands(
+        scale=scale,  # type: ignore[arg-type]
+        knots=tuple(float(knot) for knot in range(len(offsets))),
+        lower=lower,
+        upper=upper,
+        widen=1.1,
+        floor=0.0 if scale else None,
+        quantiles=quantiles,  # type: ignore[arg-type]
+    )
+    post = Post(task="regression", bands=bands)
+    expected = apply_postprocess(post, raw[:, 0], own_quantiles(bands.quantiles, raw[:, 1:])).columns
+    answered = scorer.postprocess(post.model_dump(mode="json"), raw[:, 0], pd.RangeIndex(len(raw)), raw[:, 1:])
+    assert parity.disagreement(expected, answered) == ""
+    assert np.isfinite(expected["lower"].to_numpy()).all()
+
+
 def test_a_bundle_of_an_earlier_treadle_names_no_transform(scorer: ModuleType) -> None:
     raw, post = np.array([1.0, 2.0], dtype=np.float32), Post(task="regression", half_width=3.0)
-    earlier = {key: value for key, value in post.model_dump().items() if key not in ("transform", "smear", "spread")}
+    newer = ("transform", "smear", "spread", "bands")
+    earlier = {key: value for key, value in post.model_dump().items() if key not in newer}
     assert Post.model_validate(earlier) == post
     answered = scorer.postprocess(earlier, raw, pd.RangeIndex(2))
     assert answered["upper"].tolist() == [4.0, 5.0]

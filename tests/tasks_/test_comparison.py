@@ -85,7 +85,7 @@ def test_a_version_beside_itself_differs_nowhere() -> None:
 
 def test_a_version_that_is_surely_better_is_named_whichever_stands_first() -> None:
     good, _ = versions("regression")
-    spoilt = good.model.post.model_copy(update={"half_width": 1.0})
+    spoilt = good.model.post.model_copy(update={"bands": None, "half_width": 1.0})
     worse = ComparedVersion(6, dataclasses.replace(shop.model("regression", count=40), post=spoilt), shop.FACTS, None)
     rows = shop.labelled("regression", 1_000)
     for pair in ((good, worse), (worse, good)):

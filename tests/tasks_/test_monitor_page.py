@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import date, timedelta
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 from tests.tasks_.stories import draw
 from tests.tasks_.test_report import NASTY, Page
+from treadle.flows.monitor import summary
 from treadle.tasks import metrics
+from treadle.tasks.coverage import IntervalCoverage
 from treadle.tasks.health import BatchShares, ColumnShares
 from treadle.tasks.performance import BatchOutcome, MetricBounds, Realised, VersionOutcome, WindowOutcome
 from treadle.tasks.report import monitor
@@ -114,3 +117,35 @@ def test_without_predictions_the_page_says_what_to_do() -> None:
     html = monitor.render_monitor(watch(windows=0))
     assert "treadle score" in html
     assert "and were zero everywhere" in html
+
+
+def with_intervals(share: float, upper: float) -> monitor.MonitorStory:
+    """A page whose predictions have intervals that hold `share` of the labels."""
+    told = watch("regression", due=False)
+    found = IntervalCoverage(rows=120, share=share, lower=2 * share - upper, upper=upper, width=3.0)
+
+    def measured(one: Realised) -> Realised:
+        return one.model_copy(update={"intervals": found})
+
+    def of(version: VersionOutcome) -> VersionOutcome:
+        windows = tuple(one.model_copy(update={"realised": measured(one.realised)}) for one in version.windows)
+        return version.model_copy(update={"total": measured(version.total), "windows": windows})
+
+    return dataclasses.replace(told, versions=[of(one) for one in told.versions])
+
+
+@pytest.mark.parametrize(("share", "upper", "fails"), [(0.8, 0.85, True), (0.86, 0.91, False), (0.9, 0.93, False)])
+def test_the_page_shows_how_many_labels_the_intervals_hold_and_says_where_they_are_too_few(
+    share: float, upper: float, fails: bool
+) -> None:
+    told = with_intervals(share, upper)
+    notes = summary.interval_notes(told)  # type: ignore[arg-type]
+    assert len(notes) == len(told.versions)
+    assert all(f"the 90% intervals hold {100 * share:.1f}% of 120 observed values" in note for note in notes)
+    assert all(("too few" in note) is fails for note in notes)
+    html = monitor.render_monitor(dataclasses.replace(told, notes=notes))
+    assert 'id="inside"' in html
+    assert ("promise too much" in html) is fails
+    values = summary.metrics(told)  # type: ignore[arg-type]
+    assert (values["realised_interval_coverage"], values["realised_interval_width"]) == (share, 3.0)
+    assert summary.curves(told)["window_interval_coverage"] == [share] * 5  # type: ignore[arg-type]

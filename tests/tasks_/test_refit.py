@@ -194,7 +194,8 @@ def test_an_interval_from_rows_not_fitted_on_is_wider_than_one_from_rows_fitted_
     served = refit.refit(problem, recipe, judged, parts, SPLITS["random"]).model
     whole = parts.every_row()
     residuals = np.abs(answers(served, whole) - whole["y"].to_numpy())
-    assert served.post.half_width > 2 * np.quantile(residuals, 0.9)
+    ends = bundle.predict_table(served, whole)
+    assert np.mean(ends["upper"].to_numpy() - ends["lower"].to_numpy()) / 2 > 2 * np.quantile(residuals, 0.9)
 
 
 @pytest.mark.parametrize(("rows", "fitted"), [(100, 5), (20_000, 5), (26_000, 4), (50_000, 2), (200_000, 1)])
@@ -251,7 +252,9 @@ def test_where_fits_are_dear_the_judged_models_answers_for_the_holdout_calibrate
     served = refit.refit(problem, dear, judged, parts, SPLITS[kind])
     assert list(served.holdout) == list(range(len(parts.holdout)))
     assert served.p == pytest.approx(answers(judged, parts.holdout))
-    residuals = np.sort(np.abs(answers(judged, parts.holdout) - parts.holdout["y"].to_numpy()))
-    assert np.isclose(residuals, served.model.post.half_width, rtol=1e-5).any()
+    residuals = parts.holdout["y"].to_numpy() - answers(judged, parts.holdout)
+    bands = served.model.post.bands
+    assert bands is not None
+    assert all(np.isclose(residuals, end, rtol=1e-5).any() for end in (*bands.lower, *bands.upper))
     assert served.model.booster.num_boosted_rounds() == recipe.serving_rounds
     assert refit.refusal(GateSpec(), SPLITS[kind], problem, judged, parts.holdout, served) == ""

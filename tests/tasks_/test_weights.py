@@ -315,9 +315,11 @@ def test_an_interval_holds_nine_tenths_of_the_weight() -> None:
     half, zero = slice(0, 2_000), np.zeros(2_000)
     post = postprocess.fit_postprocess("regression", (), y[half], zero, weight=weight[half])
     plain = postprocess.fit_postprocess("regression", (), y[half], zero)
-    inside = np.abs(y[2_000:]) <= post.half_width
+    ends = [postprocess.apply_postprocess(one, zero).columns for one in (post, plain)]
+    lower, upper = ends[0]["lower"].to_numpy(), ends[0]["upper"].to_numpy()
+    inside = (y[2_000:] >= lower) & (y[2_000:] <= upper)
     assert np.average(inside, weights=weight[2_000:]) == pytest.approx(0.9, abs=0.03)
-    assert plain.half_width < 0.9 * post.half_width
+    assert ends[1]["upper"][0].as_py() - ends[1]["lower"][0].as_py() < 0.9 * (upper[0] - lower[0])
 
 
 def test_dummy_and_line_obey_weights_as_scikit_learn_does() -> None:

@@ -38,9 +38,9 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.key: list[str] = spec["key"]
         self.identity: list[str] = spec["identity"]
         self.reader = Reader(spec["missing"], spec["timezone"])
-        self.booster = xgboost.Booster({"device": "cpu"})
-        self.booster.load_model(bytearray(contents[f"{part}model.ubj"]))
-        self.booster.set_param({"device": "cpu"})
+        self.booster = read_booster(contents[f"{part}model.ubj"])
+        second = contents.get(f"{part}interval.ubj")
+        self.interval = None if second is None else read_booster(second)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row of predictions for every raw row, in order and under the same index.
@@ -53,7 +53,8 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             raise ValueError(f"missing columns: {', '.join(map(repr, gone))}; the model needs {', '.join(needed)}")
         encoded = encode(self.features, self.columns, self.reader, frame)
         raw = self.booster.inplace_predict(encoded, base_margin=linear_margins(self.booster, encoded))
-        predictions = postprocess(self.post, raw, frame.index)
+        second = None if self.interval is None else self.interval.inplace_predict(encoded)
+        predictions = postprocess(self.post, raw, frame.index, second)
         return pd.concat([self._identity(frame), predictions], axis=1)
 
     def _identity(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,3 +68,11 @@ class Scorer(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 typed = instants.date if column["kind"] == "date" else instants.tz_localize("UTC")
                 identity[name] = pd.Series(typed, index=frame.index)
         return identity
+
+
+def read_booster(ubj: bytes) -> xgboost.Booster:
+    """A booster from bytes that are known to be good, to predict on the CPU."""
+    booster = xgboost.Booster({"device": "cpu"})
+    booster.load_model(bytearray(ubj))
+    booster.set_param({"device": "cpu"})
+    return booster

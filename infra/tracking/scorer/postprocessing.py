@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd.DataFrame:
-    """The prediction columns for the booster's raw output; `post` is what tasks/postprocess.py calls Post."""
+def postprocess(
+    post: Mapping[str, Any], raw: np.ndarray, index: pd.Index, second: np.ndarray | None = None
+) -> pd.DataFrame:
+    """The prediction columns for the booster's raw output; `post` is what tasks/postprocess.py calls Post.
+
+    `second` [n, 2] is the raw output of regression's interval booster, where it has one.
+    """
     p: np.ndarray = raw.astype(np.float64).ravel()  # the shape of no rows depends on XGBoost's version
     if post["task"] == "regression":
-        return pd.DataFrame(amounts(post, p), index)
+        return pd.DataFrame(amounts(post, p, second), index)
     labels = pd.Series(post["classes"])
     if post["task"] == "binary":
         p = np.interp(p, post["knots_x"], post["knots_y"]) if post["knots_x"] else p
@@ -32,17 +37,42 @@ def postprocess(post: Mapping[str, Any], raw: np.ndarray, index: pd.Index) -> pd
     return pd.DataFrame({"prediction": labels.take(chosen).to_numpy(), **columns}, index=index)
 
 
-def amounts(post: Mapping[str, Any], raw: np.ndarray) -> dict[str, np.ndarray]:
+def amounts(post: Mapping[str, Any], raw: np.ndarray, second: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Prediction, lower and upper end for regression's raw output, float64 [n]; earlier bundles name no transform."""
     raw = raw + post["offset"] if "offset" in post else raw
     p, spread, width = raw, post.get("spread", ""), post["half_width"]
     if post.get("transform", ""):
         p = grown(raw, post["smear"])
+    if post.get("bands"):
+        return {"prediction": p, **dict(zip(("lower", "upper"), band_ends(post["bands"], p, second), strict=True))}
     if not spread:
         return {"prediction": p, "lower": p - width, "upper": p + width}
     centre = raw if post["transform"] else np.log1p(raw)
     lower, upper = np.minimum(grown(centre - width), p), np.maximum(grown(centre + width), p)
     return {"prediction": p, "lower": lower, "upper": upper}
+
+
+def band_ends(bands: Mapping[str, Any], p: np.ndarray, second: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end for predictions, float64 [n]; repeats `ends` and `own_quantiles` of tasks/interval.py."""
+    low, high = p, p
+    if bands["quantiles"] and second is not None:
+        quantiles = second.astype(np.float64).reshape(len(p), 2)
+        quantiles = np.sort(grown(quantiles) if bands["quantiles"] == "log1p" else quantiles, axis=1)
+        low, high = quantiles[:, 0], quantiles[:, 1]
+    at, low, high = (np.log1p(np.maximum(one, 0.0)) if bands["scale"] else one for one in (p, low, high))
+    low, high = (
+        low + np.interp(at, bands["knots"], bands["lower"]),
+        high + np.interp(at, bands["knots"], bands["upper"]),
+    )
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 0.0) * bands["widen"]
+    lower, upper = middle - half, middle + half
+    if bands["scale"]:
+        lower, upper = grown(lower), grown(upper)
+    lower, upper = np.minimum(lower, p), np.maximum(upper, p)
+    for bound, nearer in (("floor", np.maximum), ("ceiling", np.minimum)):
+        if bands[bound] is not None:
+            lower, upper = nearer(lower, bands[bound]), nearer(upper, bands[bound])
+    return lower, upper
 
 
 def grown(values: np.ndarray, smear: float = 1.0) -> np.ndarray:
