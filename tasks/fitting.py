@@ -81,6 +81,7 @@ def fit_recipe(
     if recipe.kind == "linear":
         return _fit_line(problem, recipe, rows, folds)
     from treadle.tasks import booster, ensemble, training
+    from treadle.tasks.averaged import expected_average
     from treadle.tasks.features.union import unite
     from treadle.tasks.objective import plain_objective
     from treadle.tasks.recipe import serving_rounds
@@ -90,6 +91,7 @@ def fit_recipe(
     y = training.labels_as_numbers(problem, rows)
     outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
     margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
+    squares = np.zeros_like(margins)
     bagged, curve = recipe.layout.kind == "folds" and recipe.layout.bagged, None
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
@@ -97,13 +99,16 @@ def fit_recipe(
         spec, part = training.fitted_part(problem, open_spec, rows.take(fold.fitted), recipe.seed)
         apart = training.encoded_part(problem, spec, rows.take(fold.answered))
         size = len(rows) if bagged else len(part.y)
+        answer = np.zeros((len(apart.y), *outputs))
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, size)
             fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart, loss)
             curve = curve or learned
-            margins[fold.answered] += setting.share * booster.predict_margin(fitted, apart.X)
+            answer += setting.share * booster.predict_margin(fitted, apart.X)
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
+        margins[fold.answered] += answer
+        squares[fold.answered] += answer**2
         times[fold.answered] += 1
     if not boosters:
         spec, part = training.fitted_part(problem, open_spec, rows, recipe.seed)
@@ -113,7 +118,10 @@ def fit_recipe(
     united, columns = unite([spec for _, _, spec in boosters])
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = margins / times.reshape(-1, *(1 for _ in outputs))
+        each = times.reshape(-1, *(1 for _ in outputs))
+        mean, wide = margins / each, squares / each
+    if bagged and problem.task != "regression":
+        mean = expected_average(mean, wide, times, len(folds))
     raw = booster.from_margins(objective.name, mean.astype(np.float32))
     weight = row_weights(rows, problem.weight)
     return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)

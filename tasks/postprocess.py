@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.tasks.calibration import choose_calibration
+from treadle.tasks.calibration_maps import mapped
 from treadle.tasks.errors import TargetError
 from treadle.tasks.objective import plain_objective
 from treadle.tasks.target_scale import Transform, from_raw
-from treadle.tasks.weights import effective_rows, relative
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from treadle.tasks.calibration_maps import Calibration
     from treadle.tasks.objective import Objective
 
 ClassLabel = str | bool | int | float
 
 MAX_CLASSES = 100
 COVERAGE = 0.9
-FOLDS = 5
 
 POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
 """Which of two labels is the positive one where the config names none: these, else the greater."""
@@ -38,7 +40,8 @@ class Post(BaseModel):
     """What is done to the booster's raw output; all of it fitted on rows that the booster was not fitted on.
 
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
-    no two rows change places; empty: none. `threshold`: the least probability that is called positive.
+    no two rows change places; or `slopes` and `intercepts`, of one class or more (`calibration_maps.mapped`); where all
+    are empty there is none. `threshold`: the least probability that is called positive.
     `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
     `half_width`: half of regression's interval on the scale `spread`: in the target's unit, or of log1p(value). It lies
     around the prediction, with a transform around the raw output, which is no mean.
@@ -55,6 +58,8 @@ class Post(BaseModel):
     transform: Transform = ""
     smear: float = 1.0
     spread: Transform = ""
+    slopes: tuple[float, ...] = ()
+    intercepts: tuple[float, ...] = ()
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -142,8 +147,11 @@ def fit_postprocess(
     raw: np.ndarray,
     objective: Objective | None = None,
     weight: np.ndarray | None = None,
+    calibration: Calibration | None = None,
 ) -> Post:
-    """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
+    """Fit calibration and threshold (classes) or smearing and interval (regression) on validation rows.
+
+    `calibration` is the map that was chosen for these rows (None: it is chosen here, as for rows without a time).
 
     `y` float32 [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The
     threshold is the one with the highest macro F1 (mean of both classes' F1: it suits a rare positive class as well as
@@ -169,20 +177,25 @@ def fit_postprocess(
             reached = np.cumsum(weights[order])
             rank = min(int(np.searchsorted(reached, (reached[-1] + 1) * COVERAGE)) + 1, len(residuals))
         return scale.model_copy(update={"half_width": float(residuals[rank - 1]) if rank else 0.0})
+    chosen_map = calibration or choose_calibration(task, raw64, y64, weights).calibration
+    post = Post(
+        task=task,
+        classes=tuple(classes),
+        knots_x=chosen_map.knots_x,
+        knots_y=chosen_map.knots_y,
+        slopes=chosen_map.slopes,
+        intercepts=chosen_map.intercepts,
+    )
     if task != "binary":
-        return Post(task=task, classes=tuple(classes))
-    helps = _calibration_helps(raw64, y64, weights)
-    knots_x, knots_y = _knots(raw64, y64, weights) if helps else (np.empty(0), np.empty(0))
-    post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
+        return post
     return post.model_copy(update={"threshold": best_threshold(calibrate(post, raw), y64, weights)})
 
 
 def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
-    """Float64, same shape as `raw`; unchanged where there are no knots."""
+    """Float64, same shape as `raw`; unchanged where there is no calibration."""
     import numpy as np
 
-    values = raw.astype(np.float64)
-    return np.interp(values, post.knots_x, post.knots_y) if post.knots_x else values
+    return mapped(raw.astype(np.float64), post.knots_x, post.knots_y, post.slopes, post.intercepts)
 
 
 def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
@@ -258,69 +271,6 @@ def _check_two(
             )
         chosen = named[0]
     return (ordered[0] if chosen is ordered[1] else ordered[1], chosen)
-
-
-def _calibration_helps(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:
-    """Whether isotonic knots lower the log loss on rows that they were not fitted on, by more than chance.
-
-    Rows are dealt to `FOLDS` folds in order; the mean gain must exceed its own standard error.
-    """
-    import numpy as np
-
-    if min((y == 0).sum(), (y == 1).sum()) < 10 * FOLDS:
-        return False
-    calibrated = np.empty_like(raw)
-    fold = np.arange(len(raw)) % FOLDS
-    for one in range(FOLDS):
-        held = fold == one
-        others = None if weights is None else weights[~held]
-        calibrated[held] = np.interp(raw[held], *_knots(raw[~held], y[~held], others))
-    gain = _log_loss(y, raw) - _log_loss(y, calibrated)
-    if weights is not None:
-        mean = weights @ gain / weights.sum()
-        return bool(mean > math.sqrt(weights**2 @ (gain - mean) ** 2) / weights.sum())
-    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
-
-
-def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    chance = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)
-    loss: np.ndarray = -np.log(chance)
-    return loss
-
-
-def _knots(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Isotonic regression as knots at its blocks' centres, linear in between, rising from 0 to 1.
-
-    Isotonic regression alone is a staircase that makes equal what was ranked; lines between the centres of its steps
-    keep the ranking. No probability reaches 0 or 1: the outermost are half a row from them (weighted: half of one of
-    the rows of equal weight that say as much).
-    """
-    import numpy as np
-    from sklearn.isotonic import isotonic_regression
-
-    order = np.argsort(raw, kind="stable")
-    x = raw[order]
-    distinct, start, count = np.unique(x, return_index=True, return_counts=True)
-    rows = len(raw)
-    if weights is None:
-        share = np.add.reduceat(y[order], start) / count
-    else:
-        rows = effective_rows(weights, weights > 0)
-        count = np.add.reduceat(weights[order], start)
-        share = np.add.reduceat((weights * y)[order], start) / count
-    steps = isotonic_regression(share, sample_weight=count)
-    level, block = np.unique(steps, return_inverse=True)
-    weight = np.bincount(block, weights=count)
-    centre = np.bincount(block, weights=count * distinct) / weight
-    floor = 0.5 / (rows + 1)
-    height = np.clip(level, floor, 1 - floor)
-    inside = (centre > 0) & (centre < 1)
-    return (
-        np.concatenate([[0.0], centre[inside], [1.0]]),
-        np.concatenate([[floor / 2], height[inside], [1 - floor / 2]]),
-    )
 
 
 def best_threshold(p: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> float:
