@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xgboost import Booster
 
+    from treadle.tasks.base_rate import BaseRate
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.calibration import Chosen
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import OpenParts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 class Fit:
     """A recipe on rows: `raw` is the booster's output [n] or [n, classes] for each row, NaN where it was not left out.
 
-    The answers for a row are those of models that were not fitted on it. `curve` is how the first of them learned, None
-    where no row was left out.
+    The answers for a row are those of models that were not fitted on it; of overlapping windows of time the newest's,
+    and `by_fold` are then each window's own. `curve` is how the first model that left rows out learned (of windows the
+    newest), None where there is none.
     """
 
     booster: Booster
@@ -41,6 +44,7 @@ class Fit:
     raw: np.ndarray
     curve: Curve | None
     weight: np.ndarray | None = None
+    by_fold: tuple[np.ndarray, ...] = ()
 
     @property
     def answered(self) -> np.ndarray:
@@ -53,11 +57,15 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The model to judge, how one of its boosters learned (no round of a line), and its answers for rows left out."""
+    """The model to judge, how one of its boosters learned (no round of a line), and its answers for rows left out.
+
+    `base_rates` are the errors of the base rate at rolling origins, of dated rows.
+    """
 
     model: Model
     curve: Curve
     answers: Fit
+    base_rates: tuple[BaseRate, ...] = ()
 
 
 def fit_recipe(
@@ -68,14 +76,18 @@ def fit_recipe(
     loss: CustomLoss | None = None,
     *,
     judged_rows: int,
+    rolling: bool = False,
 ) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
     those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
-    None where its objective is XGBoost's.
+    None where its objective is XGBoost's. `rolling` folds are windows of time, the oldest first, whose fitted rows are
+    fewer than the model's: they get fewer rounds.
     """
+    import math
+
     import numpy as np
 
     if recipe.kind == "linear":
@@ -91,7 +103,7 @@ def fit_recipe(
     y = training.labels_as_numbers(problem, rows)
     outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
     margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
-    squares = np.zeros_like(margins)
+    squares, by_fold = np.zeros_like(margins), list[np.ndarray]()
     bagged, curve = recipe.layout.kind == "folds" and recipe.layout.bagged, None
     objective = recipe.objective or plain_objective(problem.task)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
@@ -102,11 +114,17 @@ def fit_recipe(
         answer = np.zeros((len(apart.y), *outputs))
         for setting in recipe.settings:
             rounds = serving_rounds(setting.rounds, judged_rows, size)
-            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart, loss)
+            if rolling:
+                rounds = max(1, round(rounds * math.sqrt(min(1.0, size / judged_rows))))
+            unseen = apart if (not rolling or fold is folds[-1]) and not curve else None
+            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, unseen, loss)
             curve = curve or learned
             answer += setting.share * booster.predict_margin(fitted, apart.X)
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
+        if rolling:  # the newest window's answer stays
+            by_fold.append(booster.from_margins(objective.name, answer.astype(np.float32)))
+            margins[fold.answered] = squares[fold.answered] = times[fold.answered] = 0
         margins[fold.answered] += answer
         squares[fold.answered] += answer**2
         times[fold.answered] += 1
@@ -124,7 +142,7 @@ def fit_recipe(
         mean = expected_average(mean, wide, times, len(folds))
     raw = booster.from_margins(objective.name, mean.astype(np.float32))
     weight = row_weights(rows, problem.weight)
-    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight)
+    return Fit(ensemble.merge(members, united.names), united, y, raw, curve, weight, tuple(by_fold))
 
 
 def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[Fold]) -> Fit:
@@ -194,18 +212,21 @@ def fit_judged(
 ) -> FittedModel:
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
     from treadle.tasks import bundle, training, validation
+    from treadle.tasks import rolling as rolling_
     from treadle.tasks.booster import Curve
 
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
+    rolling = recipe.layout.kind == "windows" and len(folds) > 1
     if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
         recipe = recipe.model_copy(update={"layout": validation.Layout()})
-    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows))
+    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows), rolling=rolling)
+    chosen = rolling_.chosen_calibration(problem, fit, rows, split, folds if rolling else ())
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
-        post=calibrated(problem, recipe, fit),
+        post=calibrated(problem, recipe, fit, chosen),
         schema=problem.schema,
         key=problem.key,
         target=problem.target,
@@ -214,11 +235,12 @@ def fit_judged(
         task=problem.task,
         missing=problem.missing,
     )
-    return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit)
+    rates = rolling_.rolling_rates(problem, fit, rows, folds, chosen) if rolling and chosen else ()
+    return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit, base_rates=rates)
 
 
-def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
-    """Calibration, threshold and interval from the answers for rows that were left out."""
+def calibrated(problem: Problem, recipe: Recipe, fit: Fit, chosen: Chosen | None = None) -> Post:
+    """Calibration (`chosen`), threshold and interval from the answers for rows that were left out."""
     import numpy as np
 
     from treadle.tasks import postprocess
@@ -226,15 +248,30 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
     at = fit.answered
     weight = None if fit.weight is None else fit.weight[at]
     raw = fit.raw[at].astype(np.float32)
-    return postprocess.fit_postprocess(problem.task, problem.classes, fit.y[at], raw, recipe.objective, weight)
+    return postprocess.fit_postprocess(
+        problem.task,
+        problem.classes,
+        fit.y[at],
+        raw,
+        recipe.objective,
+        weight,
+        chosen.calibration if chosen else None,
+    )
 
 
 def judged_folds(
     problem: Problem, recipe: Recipe, parts: OpenParts, split: SplitSpec, y: np.ndarray
 ) -> tuple[Fold, ...]:
-    """How the judged model's rows are left out: as in the search where that was in folds, else the validation rows."""
-    from treadle.tasks import validation
+    """How the judged model's rows are left out: as in the search where that was in folds, else the validation rows.
 
+    Where the search measured windows of time, these are windows as long as a month, the oldest first.
+    """
+    from treadle.tasks import training, validation
+    from treadle.tasks.rolling import rolling_windows
+
+    if recipe.layout.kind == "windows":
+        found = rolling_windows(training.together(parts.train, parts.validation), problem, split, y)
+        return found if len(found) > 1 else validation.single_fold(parts)
     if recipe.layout.kind != "folds":
         return validation.single_fold(parts)
     return validation.search_folds(recipe.layout, problem, parts, split, y, recipe.seed)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
+from treadle.tasks.rolling import MOST_FITTED, MOST_WINDOWS
 from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
 
     from treadle.tasks import training
     from treadle.tasks.dataset.split import moments
-    from treadle.tasks.dataset.time_columns import hurting_columns, time_telling_columns
+    from treadle.tasks.dataset.time_columns import hurting_columns, rising_columns, time_telling_columns
 
     spec = training.learn_features(problem, rows)
     part = training.encoded_part(problem, spec, rows)
@@ -187,6 +188,7 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
         candidates=telling[:MOST_TELLING],
         folds=in_order,
         until=time.monotonic() + HURTING_SHARE * config.tune.budget_seconds,
+        rising=rising_columns(part.X[order], spec.positions),
     )
     return found if len(found) < len(problem.columns) else ()
 
@@ -326,7 +328,8 @@ def effort_of_fits(layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, r
     if layout.dear:
         again = 0
     elif layout.kind == "windows":
-        again = len(parts.train) + 2 * judged + parts.holdout_rows // 2
+        own = judged + MOST_WINDOWS * min(judged, MOST_FITTED)
+        again = MOST_WINDOWS * min(every, MOST_FITTED)
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS
