@@ -43,7 +43,8 @@ class BaseRate(BaseModel):
     """The errors of one class's base rate in windows of `length` (words), oldest first.
 
     `windows` are of rolling origins: each is answered for by a model of the same recipe that was fitted on what is
-    older, and calibrated by the windows before it.
+    older, and calibrated by the windows before it. `lower` and `upper` are the ends of the interval that holds the next
+    window's error with probability `COVERAGE`; None below `FEWEST_WINDOWS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,30 +52,13 @@ class BaseRate(BaseModel):
     label: str
     length: str
     windows: tuple[WindowRate, ...]
-
-    @property
-    def apart(self) -> float:
-        """How many windows there are that do not overlap."""
-        held = sum(one.held_out for one in self.windows)
-        return held + (len(self.windows) - held + 1) / 2 if len(self.windows) > held else float(held)
+    lower: float | None = None
+    upper: float | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The interval that holds the next window's error with probability `COVERAGE`; None below `FEWEST_WINDOWS`.
-
-        Student's prediction interval: mean ± t s sqrt(1 + 1/n), for errors that scatter normally about one mean. Of
-        windows that overlap by half, half as many count in n and in t's degrees of freedom.
-        """
-        import numpy as np
-        from scipy.special import stdtrit
-
-        errors = np.array([one.error for one in self.windows])
-        count = self.apart
-        if count < FEWEST_WINDOWS:
-            return None
-        mean = float(errors.mean())
-        half = float(stdtrit(count - 1, (1 + COVERAGE) / 2) * errors.std(ddof=1)) * math.sqrt(1 + 1 / count)
-        return mean - half, mean + half
+        """The ends of the interval, None where there is none."""
+        return None if self.lower is None or self.upper is None else (self.lower, self.upper)
 
     def sentences(self) -> tuple[str, ...]:
         """How far the next window may be off, and what that is taken from."""
@@ -91,6 +75,30 @@ class BaseRate(BaseModel):
             f"It is taken from {len(self.windows)} windows of {self.length} that overlap by half, each answered for by "
             f"a model of what is older, the last {held} of them in the holdout. Their errors: {shown}.",
         )
+
+
+def month_interval(windows: Sequence[WindowRate]) -> tuple[float, float] | None:
+    """The interval of the next window's error, from those of `windows`; None below `FEWEST_WINDOWS`.
+
+    Student's prediction interval: mean ± t s sqrt(1 + 1/n), for errors that scatter normally about one mean. Of windows
+    that overlap by half, half as many count in n and in t's degrees of freedom.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    errors, held = np.array([one.error for one in windows]), sum(one.held_out for one in windows)
+    count = held + (len(windows) - held + 1) / 2 if len(windows) > held else float(held)
+    if count < FEWEST_WINDOWS:
+        return None
+    mean = float(errors.mean())
+    half = float(stdtrit(count - 1, (1 + COVERAGE) / 2) * errors.std(ddof=1)) * math.sqrt(1 + 1 / count)
+    return mean - half, mean + half
+
+
+def with_interval(label: str, length: str, windows: Sequence[WindowRate]) -> BaseRate:
+    """The class's windows with the interval that follows from them."""
+    lower, upper = month_interval(windows) or (None, None)
+    return BaseRate(label=label, length=length, windows=tuple(windows), lower=lower, upper=upper)
 
 
 def window_rates(
@@ -126,12 +134,12 @@ def base_rates(
     """
     if p.ndim == 1:
         windows = window_rates(codes, y, p, weight, held_out=held_out)
-        return (BaseRate(label=labels[-1], length=length, windows=windows),)
+        return (with_interval(labels[-1], length, windows),)
     return tuple(
-        BaseRate(
-            label=label,
-            length=length,
-            windows=window_rates(codes, (y == code).astype("float64"), p[:, code], weight, held_out=held_out),
+        with_interval(
+            label,
+            length,
+            window_rates(codes, (y == code).astype("float64"), p[:, code], weight, held_out=held_out),
         )
         for code, label in enumerate(labels)
     )
@@ -142,7 +150,7 @@ def joined_windows(older: Sequence[BaseRate], newer: Sequence[BaseRate]) -> tupl
     if len(older) != len(newer):
         return tuple(newer)
     return tuple(
-        after.model_copy(update={"windows": (*before.windows, *after.windows)})
+        with_interval(after.label, after.length, (*before.windows, *after.windows))
         for before, after in zip(older, newer, strict=True)
     )
 

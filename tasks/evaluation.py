@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from treadle.tasks.base_rate import BaseRate  # noqa: TC001 - scores are kept as JSON, which looks their types up
 from treadle.tasks.dataset.judging import sketch
 from treadle.tasks.dependence import Dependence, dependence_of
+from treadle.tasks.reliability import Reliability, calibration_findings, calibration_metrics, reliability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +57,8 @@ class Evidence:
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
     challenger's on (a sample of) the rows that it was fitted on; `incomparable` says why the champion was not compared,
     however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
-    same rows are counted; `suspects` are columns to question, which refuse nothing.
+    same rows are counted; `suspects` are columns to question, which refuse nothing. `reliability` says of each class
+    whether probabilities came true, `base_rates` how far they are off in windows of time.
     """
 
     judged: Judged
@@ -67,6 +70,8 @@ class Evidence:
     y: np.ndarray
     holdout: str
     suspects: tuple[Suspect, ...] = ()
+    reliability: tuple[Reliability, ...] = ()
+    base_rates: tuple[BaseRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Scores:
     holdout_reads: int
     lower: float | None = None
     upper: float | None = None
+    reliability: tuple[Reliability, ...] = ()
+    base_rates: tuple[BaseRate, ...] = ()
 
     def of(self, who: str, metric: str) -> float | None:
         """One value, or None where `who` was not scored."""
@@ -93,7 +100,8 @@ class Scores:
             for who, values in self.holdout.items()
             for metric, value in values.items()
         }
-        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}}
+        calibration = calibration_metrics(self.reliability, self.base_rates)
+        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}, **calibration}
 
 
 def evaluate_models(
@@ -192,6 +200,14 @@ def evaluate_models(
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
+        reliability=reliability(
+            problem.task,
+            [postprocess.label_text(label) for label in problem.classes],
+            judge_on.y,
+            predictions.p,
+            judge_on.weight,
+            depends,
+        ),
         suspects=columns_to_question(problem, model, fitted_on, (fitted_rows, holdout), seed),
     )
 
@@ -349,6 +365,7 @@ def story(
 def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Finding, ...]:
     """What the first screen of the report says beside the verdict."""
     found: list[Finding] = []
+    found.extend(calibration_findings(evidence.reliability, evidence.base_rates))
     return tuple(found)
 
 

@@ -180,3 +180,27 @@ def rolling_rates(
         rates = base_rates(labels, length, window, fit.y[fold.answered], p, weight[fold.answered])
         found = joined_windows(found, rates)
     return found
+
+
+def holdout_rates(
+    problem: Problem, length: WindowLength, times: np.ndarray, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None
+) -> tuple[BaseRate, ...]:
+    """The errors of the base rate in the first two windows of the holdout, which the judged model answers for.
+
+    `times` [n] are the holdout rows' as `dataset.split.moments` counts them, `p` [n] or [n, classes] the calibrated
+    probabilities. A window of which less than half is there does not count.
+    """
+    import numpy as np
+
+    from treadle.tasks.base_rate import base_rates
+    from treadle.tasks.postprocess import label_text
+
+    if length.units:
+        place = (times.astype(np.float64) - float(times.min())) / length.units
+    else:
+        place = np.searchsorted(np.sort(times), times, side="left") / length.rows
+    codes = np.floor(place).astype(np.int64)
+    whole = min(2, int(np.floor(place.max() + 0.5)))
+    codes[codes >= whole] = -1
+    labels = [label_text(label) for label in problem.classes]
+    return base_rates(labels, length.words, codes, y, p, weight, held_out=True)

@@ -86,9 +86,11 @@ def train_command(
 def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     """Print the verdict, the scores side by side, and where the report is; or that nothing was due."""
     from treadle.flows.train import NotDue
+    from treadle.tasks.base_rate import widest
     from treadle.tasks.baselines import as_good
     from treadle.tasks.gate.words import beside
     from treadle.tasks.metrics import gain
+    from treadle.tasks.reliability import farthest
 
     if isinstance(result, NotDue):
         screen.line(("not due: ", "bold green"), result.headline)
@@ -120,6 +122,9 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     if as_good(result.metric, ours, linear, dummy):
         comparison = "better" if gain(result.metric, linear, ours) > 0 else "as good"
         screen.line((f"a linear model is {comparison} here: ", "yellow"), "it may be all that these columns hold")
+    for said in (farthest(result.reliability), widest(result.base_rates)):
+        if said is not None:
+            screen.line(("  probabilities: ", "dim"), said.sentences()[0])
     screen.facts(
         (
             ("trials", f"{result.trials}" + (f", {result.resumed} from before" if result.resumed else "")),

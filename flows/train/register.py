@@ -149,6 +149,8 @@ def train_result(
         nthread=found.nthread,
         left_out=ref.left_out,
         unsettled=verdict.unsettled,
+        reliability=scores.reliability,
+        base_rates=scores.base_rates,
     )
 
 

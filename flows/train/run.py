@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context.loss_module import obeyed_digest
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.ingest import IngestResult
+from treadle.tasks.base_rate import BaseRate
 from treadle.tasks.device import DeviceUse
 from treadle.tasks.errors import UsageError
+from treadle.tasks.reliability import Reliability
 
 if TYPE_CHECKING:
     from treadle.infra.files.workbench import Workbench
@@ -188,7 +190,8 @@ class TrainResult(BaseModel):
     version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
     threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts
     what the data version holds and no part of the split has. `timings` are the command's seconds by part
-    (`timings.PARTS`), None unless requested.
+    (`timings.PARTS`), None unless requested. `reliability` says of each class whether its probabilities came true on
+    the holdout, `base_rates` how far its base rate was off in windows of time; both are empty for regression.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -237,6 +240,8 @@ class TrainResult(BaseModel):
     left_out: LeftOutRows = LeftOutRows()
     timings: dict[str, float] | None = None
     ingest: IngestResult | None = None
+    reliability: tuple[Reliability, ...] = ()
+    base_rates: tuple[BaseRate, ...] = ()
 
     def exit_code(self) -> int:
         """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""

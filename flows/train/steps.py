@@ -246,6 +246,7 @@ def _settings_of_champion(place: Workplace, ref: RunRef) -> list[dict[str, str |
 def fit_model(ref: RunRef) -> None:
     """Fit the best parameters on training and validation rows, calibrate, and write the model that is judged."""
     from treadle.tasks import bundle, training
+    from treadle.tasks.base_rate import BaseRate
     from treadle.tasks.booster import Curve
     from treadle.tasks.preparation import Preparation
     from treadle.tasks.recipe import Recipe, make_recipe
@@ -271,6 +272,8 @@ def fit_model(ref: RunRef) -> None:
     if ref.champion:
         _follow_champion(ref, place, problem, facts)
     bench.put("recipe.json", recipe, Recipe)
+    if fitted.base_rates:
+        bench.put("base_rates.json", fitted.base_rates, tuple[BaseRate, ...])
     bench.put("curve.json", fitted.curve, Curve)
 
 
