@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from treadle.tasks.base_rate import BaseRate  # noqa: TC001 - scores are kept as JSON, which looks their types up
 from treadle.tasks.dataset.judging import sketch
 from treadle.tasks.dependence import Dependence, dependence_of
 from treadle.tasks.flagging import FlagMeaning, flag_finding, flag_meaning
+from treadle.tasks.reliability import Reliability, calibration_findings, calibration_metrics, reliability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +58,9 @@ class Evidence:
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
     challenger's on (a sample of) the rows that it was fitted on; `incomparable` says why the champion was not compared,
     however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
-    same rows are counted; `suspects` are columns to question, which refuse nothing; `flag` says what a binary
-    model's threshold means on the newest of the rows.
+    same rows are counted; `suspects` are columns to question, which refuse nothing; `flag` says what a binary model's
+    threshold means on the newest of the rows. `reliability` says of each class whether probabilities came true,
+    `base_rates` how far they are off in windows of time.
     """
 
     judged: Judged
@@ -70,6 +73,8 @@ class Evidence:
     holdout: str
     suspects: tuple[Suspect, ...] = ()
     flag: FlagMeaning | None = None
+    reliability: tuple[Reliability, ...] = ()
+    base_rates: tuple[BaseRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class Scores:
     lower: float | None = None
     upper: float | None = None
     flag: FlagMeaning | None = None
+    reliability: tuple[Reliability, ...] = ()
+    base_rates: tuple[BaseRate, ...] = ()
 
     def of(self, who: str, metric: str) -> float | None:
         """One value, or None where `who` was not scored."""
@@ -99,7 +106,8 @@ class Scores:
             for metric, value in values.items()
         }
         flag = self.flag.metrics() if self.flag else {}
-        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}, **flag}
+        calibration = calibration_metrics(self.reliability, self.base_rates)
+        return {**named, **{f"train_{metric}": value for metric, value in self.train.items()}, **flag, **calibration}
 
 
 def evaluate_models(
@@ -210,6 +218,14 @@ def evaluate_models(
         predictions=predictions,
         y=judge_on.y,
         holdout=sketch(rows),
+        reliability=reliability(
+            problem.task,
+            [postprocess.label_text(label) for label in problem.classes],
+            judge_on.y,
+            predictions.p,
+            judge_on.weight,
+            depends,
+        ),
         suspects=columns_to_question(problem, model, fitted_on, (fitted_rows, holdout), seed),
         flag=flag_meaning(
             problem.threshold_rule, model.post.threshold, judge_on.y, predictions.p, judge_on.weight, depends
@@ -384,6 +400,7 @@ def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Findi
     from treadle.tasks.report.intervals import interval_finding
 
     found: list[Finding] = []
+    found.extend(calibration_findings(evidence.reliability, evidence.base_rates))
     if evidence.flag is not None:
         found.append(flag_finding(evidence.flag, problem.threshold_rule, problem.target, problem.classes))
     if problem.task == "regression":

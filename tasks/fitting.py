@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xgboost import Booster
 
+    from treadle.tasks.base_rate import BaseRate
     from treadle.tasks.booster import Curve, MatrixRows
     from treadle.tasks.bundle import Model
+    from treadle.tasks.calibration import Chosen
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import OpenParts, SplitSpec
     from treadle.tasks.dataset.folds import Fold
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
 class Fit:
     """A recipe on rows: `raw` is the booster's output [n] or [n, classes] for each row, NaN where it was not left out.
 
-    The answers for a row are those of models that were not fitted on it. `offset` is what a line's target is centred by
-    (of trees the objective says it). `curve` is how the first of them learned, None where no row was left out.
+    The answers for a row are those of models that were not fitted on it; of overlapping windows of time the newest's,
+    and `by_fold` are then each window's own. `curve` is how the first model that left rows out learned (of windows the
+    newest), None where there is none. `offset` is what a line's target is centred by (of trees the objective says it).
     `times` [n] are numbers where the rows are dated and parted by time (None: they are not). `windows` [n] numbers the
     windows of time in which rows were answered for (`windows_of`), None where they were not. `interval` is the second
     booster of intervals, and `quantiles` its answers [n, 2] for rows left out with the scale of its output; None where
@@ -52,6 +55,7 @@ class Fit:
     windows: np.ndarray | None = None
     interval: Booster | None = None
     quantiles: tuple[QuantileScale, np.ndarray] | None = None
+    by_fold: tuple[np.ndarray, ...] = ()
 
     @property
     def answered(self) -> np.ndarray:
@@ -64,11 +68,15 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """The model to judge, how one of its boosters learned (no round of a line), and its answers for rows left out."""
+    """The model to judge, how one of its boosters learned (no round of a line), and its answers for rows left out.
+
+    `base_rates` are the errors of the base rate at rolling origins, of dated rows.
+    """
 
     model: Model
     curve: Curve
     answers: Fit
+    base_rates: tuple[BaseRate, ...] = ()
 
 
 def fit_recipe(
@@ -80,19 +88,20 @@ def fit_recipe(
     *,
     judged_rows: int,
     intervals: bool = False,
+    rolling: bool = False,
 ) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
     With the layout 'folds' the boosters of all folds become one, which is the model: they need no further fit, and each
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
     those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
-    None where its objective is XGBoost's. With `intervals` regression gets a second booster.
+    None where its objective is XGBoost's. With `intervals` regression gets a second booster. `rolling` folds are
+    windows of time, the oldest first, whose fitted rows are fewer than the model's: they get fewer rounds.
     """
-    import numpy as np
-
     if recipe.kind == "linear":
         return _fit_line(problem, recipe, rows, folds)
     from treadle.tasks import booster, ensemble, training
+    from treadle.tasks.averaged import Answers
     from treadle.tasks.features.union import unite
     from treadle.tasks.objective import plain_objective
     from treadle.tasks.quantiles import QuantileFits
@@ -101,10 +110,10 @@ def fit_recipe(
 
     open_spec = training.learn_features(problem, rows, recipe.encodings, recipe.differences)
     y = training.labels_as_numbers(problem, rows)
-    outputs = (len(problem.classes),) if problem.task == "multiclass" else ()
-    margins, times = np.zeros((len(y), *outputs), dtype=np.float64), np.zeros(len(y), dtype=np.int64)
     bagged, curve = recipe.layout.kind == "folds" and recipe.layout.bagged, None
     objective = recipe.objective or plain_objective(problem.task)
+    classes = len(problem.classes) if problem.task == "multiclass" else None
+    answers = Answers(objective.name, len(y), classes, rolling=rolling)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
     second = QuantileFits(problem, recipe, y) if intervals and problem.task == "regression" else None
     for fold in folds:
@@ -112,14 +121,16 @@ def fit_recipe(
         spec, part = training.fitted_part(problem, open_spec, fitted_rows, recipe.seed, masked=recipe.masked)
         apart = training.encoded_part(problem, spec, rows.take(fold.answered))
         size = len(rows) if bagged else len(part.y)
+        answers.begin(fold)
         for setting in recipe.settings:
-            rounds = serving_rounds(setting.rounds, judged_rows, size)
-            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, None if curve else apart, loss)
+            rounds = serving_rounds(setting.rounds, judged_rows, size, fewer=rolling)
+            unseen = apart if (not rolling or fold is folds[-1]) and not curve else None
+            fitted, learned = _fit(problem, recipe, setting, spec, part, rounds, unseen, loss)
             curve = curve or learned
-            margins[fold.answered] += setting.share * booster.predict_margin(fitted, apart.X)
+            answers.add(setting.share * booster.predict_margin(fitted, apart.X))
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
-        times[fold.answered] += 1
+        answers.end()
         if second:
             second.leave_out(spec, part, apart, fold.answered, keep=bagged)
     if not boosters:
@@ -133,13 +144,11 @@ def fit_recipe(
     united, columns = unite([*(spec for _, _, spec in boosters), *(spec for _, spec in kept)])
     own, columns = columns[len(boosters) :], columns[: len(boosters)]
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = margins / times.reshape(-1, *(1 for _ in outputs))
-    raw = booster.from_margins(objective.name, mean.astype(np.float32))
+    raw = answers.raw(average_of=len(folds) if bagged and problem.task != "regression" else 1)
     weight = row_weights(rows, problem.weight)
     windows = windows_of(problem, rows, folds)
     merged = ensemble.merge(members, united.names)
-    fit = Fit(merged, united, y, raw, curve, weight, windows=windows)
+    fit = Fit(merged, united, y, raw, curve, weight, windows=windows, by_fold=tuple(answers.by_fold))
     if not second or not kept:
         return fit
     quantiles = second.named_scale, second.answers()
@@ -240,6 +249,7 @@ def fit_judged(
 ) -> FittedModel:
     """Fit the recipe on training and validation rows, and calibrate it by its answers for rows that were left out."""
     from treadle.tasks import bundle, training, validation
+    from treadle.tasks import rolling as rolling_
     from treadle.tasks.booster import Curve
     from treadle.tasks.dependence import dependence_of
 
@@ -247,11 +257,13 @@ def fit_judged(
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
     second = recipe.layout.quantiles
+    rolling = recipe.layout.kind == "windows" and problem.task != "regression" and len(folds) > 1
     if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
         recipe = recipe.model_copy(update={"layout": validation.Layout()})
-    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows), intervals=second)
+    fit = fit_recipe(problem, recipe, rows, folds, loss, judged_rows=len(rows), intervals=second, rolling=rolling)
     fit = dataclasses.replace(fit, times=dependence_of(rows, split, problem.time).times)
-    post = calibrated(problem, recipe, fit)
+    chosen = rolling_.chosen_calibration(problem, fit, rows, split, folds if rolling else ())
+    post = calibrated(problem, recipe, fit, chosen)
     model = bundle.Model(
         booster=fit.booster,
         features=fit.features,
@@ -265,7 +277,8 @@ def fit_judged(
         missing=problem.missing,
         interval=interval_booster(post, fit),
     )
-    return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit)
+    rates = rolling_.rolling_rates(problem, fit, rows, folds, chosen) if rolling and chosen else ()
+    return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit, base_rates=rates)
 
 
 def interval_booster(post: Post, fit: Fit) -> Booster | None:
@@ -273,8 +286,8 @@ def interval_booster(post: Post, fit: Fit) -> Booster | None:
     return fit.interval if post.bands is not None and post.bands.quantiles else None
 
 
-def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
-    """Calibration, threshold and interval from the answers for rows that were left out."""
+def calibrated(problem: Problem, recipe: Recipe, fit: Fit, chosen: Chosen | None = None) -> Post:
+    """Calibration (`chosen`), threshold and interval from the answers for rows that were left out."""
     import numpy as np
 
     from treadle.tasks import postprocess
@@ -296,6 +309,7 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
         raw,
         objective,
         weight,
+        chosen.calibration if chosen else None,
         rule=problem.threshold_rule,
         newest=newest_half(None if fit.times is None else fit.times[at]),
         windows=windows,
@@ -306,9 +320,17 @@ def calibrated(problem: Problem, recipe: Recipe, fit: Fit) -> Post:
 def judged_folds(
     problem: Problem, recipe: Recipe, parts: OpenParts, split: SplitSpec, y: np.ndarray
 ) -> tuple[Fold, ...]:
-    """How the judged model's rows are left out: as in the search where that was in folds, else the validation rows."""
-    from treadle.tasks import validation
+    """How the judged model's rows are left out: as in the search where that was in folds, else the validation rows.
 
+    Where the search measured windows of time, classes get windows as long as a month, the oldest first, which show how
+    far a month's base rate may be off.
+    """
+    from treadle.tasks import training, validation
+    from treadle.tasks.rolling import rolling_windows
+
+    if recipe.layout.kind == "windows" and problem.task != "regression":
+        found = rolling_windows(training.together(parts.train, parts.validation), problem, split, y)
+        return found if len(found) > 1 else validation.single_fold(parts)
     if recipe.layout.kind != "folds":
         return validation.single_fold(parts)
     return validation.search_folds(recipe.layout, problem, parts, split, y, recipe.seed)

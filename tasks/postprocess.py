@@ -5,19 +5,20 @@ The scorer repeats `apply_postprocess` (infra/tracking/scorer/postprocessing.py)
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from treadle.tasks.calibration import choose_calibration
+from treadle.tasks.calibration_maps import mapped
 from treadle.tasks.centring import check_target_range
 from treadle.tasks.errors import TargetError
 from treadle.tasks.interval import Bands, ends, fit_bands
 from treadle.tasks.objective import plain_objective, target_shape
 from treadle.tasks.target_scale import Transform, from_raw
 from treadle.tasks.threshold import DEFAULT_RULE, choose_threshold
-from treadle.tasks.weights import effective_rows, relative
+from treadle.tasks.weights import relative
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from treadle.tasks.calibration_maps import Calibration
     from treadle.tasks.interval import QuantileScale
     from treadle.tasks.objective import Objective
     from treadle.tasks.threshold import ThresholdRule
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 ClassLabel = str | bool | int | float
 
 MAX_CLASSES = 100
-FOLDS = 5
 
 POSITIVE_WORDS = ("true", "yes", "y", "t", "1", "1.0", "positive", "pos")
 """Which of two labels is the positive one where the config names none: these, else the greater."""
@@ -47,7 +48,8 @@ class Post(BaseModel):
     """What is done to the booster's raw output; all of it fitted on rows that the booster was not fitted on.
 
     `knots_x`, `knots_y`: calibration of binary probabilities, linear between the knots, strictly increasing, so that
-    no two rows change places; empty: none. `threshold`: the least probability that is called positive.
+    no two rows change places; or `slopes` and `intercepts`, of one class or more (`calibration_maps.mapped`); where all
+    are empty there is none. `threshold`: the least probability that is called positive.
     `transform`: what was done to regression's target; the raw output is brought back by `from_raw` with `smear`.
     `offset` is added to regression's raw output in float64 (`centring`), before a transform is undone. `threshold_by`
     says how the threshold was chosen (empty: by macro F1, in versions of before there was a choice). `bands`:
@@ -70,6 +72,8 @@ class Post(BaseModel):
     offset: float = Field(0.0, exclude_if=_is_zero)
     threshold_by: str = ""
     bands: Bands | None = None
+    slopes: tuple[float, ...] = ()
+    intercepts: tuple[float, ...] = ()
 
     def column_names(self) -> tuple[str, ...]:
         """The prediction columns in order."""
@@ -161,12 +165,15 @@ def fit_postprocess(
     raw: np.ndarray,
     objective: Objective | None = None,
     weight: np.ndarray | None = None,
+    calibration: Calibration | None = None,
     rule: ThresholdRule | None = None,
     newest: np.ndarray | None = None,
     windows: np.ndarray | None = None,
     quantiles: tuple[QuantileScale, np.ndarray] | None = None,
 ) -> Post:
-    """Fit calibration and threshold (binary) or smearing and interval (regression) on validation rows.
+    """Fit calibration and threshold (classes) or smearing and interval (regression) on validation rows.
+
+    `calibration` is the map that was chosen for these rows (None: it is chosen here, as for rows without a time).
 
     `y` [n] codes or values on the target's own scale, `raw` the booster's output for the same rows. The threshold is
     chosen by `rule` (None: as many rows are called positive as are), with the mask `newest` [n] of the newest rows. The
@@ -185,22 +192,27 @@ def fit_postprocess(
         named, answers = quantiles or ("", None)
         bands = fit_bands(y64, p, scale=scale, weight=weight, windows=windows, quantiles=answers, quantile_scale=named)
         return Post(task=task, transform=chosen.transform, smear=smear, bands=bands, offset=chosen.offset)
+    chosen_map = calibration or choose_calibration(task, raw64, y64, weights).calibration
+    post = Post(
+        task=task,
+        classes=tuple(classes),
+        knots_x=chosen_map.knots_x,
+        knots_y=chosen_map.knots_y,
+        slopes=chosen_map.slopes,
+        intercepts=chosen_map.intercepts,
+    )
     if task != "binary":
-        return Post(task=task, classes=tuple(classes))
-    helps = _calibration_helps(raw64, y64, weights)
-    knots_x, knots_y = _knots(raw64, y64, weights) if helps else (np.empty(0), np.empty(0))
-    post = Post(task=task, classes=tuple(classes), knots_x=tuple(knots_x.tolist()), knots_y=tuple(knots_y.tolist()))
+        return post
     chosen_by = rule or DEFAULT_RULE
     cut = choose_threshold(chosen_by, calibrate(post, raw), y64, weights, newest)
     return post.model_copy(update={"threshold": cut, "threshold_by": chosen_by.words()})
 
 
 def calibrate(post: Post, raw: np.ndarray) -> np.ndarray:
-    """Float64, same shape as `raw`; unchanged where there are no knots."""
+    """Float64, same shape as `raw`; unchanged where there is no calibration."""
     import numpy as np
 
-    values = raw.astype(np.float64)
-    return np.interp(values, post.knots_x, post.knots_y) if post.knots_x else values
+    return mapped(raw.astype(np.float64), post.knots_x, post.knots_y, post.slopes, post.intercepts)
 
 
 def _centre(post: Post, raw: np.ndarray) -> np.ndarray:
@@ -281,66 +293,3 @@ def _check_two(
             )
         chosen = named[0]
     return (ordered[0] if chosen is ordered[1] else ordered[1], chosen)
-
-
-def _calibration_helps(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:
-    """Whether isotonic knots lower the log loss on rows that they were not fitted on, by more than chance.
-
-    Rows are dealt to `FOLDS` folds in order; the mean gain must exceed its own standard error.
-    """
-    import numpy as np
-
-    if min((y == 0).sum(), (y == 1).sum()) < 10 * FOLDS:
-        return False
-    calibrated = np.empty_like(raw)
-    fold = np.arange(len(raw)) % FOLDS
-    for one in range(FOLDS):
-        held = fold == one
-        others = None if weights is None else weights[~held]
-        calibrated[held] = np.interp(raw[held], *_knots(raw[~held], y[~held], others))
-    gain = _log_loss(y, raw) - _log_loss(y, calibrated)
-    if weights is not None:
-        mean = weights @ gain / weights.sum()
-        return bool(mean > math.sqrt(weights**2 @ (gain - mean) ** 2) / weights.sum())
-    return bool(gain.mean() > gain.std() / math.sqrt(len(gain)))
-
-
-def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    chance = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)
-    loss: np.ndarray = -np.log(chance)
-    return loss
-
-
-def _knots(raw: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Isotonic regression as knots at its blocks' centres, linear in between, rising from 0 to 1.
-
-    Isotonic regression alone is a staircase that makes equal what was ranked; lines between the centres of its steps
-    keep the ranking. No probability reaches 0 or 1: the outermost are half a row from them (weighted: half of one of
-    the rows of equal weight that say as much).
-    """
-    import numpy as np
-    from sklearn.isotonic import isotonic_regression
-
-    order = np.argsort(raw, kind="stable")
-    x = raw[order]
-    distinct, start, count = np.unique(x, return_index=True, return_counts=True)
-    rows = len(raw)
-    if weights is None:
-        share = np.add.reduceat(y[order], start) / count
-    else:
-        rows = effective_rows(weights, weights > 0)
-        count = np.add.reduceat(weights[order], start)
-        share = np.add.reduceat((weights * y)[order], start) / count
-    steps = isotonic_regression(share, sample_weight=count)
-    level, block = np.unique(steps, return_inverse=True)
-    weight = np.bincount(block, weights=count)
-    centre = np.bincount(block, weights=count * distinct) / weight
-    floor = 0.5 / (rows + 1)
-    height = np.clip(level, floor, 1 - floor)
-    inside = (centre > 0) & (centre < 1)
-    return (
-        np.concatenate([[0.0], centre[inside], [1.0]]),
-        np.concatenate([[floor / 2], height[inside], [1 - floor / 2]]),
-    )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
+from treadle.tasks.rolling import MOST_FITTED, MOST_WINDOWS
 from treadle.tasks.search.study import FITS_SHARE
 from treadle.tasks.validation import (
     ANSWERED,
@@ -226,7 +227,7 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
 
     from treadle.tasks import training
     from treadle.tasks.dataset.split import moments
-    from treadle.tasks.dataset.time_columns import hurting_columns, time_telling_columns
+    from treadle.tasks.dataset.time_columns import hurting_columns, rising_columns, time_telling_columns
 
     spec = training.learn_features(problem, rows)
     part = training.encoded_part(problem, spec, rows)
@@ -244,6 +245,7 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
         candidates=telling[:MOST_TELLING],
         folds=in_order,
         until=time.monotonic() + HURTING_SHARE * config.tune.budget_seconds,
+        rising=rising_columns(part.X[order], spec.positions),
     )
     return found if len(found) < len(problem.columns) else ()
 
@@ -399,9 +401,12 @@ def _quick_margins(course: Course, deadline: float) -> tuple[list[np.ndarray], b
     return course.margins(models, best_rounds), True
 
 
-def effort_of_fits(layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, refit: bool) -> float:
+def effort_of_fits(
+    layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, refit: bool, classes: bool = False
+) -> float:
     """How often the work of one trial's fit on all lanes comes again after the search, for both models.
 
+    `classes` says that classes are predicted, which of windows of time need more (`rolling.rolling_windows`).
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
     from treadle.tasks.interval import QUANTILE_ROUNDS
@@ -417,6 +422,9 @@ def effort_of_fits(layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, r
     own = len(parts.train) + judged
     if layout.dear:
         again = 0
+    elif layout.kind == "windows" and classes:
+        own = judged + MOST_WINDOWS * min(judged, MOST_FITTED)
+        again = MOST_WINDOWS * min(every, MOST_FITTED)
     elif layout.kind == "windows":
         again = len(parts.train) + 2 * judged + parts.holdout_rows // 2
     else:

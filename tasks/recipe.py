@@ -80,13 +80,14 @@ class Recipe(BaseModel):
         return f"{rounds} rounds in each of {FOLDS * self.layout.repeats} folds"
 
 
-def serving_rounds(rounds: int, judged_rows: int, rows: int) -> int:
+def serving_rounds(rounds: int, judged_rows: int, rows: int, *, fewer: bool = False) -> int:
     """Rounds for a model on `rows` rows whose recipe took `rounds` on `judged_rows`: more by the root of their ratio.
 
     More rows carry more rounds before noise is learned. With a fifth held out that is 1.12 times as many; `make audit`
-    (refit) measures this factor against others.
+    (refit) measures this factor against others. Fewer rows get as many, or with `fewer` less by the same root.
     """
-    return max(1, round(rounds * math.sqrt(max(rows, judged_rows) / judged_rows)))
+    ratio = rows / judged_rows
+    return max(1, round(rounds * math.sqrt(ratio if fewer else max(ratio, 1.0))))
 
 
 def make_recipe(

@@ -56,8 +56,9 @@ def refit(
     """Fit the recipe on all rows of `parts`, with calibration, threshold and interval from out-of-fold answers.
 
     Random splits leave out a fifth of the rows five times (without a key all rows of one content together), group
-    splits a fifth of the groups; time splits answer for the validation rows and the two halves of the holdout from what
-    lies before each. Where a recipe does not average its folds, `ANSWERED` rows are enough. Of dear fits
+    splits a fifth of the groups; time splits answer for windows as long as a month, or (where the search measured the
+    validation rows alone) for the validation rows and the two halves of the holdout, from what lies before each. Where
+    a recipe does not average its folds, `ANSWERED` rows are enough. Of dear fits
     none is left out: the judged model answers for the holdout. Where no fold has two labels to fit on, the judged
     model's calibration stays.
     """
@@ -67,24 +68,30 @@ def refit(
 
     from treadle.tasks import fitting, postprocess, training, validation
     from treadle.tasks.dependence import dependence_of
+    from treadle.tasks.rolling import chosen_calibration, rolling_windows
 
     rows, first = parts.every_row(), len(parts.train) + len(parts.validation)
-    y = training.labels_as_numbers(problem, rows)
+    y, rolling = training.labels_as_numbers(problem, rows), False
     if recipe.layout.dear:
         left_out: tuple[Fold, ...] = ()
     elif recipe.layout.kind == "folds":
         dealt = validation.dealt(problem, rows, split, y, recipe.seed, recipe.layout.repeats)
         left_out = tuple(fold for fold in dealt if len(np.unique(y[fold.fitted])) >= 2)
+    elif rolling := recipe.layout.kind == "windows" and problem.task != "regression":
+        left_out = rolling_windows(rows, problem, split, y)
     else:
         left_out = tuple(validation.usable_folds(y, folds(problem, parts, split, y, recipe.seed)))
     second = judged.interval is not None
-    fit = fitting.fit_recipe(problem, recipe, rows, left_out, loss, judged_rows=first, intervals=second)
+    fit = fitting.fit_recipe(
+        problem, recipe, rows, left_out, loss, judged_rows=first, intervals=second, rolling=rolling
+    )
     if recipe.layout.dear:
         fit = _answered_by(judged, problem, parts.holdout, fit, first, rows)
     fit = dataclasses.replace(fit, times=dependence_of(rows, split, problem.time).times)
     answered = fit.answered
+    chosen = chosen_calibration(problem, fit, rows, split, left_out if rolling else ())
     post = judged.post if recipe.kind == "trees" else judged.post.model_copy(update={"offset": fit.offset})
-    post = fitting.calibrated(problem, recipe, fit) if answered.any() else post
+    post = fitting.calibrated(problem, recipe, fit, chosen) if answered.any() else post
     interval = fitting.interval_booster(post, fit)
     held = np.flatnonzero(answered[first : first + len(parts.holdout)])
     return Refit(

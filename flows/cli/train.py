@@ -86,9 +86,6 @@ def train_command(
 def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
     """Print the verdict, the scores side by side, and where the report is; or that nothing was due."""
     from treadle.flows.train import NotDue
-    from treadle.tasks.baselines import as_good
-    from treadle.tasks.gate.words import beside
-    from treadle.tasks.metrics import gain
 
     if isinstance(result, NotDue):
         screen.line(("not due: ", "bold green"), result.headline)
@@ -108,20 +105,7 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
             screen.line(f"  - {reason}")
     for note in result.notes:
         screen.line(("  note: ", "yellow"), note)
-    champion = f"champion (version {result.against})" if result.against is not None else "champion: none yet"
-    scores: list[tuple[str, float | None]] = [(f"challenger (version {result.version})", result.value)]
-    scores.append((champion, result.champion_value if result.against is not None else None))
-    scores += [("linear model", result.linear_value), ("dummy", result.dummy_value)]
-    texts = beside([math.nan if value is None else value for _, value in scores])
-    shown_scores = [(name, None if value is None else text) for (name, value), text in zip(scores, texts, strict=True)]
-    screen.table((f"on the holdout of {result.pipeline}", result.metric), shown_scores)
-    shown = (result.value, result.linear_value, result.dummy_value)
-    ours, linear, dummy = (math.nan if value is None else value for value in shown)
-    if as_good(result.metric, ours, linear, dummy):
-        comparison = "better" if gain(result.metric, linear, ours) > 0 else "as good"
-        screen.line((f"a linear model is {comparison} here: ", "yellow"), "it may be all that these columns hold")
-    if result.flag is not None:
-        screen.line(result.flag.sentence())
+    _show_quality(result, screen)
     screen.facts(
         (
             ("trials", f"{result.trials}" + (f", {result.resumed} from before" if result.resumed else "")),
@@ -140,6 +124,33 @@ def show_train(result: TrainResult | NotDue, screen: Screen) -> None:
         shares = [(part, f"{spent:6.2f}", f"{spent / whole:4.0%}") for part, spent in result.timings.items()]
         screen.table(("where the time went", "seconds", "share"), [*shares, ("in all", f"{whole:6.2f}", "")])
     _show_next(result, screen)
+
+
+def _show_quality(result: TrainResult, screen: Screen) -> None:
+    """The scores side by side, what the threshold means, and how far probabilities are off."""
+    from treadle.tasks.base_rate import widest
+    from treadle.tasks.baselines import as_good
+    from treadle.tasks.gate.words import beside
+    from treadle.tasks.metrics import gain
+    from treadle.tasks.reliability import farthest
+
+    champion = f"champion (version {result.against})" if result.against is not None else "champion: none yet"
+    scores: list[tuple[str, float | None]] = [(f"challenger (version {result.version})", result.value)]
+    scores.append((champion, result.champion_value if result.against is not None else None))
+    scores += [("linear model", result.linear_value), ("dummy", result.dummy_value)]
+    texts = beside([math.nan if value is None else value for _, value in scores])
+    shown_scores = [(name, None if value is None else text) for (name, value), text in zip(scores, texts, strict=True)]
+    screen.table((f"on the holdout of {result.pipeline}", result.metric), shown_scores)
+    shown = (result.value, result.linear_value, result.dummy_value)
+    ours, linear, dummy = (math.nan if value is None else value for value in shown)
+    if as_good(result.metric, ours, linear, dummy):
+        comparison = "better" if gain(result.metric, linear, ours) > 0 else "as good"
+        screen.line((f"a linear model is {comparison} here: ", "yellow"), "it may be all that these columns hold")
+    if result.flag is not None:
+        screen.line(result.flag.sentence())
+    for said in (farthest(result.reliability), widest(result.base_rates)):
+        if said is not None:
+            screen.line(("  probabilities: ", "dim"), said.sentences()[0])
 
 
 def _show_next(result: TrainResult, screen: Screen) -> None:

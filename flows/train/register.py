@@ -151,6 +151,8 @@ def train_result(
         unsettled=verdict.unsettled,
         flag=scores.flag,
         groups=tuple(gap for column in verdict.groups for gap in column.gaps),
+        reliability=scores.reliability,
+        base_rates=scores.base_rates,
     )
 
 

@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context.loss_module import obeyed_digest
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.ingest import IngestResult
+from treadle.tasks.base_rate import BaseRate
 from treadle.tasks.device import DeviceUse
 from treadle.tasks.errors import UsageError
 from treadle.tasks.flagging import FlagMeaning
 from treadle.tasks.gate.grouped import GroupGap
+from treadle.tasks.reliability import Reliability
 
 if TYPE_CHECKING:
     from treadle.infra.files.workbench import Workbench
@@ -190,8 +192,10 @@ class TrainResult(BaseModel):
     version; `cut` trials were ended by the clock; `lowest_rate` is the search's lowest learning rate, `nthread` the
     threads of XGBoost (0: all). `fell_back` says each time that the device's memory was too small. `left_out` counts
     what the data version holds and no part of the split has. `flag` says what a binary model's threshold means on the
-    newest holdout rows. `groups` are the differences between the groups of `[gate] groups`. `timings` are the command's
-    seconds by part (`timings.PARTS`), None unless requested.
+    newest holdout rows. `groups` are the differences between the groups of `[gate] groups`. `reliability` says of each
+    class whether its probabilities came true on the holdout, `base_rates` how far its base rate was off in windows of
+    time; both are empty for regression. `timings` are the command's seconds by part (`timings.PARTS`), None unless
+    requested.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -242,6 +246,8 @@ class TrainResult(BaseModel):
     ingest: IngestResult | None = None
     flag: FlagMeaning | None = None
     groups: tuple[GroupGap, ...] = ()
+    reliability: tuple[Reliability, ...] = ()
+    base_rates: tuple[BaseRate, ...] = ()
 
     def exit_code(self) -> int:
         """4 when the gate said REFUSED or NOT_COMPARABLE, 3 when a batch that waited was refused whole, else 0."""

@@ -207,7 +207,13 @@ def tune(ref: RunRef) -> None:
         began = time.monotonic()
         trail = preparation.lay_rows(config, problem, parts, prepared, loss)
         after = search.Aftermath(
-            effort=preparation.effort_of_fits(prepared.layout, parts, trail.folds, refit=config.model.refit == "all"),
+            effort=preparation.effort_of_fits(
+                prepared.layout,
+                parts,
+                trail.folds,
+                refit=config.model.refit == "all",
+                classes=problem.task != "regression",
+            ),
             max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
             max_ms=config.gate.max_ms_per_1000_rows,
             bagged=prepared.layout.kind == "folds" and prepared.layout.bagged,
@@ -247,6 +253,7 @@ def _settings_of_champion(place: Workplace, ref: RunRef) -> list[dict[str, str |
 def fit_model(ref: RunRef) -> None:
     """Fit the best parameters on training and validation rows, calibrate, and write the model that is judged."""
     from treadle.tasks import bundle, training
+    from treadle.tasks.base_rate import BaseRate
     from treadle.tasks.booster import Curve
     from treadle.tasks.preparation import Preparation
     from treadle.tasks.recipe import Recipe, make_recipe
@@ -272,6 +279,8 @@ def fit_model(ref: RunRef) -> None:
     if ref.champion:
         _follow_champion(ref, place, problem, facts)
     bench.put("recipe.json", recipe, Recipe)
+    if fitted.base_rates:
+        bench.put("base_rates.json", fitted.base_rates, tuple[BaseRate, ...])
     bench.put("curve.json", fitted.curve, Curve)
 
 

@@ -19,9 +19,13 @@ from treadle.flows.train.run import RunRef, none_if_nan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
     from treadle.flows.context.workplace import Workplace
-    from treadle.tasks.evaluation import ComparedChampion
+    from treadle.tasks.base_rate import BaseRate
+    from treadle.tasks.evaluation import ComparedChampion, Evidence, Scores
     from treadle.tasks.gate import GivenAway
+    from treadle.tasks.training import Problem
 
 
 @task(name="judge", task_run_name="judge")
@@ -63,6 +67,7 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         place.config.split,
         place.config.gate.groups,
     )
+    evidence = replace(evidence, base_rates=_base_rates(ref, problem, fitted_on, evidence))
     reads = place.stores.ledger.read_holdout(ref.pipeline, evidence.holdout, ref.run_key, alike)
     cost = evaluation.cost(model, holdout, model_bytes(bench.folder / "judged", "judged"))
     judged = replace(evidence.judged, spent=_given_away(ref, place, problem.metric))
@@ -113,10 +118,38 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         threshold=judged.challenger_threshold,
         weight=judged.weight,
     )
-    lower, upper = map(none_if_nan, bounds)
-    scores = evaluation.Scores(evidence.scores, evidence.train_scores, reads, lower, upper, flag=evidence.flag)
-    bench.put("scores.json", scores, evaluation.Scores)
+    bench.put("scores.json", _scores(evidence, reads, bounds), evaluation.Scores)
     bench.put("verdict.json", verdict, gate.Verdict)
+
+
+def _scores(evidence: Evidence, reads: int, bounds: tuple[float, float]) -> Scores:
+    """What the run keeps of the evidence; `bounds` are the ends of the deciding metric's interval."""
+    from treadle.tasks.evaluation import Scores
+
+    lower, upper = map(none_if_nan, bounds)
+    return Scores(
+        holdout=evidence.scores,
+        train=evidence.train_scores,
+        holdout_reads=reads,
+        lower=lower,
+        upper=upper,
+        flag=evidence.flag,
+        reliability=evidence.reliability,
+        base_rates=evidence.base_rates,
+    )
+
+
+def _base_rates(ref: RunRef, problem: Problem, fitted_on: pa.Table, evidence: Evidence) -> tuple[BaseRate, ...]:
+    """The errors of a month's base rate: at rolling origins before the holdout, and in its own first months."""
+    from treadle.tasks.base_rate import BaseRate, joined_windows
+    from treadle.tasks.rolling import holdout_rates, window_length
+
+    judged, name = evidence.judged, "base_rates.json"
+    if not ref.bench.has(name) or judged.times is None:
+        return ()
+    length = window_length(fitted_on, problem)
+    held = holdout_rates(problem, length, judged.times, evidence.y, evidence.predictions.p, judged.weight)
+    return joined_windows(ref.bench.get(name, tuple[BaseRate, ...]), held)
 
 
 def _given_away(ref: RunRef, place: Workplace, metric: str) -> GivenAway:

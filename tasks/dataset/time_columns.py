@@ -69,6 +69,7 @@ def hurting_columns(
     candidates: Sequence[str],
     folds: Sequence[Fold],
     until: float = math.inf,
+    rising: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Those of `candidates` without which later rows are answered for better, in the order in which they went.
 
@@ -76,7 +77,9 @@ def hurting_columns(
     A quick booster is fitted on up to `MOST_FITTED` rows of each fold, the last, with and without the column; it goes
     where the loss (squared error, log loss) without it is lower by more than a standard error, over all rows that were
     answered for and over the folds: what helps in one season only stays. Then the others are tried again without it.
-    The last column of all never goes. Nothing is begun after `until`, a moment of the monotonic clock.
+    The last column of all never goes. Nothing is begun after `until`, a moment of the monotonic clock. Of `rising`
+    candidates, which never fall as time goes on, every later value lies beyond those that are known: they are out at
+    first, and come back only where the loss with them is lower by more than that.
     """
     import numpy as np
 
@@ -88,11 +91,22 @@ def hurting_columns(
         return ()
 
     def losses(of: Collection[str]) -> list[np.ndarray]:
-        X = rows.X[:, [index for name in of for index in kept[name]]]
+        X = rows.X[:, [index for name in of for index in columns[name]]]
         fits = ((fold.fitted[-MOST_FITTED:], fold.answered) for fold in usable)
         return [quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits]
 
+    aside = [name for name in open_ if name in rising]
+    if aside and len(aside) < len(kept):
+        gone, open_ = aside, [name for name in open_ if name not in rising]
+        kept = {name: at for name, at in columns.items() if name not in gone}
     whole = losses(kept)
+    for name in tuple(gone):
+        if time.monotonic() >= until:
+            break
+        beside = losses([other for other in columns if other in kept or other == name])
+        if gain_in_errors(whole, beside) > 1:
+            gone.remove(name)
+            whole, kept = beside, {other: at for other, at in columns.items() if other in kept or other == name}
     while open_ and len(kept) > 1 and time.monotonic() < until:
         without = {name: losses([other for other in kept if other != name]) for name in open_}
         saved = {name: gain_in_errors(whole, loss) for name, loss in without.items()}
@@ -104,6 +118,20 @@ def hurting_columns(
         del kept[worst]
         gone.append(worst)
     return tuple(gone)
+
+
+def rising_columns(X: np.ndarray, columns: Mapping[str, Sequence[int]]) -> frozenset[str]:
+    """The columns none of whose features ever falls in `X` [n, features], whose rows are in order of time.
+
+    What is missing is passed over; a column that is always the same does not rise.
+    """
+    import numpy as np
+
+    def rises(values: np.ndarray) -> bool:
+        known = values[~np.isnan(values)]
+        return bool(len(known) > 1 and known[-1] > known[0] and (np.diff(known) >= 0).all())
+
+    return frozenset(name for name, indices in columns.items() if all(rises(X[:, index]) for index in indices))
 
 
 def _alone(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.centring import offset_of
 from treadle.tasks.errors import TargetError
-from treadle.tasks.features.dates import CYCLES, cycle_tables
+from treadle.tasks.features.dates import CYCLES, cycle_tables, instants
 from treadle.tasks.features.encoding import encode, numbers, typed_column
 from treadle.tasks.features.spec import (
     CLOCK_PARTS,
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from treadle.tasks.dataset import Column, Schema
 
 
+SEASONS: frozenset[DatePart] = frozenset({"month", "dayofyear"})
+"""Parts of the column that dates the rows which are learned only from rows that span a year."""
+
+
 def fit_features(
     training: pa.Table,
     schema: Schema,
@@ -50,7 +54,8 @@ def fit_features(
     Text columns, and the integer columns named in `categories`, become codes: levels are sorted (as numbers where
     they are integers), see `MAX_LEVELS` and `RARE_FROM`. Dates and timestamps become the calendar parts that vary.
     Without a time column they also become days since 1970; with one they do not, as every later row would lie
-    beyond what the trees have seen. What is the same in every training row (all null, one value and no null) is
+    beyond what the trees have seen. So do month and day of the year of the column `time` where its rows span less than
+    a year: they are left out too. What is the same in every training row (all null, one value and no null) is
     left out.
 
     `encodings` says of a column what it becomes instead, by names of `ENCODINGS`: none of them leaves the column out;
@@ -72,7 +77,9 @@ def fit_features(
             wanted = (encodings or {}).get(column.name)
             fitting = None if wanted is None else [one for one in wanted if one in _possible(column, categories)]
             usual = _usual(column, categories, with_days=not time)
-            keep(_candidates(column, values, usual if fitting is None or (wanted and not fitting) else fitting))
+            made = _candidates(column, values, usual if fitting is None or (wanted and not fitting) else fitting)
+            once = column.name == time and not _spans_a_year(values)
+            keep(one for one in made if not (once and one.part in SEASONS))
     for later, earlier in differences:
         if later in columns and earlier in columns and {kind_of(schema, later), kind_of(schema, earlier)} <= MOMENTS:
             keep([Feature(name=f"{later} since {earlier}", source=later, kind="since", origin=earlier)])
@@ -149,6 +156,15 @@ def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str)
         spec = FeatureSpec(features=tuple(shown), timezone=timezone, beyond_float32="refuse")
         encoded = encode(spec, training)
         yield from (one for index, one in enumerate(candidates) if _varies(encoded[:, index]))
+
+
+def _spans_a_year(values: pa.ChunkedArray) -> bool:
+    """Whether dates or timestamps lie a year apart or more: until then each day of the year is one day in time."""
+    import numpy as np
+
+    known = instants(values)
+    known = known[~np.isnat(known)]
+    return bool(len(known) and known.max() - known.min() >= np.timedelta64(365, "D"))
 
 
 def _one_column(name: str, values: pa.ChunkedArray) -> pa.Table:

@@ -138,6 +138,44 @@ def test_scores_of_classes_become_the_same_columns(
     assert_same_columns(scorer, Post(task="multiclass", classes=classes), np.array(rows, dtype=np.float32))
 
 
+SLOPES, SHIFTS = st.floats(0.02, 5), st.floats(-10, 10)
+
+
+@settings(deadline=None)
+@given(chances=CHANCES, slopes=st.tuples(SLOPES, SLOPES), shift=SHIFTS)
+def test_chances_that_slopes_calibrate_become_the_same_columns(
+    scorer: ModuleType, chances: list[float], slopes: tuple[float, float], shift: float
+) -> None:
+    post = Post(task="binary", classes=("no", "yes"), slopes=slopes, intercepts=(shift,))
+    raw = np.array(chances, dtype=np.float32)
+    assert_same_columns(scorer, post, raw)
+    answered = scorer.postprocess(post.model_dump(mode="json"), raw, pd.RangeIndex(len(raw)))
+    assert answered["probability"].to_numpy().tobytes() == apply_postprocess(post, raw).p.tobytes()
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 3), min_size=1, max_size=8),
+    slopes=st.one_of(st.tuples(SLOPES), st.tuples(SLOPES, SLOPES, SLOPES)),
+    shifts=st.tuples(SHIFTS, SHIFTS, SHIFTS),
+)
+def test_scores_of_classes_that_slopes_calibrate_become_the_same_columns(
+    scorer: ModuleType, rows: list[tuple[float, ...]], slopes: tuple[float, ...], shifts: tuple[float, ...]
+) -> None:
+    post = Post(task="multiclass", classes=("a", "b", "c"), slopes=slopes, intercepts=shifts)
+    raw = np.array(rows, dtype=np.float32)
+    assert_same_columns(scorer, post, raw)
+    answered = scorer.postprocess(post.model_dump(mode="json"), raw, pd.RangeIndex(len(raw)))
+    assert np.array_equal(answered.iloc[:, 1:].to_numpy(dtype=np.float64), apply_postprocess(post, raw).p)
+
+
+def test_a_bundle_of_an_earlier_treadle_names_no_slopes(scorer: ModuleType) -> None:
+    raw, post = np.array([0.25, 0.5], dtype=np.float32), Post(task="binary", classes=("no", "yes"))
+    earlier = {key: value for key, value in post.model_dump().items() if key not in ("slopes", "intercepts")}
+    assert Post.model_validate(earlier) == post
+    assert scorer.postprocess(earlier, raw, pd.RangeIndex(2))["probability"].tolist() == [0.25, 0.5]
+
+
 @settings(deadline=None)
 @given(
     values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1),

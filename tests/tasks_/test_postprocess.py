@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treadle.tasks import postprocess
+from treadle.tasks import calibration_maps, postprocess
 from treadle.tasks.errors import TargetError
 from treadle.tasks.postprocess import Post
 
@@ -108,7 +108,7 @@ def test_a_calibrated_model_is_left_alone():
 @given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=2, max_size=60))
 def test_knots_rise_strictly_from_0_to_1_whatever_the_rows(rows):
     raw = np.array([row[0] for row in rows], dtype=np.float64)
-    knots_x, knots_y = postprocess._knots(raw, np.array([row[1] for row in rows], dtype=np.float64))
+    knots_x, knots_y = calibration_maps.isotonic_knots(raw, np.array([row[1] for row in rows], dtype=np.float64))
     assert knots_x[0] == 0
     assert knots_x[-1] == 1
     assert (np.diff(knots_x) > 0).all()

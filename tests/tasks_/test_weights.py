@@ -17,6 +17,7 @@ from tests import shop
 from treadle.tasks import (
     baselines,
     booster,
+    calibration_maps,
     dependence,
     features,
     gate,
@@ -291,8 +292,8 @@ def test_calibration_by_whole_weights_is_that_of_repeated_rows_but_for_its_ends(
     raw, times = draw.random(300), draw.integers(1, 5, 300)
     y = (draw.random(300) < raw**2).astype(np.float64)
     again = np.repeat(np.arange(300), times)
-    weighted = postprocess._knots(raw, y, times / times.mean())
-    repeated = postprocess._knots(raw[again], y[again])
+    weighted = calibration_maps.isotonic_knots(raw, y, times / times.mean())
+    repeated = calibration_maps.isotonic_knots(raw[again], y[again])
     assert np.allclose(weighted[0], repeated[0])
     assert np.allclose(weighted[1][1:-1], repeated[1][1:-1], atol=0.003)
     assert (np.diff(weighted[1]) > 0).all()
@@ -523,7 +524,7 @@ def test_the_weighted_share_as_an_answer_says_nothing_where_rows_depend_on_each_
 def test_no_calibrated_probability_is_surer_than_the_rows_of_equal_weight_allow() -> None:
     raw = np.r_[np.full(200, 0.1), np.full(200, 0.9)]
     y, weight = np.r_[np.zeros(200), np.ones(200)], np.r_[np.full(10, 1e4), np.ones(380), np.full(10, 1e4)]
-    knots = postprocess._knots(raw, y, weight / weight.mean())[1]
+    knots = calibration_maps.isotonic_knots(raw, y, weight / weight.mean())[1]
     assert weights.effective_rows(weight, weight > 0) == 20
     assert knots[1] == pytest.approx(0.5 / 21)
 

@@ -28,13 +28,33 @@ def postprocess(
         return pd.DataFrame(amounts(post, p, second), index)
     labels = pd.Series(post["classes"])
     if post["task"] == "binary":
-        p = np.interp(p, post["knots_x"], post["knots_y"]) if post["knots_x"] else p
+        p = calibrated(post, p)
         chosen, columns = (p >= post["threshold"]).astype(np.int64), {"probability": p}
     else:
         names = [f"probability_{text_of(label)}" for label in post["classes"]]
-        p = p.reshape(len(index), len(names))
+        p = calibrated(post, p.reshape(len(index), len(names)))
         chosen, columns = p.argmax(axis=1), dict(zip(names, p.T, strict=True))
     return pd.DataFrame({"prediction": labels.take(chosen).to_numpy(), **columns}, index=index)
+
+
+def calibrated(post: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities float64 [n] or [n, classes]; earlier bundles name no slopes.
+
+    Repeats `mapped` of tasks/calibration_maps.py.
+    """
+    slopes, shifts = post.get("slopes", ()), post.get("intercepts", ())
+    if post["knots_x"]:
+        return np.asarray(np.interp(p, post["knots_x"], post["knots_y"]))
+    if not len(slopes):
+        return p
+    logs = np.log(np.maximum(p, 2.0**-149))
+    if p.ndim == 1:
+        rest = np.log(np.maximum(1.0 - p, 2.0**-25))
+        logit = np.clip(slopes[0] * logs - slopes[1] * rest + shifts[0], -36.0, 36.0)
+        return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+    scores = np.ascontiguousarray(logs * np.array(slopes) + np.array(shifts))
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def amounts(post: Mapping[str, Any], raw: np.ndarray, second: np.ndarray | None = None) -> dict[str, np.ndarray]:
