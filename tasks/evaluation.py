@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
     from treadle.tasks.dataset import SplitSpec
     from treadle.tasks.dataset.judging import LeftOut
+    from treadle.tasks.explain import Explanation
     from treadle.tasks.gate import Cost, Judged, Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.postprocess import Predictions
@@ -55,7 +56,7 @@ class Evidence:
     `scores` maps who ('challenger', 'champion', 'linear', 'dummy') to metric values; `train_scores` are the
     challenger's on (a sample of) the rows that it was fitted on; `incomparable` says why the champion was not compared,
     however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
-    same rows are counted; `suspects` are columns to question, which refuse nothing.
+    same rows are counted; `suspects` are columns to question, which refuse nothing; `rows` are those that judged.
     """
 
     judged: Judged
@@ -67,6 +68,7 @@ class Evidence:
     y: np.ndarray
     holdout: str
     suspects: tuple[Suspect, ...] = ()
+    rows: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,7 @@ def evaluate_models(
         y=judge_on.y,
         holdout=sketch(rows),
         suspects=columns_to_question(problem, model, fitted_on, (fitted_rows, holdout), seed),
+        rows=rows,
     )
 
 
@@ -313,9 +316,11 @@ def story(
     curve: Curve,
     facts: Mapping[str, str],
     reads: int,
+    explanation: Explanation | None = None,
 ) -> Story:
     """The content of the report."""
     from treadle.tasks.report import Story
+    from treadle.tasks.uses import judged_span, model_uses
 
     table = evidence.predictions.columns
     regression = problem.task == "regression"
@@ -342,7 +347,9 @@ def story(
         leaks=evidence.leaks,
         suspects=evidence.suspects,
         weight=evidence.judged.weight,
-        findings=_findings(problem, model, evidence),
+        findings=(*model_uses(problem, evidence, verdict, explanation), *_findings(problem, model, evidence)),
+        explanation=explanation,
+        span=judged_span(problem, evidence),
     )
 
 

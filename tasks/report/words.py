@@ -21,6 +21,32 @@ METRICS = {
 }
 
 
+MEANINGS = {
+    "roc_auc": "how often a positive row gets a higher probability than a negative one; 0.5 is guessing, 1 is best",
+    "average_precision": "precision, averaged over all positive rows from the highest probability down; 1 is best",
+    "log_loss": "how far probabilities are from what happened; confident mistakes cost most; 0 is best",
+    "brier": "mean squared distance between probability and what happened (1 or 0); 0 is best",
+    "accuracy": "share of rows that get the right class",
+    "balanced_accuracy": "share of right rows, each class counting alike",
+    "f1": "balance of precision and recall of the positive class; 1 is best",
+    "f1_macro": "balance of precision and recall, each class counting alike; 1 is best",
+    "rmse": "typical error in the target's unit, large errors counting most; 0 is best",
+    "mae": "mean error in the target's unit; 0 is best",
+    "r2": "share of the target's variance that is explained; 0 is the mean's, 1 is best",
+}
+
+
+def metric_meaning(metric: str) -> str:
+    """What a metric says, in a few words; empty for one that its name explains."""
+    return MEANINGS.get(metric, "")
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign: '+0.512', '−3.10'."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 else text
+
+
 def metric_name(metric: str) -> str:
     """'roc_auc' -> 'ROC AUC'; an unknown name loses its underscores."""
     if (below := quantile_of(metric)) is not None:
