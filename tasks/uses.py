@@ -151,12 +151,11 @@ def _against_others(evidence: Evidence) -> list[str]:
     for who, (p, cut) in others.items():
         found = sure_gain(judged, metric, p, cut)
         if found is not None and found[1] > 0:
-            surely.append(
-                f"{named.get(who, who)} by {number(found[0], 2)} ({number(found[1], 2)} to {number(found[2], 2)})"
-            )
+            ends = f"{number(found[1], 2)} to {number(found[2], 2)}"
+            surely.append(f"that of {named.get(who, who)} by {number(found[0], 2)} ({ends})")
     if not surely:
         return []
-    return [f"{metric_name(metric)} is surely better than that of {listing(surely, 4)}; in brackets 95% intervals."]
+    return [f"Its {metric_name(metric)} is surely better than {listing(surely, 4)} (in brackets: 95% intervals)."]
 
 
 def sure_gain(judged: Judged, metric: str, other: np.ndarray, cut: float = 0.5) -> tuple[float, float, float] | None:

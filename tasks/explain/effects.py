@@ -8,6 +8,7 @@ learning models), which move each row only within its own bin.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks.explain.found import ColumnEffect
@@ -36,20 +37,30 @@ def column_effect(
     """The effect of `column` by the `rows`, its distribution by the table `whole`; None where it has one value only.
 
     `beside` is the column that it is most associated with, and how strongly. `lines` maps names to positions among
-    the classes of predictions [n, classes]; one line with position -1 for predictions [n].
+    the classes of predictions [n, classes]; one line with position -1 for predictions [n]. Of more than `LINES` those
+    are kept that move most.
     """
     kind = shown_as(rows.model, whole, column)
     if kind == "levels":
-        return _of_levels(rows, whole, column, lines)
+        return _with_moving_lines(_of_levels(rows, whole, column, lines))
     other, strength = beside
     local = strength >= ASSOCIATED
     why = (
-        f"it goes with {other} ({strength:.2f}), so that rows are moved only near their own value"
+        f"it is correlated with {other} ({strength:.2f}), so that each row is moved only near its own value"
         if local
-        else "no other column goes with it strongly, so that every row is given each value in turn"
+        else "it is hardly correlated with other columns, so that every row is given each value in turn"
     )
     method = "accumulated local effects" if local else "partial dependence"
-    return _of_numbers(rows, whole, column, lines, kind, (method, why))
+    return _with_moving_lines(_of_numbers(rows, whole, column, lines, kind, (method, why)))
+
+
+def _with_moving_lines(effect: ColumnEffect | None) -> ColumnEffect | None:
+    """The effect with its `LINES` lines that move most, the most moved first."""
+    if effect is None or len(effect.lines) <= 1:
+        return effect
+    kept = sorted(effect.lines, key=lambda name: min(effect.lines[name]) - max(effect.lines[name]))[:LINES]
+    missing = None if effect.missing is None else {name: effect.missing[name] for name in kept}
+    return replace(effect, lines={name: effect.lines[name] for name in kept}, missing=missing)
 
 
 def _of_numbers(

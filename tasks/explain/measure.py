@@ -7,11 +7,12 @@ only where a machine is far slower than expected something is left out.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.tasks.explain.effects import LINES, column_effect
+from treadle.tasks.explain.effects import column_effect
 from treadle.tasks.explain.found import CorrelatedColumns, ExplainedColumn, Explanation
-from treadle.tasks.explain.permutation import permutation_drops
+from treadle.tasks.explain.permutation import Drop, permutation_drops
 from treadle.tasks.explain.rows import chosen_rows, class_text, explained_rows
 from treadle.tasks.explain.shapley import Contributions, contributions, row_cost, rows_for, unit_of
 from treadle.tasks.explain.source import (
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
     from treadle.tasks.dependence import Dependence
     from treadle.tasks.explain.found import ColumnEffect
-    from treadle.tasks.explain.permutation import Drop
     from treadle.tasks.explain.shapley import RowCost
     from treadle.tasks.training import Problem
 
@@ -162,25 +162,23 @@ def _columns(
     columns = []
     for place, name in enumerate(some.model.features.sources):
         added = found.values[:, place]
-        said = _by_value(some, name, added[:, 0], weights) if added.shape[1] == 1 and sizes[place] > 0 else {}
-        columns.append(
-            ExplainedColumn(
-                column=name,
-                gain=float(gains.get(name, 0.0)),
-                contribution=float(sizes[place]),
-                share=float(sizes[place]) / total,
-                **said,
-            )
+        one = ExplainedColumn(
+            column=name,
+            gain=float(gains.get(name, 0.0)),
+            contribution=float(sizes[place]),
+            share=float(sizes[place]) / total,
         )
+        speaks = added.shape[1] == 1 and sizes[place] > 0
+        columns.append(_by_value(one, some, added[:, 0], weights) if speaks else one)
     return sorted(columns, key=lambda one: (-one.contribution, one.column))
 
 
-def _by_value(some: SourceRows, name: str, added: np.ndarray, weights: np.ndarray) -> dict[str, object]:
-    """How contributions [rows] go with a column's values: direction, levels, and points of the first rows."""
+def _by_value(one: ExplainedColumn, some: SourceRows, added: np.ndarray, weights: np.ndarray) -> ExplainedColumn:
+    """The column with how its contributions `added` [rows] go with its values: direction, levels, and points."""
     import numpy as np
     from scipy.stats import rankdata, spearmanr
 
-    column, kind = some.table[name], shown_as(some.model, some.table, name)
+    column, kind = some.table[one.column], shown_as(some.model, some.table, one.column)
     if kind in ("number", "moment"):
         values = values_as_numbers(column)
         here = np.isfinite(values)
@@ -188,24 +186,24 @@ def _by_value(some: SourceRows, name: str, added: np.ndarray, weights: np.ndarra
         if here.sum() > 1:
             places[here] = (rankdata(values[here]) - 1) / max(1, here.sum() - 1)
         points = tuple(
-            (float(one), None if np.isnan(place) else round(float(place), 2))
-            for one, place in zip(added[:POINTS_SHOWN], places, strict=False)
+            (float(value), None if np.isnan(place) else round(float(place), 2))
+            for value, place in zip(added[:POINTS_SHOWN], places, strict=False)
         )
         if here.sum() < 3 or not np.ptp(values[here]) or not np.ptp(added[here]):
-            return {"points": points}
-        return {"direction": float(spearmanr(values[here], added[here]).statistic), "points": points}
-    points = tuple((float(one), None) for one in added[:POINTS_SHOWN])
+            return replace(one, points=points)
+        return replace(one, direction=float(spearmanr(values[here], added[here]).statistic), points=points)
+    one = replace(one, points=tuple((float(value), None) for value in added[:POINTS_SHOWN]))
     if kind == "text":
-        return {"points": points}
+        return one
     texts = level_texts(column).astype(str)
     levels, which = np.unique(texts, return_inverse=True)
     rows = np.bincount(which)
     means = np.bincount(which, weights * added) / np.maximum(np.bincount(which, weights), 1e-300)
     known = np.flatnonzero(rows >= min(FEWEST_OF_A_LEVEL, rows.max()))
     if len(known) < 2:
-        return {"points": points}
+        return one
     high, low = known[means[known].argmax()], known[means[known].argmin()]
-    return {"highest": str(levels[high]), "lowest": str(levels[low]), "points": points}
+    return replace(one, highest=str(levels[high]), lowest=str(levels[low]))
 
 
 def _effects(
@@ -215,7 +213,7 @@ def _effects(
     import numpy as np
 
     size = rows_for(predictions, EFFECT_COLUMNS * EFFECT_CALLS, fewest=FEWEST_EFFECT_ROWS, most=MOST_EFFECT_ROWS)
-    few, lines = sample.take(np.arange(min(size, len(sample.y)))), _lines(problem, sample.y)
+    few, lines = sample.take(np.arange(min(size, len(sample.y)))), _lines(problem)
     found = []
     for place, name in enumerate(names):
         if shown_as(sample.model, sample.table, name) == "text":
@@ -239,8 +237,6 @@ def _permuted(
     bounds: tuple[Dependence | None, float],
 ) -> tuple[list[ExplainedColumn], tuple[CorrelatedColumns, ...], int, int]:
     """The columns and groups with their drops, how many rows were permuted, and how often: by so many predictions."""
-    from dataclasses import replace
-
     import numpy as np
 
     dependence, deadline = bounds
@@ -262,25 +258,21 @@ def _permuted(
         deadline=deadline,
     )
     by_part = dict(zip(parts, drops, strict=True))
-    columns = [replace(one, **_drop(by_part.get((one.column,)))) for one in ranked]
-    columns = [one if one.share > 0 else replace(one, drop=0.0, drop_lower=0.0, drop_upper=0.0) for one in columns]
-    return (
-        columns,
-        tuple(CorrelatedColumns(columns=names, association=least, **_drop(by_part[names])) for names, least in groups),
-        size,
-        repeats,
-    )
+    columns = []
+    for one in ranked:
+        drop = by_part.get((one.column,)) if one.share > 0 else Drop(0.0, 0.0, 0.0)
+        ends = (None, None, None) if drop is None else (drop.value, drop.lower, drop.upper)
+        columns.append(replace(one, drop=ends[0], drop_lower=ends[1], drop_upper=ends[2]))
+    joined = []
+    for names, least in groups:
+        drop = by_part[names]
+        ends = (None, None, None) if drop is None else (drop.value, drop.lower, drop.upper)
+        joined.append(CorrelatedColumns(names, least, *ends))
+    return columns, tuple(joined), size, repeats
 
 
-def _drop(found: Drop | None) -> dict[str, float]:
-    return {} if found is None else {"drop": found.value, "drop_lower": found.lower, "drop_upper": found.upper}
-
-
-def _lines(problem: Problem, y: np.ndarray) -> dict[str, int]:
-    """The lines of an effect: one, or one for each of the most frequent classes."""
-    import numpy as np
-
+def _lines(problem: Problem) -> dict[str, int]:
+    """The lines that an effect may have: one, or one for each class."""
     if problem.task != "multiclass":
         return {"": -1}
-    counts = np.bincount(y.astype(np.int64), minlength=len(problem.classes))
-    return {class_text(problem.classes[at]): int(at) for at in np.argsort(-counts, kind="stable")[:LINES]}
+    return {class_text(one): at for at, one in enumerate(problem.classes)}

@@ -171,7 +171,7 @@ def strong_groups(names: Sequence[str], strength: np.ndarray) -> list[tuple[tupl
     count, which = connected_components(joined > 0, directed=False)
     groups = []
     for one in range(count):
-        members = np.flatnonzero(which == one)
+        members = np.flatnonzero(which == one).tolist()
         if len(members) < 2:
             continue
         tree = minimum_spanning_tree(np.where(joined > 0, 2 - joined, 0.0)[np.ix_(members, members)])

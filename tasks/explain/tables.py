@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from treadle.tasks.explain.found import Explanation
 
-SplitTable = dict[str, list[str] | list[list[str | float | None]]]
+SplitTable = dict[str, list[str] | list[list[object]]]
 """`columns` (names) and `data` (rows)."""
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.tasks.report.drawing import BLUE, GRID, HALO, INK, MUTED, ORANGE, Plot, axis_number, draw, plain_numbers
+from treadle.tasks.report.drawing import (
+    BLUE,
+    GRID,
+    HALO,
+    INK,
+    MUTED,
+    ORANGE,
+    Plot,
+    axis_number,
+    draw,
+    plain_numbers,
+    spread_heights,
+)
 from treadle.tasks.report.words import listing, metric_name, number, percent, shorten
 
 if TYPE_CHECKING:
@@ -17,6 +29,7 @@ if TYPE_CHECKING:
 SHOWN = 12
 LANES = 5
 COLOURS = (BLUE, ORANGE, MUTED)
+LINE_COLOURS = (BLUE, ORANGE, INK)
 EFFECT_WIDTH, EFFECT_HEIGHT = 300, 200
 
 
@@ -119,10 +132,10 @@ def permutation_figure(explanation: Explanation) -> Plot:
         f"other rows ({explanation.permuted:,} rows, {explanation.repeats} times; bars: 95% intervals)."
     )
     if together:
-        groups = listing([" and ".join(shorten(name, 18) for name in one.columns[:4]) for one in explanation.groups])
+        groups = "; ".join(listing([shorten(name, 18) for name in one.columns]) for one in explanation.groups[:3])
         caption += (
-            f" Strongly correlated columns stand for each other, so that each alone seems to matter little: {groups}. "
-            "Orange: permuted together."
+            " Orange: strongly correlated columns, permuted together, because they stand for each other and each alone "
+            f"seems to matter little ({groups})."
         )
     return Plot(
         "permutation",
@@ -130,6 +143,12 @@ def permutation_figure(explanation: Explanation) -> Plot:
         caption,
         draw("permutation", paint, height=48 + 21 * len(lines)),
     )
+
+
+def _joined(group: CorrelatedColumns) -> str:
+    """The first two columns of a group, and how many more there are."""
+    more = len(group.columns) - 2
+    return " + ".join(shorten(name, 10) for name in group.columns[:2]) + (f" + {more}" if more > 0 else "")
 
 
 def effect_figures(story: Story) -> list[Plot]:
@@ -150,12 +169,13 @@ def effect_figure(story: Story, effect: ColumnEffect, place: int) -> Plot:
 
     def paint(figure: Figure) -> None:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+        axes.set_ylabel(what, fontsize=8.5)
+        axes.set_ylim(_limits_of(story, effect))
         if effect.kind == "levels":
             _levels(axes, below, effect)
         else:
             _curve(axes, below, effect)
-        axes.set_ylabel(what, fontsize=8.5)
-        axes.set_ylim(_limits_of(story, effect))
+        _name_lines(axes, effect)
         below.set_ylabel("rows", fontsize=8)
         below.set_yticks([])
         below.grid(visible=False)
@@ -177,10 +197,8 @@ def _limits_of(story: Story, effect: ColumnEffect) -> tuple[float, float]:
 
 
 def _curve(axes: Axes, below: Axes, effect: ColumnEffect) -> None:
-    for (name, line), colour in zip(effect.lines.items(), (BLUE, ORANGE, INK), strict=False):
+    for (name, line), colour in zip(effect.lines.items(), LINE_COLOURS, strict=False):
         axes.plot(effect.at, line, "o-", color=colour, ms=3, lw=1.4)
-        if name:
-            _name_line(axes, effect.at[-1], line[-1], name, colour)
         if effect.missing is not None:
             axes.plot([0.985], [effect.missing[name]], "D", color=colour, ms=4, transform=axes.get_yaxis_transform())
     widths = [high - low for low, high in zip(effect.edges[:-1], effect.edges[1:], strict=True)]
@@ -208,18 +226,22 @@ def _x_text(effect: ColumnEffect, value: float) -> str:
     return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value):%Y-%m-%d}"
 
 
-def _name_line(axes: Axes, x: float, y: float, name: str, colour: str) -> None:
-    """A class's name at the end of its line; the axis leaves room for it."""
-    text = axes.text(x, y, f" {shorten(name, 12)}", color=colour, fontsize=8, va="center", gid=HALO)
-    text.set_in_layout(False)
+def _name_lines(axes: Axes, effect: ColumnEffect) -> None:
+    """The classes' names at the ends of their lines, apart from each other; the axis leaves room for them."""
+    if "" in effect.lines:
+        return
+    low, high = axes.get_ylim()
+    heights = spread_heights([line[-1] for line in effect.lines.values()], 0.1 * (high - low))
+    x = effect.at[-1] + (0.25 if effect.kind == "levels" else 0.0)
+    for name, height, colour in zip(effect.lines, heights, LINE_COLOURS, strict=False):
+        text = axes.text(x, height, f" {shorten(name, 12)}", color=colour, fontsize=8, va="center", gid=HALO)
+        text.set_in_layout(False)
 
 
 def _levels(axes: Axes, below: Axes, effect: ColumnEffect) -> None:
     places = list(range(len(effect.labels)))
-    for (name, line), colour in zip(effect.lines.items(), (BLUE, ORANGE, INK), strict=False):
+    for line, colour in zip(effect.lines.values(), LINE_COLOURS, strict=False):
         axes.plot(places, line, "o", color=colour, ms=5)
-        if name:
-            _name_line(axes, places[-1] + 0.2, line[-1], name, colour)
     below.bar(places, effect.counts, width=0.7, color=BLUE, alpha=0.5, lw=0)
     long = max((len(one) for one in effect.labels), default=0) * len(places) > 34
     below.set_xticks(
@@ -238,9 +260,10 @@ def _span_in_words(effect: ColumnEffect) -> str:
     name, line = next(iter(effect.lines.items()))
     low, high = min(range(len(line)), key=line.__getitem__), max(range(len(line)), key=line.__getitem__)
     of = f" of {shorten(name, 16)}" if name else ""
+    at = [axis_number(value) for value in effect.at] if effect.kind == "number" else effect.labels
     words = (
-        f"The mean prediction{of} is lowest at {shorten(effect.labels[low], 18)} ({number(line[low], 3)}) and highest "
-        f"at {shorten(effect.labels[high], 18)} ({number(line[high], 3)})"
+        f"The mean prediction{of} is lowest at {shorten(at[low], 18)} ({number(line[low], 3)}) and highest at "
+        f"{shorten(at[high], 18)} ({number(line[high], 3)})"
     )
     if effect.missing is not None and effect.kind != "levels":
         words += f"; without a value it is {number(effect.missing[name], 3)} (diamond)"

@@ -76,7 +76,7 @@ def test_a_good_ranking_is_said_in_pairs_and_in_the_highest_tenth() -> None:
     tenth = y[np.argsort(-p)[:400]].sum() / y.sum()
     assert f"in {area:.0%} of the cases" in good
     assert f"holds {tenth:.0%} of all yes rows ({tenth / 0.1:.1f} times a random tenth)" in good
-    assert "surely better than that of a dummy" in good
+    assert "is surely better than that of a dummy" in good
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -111,7 +111,7 @@ def test_a_linear_model_that_is_as_good_is_said_and_one_that_is_worse_is_a_stren
         findings("binary", y, p, beside={"linear": p}), caution=True
     )
     better = findings("binary", y, p, beside={"linear": p + noise})
-    assert "a linear model by" in said(better, caution=False)
+    assert "that of a linear model by" in said(better, caution=False)
     assert "linear model" not in said(better, caution=True)
 
 
