@@ -9,7 +9,7 @@ from treadle.tasks.dependence import Dependence, usable_error
 from treadle.tasks.influence import influences, quantile_of
 from treadle.tasks.metrics import gain
 from treadle.tasks.report.story import Finding
-from treadle.tasks.report.words import label, listing, metric_name, number, percent, shorten
+from treadle.tasks.report.words import label, listing, metric_name, number, percent, shorten, values_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +33,6 @@ LOW_RECALL = 0.5
 FEWEST_OF_A_CLASS = 20
 TOP = 0.1
 HARDLY = 0.01
-CLEAR = 0.3
-"""From this correlation of value and contribution on, a column has one direction."""
 
 
 def explain_judged(
@@ -290,12 +288,8 @@ def columns_in_words(explanation: Explanation) -> tuple[str, ...]:
 
 
 def _with_direction(one: ExplainedColumn) -> str:
-    name = shorten(one.column)
-    if one.direction is not None and abs(one.direction) >= CLEAR:
-        return f"{name} ({'higher' if one.direction > 0 else 'lower'} values raise the prediction)"
-    if one.highest:
-        return f"{name} (highest for {shorten(one.highest, 18)}, lowest for {shorten(one.lowest, 18)})"
-    return name
+    values = values_in_words(one)
+    return f"{shorten(one.column)} ({values})" if values else shorten(one.column)
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -14,7 +14,17 @@ from treadle.tasks.report import gallery, multiclass
 from treadle.tasks.report.drawing import themed
 from treadle.tasks.report.slices import slice_lines
 from treadle.tasks.report.story import Finding
-from treadle.tasks.report.words import clean, label, metric_meaning, metric_name, number, percent, shorten, signed
+from treadle.tasks.report.words import (
+    clean,
+    label,
+    metric_meaning,
+    metric_name,
+    number,
+    percent,
+    shorten,
+    signed,
+    values_in_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +39,7 @@ WHO = {"challenger": "This model", "champion": "Champion", "linear": "Linear", "
 CLASSES = 30
 SLICES = 60
 KEY_LINES = 4
+COLUMNS = 20
 REASONS = 5
 """So many reasons of a row's prediction are shown one by one."""
 
@@ -57,6 +68,18 @@ class ScoreLine:
     train: str
     gap: str
     meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLine:
+    """A column in numbers: how its values move the prediction, its shares, and the metric's drop without it."""
+
+    name: str
+    values: str
+    share: str
+    gain: str
+    drop: str
+    ends: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +127,8 @@ def render_report(story: Story, drawn: gallery.Gallery | None = None) -> str:
             judged=pictures(drawn.judged),
             explained=pictures(drawn.explained),
             effects=pictures(drawn.effects),
+            column_lines=column_lines(story),
+            more_columns=max(0, len(story.explanation.columns) - COLUMNS) if story.explanation else 0,
             examples=example_rows(story),
             most_reasons=REASONS,
             learned=pictures(drawn.learned),
@@ -179,6 +204,24 @@ def first_findings(story: Story) -> list[Finding]:
     found = list(story.findings)
     if sentence := linear_is_as_good(story):
         found.append(Finding("A linear model", (sentence,), caution=True))
+    return found
+
+
+def column_lines(story: Story) -> list[ColumnLine]:
+    """The columns that carry most, in numbers."""
+    found = []
+    for one in story.explanation.columns[:COLUMNS] if story.explanation else ():
+        measured = one.drop is not None and one.drop_lower is not None and one.drop_upper is not None and one.share > 0
+        found.append(
+            ColumnLine(
+                name=one.column,
+                values=values_in_words(one),
+                share=percent(one.share, 1),
+                gain=percent(one.gain, 1),
+                drop=signed(one.drop or 0.0) if measured else "unused" if one.share == 0 else "not measured",
+                ends=f"{signed(one.drop_lower or 0.0)} to {signed(one.drop_upper or 0.0)}" if measured else "",
+            )
+        )
     return found
 
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from typing import TYPE_CHECKING
 
 from treadle.tasks.influence import quantile_of
+
+if TYPE_CHECKING:
+    from treadle.tasks.explain import ExplainedColumn
+
+CLEAR = 0.3
+"""From this correlation of value and contribution on, a column has one direction."""
 
 METRICS = {
     "roc_auc": "ROC AUC",
@@ -88,6 +95,15 @@ def percent(share: float, digits: int = 0) -> str:
 def clean(text: object) -> str:
     """Text that XML and HTML can hold on one line: control characters and lone surrogates become '�'."""
     return "".join("�" if unicodedata.category(char) in ("Cc", "Cs") else char for char in str(text))
+
+
+def values_in_words(column: ExplainedColumn) -> str:
+    """How a column's values move the prediction; empty where they have no clear direction."""
+    if column.direction is not None and abs(column.direction) >= CLEAR:
+        return f"{'higher' if column.direction > 0 else 'lower'} values raise the prediction"
+    if column.highest:
+        return f"highest for {shorten(column.highest, 18)}, lowest for {shorten(column.lowest, 18)}"
+    return ""
 
 
 def shorten(text: object, length: int = 24) -> str:

@@ -330,7 +330,7 @@ def test_the_page_shows_what_predictions_are_made_of(task: str) -> None:
     assert names == {"contributions", "permutation"} | {f"effect_{n}" for n in range(1, 1 + len(found.effects))}
     html = report.render_report(told)
     assert len(html.encode()) < 700_000
-    for sentence in ("What the predictions are made of", "Largest errors", found.unit):
+    for sentence in ("What the predictions are made of", "Share of gain in training", "Largest errors", found.unit):
         assert sentence in html
     assert "nan" not in html.lower().replace("dominant", "")
 
