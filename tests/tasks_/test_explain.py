@@ -23,7 +23,14 @@ from treadle.tasks.explain.effects import column_effect
 from treadle.tasks.explain.permutation import permutation_drops
 from treadle.tasks.explain.rows import chosen_rows
 from treadle.tasks.explain.shapley import Contributions, contributions, row_cost, unit_of
-from treadle.tasks.explain.source import SourceRows, associations, cramers_v, strong_groups
+from treadle.tasks.explain.source import (
+    SourceRows,
+    associations,
+    cramers_v,
+    shown_as,
+    strong_groups,
+    value_text,
+)
 from treadle.tasks.features import Feature, FeatureSpec
 from treadle.tasks.objective import Objective
 from treadle.tasks.postprocess import Post
@@ -341,3 +348,50 @@ def test_the_tables_for_machines_have_a_line_for_each_column_and_reason() -> Non
     assert [line[0] for line in columns["data"]] == [one.column for one in found.columns]
     assert {len(line) for line in rows["data"]} == {len(rows["columns"])}
     assert len(rows["data"]) == 12 * len(KINDS)
+
+
+def test_every_kind_of_column_has_values_in_words_and_an_effect() -> None:
+    rng = np.random.default_rng(0)
+    n = 60
+    when = pa.array(1_700_000_000 + rng.integers(0, 10**6, n), pa.int64()).cast(pa.timestamp("s", "Europe/Berlin"))
+    table = pa.table(
+        {
+            "when": when,
+            "flag": pa.array([bool(one) for one in rng.integers(0, 2, n)]),
+            "size": pa.array([None if one == 0 else int(one) for one in rng.integers(0, 5, n)], pa.int64()),
+            "plan": pa.array([None if one == 0 else int(one) for one in rng.integers(0, 4, n)], pa.int64()),
+            "note": pa.array(rng.choice(["late again", "fine", ""], n)),
+        }
+    )
+    spec = FeatureSpec(
+        features=(
+            Feature(name="when_hour", source="when", kind="date_part", part="hour"),
+            Feature(name="flag", source="flag", kind="boolean"),
+            Feature(name="size", source="size", kind="number"),
+            Feature(name="plan", source="plan", kind="code", levels=("1", "2", "3")),
+            Feature(name="note_7", source="note", kind="gram", bucket=7),
+        ),
+        timezone="Europe/Berlin",
+    )
+    line = Coefficients(weights=((0.1,), (1.0,), (2.0,), (1.0,), (1.0,)), intercept=(0.0,), spread=(1.0,) * 5)
+    booster = linear_booster(line, objective="reg:squarederror", names=spec.names)
+    model = SimpleNamespace(booster=booster, features=spec, post=Post(task="regression"), task="regression")
+    rows = SourceRows.of(model, table, np.zeros(n), None, np.arange(n))  # type: ignore[arg-type]
+    kinds = {name: shown_as(rows.model, table, name) for name in table.column_names}
+    assert kinds == {"when": "moment", "flag": "levels", "size": "number", "plan": "levels", "note": "text"}
+    for name in ("when", "flag", "size", "plan"):
+        for strength in (0.0, 0.9):
+            effect = column_effect(rows, table, name, ("x", strength), {"": -1})
+            assert effect is not None
+            assert np.isfinite(effect.lines[""]).all()
+            assert len(effect.labels) == len(effect.at) == len(effect.lines[""])
+    flags = column_effect(rows, table, "flag", ("", 0.0), {"": -1})
+    assert flags is not None
+    assert set(flags.labels) == {"true", "false"}
+    assert "(missing)" in (column_effect(rows, table, "plan", ("", 0.0), {"": -1}) or flags).labels
+    strength = associations(rows.model, table, table.column_names, 0)
+    assert np.isfinite(strength).all()
+    assert value_text(table["flag"], 0) in ("true", "false")
+    assert value_text(pa.chunked_array([pa.array([None], pa.int64())]), 0) == "(missing)"
+    assert value_text(pa.chunked_array([pa.array([1234567.25])]), 0) == "1,234,567"
+    assert value_text(pa.chunked_array([pa.array(np.array(["2024-03-01"], dtype="datetime64[s]"))]), 0) == "2024-03-01"
