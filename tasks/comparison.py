@@ -253,6 +253,7 @@ def _disagreements(
     """The rows whose predictions lie furthest apart; of class probabilities half the sum of the differences."""
     import numpy as np
 
+    from treadle.tasks.explain.rows import answer_text
     from treadle.tasks.features import as_text
 
     apart = np.abs(judged.challenger - judged.champion)
@@ -268,20 +269,10 @@ def _disagreements(
         Disagreement(
             row=", ".join(texts[name][place] for name in named),
             label=texts[problem.target][place],
-            first=_answer(problem, judged.challenger[at]),
-            second=_answer(problem, judged.champion[at]),
+            first=answer_text(problem.task, problem.classes, judged.challenger[at]),
+            second=answer_text(problem.task, problem.classes, judged.champion[at]),
             apart=float(apart[at]),
             values={name: texts[name][place] for name in shown},
         )
         for place, at in enumerate(order)
     )
-
-
-def _answer(problem: Problem, p: np.ndarray) -> str:
-    """A prediction: a probability of the positive class, a value, or the likeliest class with its probability."""
-    from treadle.tasks.postprocess import label_text
-
-    if problem.task == "multiclass":
-        best = int(p.argmax())
-        return f"{label_text(problem.classes[best])} ({float(p[best]):.3f})"
-    return f"{float(p):.3f}" if problem.task == "binary" else f"{float(p):,.6g}"

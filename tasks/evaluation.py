@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from treadle.tasks.bundle import Model
     from treadle.tasks.dataset import SplitSpec
     from treadle.tasks.dataset.judging import LeftOut
+    from treadle.tasks.explain import Explanation
     from treadle.tasks.gate import Cost, Judged, Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.postprocess import Predictions
@@ -60,7 +61,7 @@ class Evidence:
     however many rows there are, else it is empty; `holdout` is a sketch of the rows, by which reads of (nearly) the
     same rows are counted; `suspects` are columns to question, which refuse nothing; `flag` says what a binary model's
     threshold means on the newest of the rows. `reliability` says of each class whether probabilities came true,
-    `base_rates` how far they are off in windows of time.
+    `base_rates` how far they are off in windows of time; `rows` are those that judged.
     """
 
     judged: Judged
@@ -75,6 +76,7 @@ class Evidence:
     flag: FlagMeaning | None = None
     reliability: tuple[Reliability, ...] = ()
     base_rates: tuple[BaseRate, ...] = ()
+    rows: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ def evaluate_models(
         )
         if problem.task == "binary"
         else None,
+        rows=rows,
     )
 
 
@@ -361,9 +364,11 @@ def story(
     curve: Curve,
     facts: Mapping[str, str],
     reads: int,
+    explanation: Explanation | None = None,
 ) -> Story:
     """The content of the report."""
     from treadle.tasks.report import Story, group_findings
+    from treadle.tasks.uses import judged_span, model_uses
 
     table = evidence.predictions.columns
     regression = problem.task == "regression"
@@ -390,7 +395,13 @@ def story(
         leaks=evidence.leaks,
         suspects=evidence.suspects,
         weight=evidence.judged.weight,
-        findings=(*_findings(problem, model, evidence), *group_findings(verdict)),
+        findings=(
+            *model_uses(problem, evidence, verdict, explanation),
+            *_findings(problem, model, evidence),
+            *group_findings(verdict),
+        ),
+        explanation=explanation,
+        span=judged_span(problem, evidence),
     )
 
 

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
     from treadle.flows.context.workplace import Workplace
     from treadle.tasks.base_rate import BaseRate
+    from treadle.tasks.bundle import Model
     from treadle.tasks.evaluation import ComparedChampion, Evidence, Scores
+    from treadle.tasks.explain import Explanation
     from treadle.tasks.gate import GivenAway
+    from treadle.tasks.recipe import Recipe
+    from treadle.tasks.report import Story
     from treadle.tasks.training import Problem
 
 
@@ -38,7 +42,7 @@ def judge(ref: RunRef) -> None:
 
 def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     """Let the gate decide on the judged model; `broken` is what is wrong with the serving one, if anything."""
-    from treadle.tasks import evaluation, gate, metrics, report, training
+    from treadle.tasks import evaluation, gate, metrics, training
     from treadle.tasks.booster import Curve
     from treadle.tasks.bundle import load_bundle, model_bytes
     from treadle.tasks.dataset.judging import alike
@@ -104,11 +108,11 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
         facts["left out"] = left_out
     if problem.weight:
         facts["weights"] = f"fits, scores and calibration by {problem.weight!r}"
-    story = evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads)
     with timings.timed("report"):
-        for name, svg in report.plots(story).items():
-            bench.put_text(f"artifacts/plots/{name}.svg", svg)
-        bench.put_text("artifacts/report.html", report.render_report(story))
+        why = _explained(ref, place, problem, recipe, model, evidence)
+        _write_report(
+            ref, evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads, why)
+        )
     bounds = metrics.interval(
         problem.task,
         problem.metric,
@@ -150,6 +154,44 @@ def _base_rates(ref: RunRef, problem: Problem, fitted_on: pa.Table, evidence: Ev
     length = window_length(fitted_on, problem)
     held = holdout_rates(problem, length, judged.times, evidence.y, evidence.predictions.p, judged.weight)
     return joined_windows(ref.bench.get(name, tuple[BaseRate, ...]), held)
+
+
+def _write_report(ref: RunRef, story: Story) -> None:
+    """The page and its pictures, among the run's artifacts."""
+    from treadle.tasks import report
+
+    drawn = report.gallery_of(story)
+    for name, svg in report.plots(story, drawn).items():
+        ref.bench.put_text(f"artifacts/plots/{name}.svg", svg)
+    ref.bench.put_text("artifacts/report.html", report.render_report(story, drawn))
+
+
+def _explained(
+    ref: RunRef, place: Workplace, problem: Problem, recipe: Recipe, model: Model, evidence: Evidence
+) -> Explanation | None:
+    """What the judged model's predictions are made of, kept as tables among the run's artifacts; measured once."""
+    from treadle.tasks import evaluation, explain
+    from treadle.tasks.objective import plain_objective
+    from treadle.tasks.uses import explain_judged
+
+    bench = ref.bench
+    if bench.has("explanation.json"):
+        return bench.get("explanation.json", explain.Explanation)
+    rows = sum(len(bench.table(f"{name}.arrow")) for name in ("train", "validation", "holdout"))
+    why = explain_judged(
+        problem,
+        model,
+        evidence,
+        evaluation.column_importance(model),
+        link=(recipe.objective or plain_objective(problem.task)).link,
+        seconds=explain.seconds_to_explain(rows, place.config.tune.budget_seconds),
+        seed=ref.seed,
+    )
+    if why is not None:
+        for name, table in (("columns", explain.column_table(why)), ("rows", explain.row_table(why))):
+            bench.put_text(f"artifacts/explanation/{name}.json", json.dumps(table, ensure_ascii=False))
+        bench.put("explanation.json", why, explain.Explanation)
+    return why
 
 
 def _given_away(ref: RunRef, place: Workplace, metric: str) -> GivenAway:

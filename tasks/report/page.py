@@ -12,21 +12,37 @@ from treadle.tasks.gate.words import beside, differences, pair
 from treadle.tasks.metrics import gain, greater_is_better
 from treadle.tasks.report import gallery, multiclass
 from treadle.tasks.report.drawing import themed
-from treadle.tasks.report.groups import group_plots, group_tables
+from treadle.tasks.report.groups import group_tables
 from treadle.tasks.report.slices import slice_lines
-from treadle.tasks.report.words import clean, label, metric_name, number, percent
+from treadle.tasks.report.story import Finding
+from treadle.tasks.report.words import (
+    clean,
+    label,
+    metric_meaning,
+    metric_name,
+    number,
+    percent,
+    shorten,
+    signed,
+    values_in_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jinja2 import Environment
 
+    from treadle.tasks.explain import ExplainedRow
     from treadle.tasks.report.drawing import Plot
     from treadle.tasks.report.story import Story
 
 WHO = {"challenger": "This model", "champion": "Champion", "linear": "Linear", "dummy": "Dummy"}
 CLASSES = 30
 SLICES = 60
+KEY_LINES = 4
+COLUMNS = 20
+REASONS = 5
+"""So many reasons of a row's prediction are shown one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +68,39 @@ class ScoreLine:
     best: tuple[bool, ...]
     train: str
     gap: str
+    meaning: str = ""
 
 
-def render_report(story: Story) -> str:
-    """The whole page; below 2 MB whatever the number of rows, classes, columns and trials."""
+@dataclass(frozen=True, slots=True)
+class ColumnLine:
+    """A column in numbers: how its values move the prediction, its shares, and the metric's drop without it."""
+
+    name: str
+    values: str
+    share: str
+    gain: str
+    drop: str
+    ends: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleRow:
+    """A row with its largest reasons, each (column, value, signed contribution, whether it raises), and the rest."""
+
+    about: ExplainedRow
+    reasons: tuple[tuple[str, str, str, bool], ...]
+    others: str
+    base: str
+    margin: str
+
+
+def render_report(story: Story, drawn: gallery.Gallery | None = None) -> str:
+    """The whole page; below 2 MB whatever the number of rows, classes, columns and trials.
+
+    `drawn` are the story's pictures where they are drawn already.
+    """
     heads, lines = scoreboard(story)
+    drawn = drawn or gallery.gallery_of(story)
     slices = slice_lines(story)
     told = differences(story.verdict.gain, story.verdict.lower, story.verdict.upper)
     far = reach([(one.lower, one.upper) for one in slices])
@@ -67,9 +111,13 @@ def render_report(story: Story) -> str:
             story=story,
             verdict=story.verdict,
             tone=story.verdict.decision.lower().replace("_", "-"),
-            linear=linear_is_as_good(story),
+            findings=first_findings(story),
+            reasons=[one for one in story.verdict.reasons if one != story.verdict.headline],
+            explanation=story.explanation,
+            sections=sections(story, drawn, bool(slices)),
             heads=heads,
             lines=lines,
+            key_lines=lines[:KEY_LINES],
             told=told,
             gain=number_line(
                 story.verdict.gain,
@@ -77,8 +125,14 @@ def render_report(story: Story) -> str:
                 story.verdict.upper,
                 reach([(story.verdict.lower, story.verdict.upper)]),
             ),
-            judged=pictures(gallery.holdout_plots(story)),
-            learned=pictures(gallery.learned(story)),
+            judged=pictures(drawn.judged),
+            explained=pictures(drawn.explained),
+            effects=pictures(drawn.effects),
+            column_lines=column_lines(story),
+            more_columns=max(0, len(story.explanation.columns) - COLUMNS) if story.explanation else 0,
+            examples=example_rows(story),
+            most_reasons=REASONS,
+            learned=pictures(drawn.learned),
             classes=multiclass.class_lines(story) if story.task == "multiclass" else [],
             most_classes=CLASSES,
             slices=[
@@ -87,7 +141,7 @@ def render_report(story: Story) -> str:
             ],
             more_slices=max(0, len(slices) - SLICES),
             group_tables=group_tables(story),
-            group_pictures=pictures(group_plots(story)),
+            group_pictures=pictures(drawn.groups),
         )
     )
 
@@ -128,6 +182,74 @@ def linear_is_as_good(story: Story) -> str:
     )
 
 
+def sections(story: Story, drawn: gallery.Gallery, slices: bool) -> list[tuple[str, str, bool]]:
+    """The table of contents: id, name, and whether the page has it."""
+    return [
+        (
+            "verdict",
+            "Why this verdict",
+            bool(story.verdict.notes or set(story.verdict.reasons) - {story.verdict.headline}),
+        ),
+        ("leaks", "Leaks", bool(story.leaks)),
+        ("suspects", "Columns to question", bool(story.suspects)),
+        ("scores", "All scores", True),
+        ("quality", "How good it is", bool(drawn.judged)),
+        ("classes", "Class by class", story.task == "multiclass"),
+        ("slices", "Slices", slices),
+        ("groups", "By group", bool(group_tables(story))),
+        ("explanation", "What the predictions are made of", bool(drawn.explained)),
+        ("training", "How it was trained", bool(drawn.learned)),
+        ("facts", "Facts", True),
+    ]
+
+
+def first_findings(story: Story) -> list[Finding]:
+    """The cards of the first screen: what limits the use of the model is marked; where a line is as good, that too."""
+    found = list(story.findings)
+    if sentence := linear_is_as_good(story):
+        found.append(Finding("A linear model", (sentence,), caution=True))
+    return found
+
+
+def column_lines(story: Story) -> list[ColumnLine]:
+    """The columns that carry most, in numbers."""
+    found = []
+    for one in story.explanation.columns[:COLUMNS] if story.explanation else ():
+        measured = one.drop is not None and one.drop_lower is not None and one.drop_upper is not None and one.share > 0
+        found.append(
+            ColumnLine(
+                name=one.column,
+                values=values_in_words(one),
+                share=percent(one.share, 1),
+                gain=percent(one.gain, 1),
+                drop=signed(one.drop or 0.0) if measured else "unused" if one.share == 0 else "not measured",
+                ends=f"{signed(one.drop_lower or 0.0)} to {signed(one.drop_upper or 0.0)}" if measured else "",
+            )
+        )
+    return found
+
+
+def example_rows(story: Story) -> list[ExampleRow]:
+    """The explained rows as the page shows them."""
+    shown = []
+    for one in story.explanation.examples if story.explanation else ():
+        top, rest = one.reasons[:REASONS], one.reasons[REASONS:]
+        shown.append(
+            ExampleRow(
+                about=one,
+                reasons=tuple(
+                    (shorten(why.column, 28), shorten(why.value, 28), signed(why.contribution), why.contribution > 0)
+                    for why in top
+                    if why.contribution
+                ),
+                others=signed(sum(why.contribution for why in rest)) if rest else "",
+                base=number(one.base, 3),
+                margin=number(one.margin, 3),
+            )
+        )
+    return shown
+
+
 def scoreboard(story: Story) -> tuple[list[str], list[ScoreLine]]:
     """The key numbers: the models in the head, and one line for each metric, the chosen one first."""
     who = [name for name in WHO if name in story.scores]
@@ -150,6 +272,7 @@ def scoreboard(story: Story) -> tuple[list[str], list[ScoreLine]]:
                 best=tuple(value == best for value in values),
                 train=on_training,
                 gap=pair(train, mine[metric], gain(metric, train, mine[metric]))[2].replace("-", "−"),
+                meaning=metric_meaning(metric),
             )
         )
     return [WHO[name] for name in who], lines

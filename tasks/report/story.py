@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from treadle.tasks.booster import Curve
+    from treadle.tasks.explain import Explanation
     from treadle.tasks.gate import Verdict
     from treadle.tasks.leakage import Leak
     from treadle.tasks.search import Trial
@@ -41,6 +42,8 @@ class Story:
     interval, `threshold` is binary's, on `p`. `importance` maps source columns to their share of the gain.
     `facts` are shown as they are, in order. `weight` [n] weighs the holdout rows in scores, curves and calibration;
     other pictures count each row once (None: all do). `findings` stand on the first screen, below the verdict.
+    `explanation` says what the predictions are made of (None: not measured). `span` says in words of when the rows are
+    that judged (empty: they are not dated).
     """
 
     pipeline: str
@@ -66,3 +69,5 @@ class Story:
     suspects: Sequence[Suspect] = ()
     weight: np.ndarray | None = None
     findings: Sequence[Finding] = ()
+    explanation: Explanation | None = None
+    span: str = ""

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from typing import TYPE_CHECKING
 
 from treadle.tasks.influence import quantile_of
+
+if TYPE_CHECKING:
+    from treadle.tasks.explain import ExplainedColumn
+
+CLEAR = 0.3
+"""From this correlation of value and contribution on, a column has one direction."""
 
 METRICS = {
     "roc_auc": "ROC AUC",
@@ -19,6 +26,32 @@ METRICS = {
     "f1_macro": "macro F1",
     "balanced_accuracy": "balanced accuracy",
 }
+
+
+MEANINGS = {
+    "roc_auc": "how often a positive row gets a higher probability than a negative one; 0.5 is guessing, 1 is best",
+    "average_precision": "precision, averaged over all positive rows from the highest probability down; 1 is best",
+    "log_loss": "how far probabilities are from what happened; confident mistakes cost most; 0 is best",
+    "brier": "mean squared distance between probability and what happened (1 or 0); 0 is best",
+    "accuracy": "share of rows that get the right class",
+    "balanced_accuracy": "share of right rows, each class counting alike",
+    "f1": "balance of precision and recall of the positive class; 1 is best",
+    "f1_macro": "balance of precision and recall, each class counting alike; 1 is best",
+    "rmse": "typical error in the target's unit, large errors counting most; 0 is best",
+    "mae": "mean error in the target's unit; 0 is best",
+    "r2": "share of the target's variance that is explained; 0 is the mean's, 1 is best",
+}
+
+
+def metric_meaning(metric: str) -> str:
+    """What a metric says, in a few words; empty for one that its name explains."""
+    return MEANINGS.get(metric, "")
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign: '+0.512', '−3.10'."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 else text
 
 
 def metric_name(metric: str) -> str:
@@ -62,6 +95,15 @@ def percent(share: float, digits: int = 0) -> str:
 def clean(text: object) -> str:
     """Text that XML and HTML can hold on one line: control characters and lone surrogates become '�'."""
     return "".join("�" if unicodedata.category(char) in ("Cc", "Cs") else char for char in str(text))
+
+
+def values_in_words(column: ExplainedColumn) -> str:
+    """How a column's values move the prediction; empty where they have no clear direction."""
+    if column.direction is not None and abs(column.direction) >= CLEAR:
+        return f"{'higher' if column.direction > 0 else 'lower'} values raise the prediction"
+    if column.highest:
+        return f"highest for {shorten(column.highest, 18)}, lowest for {shorten(column.lowest, 18)}"
+    return ""
 
 
 def shorten(text: object, length: int = 24) -> str:

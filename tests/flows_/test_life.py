@@ -105,7 +105,7 @@ def test_mlflow_holds_the_run_with_its_trials_and_report(life: Life) -> None:
     assert version.tags["verdict"] == "PROMOTE"
     assert "better than the dummy" in version.description
     names = {entry.path for entry in client.list_artifacts(life.trained.run_id)}
-    assert {"report.html", "plots", "contract"} <= names
+    assert {"report.html", "plots", "contract", "explanation"} <= names
 
 
 def test_the_report_opens_with_the_verdict(life: Life) -> None:

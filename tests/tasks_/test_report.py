@@ -17,7 +17,7 @@ from treadle.tasks import report
 from treadle.tasks.booster import Curve
 from treadle.tasks.gate import SliceVerdict
 from treadle.tasks.leakage import Leak
-from treadle.tasks.report import binary, drawing, learning, page, words
+from treadle.tasks.report import Finding, binary, drawing, learning, page, words
 from treadle.tasks.report import trials as tried
 from treadle.tasks.suspects import Suspect
 
@@ -85,6 +85,8 @@ def test_a_page_stands_alone_with_its_verdict_before_any_picture(task: str) -> N
     assert not {"script", "link", "iframe", "img"} & set(parsed.tags)
     assert "url(http" not in html
     assert parsed.text.index("PROMOTE") < parsed.text.index("Key numbers") < parsed.text.index("Learning curve")
+    targets = set(re.findall(r' id="([^"]+)"', html))
+    assert {link[1:] for link in parsed.links} <= targets, "every entry of the contents leads somewhere"
     for reason in story(task).verdict.reasons:
         assert reason in parsed.text
 
@@ -218,7 +220,7 @@ def test_a_linear_model_that_is_as_good_is_said_at_the_top(
     assert (said in sentence) if said else not sentence
     if said:
         text = Page(report.render_report(told)).text
-        assert text.index("A linear model") < text.index("Key numbers")
+        assert text.index(sentence) < text.index("On this page") < text.index("All scores")
 
 
 def test_the_chosen_metric_comes_first_and_the_best_of_each_line_is_marked() -> None:
@@ -231,10 +233,22 @@ def test_the_chosen_metric_comes_first_and_the_best_of_each_line_is_marked() -> 
     ]
 
 
+def test_findings_stand_on_the_first_screen_with_those_that_limit_the_use_marked() -> None:
+    found = (Finding("What it is good for", ("ranks well",)), Finding(NASTY, (NASTY, "off by 20 points"), caution=True))
+    html = report.render_report(story("binary", findings=found, **UNDRAWN))
+    text = Page(html).text
+    assert (
+        text.index("PROMOTE") < text.index("ranks well") < text.index("off by 20 points") < text.index("On this page")
+    )
+    assert html.count('class="card finding caution"') == 1
+    assert html.count('class="card finding"') == 1
+    assert "script" not in Page(html).tags
+
+
 def test_leaks_stand_before_the_numbers() -> None:
     leaks = (Leak(columns=("paid_on", "due_on"), score=0.9998, metric="AUC"),)
     text = Page(report.render_report(story("binary", leaks=leaks, **UNDRAWN))).text
-    assert text.index("paid_on with due_on") < text.index("Key numbers")
+    assert text.index("paid_on with due_on") < text.index("All on the same holdout rows")
 
 
 def test_slices_show_the_score_and_the_verdicts_own_bounds() -> None:
@@ -268,7 +282,8 @@ def test_scores_that_are_close_get_the_digits_that_tell_them_apart() -> None:
 def test_notes_stand_in_the_verdict_before_the_numbers() -> None:
     noted = verdict("roc_auc", 500).model_copy(update={"notes": ("the dummy predictor is better: ...",)})
     text = Page(report.render_report(story("binary", verdict=noted, **UNDRAWN))).text
-    assert text.index("the gain is at least") < text.index("the dummy predictor is better") < text.index("Key numbers")
+    reasons, notes = text.index("the gain is at least"), text.index("the dummy predictor is better")
+    assert text.index("Why this verdict, in 3 sentences") < reasons < notes < text.index("All on the same holdout rows")
 
 
 def test_roc_points_count_equal_scores_once() -> None:
