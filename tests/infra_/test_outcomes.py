@@ -200,7 +200,10 @@ def test_a_row_that_is_scored_in_two_files_counts_once_by_its_first_prediction(t
     tables = sent_again(tmp_path, changed=changed)
     with open_outcomes(tables, "paid", KEY, time="placed") as found:
         (total,), (window,), (first, second) = map(found.groups, ("_version", "_window", "_batch"))
-        got = {one: realised(found.read(one, ["probability"]), one.rows) for one in (total, window, first, second)}
+        got = {
+            one: realised(found.read(one, ["prediction", "probability"]), one.rows)
+            for one in (total, window, first, second)
+        }
         assert len(found.delays()[0]) == found.recent(1, 7).rows == 500
     assert (total.rows, total.labelled, total.repeated) == (window.rows, window.labelled, window.repeated)
     assert (total.rows, total.labelled, total.repeated) == (500, 500, 500)
