@@ -223,7 +223,7 @@ def _x_text(effect: ColumnEffect, value: float) -> str:
         return axis_number(value)
     from datetime import UTC, datetime, timedelta
 
-    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value):%Y-%m-%d}"
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(value)):%Y-%m-%d}"
 
 
 def _name_lines(axes: Axes, effect: ColumnEffect) -> None:

@@ -395,3 +395,30 @@ def test_every_kind_of_column_has_values_in_words_and_an_effect() -> None:
     assert value_text(pa.chunked_array([pa.array([None], pa.int64())]), 0) == "(missing)"
     assert value_text(pa.chunked_array([pa.array([1234567.25])]), 0) == "1,234,567"
     assert value_text(pa.chunked_array([pa.array(np.array(["2024-03-01"], dtype="datetime64[s]"))]), 0) == "2024-03-01"
+
+
+def test_an_explanation_of_many_columns_with_odd_names_is_shown_never_run_and_stays_small() -> None:
+    nasty = "<script>alert(1)</script> & \"a\" 'b' $x_1$ \x00\n列 " + "long" * 30
+    rng = np.random.default_rng(0)
+    columns = tuple(
+        explain.ExplainedColumn(
+            f"{nasty}{number}", 0.1, 1.0, 0.002, -0.9, drop=0.1, drop_lower=0.0, drop_upper=0.2,
+            points=tuple((float(one), 0.5) for one in rng.normal(size=80)),
+        )
+        for number in range(500)
+    )  # fmt: skip
+    reasons = tuple(explain.RowReason(one.column, nasty, -0.5) for one in columns)
+    found = explain.Explanation(
+        "binary", "roc_auc", nasty, 9, 9, 9, 3, (0.0,), 0.0, columns,
+        groups=(explain.CorrelatedColumns(tuple(one.column for one in columns), 0.9, 0.1, 0.0, 0.2),),
+        examples=tuple(explain.ExplainedRow("highest", nasty, nasty, nasty, nasty, 0, 1, reasons) for _ in range(12)),
+        effects=tuple(
+            explain.ColumnEffect(nasty, nasty, nasty, kind, tuple(range(8)), (nasty,) * 8, {"": (0.5,) * 8}, (9,) * 8,
+                                 tuple(range(9)))
+            for kind in ("levels", "number", "moment")
+        ),
+    )  # fmt: skip
+    html = report.render_report(story("binary", 60, explanation=found, trials=(), curve=Curve("rmse", (), ())))
+    assert len(html.encode()) < 700_000
+    assert "<script" not in html
+    assert "\x00" not in html
