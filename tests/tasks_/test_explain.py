@@ -207,6 +207,17 @@ def test_an_explanation_names_the_columns_that_carry_and_sums_to_the_margins(tas
     assert found == explained(task), "the same seed gives the same"
 
 
+def test_of_a_target_that_was_centred_the_margins_are_in_its_own_unit() -> None:
+    problem, model, table, y = taught("regression")
+    rows = SourceRows.of(model, table, y, None, np.arange(len(y)))
+    p = rows.answers(rows.X) + 1.7e9
+    found = explain.explain_model(problem, model, table, (y + 1.7e9, p, None), {}, seconds=0.2)
+    assert found.base[0] == pytest.approx(1.7e9, abs=10)
+    for one in found.examples:
+        assert one.base + sum(reason.contribution for reason in one.reasons) == pytest.approx(one.margin, abs=1e-4)
+        assert one.prediction == f"{one.margin:,.6g}"
+
+
 def test_directions_and_effects_are_those_that_the_model_was_taught() -> None:
     found = explained("binary", weight=np.random.default_rng(0).exponential(size=400), dependence=Dependence())
     by_name = {one.column: one for one in found.columns}
