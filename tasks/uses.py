@@ -145,7 +145,7 @@ def _against_others(evidence: Evidence) -> list[str]:
         champion = (judged.champion, judged.champion_threshold)
         others = {f"the champion ({judged.champion_name})": champion, **others}
     named = {"linear": "a linear model", "dummy": "the dummy"}
-    surely = []
+    surely: list[str] = []
     for who, (p, cut) in others.items():
         found = sure_gain(judged, metric, p, cut)
         if found is not None and found[1] > 0:
