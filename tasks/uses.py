@@ -144,16 +144,15 @@ def _against_others(evidence: Evidence) -> list[str]:
     if not judged.first:
         champion = (judged.champion, judged.champion_threshold)
         others = {f"the champion ({judged.champion_name})": champion, **others}
-    named = {"linear": "a linear model", "dummy": "a dummy that always says the same"}
-    surely = []
+    named = {"linear": "a linear model", "dummy": "the dummy"}
+    surely: list[str] = []
     for who, (p, cut) in others.items():
         found = sure_gain(judged, metric, p, cut)
         if found is not None and found[1] > 0:
-            ends = f"{number(found[1], 2)} to {number(found[2], 2)}"
+            level = "" if surely else "95% interval "
+            ends = f"{level}{number(found[1], 2)} to {number(found[2], 2)}"
             surely.append(f"that of {named.get(who, who)} by {number(found[0], 2)} ({ends})")
-    if not surely:
-        return []
-    return [f"Its {metric_name(metric)} is surely better than {listing(surely, 4)} (in brackets: 95% intervals)."]
+    return [f"Its {metric_name(metric)} is surely better than {listing(surely, 4)}."] if surely else []
 
 
 def sure_gain(judged: Judged, metric: str, other: np.ndarray, cut: float = 0.5) -> tuple[float, float, float] | None:

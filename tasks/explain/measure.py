@@ -93,6 +93,8 @@ def explain_model(
     columns = model.features.sources
     found = _contributions(model, some.X, begun + SLOW * SHAP * seconds, cost)
     some = some.take(np.arange(len(found.values)))
+    offset = _offset(problem, model, link, p[order[: len(found.values)]], found)
+    found = found.shifted(offset)
     ranked = _columns(problem, some, found, gains)
     names = [one.column for one in ranked if one.share > 0]
     strength = associations(model, sample.table, names[:ASSOCIATED_COLUMNS], seed)
@@ -103,7 +105,7 @@ def explain_model(
     predictions = PERMUTATION * seconds / cost.predict
     ranked, groups, size, repeats = _permuted(problem, sample, ranked, strong, predictions, seed, (near, deadline))
     examples = SourceRows.of(model, table, y, weight, np.array([at for _, at in chosen], dtype=np.int64))
-    whys = _contributions(model, examples.X, float("inf"), cost, found)
+    whys = _contributions(model, examples.X, float("inf"), cost, found).shifted(offset)
     at = [at for _, at in chosen]
     return Explanation(
         task=problem.task,
@@ -122,6 +124,15 @@ def explain_model(
         examples=explained_rows(problem, examples.table, [why for why, _ in chosen], p[at], whys, columns),
         effects=effects,
     )
+
+
+def _offset(problem: Problem, model: Model, link: str, p: np.ndarray, found: Contributions) -> float:
+    """What predictions [n] are more than margins where a regression's target was centred for training; else 0."""
+    import numpy as np
+
+    if problem.task != "regression" or link != "identity" or model.post.transform:
+        return 0.0
+    return float(np.median(p - found.margins[:, 0]))
 
 
 def _contributions(

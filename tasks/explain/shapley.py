@@ -64,6 +64,10 @@ class Contributions:
                 shares[index, places[source]] += 1 / len(feature.sources)
         return Contributions(np.einsum("rfm,fc->rcm", self.values, shares), self.base, self.margins, self.background)
 
+    def shifted(self, offset: float) -> Contributions:
+        """The same with base value and margins greater by `offset`."""
+        return Contributions(self.values, self.base + offset, self.margins + offset, self.background)
+
     def centred(self) -> Contributions:
         """The same for each margin less the mean of all margins: what softmax sees. One margin stays as it is."""
         if self.values.shape[2] == 1:

@@ -17,7 +17,7 @@ from treadle.tasks.report.drawing import (
     plain_numbers,
     spread_heights,
 )
-from treadle.tasks.report.words import listing, metric_name, number, percent, shorten
+from treadle.tasks.report.words import clean, listing, metric_name, number, percent, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def contribution_figure(explanation: Explanation) -> Plot:
     )
     caption = (
         f"{what}Percentages: the column's share of all absolute contributions (mean |SHAP|, "
-        f"{explanation.explained:,} of {explanation.rows:,} holdout rows). Unit: {explanation.unit}."
+        f"{explanation.explained:,} of {explanation.rows:,} holdout rows). Unit: {clean(explanation.unit)}."
     )
     height = 48 + 21 * len(shown)
     return Plot("contributions", "Contributions by column", caption, draw("contributions", paint, height=height))
@@ -182,7 +182,7 @@ def effect_figure(story: Story, effect: ColumnEffect, place: int) -> Plot:
 
     caption = f"{effect.method.capitalize()} on {effect.rows:,} rows: {effect.why}. {_span_in_words(effect)}"
     title = shorten(effect.column, 34)
-    return Plot(name, title, caption, draw(name, paint, height=EFFECT_HEIGHT, width=EFFECT_WIDTH))
+    return Plot(name, title, clean(caption), draw(name, paint, height=EFFECT_HEIGHT, width=EFFECT_WIDTH))
 
 
 def _limits_of(story: Story, effect: ColumnEffect) -> tuple[float, float]:
@@ -223,7 +223,7 @@ def _x_text(effect: ColumnEffect, value: float) -> str:
         return axis_number(value)
     from datetime import UTC, datetime, timedelta
 
-    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value):%Y-%m-%d}"
+    return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(value)):%Y-%m-%d}"
 
 
 def _name_lines(axes: Axes, effect: ColumnEffect) -> None:

@@ -207,6 +207,17 @@ def test_an_explanation_names_the_columns_that_carry_and_sums_to_the_margins(tas
     assert found == explained(task), "the same seed gives the same"
 
 
+def test_of_a_target_that_was_centred_the_margins_are_in_its_own_unit() -> None:
+    problem, model, table, y = taught("regression")
+    rows = SourceRows.of(model, table, y, None, np.arange(len(y)))
+    p = rows.answers(rows.X) + 1.7e9
+    found = explain.explain_model(problem, model, table, (y + 1.7e9, p, None), {}, seconds=0.2)
+    assert found.base[0] == pytest.approx(1.7e9, abs=10)
+    for one in found.examples:
+        assert one.base + sum(reason.contribution for reason in one.reasons) == pytest.approx(one.margin, abs=1e-4)
+        assert one.prediction == f"{one.margin:,.6g}"
+
+
 def test_directions_and_effects_are_those_that_the_model_was_taught() -> None:
     found = explained("binary", weight=np.random.default_rng(0).exponential(size=400), dependence=Dependence())
     by_name = {one.column: one for one in found.columns}
@@ -395,3 +406,30 @@ def test_every_kind_of_column_has_values_in_words_and_an_effect() -> None:
     assert value_text(pa.chunked_array([pa.array([None], pa.int64())]), 0) == "(missing)"
     assert value_text(pa.chunked_array([pa.array([1234567.25])]), 0) == "1,234,567"
     assert value_text(pa.chunked_array([pa.array(np.array(["2024-03-01"], dtype="datetime64[s]"))]), 0) == "2024-03-01"
+
+
+def test_an_explanation_of_many_columns_with_odd_names_is_shown_never_run_and_stays_small() -> None:
+    nasty = "<script>alert(1)</script> & \"a\" 'b' $x_1$ \x00\n列 " + "long" * 30
+    rng = np.random.default_rng(0)
+    columns = tuple(
+        explain.ExplainedColumn(
+            f"{nasty}{number}", 0.1, 1.0, 0.002, -0.9, drop=0.1, drop_lower=0.0, drop_upper=0.2,
+            points=tuple((float(one), 0.5) for one in rng.normal(size=80)),
+        )
+        for number in range(500)
+    )  # fmt: skip
+    reasons = tuple(explain.RowReason(one.column, nasty, -0.5) for one in columns)
+    found = explain.Explanation(
+        "binary", "roc_auc", nasty, 9, 9, 9, 3, (0.0,), 0.0, columns,
+        groups=(explain.CorrelatedColumns(tuple(one.column for one in columns), 0.9, 0.1, 0.0, 0.2),),
+        examples=tuple(explain.ExplainedRow("highest", nasty, nasty, nasty, nasty, 0, 1, reasons) for _ in range(12)),
+        effects=tuple(
+            explain.ColumnEffect(nasty, nasty, nasty, kind, tuple(range(8)), (nasty,) * 8, {"": (0.5,) * 8}, (9,) * 8,
+                                 tuple(range(9)))
+            for kind in ("levels", "number", "moment")
+        ),
+    )  # fmt: skip
+    html = report.render_report(story("binary", 60, explanation=found, trials=(), curve=Curve("rmse", (), ())))
+    assert len(html.encode()) < 700_000
+    assert "<script" not in html
+    assert "\x00" not in html

@@ -76,7 +76,7 @@ def test_a_good_ranking_is_said_in_pairs_and_in_the_highest_tenth() -> None:
     tenth = y[np.argsort(-p)[:400]].sum() / y.sum()
     assert f"in {area:.0%} of the cases" in good
     assert f"holds {tenth:.0%} of all yes rows ({tenth / 0.1:.1f} times a random tenth)" in good
-    assert "is surely better than that of a dummy" in good
+    assert "is surely better than that of the dummy" in good
 
 
 @pytest.mark.parametrize("seed", range(3))
