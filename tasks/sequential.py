@@ -10,7 +10,8 @@ exp(b (S - n m) - psi(b) V) with psi(b) = (-log(1 - c b) - c b) / c², where S i
 expected mean, V the sum of their squared distances from m, and no loss is more than c below m. Losses are 0 or more, so
 that c = m; above they need no bound for the error rate, and are clipped so that no single row hides the others.
 
-- Sizes: the mean over `RISES` by their `RISE_SHARES`, so that a rise of 2.5% or less is no finding, however many rows there are.
+- Sizes: the mean over `RISES`, by their `RISE_SHARES`, so that a rise of 2.5% or less is no finding, however many rows
+  there are.
 - When: the mean over beginnings, half of it the promotion and the rest each window of a year, so that a rise is found
   that comes late. Windows before it then count as holdout, where they were not better than it.
 - The expected mean is an estimate. Its error enters as in the likelihood ratio of two normal means whose common mean is
