@@ -55,8 +55,8 @@ def expected_loss(metric: str, bounds: MetricBounds | None, rows: int) -> Expect
     if metric == "rmse":
         value, worst = value**2, worst**2
     least = 1 / max(rows, FEWEST_ROWS) if up or metric in ("log_loss", "brier") else 1e-12
-    if value < least:
-        value = worst = least
+    if value <= 0 or worst <= value:
+        value = worst = max(value, least)
     error = value * math.log(worst / value) / NORMAL if worst > value else value
     clipped = metric in ("mae", "rmse") or quantile_of(metric) is not None
     largest = value + LARGEST * error * math.sqrt(max(rows, FEWEST_ROWS)) if clipped else math.inf
