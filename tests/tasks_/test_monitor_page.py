@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -114,3 +115,12 @@ def test_without_predictions_the_page_says_what_to_do() -> None:
     html = monitor.render_monitor(watch(windows=0))
     assert "treadle score" in html
     assert "and were zero everywhere" in html
+
+
+def test_predictions_that_repeat_a_row_are_said_on_the_page() -> None:
+    told = watch()
+    first, second = told.versions
+    again = second.model_copy(update={"total": second.total.model_copy(update={"repeated": 50})})
+    html = Page(monitor.render_monitor(replace(told, versions=(first, again)))).text
+    assert "Version 2 made 200 predictions of 150 rows: a batch has all of its own, and elsewhere a row counts" in html
+    assert "Version 1 made" not in html
