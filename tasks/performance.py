@@ -151,7 +151,7 @@ def realised(
     import numpy as np
 
     y, p, weights, at = judged_arrays(task, classes, labels, predictions, weight)
-    delivered = _delivered(task, classes, predictions)[at]
+    delivered = delivered_answers(task, classes, predictions)[at]
     known = int(np.count_nonzero(_predictable(labels, task, classes)))
     bounds, scores, intervals = MetricBounds(value=None, lower=None, upper=None), {}, None
     if len(y):
@@ -254,7 +254,7 @@ def _p(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.nd
     return np.column_stack(parts) if task == "multiclass" else parts[0]
 
 
-def _delivered(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.ndarray:
+def delivered_answers(task: str, classes: Sequence[ClassLabel], predictions: pa.Table) -> np.ndarray:
     """The delivered predictions as the metrics want them: values, or 1 for the predicted class and 0 for others.
 
     Float64 [n], of several classes [n, classes].

@@ -188,16 +188,16 @@ def _performance(state: RetrainState) -> Iterator[RetrainFinding]:
 
 def _rise_in_words(state: RetrainState, rise: LossRise) -> str:
     got = state.realised.metric if state.realised else None
-    recently = ""
+    recent = ""
     if got is not None and got.value is not None and got.lower is not None and got.upper is not None:
         interval = f"{four_digits(got.lower)} to {four_digits(got.upper)}"
-        recently = f"; recently {state.metric} {four_digits(got.value)} ({interval})"
-    loss = f"{four_digits(rise.loss)} against {four_digits(rise.expected)} on the holdout"
-    since = f"on {rise.labelled:,} labels since version {state.champion} is champion"
-    found = f"at least {rise.least:.0%} higher" if rise.risen else "no rise is sure"
+        recent = f"; recent {state.metric} {four_digits(got.value)} ({interval})"
+    found = f"at least {rise.least:.0%} higher" if rise.risen else "no sure rise"
+    evidence = f"evidence {_evidence(rise.evidence)}" if rise.evidence else "too few windows yet for any evidence"
     return (
-        f"{loss_name(state.metric)} {loss} {since}: {found} (evidence {_evidence(rise.evidence)}; due from "
-        f"{STABLE_YEARS} on, which a stable model reaches in 1 year of {STABLE_YEARS} at most){recently}"
+        f"mean loss ({loss_name(state.metric)}) of {rise.labelled:,} labels since version {state.champion} is champion "
+        f"{four_digits(rise.loss)}, of its holdout {four_digits(rise.expected)}: {found}, {evidence} (due from "
+        f"{STABLE_YEARS} on, which a stable model reaches in 1 year of {STABLE_YEARS} at most){recent}"
     )
 
 

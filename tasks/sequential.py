@@ -10,7 +10,8 @@ exp(b (S - n m) - psi(b) V) with psi(b) = (-log(1 - c b) - c b) / c², where S i
 expected mean, V the sum of their squared distances from m, and no loss is more than c below m. Losses are 0 or more, so
 that c = m; above they need no bound for the error rate, and are clipped so that no single row hides the others.
 
-- Sizes: the mean over `RISES`, so that a rise of 2.5% or less is no finding, however many rows there are.
+- Sizes: the mean over `RISES`, by their `RISE_SHARES`, so that a rise of 2.5% or less is no finding, however many rows
+  there are.
 - When: the mean over beginnings, half of it the promotion and the rest each window of a year, so that a rise is found
   that comes late. Windows before it then count as holdout, where they were not better than it.
 - The expected mean is an estimate. Its error enters as in the likelihood ratio of two normal means whose common mean is
@@ -42,6 +43,9 @@ STABLE_YEARS = 20
 
 RISES = (0.05, 0.1, 0.2, 0.4)
 """The rises of the loss that are looked for, as shares of the expected loss."""
+
+RISE_SHARES = (1 / 6, 1 / 2, 1 / 6, 1 / 6)
+"""The share of the evidence that each of them has: a rise of a tenth is to be found soon."""
 
 PARTS = 7
 """A window is cut in so many parts of time, to see whether neighbours are alike."""
@@ -280,7 +284,7 @@ def _log_evidence(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -
         penalty = _psi(bet, below) * (spread / one.inflation)[:, None]
         total = bet * effective[:, None]
         evidence = total * gain[:, None] - penalty - total**2 * variance[:, None] / 2
-    weighted = evidence + np.log(one.prior)[:, None] - math.log(len(RISES))
+    weighted = evidence + np.log(one.prior)[:, None] + np.log(RISE_SHARES)
     return float(logsumexp(weighted[able & (one.count > 0)]))
 
 

@@ -140,7 +140,7 @@ def _task_strength(problem: Problem, evidence: Evidence) -> list[str]:
 def _against_others(evidence: Evidence) -> list[str]:
     """By which other model it is surely better, by the deciding metric with 95% intervals."""
     judged, metric = evidence.judged, evidence.judged.metric
-    others = {who: (p, 0.5) for who, p in judged.beside.items()}
+    others = {who: (p, judged.beside_thresholds.get(who, 0.5)) for who, p in judged.beside.items()}
     if not judged.first:
         champion = (judged.champion, judged.champion_threshold)
         others = {f"the champion ({judged.champion_name})": champion, **others}
@@ -182,7 +182,8 @@ def _limits(problem: Problem, evidence: Evidence, verdict: Verdict) -> list[str]
     names = {"linear": "the linear model", "dummy": "the dummy"}
     for who in ("linear", "dummy"):
         p = evidence.judged.beside.get(who)
-        found = None if p is None else sure_gain(evidence.judged, evidence.judged.metric, p)
+        cut = evidence.judged.beside_thresholds.get(who, 0.5)
+        found = None if p is None else sure_gain(evidence.judged, evidence.judged.metric, p, cut)
         if found is not None and found[1] <= 0:
             words.append(
                 f"It is not surely better than {names[who]} in {metric_name(evidence.judged.metric)} "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks import performance
 from treadle.tasks.influence import influences, quantile_of, row_losses
-from treadle.tasks.metrics import greater_is_better, metric_value
+from treadle.tasks.metrics import OF_LABELS, greater_is_better, metric_value
 from treadle.tasks.performance import MONDAY
 from treadle.tasks.sequential import PARTS, ExpectedLoss, LossSums, loss_sums
 from treadle.tasks.weights import relative
@@ -55,8 +55,8 @@ def expected_loss(metric: str, bounds: MetricBounds | None, rows: int) -> Expect
     if metric == "rmse":
         value, worst = value**2, worst**2
     least = 1 / max(rows, FEWEST_ROWS) if up or metric in ("log_loss", "brier") else 1e-12
-    if value < least:
-        value = worst = least
+    if value <= 0 or worst <= value:
+        value = worst = max(value, least)
     error = value * math.log(worst / value) / NORMAL if worst > value else value
     clipped = metric in ("mae", "rmse") or quantile_of(metric) is not None
     largest = value + LARGEST * error * math.sqrt(max(rows, FEWEST_ROWS)) if clipped else math.inf
@@ -98,7 +98,6 @@ def watched_sums(
     table: pa.Table,
     expected: ExpectedLoss,
     *,
-    threshold: float,
     window_days: int,
     dated: bool,
     grouped: bool,
@@ -116,7 +115,9 @@ def watched_sums(
     )
     if not len(y):
         return None
-    losses = watched_losses(metric, y, p, expected, threshold, weights)
+    if metric in OF_LABELS:  # of the labels that were delivered, whatever the threshold is now
+        p = performance.delivered_answers(task, classes, table)[at]
+    losses = watched_losses(metric, y, p, expected, weight=weights)
     if losses is None:
         return None
     moments = table["_moment"].to_numpy()[at].astype("datetime64[s]").astype(np.int64)

@@ -132,16 +132,16 @@ def loss_rise(
     holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record))
     least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
     wanted = (*performance.columns(model.task, model.post.classes), WEIGHT, GROUP, MOMENT, WINDOW)
-    table = outcomes.read_since(record.version, since, wanted, settled_days=least_age)
-    if holdout is None or model.task != config.data.task:
+    labelled = any(group.version == record.version and group.labelled for group in outcomes.groups("_version"))
+    if holdout is None or model.task != config.data.task or not labelled:
         return None
+    table = outcomes.read_since(record.version, since, wanted, settled_days=least_age)
     sums = watched.watched_sums(
         model.task,
         record.metric,
         model.post.classes,
         table,
         holdout,
-        threshold=model.post.threshold,
         window_days=config.monitor.window_days,
         dated=bool(config.data.time) or config.split.strategy == "time",
         grouped=bool(config.split.group),

@@ -84,6 +84,7 @@ def test_status_tells_what_was_found_last(watched: Watched) -> None:
     assert watched.after.recent is not None
     assert (one.champion.realised, one.champion.labels) == (watched.after.recent.metric, watched.after.recent.labelled)
     assert one.champion.due == watched.after.reason
+    assert one.champion.performance in [finding.sentence for finding in watched.after.findings]
 
 
 def test_training_that_is_not_due_does_nothing_and_says_so(watched: Watched) -> None:
@@ -142,6 +143,11 @@ def test_new_labels_make_retraining_due_with_the_champions_interval_kept(watched
     assert expected.value == pytest.approx(watched.trained.value)
     assert (expected.lower, expected.upper) == (watched.trained.value_lower, watched.trained.value_upper)
     assert expected.lower <= expected.value <= expected.upper
+    assert watched.after.rise is not None
+    assert (watched.after.rise.labelled, watched.after.rise.expected) == (160, pytest.approx(1 - expected.value))
+    assert any(
+        "mean loss (1 - roc_auc) of 160 labels since version 1" in one.sentence for one in watched.after.findings
+    )
 
 
 def test_the_same_state_is_one_run_in_mlflow_with_page_and_metrics(watched: Watched) -> None:

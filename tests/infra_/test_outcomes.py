@@ -212,6 +212,16 @@ def test_a_row_that_is_scored_in_two_files_counts_once_by_its_first_prediction(t
     assert got[second].metric.value == pytest.approx(1 - (got[first].metric.value or 0))
 
 
+def test_rows_count_since_a_promotion_by_when_they_were_predicted_first(tmp_path: Path) -> None:
+    with open_outcomes(sent_again(tmp_path), "paid", KEY, time="placed", group="shop") as found:
+        for since, rows in ((NOON, 500), (NOON + timedelta(hours=1), 0)):
+            table = found.read_since(1, since, ["probability", "_moment", "_window", "_group"])
+            assert len(table) == rows
+        assert found.read_since(2, NOON, ["probability"]).num_rows == 0
+        assert len(found.read_since(1, NOON, ["_group"], settled_days=30)) == 0
+        assert set(found.read_since(1, NOON, ["_group"])["_group"].to_pylist()) == {"a"}
+
+
 def test_a_declared_correction_takes_the_place_of_the_first_prediction(tmp_path: Path) -> None:
     with open_outcomes(sent_again(tmp_path, changed=True, corrects=True), "paid", KEY, time="placed") as found:
         (total,), (first, second) = found.groups("_version"), found.groups("_batch")

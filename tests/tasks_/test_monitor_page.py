@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -149,3 +150,12 @@ def test_the_page_shows_how_many_labels_the_intervals_hold_and_says_where_they_a
     values = summary.metrics(told)  # type: ignore[arg-type]
     assert (values["realised_interval_coverage"], values["realised_interval_width"]) == (share, 3.0)
     assert summary.curves(told)["window_interval_coverage"] == [share] * 5  # type: ignore[arg-type]
+
+
+def test_predictions_that_repeat_a_row_are_said_on_the_page() -> None:
+    told = watch()
+    first, second = told.versions
+    again = second.model_copy(update={"total": second.total.model_copy(update={"repeated": 50})})
+    html = Page(monitor.render_monitor(replace(told, versions=(first, again)))).text
+    assert "Version 2 made 200 predictions of 150 rows: a batch has all of its own, and elsewhere a row counts" in html
+    assert "Version 1 made" not in html

@@ -80,12 +80,14 @@ def test_performance_rings_when_the_loss_has_surely_risen_since_the_promotion(
 def test_what_was_found_is_said_with_its_figures() -> None:
     (found,) = findings(state(WATCH, rise=RISEN, realised=realised(0.75, 0.7, 0.79), labelled=1001))
     assert found.sentence == (
-        "1 - roc_auc 0.25 against 0.2 on the holdout on 900 labels since version 3 is champion: at least 4% higher "
-        "(evidence 31; due from 20 on, which a stable model reaches in 1 year of 20 at most); recently roc_auc 0.75 "
-        "(0.7 to 0.79)"
+        "mean loss (1 - roc_auc) of 900 labels since version 3 is champion 0.25, of its holdout 0.2: at least 4% "
+        "higher, evidence 31 (due from 20 on, which a stable model reaches in 1 year of 20 at most); recent roc_auc "
+        "0.75 (0.7 to 0.79)"
     )
     (found,) = findings(state(WATCH, rise=RISEN.model_copy(update={"evidence": 0.42, "least": 0.0})))
-    assert "no rise is sure (evidence 0.4; due from 20 on" in found.sentence
+    assert "0.2: no sure rise, evidence 0.4 (due from 20 on" in found.sentence
+    (found,) = findings(state(WATCH, rise=RISEN.model_copy(update={"evidence": 0.0, "least": 0.0})))
+    assert "no sure rise, too few windows yet for any evidence (due from 20 on" in found.sentence
 
 
 def test_a_rule_that_is_off_says_nothing_and_one_that_is_on_always_does() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.audit import alarms
 from treadle.tasks import metrics
-from treadle.tasks.sequential import RISES, STABLE_YEARS, ExpectedLoss, LossRise, LossSums, look, loss_sums
+from treadle.tasks.sequential import RISE_SHARES, RISES, STABLE_YEARS, ExpectedLoss, LossRise, LossSums, look, loss_sums
 
 KNOWN = ExpectedLoss(0.5, 1e-9)
 SURE = ExpectedLoss(0.5, 0.005)
@@ -39,7 +39,7 @@ def test_evidence_is_that_of_the_empirical_bernstein_sequence_where_the_expected
         bet, c = rise * 0.5 / (squares / 400), 0.5
         psi = (-math.log(1 - c * bet) - c * bet) / c**2
         each.append(math.exp(bet * (losses - 0.5).sum() - psi * squares))
-    assert found(losses).evidence == pytest.approx(np.mean(each) / 2, rel=1e-4)
+    assert found(losses).evidence == pytest.approx(np.dot(each, RISE_SHARES) / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize(("holdout", "rows"), [(3_000, 50), (3_000, 2_000), (300, 5_000)])

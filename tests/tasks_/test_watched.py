@@ -48,6 +48,7 @@ CASES = [
     ("log_loss", (0.5, 0.45, 0.55), 0.5, math.log(0.55 / 0.5) / 1.96),
     ("roc_auc", (0.8, 0.75, 0.84), 0.2, math.log(0.25 / 0.2) / 1.96),
     ("accuracy", (0.9, 0.88, 0.92), 0.1, math.log(0.12 / 0.1) / 1.96),
+    ("roc_auc", (0.996, 0.99, 0.999), 0.004, math.log(0.01 / 0.004) / 1.96),
     ("rmse", (2.0, 1.8, 2.2), 4.0, math.log(2.2**2 / 4) / 1.96),
 ]
 
@@ -97,7 +98,7 @@ def test_predictions_are_summed_by_window_and_part_of_it() -> None:
 
     def summed(rows: pa.Table, **more: bool) -> object:
         options = {"dated": False, "grouped": True, "weighted": True} | more
-        return watched_sums("binary", "brier", ("no", "yes"), rows, ANY, threshold=0.5, window_days=7, **options)  # type: ignore[arg-type]
+        return watched_sums("binary", "brier", ("no", "yes"), rows, ANY, window_days=7, **options)  # type: ignore[arg-type]
 
     found = summed(table)
     assert found.window.tolist() == [0, 0, 1]  # type: ignore[attr-defined]
