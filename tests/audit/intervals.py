@@ -236,7 +236,7 @@ def public(name: str, data: Path | None, packages: Path | None, seed: int) -> It
 
     table = available(data, packages)[name]
     frame = read(table).drop(columns=[one for one in table.drop if one != table.group], errors="ignore")
-    frame = frame.rename(columns={table.target: "y"})
+    frame = frame.rename(columns={"y": "y (input)"} if table.target != "y" else {}).rename(columns={table.target: "y"})
     time = table.time
     if time and frame[time].dtype.kind in "iu":
         frame[time] = pd.to_datetime(frame[time].astype(str), format="%Y%m%d")
