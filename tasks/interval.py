@@ -37,12 +37,14 @@ tests/audit/intervals.py."""
 PIECES = 6
 """Dated rows are parted into so many pieces of time or more, to see how far one is from the others."""
 
-QUANTILE_ROUNDS, QUANTILES_WORTH = 100, 0.05
-"""Rounds of a second booster for quantiles, two trees each; it is fitted where they cost no more than this share of
-the budget."""
+QUANTILE_ROUNDS = 100
+"""Rounds of a second booster for quantiles, two trees each."""
 
 LEAST_NARROWER = 0.03
 """Quantiles of a second booster are taken where they make the mean width smaller by this share: they cost a file."""
+
+DRIFT = 0.5
+"""Standard deviations of the pieces' own factors that are added for the piece to come, on dated tables."""
 
 MOST_WIDENED = 10.0
 """Where a window is this far from the others nothing is known of the next one, and wider bands say no more."""
@@ -137,14 +139,6 @@ def fit_bands(
     second = second.model_copy(update={"quantiles": quantile_scale})
     widths = [np.subtract(*ends(one, p, quantiles)[::-1]) for one in (plain, second)]
     return second if _narrower(widths[1], widths[0], weights, parts) else plain
-
-
-def quantiles_affordable(pace: float, budget: float) -> bool:
-    """Whether quantiles fit the `budget` in seconds, for the judged and the serving model.
-
-    `pace` are the seconds of a round of one tree on all lanes.
-    """
-    return 2 * 2 * QUANTILE_ROUNDS * pace <= QUANTILES_WORTH * budget
 
 
 def band_scale(y: np.ndarray, *, logarithm: bool) -> Transform:
@@ -272,7 +266,8 @@ def _scaled(scale: Transform, values: np.ndarray) -> np.ndarray:
 def _widening(rows: _Rows, parts: np.ndarray, *, dated: bool) -> float:
     """The factor by which bands of other parts hold 90% of the rows of each part; of dated ones, of the parts before.
 
-    It is above 1 where later rows lie further from their predictions than the rows before them told.
+    Of dated ones it is never below 1, and above where later rows lie further from their predictions than the rows
+    before them told, or where the pieces differ in that.
     """
     import numpy as np
 
@@ -288,7 +283,25 @@ def _widening(rows: _Rows, parts: np.ndarray, *, dated: bool) -> float:
         with np.errstate(over="ignore"):
             away[own] = np.abs(rows.y[own] - (low + high) / 2) / np.maximum((high - low) / 2, tiny)
     known = ~np.isnan(away)
-    return min(_quantile(away[known], rows.weight[known], 1 - MISSED), MOST_WIDENED) if known.any() else 1.0
+    if not known.any():
+        return 1.0
+    factor = _quantile(away[known], rows.weight[known], 1 - MISSED)
+    if dated:
+        factor = max(factor * _spread_of_factors(away[known], parts[known]), 1.0)
+    return min(factor, MOST_WIDENED)
+
+
+def _spread_of_factors(away: np.ndarray, parts: np.ndarray) -> float:
+    """What the piece of time to come may need beyond those that were seen, as a factor of 1 or more.
+
+    `DRIFT` standard deviations of the factors (as logarithms) by which each of the `parts` [n] would have held 90%; 1
+    where there are no two of them.
+    """
+    import numpy as np
+
+    factors = [_quantile(away[parts == part], np.ones(int((parts == part).sum())), 1 - MISSED) for part in set(parts)]
+    usable = np.log([one for one in factors if 0 < one < np.inf])
+    return float(np.exp(min(DRIFT * float(np.std(usable, ddof=1)), 10.0))) if len(usable) > 1 else 1.0
 
 
 def _shape(rows: _Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
+from treadle.tasks.interval import QUANTILE_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,9 @@ AFFORDABLE = 8
 
 TYPICAL_ROUNDS = 180
 """Rounds of a trial at the portfolio's rates, with those that find out that no more help."""
+
+QUANTILES_WORTH = 0.05
+"""A second booster, of quantiles, is fitted where it costs no more than this share of the budget."""
 
 FEW, FEWEST = 3_000, 1_000
 """Below so many rows they are dealt to folds twice, or three times: one deal is luck."""
@@ -86,7 +90,6 @@ def choose_layout(
     allows the model to be the average of its folds, `quantiles` a second booster for its intervals. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
-    from treadle.tasks.interval import quantiles_affordable
 
     if folds == "never":
         return Layout()
@@ -108,6 +111,14 @@ def trial_seconds(
     fitted = {"folds": rows * (FOLDS - 1) * repeats, "windows": rows * WINDOWS // 2, "single": rows}[kind]
     bins = columns * min(64, max(2, rows // 4)) * LANES[kind] * repeats
     return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins, outputs)
+
+
+def quantiles_affordable(pace: float, budget: float) -> bool:
+    """Whether quantiles fit the `budget` in seconds, for the judged and the serving model.
+
+    `pace` are the seconds of a round of one tree on all lanes.
+    """
+    return 2 * 2 * QUANTILE_ROUNDS * pace <= QUANTILES_WORTH * budget
 
 
 def search_folds(

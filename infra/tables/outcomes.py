@@ -249,7 +249,8 @@ def open_outcomes(
     Of the tables only the key, the time, label and prediction columns are read.
     """
     names = tables.columns("predictions").names
-    shown = [name for name in names if name in ("prediction", "probability") or name.startswith("probability_")]
+    own = ("prediction", "lower", "upper", "probability")
+    shown = [name for name in names if name in own or name.startswith("probability_")]
     listed = "".join(f", {quote(name)}" for name in shown)
     since = f"DATE {literal(MONDAY.isoformat())}"
     past = f"floor(date_diff('day', {since}, CAST(_moment AS DATE)) / {window_days})"

@@ -58,6 +58,7 @@ def world(seed: int, *, orders: int = 60, said: int = 150) -> World:
     predictions["probability"] = draw.random(len(predictions)).round(2)
     days = draw.integers(30, 40, len(predictions))
     predictions["_scored_at"] = [NOON + timedelta(days=int(day), seconds=at) for at, day in enumerate(days)]
+    predictions["lower"], predictions["upper"] = predictions["probability"] - 1, predictions["probability"] + 1
     predictions["prediction"] = np.where(predictions["probability"] >= 0.5, "yes", "no")
     about = rows.sample(said, replace=True, random_state=seed)[[*KEY]]
     about.loc[about.index[:5], "Order No"] = orders + 1000
@@ -72,7 +73,7 @@ def world(seed: int, *, orders: int = 60, said: int = 150) -> World:
 def store(folder: Path, made: World, seed: int) -> Tables:
     """Everything in its table, label files in a shuffled order and one of them twice."""
     tables = Tables(str(folder / "orders"), folder / "scratch")
-    kept = [*KEY, "prediction", "probability", "model_version", "_batch_id", "_ordinal", "_scored_at"]
+    kept = [*KEY, "prediction", "lower", "upper", "probability", "model_version", "_batch_id", "_ordinal", "_scored_at"]
     for batch, part in made.rows.groupby("_batch_id"):
         tables.overwrite_batch("rows", str(batch), reader(part))
     for (version, batch), part in made.predictions.groupby(["model_version", "_batch_id"]):
@@ -163,6 +164,15 @@ def test_realised_performance_equals_a_plain_recomputation(seed: int) -> None:
             near = mine[(mine["placed"] <= newest) & (mine["placed"] > newest - timedelta(days=days))]
             assert (recent.rows, recent.labelled) == (len(near), near["paid"].notna().sum())
             assert found.read(recent, ["prediction", "probability"], recent_days=days).num_rows == recent.labelled
+
+
+def test_the_ends_of_delivered_intervals_are_read_beside_their_prediction(tmp_path: Path) -> None:
+    tables = store(tmp_path, world(3), 3)
+    with open_outcomes(tables, "paid", KEY, time="placed", timezone=ZONE, window_days=7) as found:
+        read = found.read(found.groups("_version")[0], ["probability", "lower", "upper"]).to_pandas()
+    assert len(read)
+    assert read["upper"].tolist() == pytest.approx((read["probability"] + 1).tolist())
+    assert read["lower"].tolist() == pytest.approx((read["probability"] - 1).tolist())
 
 
 def realised(table: pa.Table, rows: int) -> performance.Realised:

@@ -35,6 +35,12 @@ def test_intervals_that_are_as_promised_fail_seldom_and_those_of_a_noisier_world
     assert all(coverage(*normal(500, seed, scale=1.4)).fails for seed in range(20))
 
 
+def test_intervals_that_hold_nearly_as_many_as_promised_do_not_fail_however_sure_that_is() -> None:
+    found = coverage(*normal(50_000, 0, scale=1.06))
+    assert 0.87 < found.share < (found.upper or 1) < 0.9
+    assert not found.fails
+
+
 def test_labels_that_depend_on_each_other_make_the_share_less_sure() -> None:
     draw = np.random.default_rng(0)
     groups = np.repeat(np.arange(40), 25)

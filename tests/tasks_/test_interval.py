@@ -113,8 +113,8 @@ def test_intervals_are_wider_where_each_window_lay_further_away_than_the_ones_be
     shift = np.array([0.0, 2.0, -2.0, 2.5, -2.5, 2.0])[windows]
     p, noise = draw.normal(size=len(windows)), draw.normal(size=len(windows))
     steady, drifting = (fit_bands(p + noise + by, p, windows=windows) for by in (0 * shift, shift))
-    assert steady.widen == pytest.approx(1, abs=0.08)
-    assert drifting.widen > 1.1
+    assert 1 <= steady.widen < 1.1
+    assert drifting.widen > 1.12
 
 
 def test_later_windows_count_more() -> None:
@@ -123,7 +123,7 @@ def test_later_windows_count_more() -> None:
     p, noise = draw.normal(size=len(windows)), draw.normal(size=len(windows))
     later = fit_bands(p + noise * np.where(windows == 5, 5, 1), p, windows=windows)
     early = fit_bands(p + noise * np.where(windows == 0, 5, 1), p, windows=windows)
-    width = [np.subtract(*interval.ends(bands, np.zeros(1))[::-1])[0] for bands in (later, early)]
+    width = [np.mean(np.subtract(bands.upper, bands.lower)) for bands in (later, early)]  # without what drift adds
     assert width[0] > 1.2 * width[1]
 
 

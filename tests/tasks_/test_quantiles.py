@@ -13,12 +13,12 @@ from treadle.tasks import bundle, evaluation, fitting, refit, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.errors import BundleError
-from treadle.tasks.interval import ends, fit_bands, quantiles_affordable
+from treadle.tasks.interval import ends, fit_bands
 from treadle.tasks.preparation import Preparation, effort_of_fits
 from treadle.tasks.quantiles import QuantileFits
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found, TuneSpec
-from treadle.tasks.validation import Layout, choose_layout, single_fold
+from treadle.tasks.validation import Layout, choose_layout, quantiles_affordable, single_fold
 
 if TYPE_CHECKING:
     from pathlib import Path
