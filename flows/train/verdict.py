@@ -118,8 +118,9 @@ def _scores(evidence: Evidence, reads: int, bounds: tuple[float, float]) -> Scor
     """What the run keeps of the evidence; `bounds` are the ends of the deciding metric's interval."""
     from treadle.tasks.evaluation import Scores
 
-    calibration = (evidence.reliability, evidence.base_rates)
-    return Scores(evidence.scores, evidence.train_scores, reads, *map(none_if_nan, bounds), *calibration)
+    lower, upper = map(none_if_nan, bounds)
+    known = (evidence.reliability, evidence.base_rates)
+    return Scores(evidence.scores, evidence.train_scores, reads, lower, upper, *known)
 
 
 def _base_rates(ref: RunRef, problem: Problem, fitted_on: pa.Table, evidence: Evidence) -> tuple[BaseRate, ...]:

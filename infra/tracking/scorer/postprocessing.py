@@ -39,7 +39,7 @@ def calibrated(post: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
     """
     slopes, shifts = post.get("slopes", ()), post.get("intercepts", ())
     if post["knots_x"]:
-        return np.interp(p, post["knots_x"], post["knots_y"])
+        return np.asarray(np.interp(p, post["knots_x"], post["knots_y"]))
     if not len(slopes):
         return p
     logs = np.log(np.maximum(p, 2.0**-149))
