@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 
 SEASONS: frozenset[DatePart] = frozenset({"month", "dayofyear"})
-"""Parts of the column that dates the rows which are learned only from rows that span a year."""
+"""Parts of the column that dates the rows which are learned only from rows that span a year, or nearly."""
+
+NEARLY_A_YEAR = 330
 
 
 def fit_features(
@@ -55,7 +57,7 @@ def fit_features(
     they are integers), see `MAX_LEVELS` and `RARE_FROM`. Dates and timestamps become the calendar parts that vary.
     Without a time column they also become days since 1970; with one they do not, as every later row would lie
     beyond what the trees have seen. So do month and day of the year of the column `time` where its rows span less than
-    a year: they are left out too. What is the same in every training row (all null, one value and no null) is
+    `NEARLY_A_YEAR` days: they are left out too. What is the same in every training row (all null, one value and no null) is
     left out.
 
     `encodings` says of a column what it becomes instead, by names of `ENCODINGS`: none of them leaves the column out;
@@ -159,12 +161,15 @@ def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str)
 
 
 def _spans_a_year(values: pa.ChunkedArray) -> bool:
-    """Whether dates or timestamps lie a year apart or more: until then each day of the year is one day in time."""
+    """Whether dates or timestamps span a year, or nearly: until then each day of the year is one day in time.
+
+    After eleven months the days that come are, but for the first few weeks, days of the year that the rows have shown.
+    """
     import numpy as np
 
     known = instants(values)
     known = known[~np.isnat(known)]
-    return bool(len(known) and known.max() - known.min() >= np.timedelta64(365, "D"))
+    return bool(len(known) and known.max() - known.min() >= np.timedelta64(NEARLY_A_YEAR, "D"))
 
 
 def _one_column(name: str, values: pa.ChunkedArray) -> pa.Table:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -116,6 +116,15 @@ def test_days_since_1970_are_there_only_without_a_time_column():
     spec = fit(table, on="date")
     days = features.encode(spec, table)[:, spec.names.index("on.days")]
     assert days.tolist() == [1, -1]
+
+
+@pytest.mark.parametrize(("days", "known"), [(329, False), (330, True)])
+def test_a_season_is_learned_of_the_time_column_once_its_rows_span_a_year(days, known):
+    dates = [date(2013, 1, 1), date(2013, 4, 2), date(2013, 1, 1) + timedelta(days=days)]
+    table = pa.table({"on": pa.array(dates)})
+    assert ({"on.month", "on.dayofyear"} <= set(fit(table, on="date", time="on").names)) == known
+    assert {"on.month", "on.dayofyear"} <= set(fit(table, on="date").names)
+    assert "on.day" in fit(table, on="date", time="on").names
 
 
 def test_a_date_knows_no_zone_and_no_clock():

@@ -12,6 +12,7 @@ from treadle.tasks.dataset.order import FileOrder, file_order, sorting_column
 from treadle.tasks.dataset.time_columns import (
     gain_in_errors,
     hurting_columns,
+    rising_columns,
     season_comes_back,
     time_telling_columns,
 )
@@ -179,6 +180,30 @@ def test_a_column_that_misleads_in_one_window_only_stays() -> None:
     without = [np.array([1.0, 1.0])] * 3
     assert gain_in_errors(wrong_always, without) > 1
     assert 0 < gain_in_errors(wrong_once, without) < 1
+
+
+def test_a_column_that_only_rises_stays_only_where_it_helps_and_its_help_could_be_measured() -> None:
+    draw, rows = np.random.default_rng(0), 3_000
+    t = np.linspace(0, 1, rows)
+    X = np.column_stack([draw.normal(size=(rows, 2)), np.floor(10 * t)]).astype(np.float32)
+    columns, folds = {"a": [0], "b": [1], "month": [2]}, rolling_folds(t, [0.6, 0.75])
+    assert rising_columns(X, columns) == {"month"}
+    neutral = X[:, 0] + draw.normal(size=rows)
+    growing = X[:, 0] + 6 * t + draw.normal(size=rows)
+
+    def went(y: np.ndarray, **more: object) -> tuple[str, ...]:
+        part = MatrixRows(X=X, y=y.astype(np.float32))
+        return hurting_columns("regression", part, columns=columns, candidates=["month"], folds=folds, **more)
+
+    assert went(neutral, rising={"month"}) == ("month",)
+    assert went(growing, rising={"month"}) == ()
+    assert went(growing, rising={"month"}, until=0.0) == ("month",)
+    assert went(growing, until=0.0) == ()
+
+
+def test_what_falls_once_or_never_changes_does_not_rise() -> None:
+    X = np.array([[0, 0, 1, np.nan, 1], [1, 2, 1, 1, 2], [1, 1, 1, np.nan, 3]], dtype=np.float32)
+    assert rising_columns(X, {"a": [0], "b": [1], "c": [2], "d": [3], "both": [0, 4], "one": [0, 1]}) == {"a", "both"}
 
 
 def test_the_last_column_and_a_fold_of_one_class_are_left_alone() -> None:

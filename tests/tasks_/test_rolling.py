@@ -1,0 +1,105 @@
+"""Rolling origins: windows of time, answered for by what is older, that calibrate and show how far a month is off."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.tasks_.test_refit import config, parted
+from treadle.tasks import fitting, rolling, training
+from treadle.tasks.calibration import WINDOWS
+from treadle.tasks.dataset import SplitSpec
+from treadle.tasks.preparation import Preparation
+from treadle.tasks.recipe import make_recipe
+from treadle.tasks.search import Found
+from treadle.tasks.validation import Layout
+
+
+def dated(days: int, rows: int = 2_000, seed: int = 0) -> pa.Table:
+    """Rows of the shop on `days` days; what a customer buys changes from month to month."""
+    draw = np.random.default_rng(seed)
+    day = np.sort(draw.integers(0, days, rows))
+    a = draw.normal(size=rows)
+    wave = 0.8 * np.sin(day / 17)
+    return pa.table(
+        {
+            "id": np.arange(rows),
+            "day": pa.array((15_000 + day).astype("int32")).cast(pa.date32()),
+            "shop": draw.choice(["s1", "s2"], rows),
+            "a": a,
+            "b": draw.normal(size=rows),
+            "c": draw.choice(["p", "q"], rows),
+            "y": pa.array(draw.random(rows) < 1 / (1 + np.exp(-a - wave))),
+        }
+    )
+
+
+@pytest.mark.parametrize("gap", ["", "10d"])
+def test_windows_are_thirty_days_half_of_them_apart_and_fitted_on_what_is_older(gap: str) -> None:
+    rows = dated(300)
+    problem, _ = parted("binary", "time", rows)
+    day = np.asarray(rows["day"].cast(pa.int32()))
+    spec = SplitSpec(strategy="time", gap=gap)
+    folds = rolling.rolling_windows(rows, problem, spec, training.labels_as_numbers(problem, rows))
+    assert len(folds) == rolling.MOST_WINDOWS
+    for fold in folds:
+        answered = day[fold.answered]
+        assert day[fold.fitted].max() < answered.min() - (9 if gap else 0)
+        assert 25 <= answered.max() - answered.min() <= 30
+    begins = np.array([day[fold.answered].min() for fold in folds])
+    assert np.abs(np.diff(begins) - 15).max() <= 2
+    assert day[folds[-1].answered].max() == day.max()
+    assert rolling.window_length(rows, problem).words == "30 days"
+
+
+def test_of_short_tables_and_of_numbers_a_window_is_an_eighth_of_the_rows() -> None:
+    rows = dated(60)
+    problem, _ = parted("binary", "time", rows)
+    assert rolling.window_length(rows, problem) == rolling.WindowLength(0.0, 250)
+    number = rows.set_column(1, "day", rows["day"].cast(pa.int32()))
+    assert rolling.window_length(number, problem).words == "250 rows"
+    folds = rolling.rolling_windows(rows, problem, SplitSpec(strategy="time"), np.asarray(rows["y"]).astype(float))
+    assert len(folds) >= WINDOWS
+    assert all(150 <= len(fold.answered) <= 350 for fold in folds)
+
+
+def test_a_window_whose_rows_have_one_label_is_left_out() -> None:
+    rows = dated(300)
+    problem, _ = parted("binary", "time", rows)
+    day = np.asarray(rows["day"].cast(pa.int32())) - 15_000
+    y = np.where(day > 250, 0.0, training.labels_as_numbers(problem, rows))
+    folds = rolling.rolling_windows(rows, problem, SplitSpec(strategy="time"), y)
+    assert folds
+    assert all(len(np.unique(y[fold.answered])) == 2 for fold in folds)
+
+
+def test_a_judged_model_of_windows_knows_how_far_its_months_were_off_and_no_later_row_moves_an_earlier_one() -> None:
+    rows = dated(300, 3_000)
+    problem, parts = parted("binary", "time", rows)
+    own = len(parts.train) + len(parts.validation)
+    found = Found({"eta": 0.3, "max_depth": 2, "nthread": 1}, 10, 0.0, (), 0, 0.0)
+    recipe = make_recipe(
+        config("binary", "time"),
+        problem,
+        found,
+        Preparation(layout=Layout(kind="windows")),
+        judged_rows=own,
+        rows=len(rows),
+        device="cpu",
+    )
+    spec = SplitSpec(strategy="time")
+    fitted = fitting.fit_judged(problem, recipe, parts.open(), spec)
+    (rate,) = fitted.base_rates
+    assert len(rate.windows) >= 2 * WINDOWS - 1
+    assert rate.interval is not None
+    assert not any(one.held_out for one in rate.windows)
+    assert len(fitted.curve.validation) >= 1
+    other = parts.validation.set_column(
+        parts.validation.column_names.index("y"), "y", pa.array(~np.asarray(parts.validation["y"]))
+    )
+    again = fitting.fit_judged(problem, recipe, dataclasses.replace(parts, validation=other).open(), spec)
+    if again.model.post.slopes == () == fitted.model.post.slopes:
+        assert again.base_rates[0].windows[:3] == rate.windows[:3]
