@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.centring import offset_of
 from treadle.tasks.features.encoding import encode, level_codes
 from treadle.tasks.features.fitting import xgboost_name
+from treadle.tasks.features.masking import mask_known_levels
 from treadle.tasks.features.spec import OTHER, Feature, FeatureSpec
 
 if TYPE_CHECKING:
@@ -73,16 +74,17 @@ def cross_fitted(
     seed: int,
     groups: np.ndarray | None = None,
     weight: np.ndarray | None = None,
+    masked: bool = True,
 ) -> tuple[FeatureSpec, np.ndarray]:
     """`spec` fitted on these rows, and the rows encoded for fitting a booster: float32 [rows, features].
 
     In the encoded rows each row's statistics come from the other `INNER_FOLDS`: rows dealt by `y`, or whole `groups`
-    [rows] where they are given. A spec without open statistics is only applied.
+    [rows] where they are given. A spec without open statistics is only applied. With `masked` some known levels are
+    masked (`mask_known_levels`), so that the booster learns what to answer for unseen ones.
     """
     closed = fit_statistics(spec, rows, y, task=task, classes=classes, weight=weight)
-    if closed is spec:
-        return spec, encode(spec, rows)
-    return closed, out_of_fold(closed, rows, y, seed=seed, groups=groups, weight=weight)
+    X = encode(spec, rows) if closed is spec else out_of_fold(closed, rows, y, seed=seed, groups=groups, weight=weight)
+    return closed, mask_known_levels(closed, rows, X, y, seed=seed) if masked else X
 
 
 def out_of_fold(
