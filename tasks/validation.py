@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WINDOWS = 3
 """Windows of time that are measured at most."""
 
+LANES = {"folds": FOLDS, "windows": WINDOWS, "single": 1}
+"""How many folds or windows there are at most, for rows that are dealt once."""
+
 AFFORDABLE = 8
 """Rows are left out in turn where the budget allows so many trials of it."""
 
@@ -74,19 +77,24 @@ def choose_layout(
     allows the model to be the average of its folds. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
-    from treadle.tasks.search.space import expected_pace
-
     if folds == "never":
         return Layout()
     kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
-    fitted = rows * (FOLDS - 1) if kind == "folds" else rows * WINDOWS // 2
-    trees = FOLDS if kind == "folds" else WINDOWS
-    bins = columns * min(64, max(2, rows // 4))
-    pace = expected_pace(fitted, columns, bins * trees, outputs)
-    if AFFORDABLE * TYPICAL_ROUNDS * pace > budget / 2:
+    if AFFORDABLE * trial_seconds(kind, rows=rows, columns=columns, outputs=outputs) > budget / 2:
         return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
     return Layout(kind=kind, repeats=repeats, bagged=bagged)
+
+
+def trial_seconds(
+    kind: Literal["folds", "windows", "single"], *, rows: int, columns: int, outputs: int, repeats: int = 1
+) -> float:
+    """About how long a trial takes on an ordinary machine, with `rows` rows outside the holdout."""
+    from treadle.tasks.search.space import expected_pace
+
+    fitted = {"folds": rows * (FOLDS - 1) * repeats, "windows": rows * WINDOWS // 2, "single": rows}[kind]
+    bins = columns * min(64, max(2, rows // 4)) * LANES[kind] * repeats
+    return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins, outputs)
 
 
 def search_folds(
