@@ -151,7 +151,7 @@ def _targets(feature: Feature, y: np.ndarray) -> np.ndarray:
 
     if feature.class_code is not None:
         return (y == feature.class_code).astype(np.float64)
-    return np.asarray(y, dtype=np.float64) - feature.offset
+    return np.asarray(y.astype(np.float64) - feature.offset)
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None) -> np.ndarray:
