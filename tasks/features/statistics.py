@@ -150,7 +150,7 @@ def _targets(feature: Feature, y: np.ndarray) -> np.ndarray:
     import numpy as np
 
     if feature.class_code is not None:
-        return (y == feature.class_code).astype(np.float64)
+        return np.asarray((y == feature.class_code).astype(np.float64))
     return np.asarray(y.astype(np.float64) - feature.offset)
 
 
