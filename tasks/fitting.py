@@ -133,7 +133,7 @@ def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[
     centred = y - offset if offset else y
     raw = linear.linear_answers(problem, rows, centred, folds, recipe.seed, weight=weight, masked=recipe.masked)
     booster, spec = linear.fit_linear(problem, rows, centred, seed=recipe.seed, weight=weight, masked=recipe.masked)
-    return Fit(booster, spec, y, raw, None, weight, offset)
+    return Fit(booster, spec, y, raw, None, weight, offset=offset)
 
 
 def as_line(recipe: Recipe) -> Recipe:
