@@ -180,21 +180,8 @@ def fitted_part(
     A row's target statistics here are those of other rows (`features.statistics.cross_fitted`). With `masked` some
     known levels are masked (`features.masking`); recipes of earlier versions mask none.
     """
-    from dataclasses import replace
-
-    from treadle.tasks.features.masking import mask_known_levels
-
-    closed, part = _cross_fitted_part(problem, spec, rows, seed)
-    return closed, replace(part, X=mask_known_levels(closed, rows, part.X, part.y, seed=seed)) if masked else part
-
-
-def _cross_fitted_part(
-    problem: Problem, spec: FeatureSpec, rows: pa.Table, seed: int
-) -> tuple[FeatureSpec, MatrixRows]:
     from treadle.tasks.features import statistics
 
-    if not statistics.has_statistics(spec):
-        return spec, encoded_part(problem, spec, rows)
     y, weight = labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
     closed, X = statistics.cross_fitted(
         spec,
@@ -205,6 +192,7 @@ def _cross_fitted_part(
         seed=seed,
         groups=groups_of(problem, rows),
         weight=weight,
+        masked=masked,
     )
     return closed, MatrixRows(X=X, y=y, weight=weight)
 

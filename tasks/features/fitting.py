@@ -57,8 +57,8 @@ def fit_features(
     they are integers), see `MAX_LEVELS` and `RARE_FROM`. Dates and timestamps become the calendar parts that vary.
     Without a time column they also become days since 1970; with one they do not, as every later row would lie
     beyond what the trees have seen. So do month and day of the year of the column `time` where its rows span less than
-    `NEARLY_A_YEAR` days: they are left out too. What is the same in every training row (all null, one value and no null) is
-    left out.
+    `NEARLY_A_YEAR` days: they are left out too. What is the same in every training row (all null, one value and no
+    null) is left out.
 
     `encodings` says of a column what it becomes instead, by names of `ENCODINGS`: none of them leaves the column out;
     names that do not fit what it holds are ignored, and where none fits it is encoded as if it were not there.

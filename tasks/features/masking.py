@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 MASKED_SHARE = 0.03
 """Share of a column's known cells that are masked."""
 
-LEAST_MASKED = 100
+LEAST_MASKED = 120
 """At least so many cells are masked: of fewer, trees with heavy leaves make no leaf of their own."""
 
-MOST_MASKED_SHARE = 0.125
-"""Share of the known cells that `LEAST_MASKED` may take on few rows."""
+MOST_MASKED_SHARE = 0.2
+"""Share of a column's known cells that `LEAST_MASKED` may take on few rows; of many columns one cell a row in all.
+
+On 800 rows of eight columns (`adult`) an eighth cost nothing, and a sixth 0.0017 of log loss.
+"""
 
 
 def mask_known_levels(spec: FeatureSpec, rows: pa.Table, X: np.ndarray, y: np.ndarray, *, seed: int) -> np.ndarray:
@@ -40,9 +43,10 @@ def mask_known_levels(spec: FeatureSpec, rows: pa.Table, X: np.ndarray, y: np.nd
     the sorted labels, so that their mean is that of the known cells; which they are follows from `seed` and the
     column's name. A spec without categories changes nothing.
     """
-    masked = X
-    for column in category_features(spec):
-        at = _chosen_rows(level_codes(spec, column, rows), y, _seed_of(seed, column.source))
+    masked, columns = X, category_features(spec)
+    most = min(MOST_MASKED_SHARE, 1 / max(1, len(columns)))
+    for column in columns:
+        at = _chosen_rows(level_codes(spec, column, rows), y, _seed_of(seed, column.source), most)
         if not len(at):
             continue
         masked = X.copy() if masked is X else masked
@@ -52,13 +56,13 @@ def mask_known_levels(spec: FeatureSpec, rows: pa.Table, X: np.ndarray, y: np.nd
     return masked
 
 
-def _chosen_rows(codes: np.ndarray, y: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
-    """The rows to mask, int64, none twice; `codes` [n] are those of `level_codes`."""
+def _chosen_rows(codes: np.ndarray, y: np.ndarray, seed: tuple[int, int], most: float) -> np.ndarray:
+    """The rows to mask, int64, none twice; `codes` [n] are those of `level_codes`, `most` is a share of the known."""
     import numpy as np
 
     known = np.flatnonzero(codes >= 0)
     rare = int((codes == OTHER).sum())
-    wanted = max(MASKED_SHARE * len(known), min(LEAST_MASKED, MOST_MASKED_SHARE * len(known)))
+    wanted = max(MASKED_SHARE * len(known), min(LEAST_MASKED, most * len(known)))
     count = int(wanted) - rare
     if count <= 0:
         return known[:0]

@@ -10,7 +10,6 @@ from treadle.tasks.centring import centred_target
 from treadle.tasks.dataset.folds import error_of_windows
 from treadle.tasks.features.encoding import encode
 from treadle.tasks.features.fitting import fit_features
-from treadle.tasks.features.masking import mask_known_levels
 from treadle.tasks.features.statistics import cross_fitted
 from treadle.tasks.weights import relative
 
@@ -129,7 +128,6 @@ def held_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.
         groups=_part(problem.groups, fold),
         weight=weight,
     )
-    X = mask_known_levels(spec, rows, X, y, seed=problem.seed)
     held, truth = encode(spec, problem.rows.take(fold.answered)), labels[fold.answered]
     params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
     fitted = xgboost.QuantileDMatrix(X, y, weight=relative(weight), nthread=problem.nthread)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from treadle.tasks.centring import offset_of
 from treadle.tasks.features.encoding import encode, level_codes
 from treadle.tasks.features.fitting import xgboost_name
+from treadle.tasks.features.masking import mask_known_levels
 from treadle.tasks.features.spec import OTHER, Feature, FeatureSpec
 
 if TYPE_CHECKING:
@@ -73,16 +74,17 @@ def cross_fitted(
     seed: int,
     groups: np.ndarray | None = None,
     weight: np.ndarray | None = None,
+    masked: bool = True,
 ) -> tuple[FeatureSpec, np.ndarray]:
     """`spec` fitted on these rows, and the rows encoded for fitting a booster: float32 [rows, features].
 
     In the encoded rows each row's statistics come from the other `INNER_FOLDS`: rows dealt by `y`, or whole `groups`
-    [rows] where they are given. A spec without open statistics is only applied.
+    [rows] where they are given. A spec without open statistics is only applied. With `masked` some known levels are
+    masked (`mask_known_levels`), so that the booster learns what to answer for unseen ones.
     """
     closed = fit_statistics(spec, rows, y, task=task, classes=classes, weight=weight)
-    if closed is spec:
-        return spec, encode(spec, rows)
-    return closed, out_of_fold(closed, rows, y, seed=seed, groups=groups, weight=weight)
+    X = encode(spec, rows) if closed is spec else out_of_fold(closed, rows, y, seed=seed, groups=groups, weight=weight)
+    return closed, mask_known_levels(closed, rows, X, y, seed=seed) if masked else X
 
 
 def out_of_fold(
@@ -147,12 +149,9 @@ def _groups(spec: FeatureSpec, feature: Feature, rows: pa.Table) -> np.ndarray:
 def _targets(feature: Feature, y: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    targets: np.ndarray
-    if feature.class_code is None:
-        targets = np.asarray(y, dtype=np.float64) - feature.offset
-    else:
-        targets = (y == feature.class_code).astype(np.float64)
-    return targets
+    if feature.class_code is not None:
+        return np.asarray((y == feature.class_code).astype(np.float64))
+    return np.asarray(y.astype(np.float64) - feature.offset)
 
 
 def _inner_folds(y: np.ndarray, seed: int, groups: np.ndarray | None) -> np.ndarray:

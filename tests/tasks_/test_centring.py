@@ -15,7 +15,7 @@ from treadle.tasks import baselines, bundle, evaluation, features, fitting, line
 from treadle.tasks.centring import FAR, LARGEST, centred_target, offset_of
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.errors import DataError, TargetError
-from treadle.tasks.metrics import metric_value
+from treadle.tasks.metrics import interval, metric_value
 from treadle.tasks.objective import Objective, WantedObjective, candidate_objectives, check_target, choose_objective
 from treadle.tasks.preparation import Preparation
 from treadle.tasks.recipe import make_recipe
@@ -71,8 +71,8 @@ def test_a_target_of_seconds_since_1970_is_learned_as_well_as_its_differences(
     for at in (0.0, SECONDS):
         problem, parts, _, found = fitted(table(1_200, seed, at=at), kind, encodings)
         errors.append(rmse(found.model, parts.holdout))
-        interval = bundle.predict_table(found.model, parts.holdout)
-        widths.append(np.mean(interval["upper"].to_numpy() - interval["lower"].to_numpy()))
+        answered = bundle.predict_table(found.model, parts.holdout)
+        widths.append(np.mean(answered["upper"].to_numpy() - answered["lower"].to_numpy()))
         assert (found.model.post.offset != 0) == bool(at)
     chance = baselines.dummy(
         "regression", training.labels_as_numbers(problem, parts.train), len(parts.holdout), classes=0
@@ -227,3 +227,15 @@ def test_a_line_beside_a_model_answers_on_the_targets_own_scale() -> None:
     answers = linear.linear_beside(problem, rows, y, rows, seed=0)
     assert answers is not None
     assert metric_value("regression", "rmse", y, answers) < 18
+
+
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2", "pinball_0.9"])
+def test_metrics_and_their_intervals_do_not_depend_on_how_far_the_target_lies(metric: str) -> None:
+    draw = np.random.default_rng(0)
+    y = draw.normal(0, 22, 800)
+    p = y + draw.normal(0, 9, 800)
+    near, far = (
+        (metric_value("regression", metric, y + at, p + at), *interval("regression", metric, y + at, p + at))
+        for at in (0.0, SECONDS)
+    )
+    assert far == pytest.approx(near, rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from treadle.tasks.dataset.folds import dealt_folds
 from treadle.tasks.features import statistics
 
 BOTH = ("statistics", "counts")
+
+cross_fitted = partial(features.cross_fitted, masked=False)
 
 
 def fit(table: pa.Table, encodings, kind: str = "text", **more) -> features.FeatureSpec:
@@ -63,7 +66,7 @@ def test_shrinkage_is_that_of_the_method_of_moments():
 def test_null_is_a_level_of_its_own_and_an_unseen_one_has_the_mean_of_all():
     table = pa.table({"c": ["a"] * 50 + ["b"] * 50 + [None] * 60})
     y = np.array([1.0] * 50 + [0.0] * 50 + [1.0] * 60, dtype=np.float32)
-    spec, _ = features.cross_fitted(fit(table, {"c": BOTH}), table, y, task="binary", classes=2, seed=0)
+    spec, _ = cross_fitted(fit(table, {"c": BOTH}), table, y, task="binary", classes=2, seed=0)
     assert spec.names == ("c.mean", "c.count")
     encoded = features.encode(spec, pa.table({"c": ["a", None, "never seen"]}))
     assert encoded[1, 0] > 0.9
@@ -73,7 +76,7 @@ def test_null_is_a_level_of_its_own_and_an_unseen_one_has_the_mean_of_all():
 
 def test_several_classes_have_a_feature_each_but_the_first():
     table, y = levels(300, 5, 0), np.random.default_rng(0).integers(0, 4, 300).astype(np.float32)
-    spec, X = features.cross_fitted(fit(table, {"c": ("statistics",)}), table, y, task="multiclass", classes=4, seed=0)
+    spec, X = cross_fitted(fit(table, {"c": ("statistics",)}), table, y, task="multiclass", classes=4, seed=0)
     assert spec.names == ("c.mean.1", "c.mean.2", "c.mean.3")
     assert [feature.class_code for feature in spec.features] == [1, 2, 3]
     assert X.shape == (300, 3)
@@ -82,7 +85,7 @@ def test_several_classes_have_a_feature_each_but_the_first():
 def test_more_classes_than_ten_keep_the_code():
     table, y = levels(300, 5, 0), np.arange(300, dtype=np.float32) % 11
     for wanted, names in ((("statistics",), ("c",)), (("codes", "statistics"), ("c",))):
-        spec, X = features.cross_fitted(fit(table, {"c": wanted}), table, y, task="multiclass", classes=11, seed=0)
+        spec, X = cross_fitted(fit(table, {"c": wanted}), table, y, task="multiclass", classes=11, seed=0)
         assert (spec.names, spec.features[0].kind, X.shape) == (names, "code", (300, 1))
 
 
@@ -95,7 +98,7 @@ def test_an_open_spec_answers_nothing_and_a_closed_one_stays_as_it_is():
     assert features.fit_statistics(closed, table, 1 - y, task="binary", classes=2) == closed
     plain = fit(table, {})
     assert not features.has_statistics(plain)
-    again, X = features.cross_fitted(plain, table, y, task="binary", classes=2, seed=0)
+    again, X = cross_fitted(plain, table, y, task="binary", classes=2, seed=0)
     assert again == plain
     assert np.array_equal(X, features.encode(plain, table))
 
@@ -103,7 +106,7 @@ def test_an_open_spec_answers_nothing_and_a_closed_one_stays_as_it_is():
 def test_integers_that_are_names_have_statistics():
     table = pa.table({"c": pa.array([10, 9, 9, None] * 20, pa.int64())})
     y = np.tile([1, 0, 0, 1], 20).astype(np.float32)
-    spec, _ = features.cross_fitted(fit(table, {"c": BOTH}, "integer"), table, y, task="binary", classes=2, seed=0)
+    spec, _ = cross_fitted(fit(table, {"c": BOTH}, "integer"), table, y, task="binary", classes=2, seed=0)
     assert spec.features[0].levels == ("9", "10")
     assert features.encode(spec, table)[0, 0] > 0.9
 
@@ -122,9 +125,9 @@ def test_no_row_is_encoded_by_its_own_label(seed, count, weighted, grouped):
     except features.fitting.TargetError:
         return  # a single level
     more = {"task": "regression", "classes": 0, "seed": 0, "groups": groups, "weight": weight}
-    _, before = features.cross_fitted(spec, table, y, **more)
+    _, before = cross_fitted(spec, table, y, **more)
     y[7] += 100
-    _, after = features.cross_fitted(spec, table, y, **more)
+    _, after = cross_fitted(spec, table, y, **more)
     fold = statistics._inner_folds(y, 0, groups)
     same = fold == fold[7]
     assert np.allclose(before[same], after[same], rtol=1e-4, atol=1e-4)
@@ -155,7 +158,7 @@ def out_of_fold_auc(seed: int, *, leaky: bool) -> float:
             closed = features.fit_statistics(spec, table, y, task="binary", classes=2)
             X = features.encode(closed, fitted)
         else:
-            closed, X = features.cross_fitted(spec, fitted, y[fold.fitted], task="binary", classes=2, seed=seed)
+            closed, X = cross_fitted(spec, fitted, y[fold.fitted], task="binary", classes=2, seed=seed)
         params = {"objective": "binary:logistic", "max_depth": 6, "eta": 0.1, "nthread": 1}
         booster = xgboost.train(params, xgboost.QuantileDMatrix(X, y[fold.fitted]), num_boost_round=20)
         p[fold.answered] = booster.inplace_predict(features.encode(closed, answered))
@@ -204,7 +207,7 @@ def test_a_booster_on_cross_fitted_rows_finds_what_2000_levels_hide(task, classe
     )
     losses = {}
     for wanted in (("codes",), ("statistics",)):
-        spec, X = features.cross_fitted(
+        spec, X = cross_fitted(
             fit(table, {"c": wanted}), table.take(fitted), y[fitted], task=task, classes=classes, seed=0
         )
         held = xgboost.DMatrix(features.encode(spec, table.take(answered)), y[answered])
@@ -228,5 +231,5 @@ def test_100000_rows_of_five_columns_take_less_than_two_seconds():
     y = draw.integers(0, 2, 100_000).astype(np.float32)
     spec = fit(table, dict.fromkeys(table.column_names, ("statistics",)))
     begun = time.process_time()
-    features.cross_fitted(spec, table, y, task="binary", classes=2, seed=0)
+    cross_fitted(spec, table, y, task="binary", classes=2, seed=0)
     assert time.process_time() - begun < 2
