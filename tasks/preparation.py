@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
-from treadle.tasks.validation import ANSWERED, Layout, choose_layout, mean_fitted, search_folds
+from treadle.tasks.validation import ANSWERED, Layout, affordable_lanes, choose_layout, mean_fitted, search_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 OVERHEAD = 1.2
 """Encoding, binning and merging beside the trees of a fit."""
 
-HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.05
+HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.08
 """Shares of the budget in which columns that tell time, encodings and objectives are compared."""
 
 MOST_TELLING = 4
@@ -50,6 +50,8 @@ QUICK_PARAMETERS: dict[str, str | int | float] = {
 """The booster by which objectives are compared."""
 
 QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
+TYPICAL_ROUNDS = 150
+"""Rounds of such a booster, with those that find out that no more help, in rounds of the calculated pace."""
 
 
 class Preparation(BaseModel):
@@ -193,16 +195,22 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
 
 
 def lay_rows(
-    config: PipelineConfig, problem: Problem, parts: OpenParts, prepared: Preparation, loss: CustomLoss | None = None
+    config: PipelineConfig,
+    problem: Problem,
+    parts: OpenParts,
+    prepared: Preparation,
+    loss: CustomLoss | None = None,
+    *,
+    most: int | None = None,
 ) -> Trail:
-    """The folds, and the rows of each lane binned, once for all trials."""
+    """The folds (the last `most` of them, if given), and the rows of each lane binned, once for all trials."""
     from treadle.tasks import booster, training
     from treadle.tasks.search.course import lay_out
 
     problem = prepared.narrowed(problem)
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)
+    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(most or 0) :]
     spec = training.learn_features(problem, rows, prepared.encodings, prepared.differences)
 
     def course(device: str, external: bool) -> Course:
@@ -274,17 +282,21 @@ def _best_objective(
 ) -> tuple[Objective, str, bool]:
     """The first of the candidates, unless another one gains more than `LEAST_GAIN` standard errors on the same rows.
 
-    Also the figures in words, and whether the time ran out.
+    Where the time does not suffice for all folds they are compared on fewer. Also the figures in words, and whether the
+    time ran out all the same.
     """
     from treadle.tasks.search.choice import difference_error, influence
 
-    deadline = time.monotonic() + OBJECTIVE_SHARE * config.tune.budget_seconds
+    seconds = OBJECTIVE_SHARE * config.tune.budget_seconds
+    deadline, rounds = time.monotonic() + seconds, TYPICAL_ROUNDS * len(candidates)
+    folds = lay_rows(config, problem, parts, prepared).folds
+    most = affordable_lanes(folds, columns=len(problem.columns), rounds=rounds, seconds=seconds)
     best, words = candidates[0], list[str]()
     value, reference = 0.0, None
     for candidate in candidates:
         started = time.monotonic()
         with_it = prepared.model_copy(update={"objective": candidate})
-        course = lay_rows(config, problem, parts, with_it).course("cpu", False)
+        course = lay_rows(config, problem, parts, with_it, most=most).course("cpu", False)
         margins, in_time = _quick_margins(course, math.inf if candidate is candidates[0] else deadline)
         if not in_time:
             return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True

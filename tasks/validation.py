@@ -32,7 +32,8 @@ TYPICAL_ROUNDS = 180
 """Rounds of a trial at the portfolio's rates, with those that find out that no more help."""
 
 FEW, FEWEST = 3_000, 1_000
-"""Below so many rows they are dealt to folds twice, or three times: one deal is luck."""
+"""Below so many rows they are dealt to folds twice, or three times, as far as the budget allows `AFFORDABLE` trials of
+it: one deal is luck."""
 
 
 ANSWERED = 20_000
@@ -74,19 +75,33 @@ def choose_layout(
     allows the model to be the average of its folds. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
-    from treadle.tasks.search.space import expected_pace
-
     if folds == "never":
         return Layout()
     kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
     fitted = rows * (FOLDS - 1) if kind == "folds" else rows * WINDOWS // 2
-    trees = FOLDS if kind == "folds" else WINDOWS
-    bins = columns * min(64, max(2, rows // 4))
-    pace = expected_pace(fitted, columns, bins * trees, outputs)
-    if AFFORDABLE * TYPICAL_ROUNDS * pace > budget / 2:
+    pace = _expected_pace(rows, fitted, columns, FOLDS if kind == "folds" else WINDOWS, outputs)
+    affordable = budget / 2 / (AFFORDABLE * TYPICAL_ROUNDS * pace)
+    if affordable < 1:
         return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
-    return Layout(kind=kind, repeats=repeats, bagged=bagged)
+    return Layout(kind=kind, repeats=min(repeats, int(affordable)), bagged=bagged)
+
+
+def affordable_lanes(folds: Sequence[Fold], *, columns: int, rounds: int, seconds: float) -> int:
+    """Of how many folds boosters of `rounds` rounds on `columns` features are fitted in `seconds`; at least 1.
+
+    It is calculated, like the layout, for boosters of one tree a round.
+    """
+    rows = mean_fitted(folds)
+    return min(max(1, int(seconds / (rounds * _expected_pace(rows, rows, columns, 1, 1)))), len(folds))
+
+
+def _expected_pace(rows: int, fitted: int, columns: int, lanes: int, outputs: int) -> float:
+    """Seconds of a round on `lanes` of `rows` rows, `fitted` of all lanes together, that become `columns` features."""
+    from treadle.tasks.search.space import expected_pace
+
+    bins = columns * min(64, max(2, rows // 4))
+    return expected_pace(fitted, columns, bins * lanes, outputs)
 
 
 def search_folds(
