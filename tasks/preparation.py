@@ -18,9 +18,9 @@ from treadle.tasks.rolling import MOST_FITTED, MOST_WINDOWS
 from treadle.tasks.search.study import FITS_SHARE
 from treadle.tasks.validation import (
     ANSWERED,
-    LANES,
     TYPICAL_ROUNDS,
     Layout,
+    affordable_lanes,
     choose_layout,
     mean_fitted,
     search_folds,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 OVERHEAD = 1.2
 """Encoding, binning and merging beside the trees of a fit."""
 
-HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.05
+HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.08
 """Shares of the budget in which columns that tell time, encodings and objectives are compared."""
 
 MOST_TELLING = 4
@@ -63,10 +63,9 @@ QUICK_PARAMETERS: dict[str, str | int | float] = {
 FITS_AS_TRIALS = 5
 """About how many trials' seconds the fits after a search take."""
 
-QUICK_ROUNDS, QUICK_TYPICAL, EARLY_STOPPING_ROUNDS = 300, 80, 20
-
-LEAST_LANES = 2
-"""Objectives are compared on so many folds or windows at least, where there are so many."""
+QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
+QUICK_TYPICAL = 150
+"""Rounds of such a booster, with those that find out that no more help, in rounds of the calculated pace."""
 
 
 class Preparation(BaseModel):
@@ -273,16 +272,16 @@ def lay_rows(
     prepared: Preparation,
     loss: CustomLoss | None = None,
     *,
-    lanes: int | None = None,
+    most: int | None = None,
 ) -> Trail:
-    """The folds, and the rows of each lane binned, once for all trials; the last `lanes` of them (None: all)."""
+    """The folds (the last `most` of them, if given), and the rows of each lane binned, once for all trials."""
     from treadle.tasks import booster, training
     from treadle.tasks.search.course import lay_out
 
     problem = prepared.narrowed(problem)
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(lanes or 0) :]
+    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(most or 0) :]
     spec = training.learn_features(problem, rows, prepared.encodings, prepared.differences)
 
     def course(device: str, external: bool) -> Course:
@@ -355,23 +354,21 @@ def _best_objective(
 ) -> tuple[Objective, str, bool]:
     """The first of the candidates, unless another one gains more than `LEAST_GAIN` standard errors on the same rows.
 
-    Where rows are many, fewer folds are compared, of windows the newest. Also the figures in words, and whether the
-    time ran out.
+    Where the time does not suffice for all folds they are compared on fewer. Also the figures in words, and whether the
+    time ran out all the same.
     """
     from treadle.tasks.search.choice import difference_error, influence
 
     seconds = OBJECTIVE_SHARE * config.tune.budget_seconds
-    kind, judged = prepared.layout.kind, len(parts.train) + len(parts.validation)
-    trial = trial_seconds(kind, rows=judged, columns=len(problem.columns), outputs=1)
-    lane = trial / LANES[kind] * QUICK_TYPICAL / TYPICAL_ROUNDS
-    lanes = max(LEAST_LANES, int(seconds / (lane * len(candidates))))
-    deadline = time.monotonic() + seconds
+    deadline, rounds = time.monotonic() + seconds, QUICK_TYPICAL * len(candidates)
+    folds = lay_rows(config, problem, parts, prepared).folds
+    most = affordable_lanes(folds, columns=len(problem.columns), rounds=rounds, seconds=seconds)
     best, words = candidates[0], list[str]()
     value, reference = 0.0, None
     for candidate in candidates:
         started = time.monotonic()
         with_it = prepared.model_copy(update={"objective": candidate})
-        course = lay_rows(config, problem, parts, with_it, lanes=lanes).course("cpu", False)
+        course = lay_rows(config, problem, parts, with_it, most=most).course("cpu", False)
         margins, in_time = _quick_margins(course, math.inf if candidate is candidates[0] else deadline)
         if not in_time:
             return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True

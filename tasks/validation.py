@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 WINDOWS = 3
 """Windows of time that are measured at most."""
 
-LANES = {"folds": FOLDS, "windows": WINDOWS, "single": 1}
-"""How many folds or windows there are at most, for rows that are dealt once."""
-
 AFFORDABLE = 8
 """Rows are left out in turn where the budget allows so many trials of it."""
 
@@ -39,7 +36,8 @@ QUANTILES_WORTH = 0.05
 """A second booster, of quantiles, is fitted where it costs no more than this share of the budget."""
 
 FEW, FEWEST = 3_000, 1_000
-"""Below so many rows they are dealt to folds twice, or three times: one deal is luck."""
+"""Below so many rows they are dealt to folds twice, or three times, as far as the budget allows `AFFORDABLE` trials of
+it: one deal is luck."""
 
 
 ANSWERED = 20_000
@@ -90,14 +88,14 @@ def choose_layout(
     allows the model to be the average of its folds, `quantiles` a second booster for its intervals. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
-
     if folds == "never":
         return Layout()
     kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
     trial = trial_seconds(kind, rows=rows, columns=columns, outputs=outputs)
-    if AFFORDABLE * trial > budget / 2:
+    affordable = budget / 2 / (AFFORDABLE * trial)
+    if affordable < 1:
         return Layout(dear=True)
-    repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
+    repeats = min(int(affordable), 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3)
     second = quantiles and quantiles_affordable(trial / TYPICAL_ROUNDS * repeats, budget)
     return Layout(kind=kind, repeats=repeats, bagged=bagged, quantiles=second)
 
@@ -106,11 +104,9 @@ def trial_seconds(
     kind: Literal["folds", "windows", "single"], *, rows: int, columns: int, outputs: int, repeats: int = 1
 ) -> float:
     """About how long a trial takes on an ordinary machine, with `rows` rows outside the holdout."""
-    from treadle.tasks.search.space import expected_pace
-
     fitted = {"folds": rows * (FOLDS - 1) * repeats, "windows": rows * WINDOWS // 2, "single": rows}[kind]
-    bins = columns * min(64, max(2, rows // 4)) * LANES[kind] * repeats
-    return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins, outputs)
+    lanes = {"folds": FOLDS, "windows": WINDOWS, "single": 1}[kind] * repeats
+    return TYPICAL_ROUNDS * _expected_pace(rows, fitted, columns, lanes, outputs)
 
 
 def quantiles_affordable(pace: float, budget: float) -> bool:
@@ -119,6 +115,23 @@ def quantiles_affordable(pace: float, budget: float) -> bool:
     `pace` are the seconds of a round of one tree on all lanes.
     """
     return 2 * 2 * QUANTILE_ROUNDS * pace <= QUANTILES_WORTH * budget
+
+
+def affordable_lanes(folds: Sequence[Fold], *, columns: int, rounds: int, seconds: float) -> int:
+    """Of how many folds boosters of `rounds` rounds on `columns` features are fitted in `seconds`; at least 1.
+
+    It is calculated, like the layout, for boosters of one tree a round.
+    """
+    rows = mean_fitted(folds)
+    return min(max(1, int(seconds / (rounds * _expected_pace(rows, rows, columns, 1, 1)))), len(folds))
+
+
+def _expected_pace(rows: int, fitted: int, columns: int, lanes: int, outputs: int) -> float:
+    """Seconds of a round on `lanes` of `rows` rows, `fitted` of all lanes together, that become `columns` features."""
+    from treadle.tasks.search.space import expected_pace
+
+    bins = columns * min(64, max(2, rows // 4))
+    return expected_pace(fitted, columns, bins * lanes, outputs)
 
 
 def search_folds(

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
 from treadle.tasks.features.ids import possible_ids
-from treadle.tasks.features.measure import EncodingPlan, EncodingProblem, held_losses, paired_gain, sampled
+from treadle.tasks.features.measure import (
+    EncodingPlan,
+    EncodingProblem,
+    held_losses,
+    on_steady_scale,
+    paired_gain,
+    sampled,
+)
 from treadle.tasks.features.spec import MOMENTS, STATISTICS
 from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
@@ -64,11 +71,12 @@ class EncodingChoice:
 def choose_encodings(problem: EncodingProblem, *, seconds: float) -> EncodingChoice:
     """The encodings that predict best on the rows that the problem's folds answer for.
 
-    Boosters are compared by log loss or squared error on the same rows. About `seconds` are spent at most: what would
-    take longer is not begun. Without folds, or a column to decide on, nothing is measured.
+    Boosters are compared on the same rows by log loss or squared error, of the logarithm where amounts are skewed.
+    About `seconds` are spent at most: what would take longer is not begun. Without folds, or a column to decide on,
+    nothing is measured.
     """
     deadline = clock.monotonic() + seconds
-    comparison = _Comparison(sampled(problem), deadline)
+    comparison = _Comparison(on_steady_scale(sampled(problem)), deadline)
     try:
         if comparison.problem.folds:
             for decide in (
@@ -119,9 +127,9 @@ class _Comparison:
                 break
         least = max(errors * error, over_windows)
         taken = gain > -least if plainer else gain > least
-        loss = "squared error" if self.problem.task == "regression" else "log loss"
         words = (
-            f"{what}: {'taken' if taken else 'not taken'}, {loss} {before - gain:.5g} against {before:.5g} "
+            f"{what}: {'taken' if taken else 'not taken'}, "
+            f"{self.problem.loss} {before - gain:.5g} against {before:.5g} "
             f"(gain {gain:+.2g}, standard error {max(error, over_windows):.2g})"
         )
         for name in columns:

@@ -35,7 +35,10 @@ FIRST_SHARE = 0.1
 """The share of the budget after which the first trial ends with what it has."""
 
 FITS_SHARE = 0.35
-"""The fits after the search are left this share of the budget at most, or what the best trial alone needs."""
+"""The fits of an average are left this share of the budget at most; the best trial alone is left what it needs."""
+
+SPARE = 1.1
+"""More than the fits of the best trial need, so that it is not lost to a slow moment."""
 
 AVERAGES = 3
 """The search leaves time to fit an average of so many trials like its best."""
@@ -203,14 +206,11 @@ class Search:
         complete = [trial for trial in trials(self.study) if trial.state == "complete"]
         if not complete:
             return 0.0
-        most = FITS_SHARE * self.spec.budget_seconds
-        # a trial whose fits take longer becomes no model while there are others
-        quick = [trial for trial in complete if self.aftermath.effort * trial.fit_seconds <= most]
-        quick = quick or [min(complete, key=lambda trial: trial.fit_seconds)]
-        best = max(quick, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
-        alone = self.aftermath.effort * best.fit_seconds
+        # whichever is best could be paid for when it ended: see `_train`
+        best = max(complete, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
+        alone = SPARE * self.aftermath.effort * best.fit_seconds
         several = 1 if self.spec.ensemble == "never" else AVERAGES
-        return max(alone, min(several * alone, most))
+        return max(alone, min(several * alone, FITS_SHARE * self.spec.budget_seconds))
 
     def _pace(self) -> tuple[float, float]:
         """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""
@@ -256,7 +256,7 @@ class Search:
         share = SHARE if slot else FIRST_SHARE
         began = time.monotonic()
         # the fits of this very trial have to be paid for as well
-        paid = (self.deadline - began) / (1 + self.aftermath.effort)
+        paid = (self.deadline - began) / (1 + SPARE * self.aftermath.effort)
         until = began + max(0.0, min(self.seconds_left(), share * self.spec.budget_seconds, paid))
         best, best_rounds, reported = -math.inf, 1, 0
         for iteration in range(MAX_ROUNDS):

@@ -49,6 +49,20 @@ def test_levels_without_an_order_become_statistics_and_counts(seed):
     assert not chosen.stopped_by_clock
 
 
+def test_a_few_huge_amounts_do_not_hide_what_levels_tell():
+    """By squared error of the amounts themselves statistics are taken in one of these four worlds."""
+    taken = 0
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        shop, x = draw.integers(0, 150, 1_500), draw.normal(size=1_500)
+        y = np.exp(7 + draw.normal(size=150)[shop] + 0.3 * x + 1.3 * draw.normal(size=1_500))
+        one = problem(pa.table({"shop": [f"s{one:03}" for one in shop], "x": x}), y, "regression", x="number")
+        chosen = features.choose_encodings(one, seconds=600)
+        assert "squared error of the logarithm" in chosen.reasons["shop"]
+        taken += "statistics" in chosen.encodings.get("shop", ())
+    assert taken >= 3
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_levels_in_the_order_of_their_effect_keep_their_codes(seed):
     effect = np.repeat([-2.0, 2.0, -2.0], 100)

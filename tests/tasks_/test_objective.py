@@ -52,9 +52,9 @@ def targets(kind: str, n: int = 2_000, seed: int = 0) -> tuple[np.ndarray, np.nd
 
 CHOICES = {
     "squares for rmse": ("normal", "rmse", {}, ["reg:squarederror"]),
-    "counts": ("counts", "rmse", {}, ["reg:squarederror", "count:poisson", "reg:squarederror log1p"]),
+    "counts": ("counts", "rmse", {}, ["reg:squarederror", "reg:squarederror log1p", "count:poisson"]),
     "few whole numbers are grades": ("few counts", "rmse", {}, ["reg:squarederror"]),
-    "skewed amounts": ("lognormal", "r2", {}, ["reg:squarederror", "count:poisson", "reg:squarederror log1p"]),
+    "skewed amounts": ("lognormal", "r2", {}, ["reg:squarederror", "reg:squarederror log1p", "count:poisson"]),
     "amounts with zeros": ("zeros", "rmse", {}, ["reg:squarederror", "count:poisson", "reg:tweedie"]),
     "absolute errors for mae": ("normal", "mae", {}, ["reg:absoluteerror", "reg:pseudohubererror"]),
     "skewed, mae": (

@@ -388,6 +388,17 @@ def test_the_fits_that_follow_are_left_their_time() -> None:
     assert busy.seconds < 3.0 * 0.9
 
 
+def test_the_best_trial_is_left_the_time_of_its_fits_however_slow_they_are() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value, seconds in ((0.7, 1.0), (0.8, 20.0), (0.75, 2.0)):
+        outcome = {"value": value, "rounds": 9, "fit_seconds": seconds}
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"outcome": outcome}))
+    course, spec = course_of("binary", rows_of("binary", 100)), TuneSpec(budget_seconds=100)
+    at_work = search.Search(study, course, spec, search.Aftermath(effort=2.0), deadline=time.monotonic() + 50, lap=0.0)
+    assert at_work.seconds_left() < 50 - 2.0 * 20.0
+    assert at_work.forecast(0) >= 2.0 * 20.0
+
+
 def test_a_person_ends_the_search_and_its_best_is_the_model() -> None:
     asked: list[int] = []
 
