@@ -35,9 +35,12 @@ def tumours() -> pd.DataFrame:
 
 
 def project(
-    home: Path, table: pd.DataFrame, target: str, name: str = "clinic", *, trees: bool = False
+    home: Path, table: pd.DataFrame, target: str, name: str = "clinic", *, trees: bool = False, quick: bool = False
 ) -> tuple[Settings, PipelineConfig]:
-    """A home with one pipeline, made from `table` as a CSV file outside the home; with `trees` no line is tried."""
+    """A home with one pipeline, made from `table` as a CSV file outside the home; with `trees` no line is tried.
+
+    `quick`: trials are measured once and not in folds, where a small table would have 15 boosters a trial.
+    """
     file = home.parent / f"{name}.csv"
     table.to_csv(file, index=False)
     settings = settings_.at(home)
@@ -45,6 +48,8 @@ def project(
     config = home / "pipelines" / f"{name}.toml"
     if trees:
         config.write_text(f'{config.read_text()}\n[model]\nkind = "trees"\n')
+    if quick:
+        config.write_text(f'{config.read_text()}\n[tune]\nfolds = "never"\n')
     return settings, load_config(config)
 
 

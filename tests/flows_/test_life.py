@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
-TRIALS = 4
+TRIALS = 2
 WITHOUT_TREADLE = """
 import sys, mlflow, pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
@@ -50,7 +50,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> Lif
     (home / "pipelines").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
-        settings, config = project(home, tumours()[:469], "Malignant", trees=True)
+        settings, config = project(home, tumours()[:469], "Malignant", trees=True, quick=True)
         trained = train.run_train(settings, config, trials=TRIALS, budget=60)
         tumours()[469:].drop(columns="Malignant").to_csv(inbox(home) / "new.csv", index=False)
         return Life(settings, config, trained, score.run_score(settings, config))
@@ -200,7 +200,7 @@ def test_a_file_without_a_needed_column_is_refused_by_name(life: Life, tmp_path:
 
 
 def test_a_person_promotes_with_a_reason_and_is_audited(life: Life) -> None:
-    challenger = train.run_train(life.settings, life.config, trials=2, budget=60)
+    challenger = train.run_train(life.settings, life.config, trials=1, budget=60)
     champion = history.run_models(life.settings, life.config).champion
     target = challenger.version if challenger.version != champion else 1
     with pytest.raises(UsageError, match="reason"):
@@ -258,7 +258,7 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, config = life.settings, life.config
-    other = train.run_train(settings, config, trials=2, budget=60).version
+    other = train.run_train(settings, config, trials=1, budget=60).version
 
     def cut_off(*_: object) -> None:
         raise RuntimeError("the power went")
@@ -266,11 +266,11 @@ def test_a_run_cut_off_before_the_ledger_begins_anew_where_the_chair_was_taken_s
     with monkeypatch.context() as patch:
         patch.setattr("treadle.infra.databases.ledger.Ledger.add_version", cut_off)
         with pytest.raises(RuntimeError, match="the power went"):
-            train.run_train(settings, config, trials=3, budget=60)
+            train.run_train(settings, config, trials=2, budget=50)
     champion = history.run_models(settings, config).champion
     chair = other if champion != other else 1
     promote.run_promote(settings, config, chair, "moved in between")
-    trained = train.run_train(settings, config, trials=3, budget=60)
+    trained = train.run_train(settings, config, trials=2, budget=50)
     opened = stores.open(settings, "clinic")
     assert trained.against == chair
     assert (
@@ -312,7 +312,7 @@ def test_a_config_changed_under_a_run_ends_it(life: Life, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(train, "split_rows", edit)
         with pytest.raises(UsageError, match="changed during the run"):
-            train.run_train(life.settings, life.config, trials=1, budget=60)
+            train.run_train(life.settings, life.config, trials=2, budget=40)
     file.write_text(before)
 
 

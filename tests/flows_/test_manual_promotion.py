@@ -47,7 +47,7 @@ def trained(settings: Settings, config: PipelineConfig, *, again: bool = False) 
 
 
 def test_a_better_model_waits_and_takes_the_chair_where_nobody_need_confirm_any_more(home: Path) -> None:
-    settings, _ = project(home, tumours(), "Malignant")
+    settings, _ = project(home, tumours(), "Malignant", quick=True)
     config = rule(settings, 'promote = "manual"\nmax_model_mb = 50\nmax_ms_per_1000_rows = 5000')
     first = trained(settings, config)
     assert (first.decision, first.promoted, first.waits, first.exit_code()) == ("PROMOTE", False, True, 0)
@@ -68,7 +68,7 @@ def test_a_better_model_waits_and_takes_the_chair_where_nobody_need_confirm_any_
 
 @pytest.mark.slow
 def test_the_newest_waits_and_another_champion_settles_those_before(home: Path) -> None:
-    settings, _ = project(home, tumours(), "Malignant")
+    settings, _ = project(home, tumours(), "Malignant", quick=True)
     config = rule(settings, 'promote = "manual"')
     first, second = trained(settings, config), trained(settings, config, again=True)
     assert history.run_models(settings, config).waiting == second.version
@@ -80,7 +80,7 @@ def test_the_newest_waits_and_another_champion_settles_those_before(home: Path) 
 
 
 def test_a_model_beyond_the_limits_is_refused_with_the_figures(home: Path) -> None:
-    settings, _ = project(home, tumours(), "Malignant")
+    settings, _ = project(home, tumours(), "Malignant", quick=True)
     result = trained(settings, rule(settings, "max_model_mb = 0.000001\nmax_ms_per_1000_rows = 0.001"))
     assert (result.decision, result.promoted, result.exit_code()) == ("REFUSED", False, 4)
     assert "MB (gate.max_model_mb: 1e-06)" in result.headline
@@ -109,7 +109,7 @@ def judged(version: int, decision: str, against: int | None) -> VersionRecord:
 
 
 def test_a_version_that_waits_can_be_declined_with_a_reason_and_those_before_it_wait_no_more(home: Path) -> None:
-    settings, config = project(home, tumours(), "Malignant")
+    settings, config = project(home, tumours(), "Malignant", quick=True)
     ledger = stores.open(settings, config.name).ledger
     for version, decision in ((1, "PROMOTE"), (2, "KEEP"), (3, "PROMOTE")):
         ledger.add_version(judged(version, decision, None))

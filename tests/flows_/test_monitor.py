@@ -53,14 +53,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
     table = tumours()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
-        settings, config = project(home, table[:369], TARGET)
-        trained = train.run_train(settings, config, trials=2, budget=60)
+        settings, config = project(home, table[:369], TARGET, quick=True)
+        trained = train.run_train(settings, config, trials=1, budget=60)
         new = table[369:].drop(columns=TARGET)
         new.iloc[:100].assign(**{"mean radius": np.nan}).to_csv(inbox(home) / "first.csv", index=False)
         new.iloc[100:].to_csv(inbox(home) / "second.csv", index=False)
         score.run_score(settings, config)
         before = monitor.run_monitor(settings, config)
-        idle = train.run_train(settings, config, trials=2, budget=60, if_due=True)
+        idle = train.run_train(settings, config, trials=1, budget=60, if_due=True)
         truth = table[369:529][[KEY, TARGET]]
         wrong = truth[:40].assign(**{TARGET: np.where(truth[TARGET][:40] == "yes", "no", "yes")})
         labelled_by(home, "1-wrong.csv", wrong)
@@ -168,12 +168,12 @@ def test_the_same_state_is_one_run_in_mlflow_with_page_and_metrics(watched: Watc
 def test_training_that_is_due_carries_its_reason_and_is_not_due_again(watched: Watched) -> None:
     from mlflow import MlflowClient
 
-    trained = train.run_train(watched.settings, watched.config, trials=2, budget=60, if_due=True)
+    trained = train.run_train(watched.settings, watched.config, trials=1, budget=60, if_due=True)
     assert not isinstance(trained, NotDue)
     assert "160 new labelled rows" in trained.reason
     run = MlflowClient(watched.settings.tracking).get_run(trained.run_id)
     assert run.data.tags["reason"] == trained.reason
-    assert isinstance(train.run_train(watched.settings, watched.config, trials=2, budget=60, if_due=True), NotDue)
+    assert isinstance(train.run_train(watched.settings, watched.config, trials=1, budget=60, if_due=True), NotDue)
     if not trained.promoted:
         promote.run_promote(watched.settings, watched.config, trained.version, "to see how it does")
     assert monitor.run_monitor(watched.settings, watched.config).champion == trained.version

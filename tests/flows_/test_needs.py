@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def place(home: Path) -> Place:
     """A pipeline `clinic` that has seen nothing yet."""
-    return project(home, tumours(), "Malignant")
+    return project(home, tumours(), "Malignant", quick=True)
 
 
 def taken(place: Place, name: str, bad: int = 0) -> str:

@@ -40,7 +40,7 @@ def plants(rows: int, classes: str, seed: int) -> pd.DataFrame:
 
 
 def test_a_class_that_is_new_is_settled_by_a_person_and_scored_to_the_last_row(home: Path) -> None:
-    settings, config = project(home, plants(400, "abc", 1), "kind", "garden")
+    settings, config = project(home, plants(400, "abc", 1), "kind", "garden", quick=True)
     first = train.run_train(settings, config, trials=1)
     assert isinstance(first, train.TrainResult)
     assert first.promoted
