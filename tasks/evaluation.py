@@ -1,4 +1,4 @@
-"""Evaluation: the scores of all models on the same holdout rows, and the content of the report."""
+"""Evaluation: the scores of all models on the same holdout rows, and what else the verdict and the report need."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from typing import TYPE_CHECKING
 from treadle.tasks.base_rate import BaseRate  # noqa: TC001 - scores are kept as JSON, which looks their types up
 from treadle.tasks.dataset.judging import sketch
 from treadle.tasks.dependence import Dependence, dependence_of
-from treadle.tasks.flagging import FlagMeaning, flag_finding, flag_meaning
-from treadle.tasks.reliability import Reliability, calibration_findings, calibration_metrics, reliability
+from treadle.tasks.flagging import FlagMeaning, flag_meaning
+from treadle.tasks.reliability import Reliability, calibration_metrics, reliability
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import pyarrow as pa
 
-    from treadle.tasks.booster import Curve, MatrixRows
+    from treadle.tasks.booster import MatrixRows
     from treadle.tasks.bundle import Model
     from treadle.tasks.dataset import SplitSpec
     from treadle.tasks.dataset.judging import LeftOut
-    from treadle.tasks.explain import Explanation
-    from treadle.tasks.gate import Cost, Judged, Verdict
+    from treadle.tasks.gate import Cost, Judged
     from treadle.tasks.leakage import Leak
     from treadle.tasks.postprocess import Predictions
-    from treadle.tasks.report import Finding, Story
-    from treadle.tasks.search import Found
     from treadle.tasks.suspects import Suspect
     from treadle.tasks.training import Problem
 
@@ -352,80 +349,6 @@ def _champion_predictions(
     if why := gate.why_not_comparable(champion.version, model.spec(), problem, columns):
         return None, why
     return postprocess.apply_postprocess(model.post, _raw(model, features.encode(model.features, holdout))).p, ""
-
-
-def story(
-    pipeline: str,
-    problem: Problem,
-    model: Model,
-    evidence: Evidence,
-    verdict: Verdict,
-    found: Found,
-    curve: Curve,
-    facts: Mapping[str, str],
-    reads: int,
-    explanation: Explanation | None = None,
-) -> Story:
-    """The content of the report."""
-    from treadle.tasks.report import Story, group_findings
-    from treadle.tasks.uses import judged_span, model_uses
-
-    table = evidence.predictions.columns
-    regression = problem.task == "regression"
-    return Story(
-        pipeline=pipeline,
-        version=None,
-        verdict=verdict,
-        task=problem.task,
-        metric=problem.metric,
-        target=problem.target,
-        classes=problem.classes,
-        scores=evidence.scores,
-        train_scores=evidence.train_scores,
-        curve=curve,
-        y=evidence.y,
-        p=evidence.predictions.p,
-        threshold=model.post.threshold if problem.task == "binary" else None,
-        importance=column_importance(model),
-        trials=found.finished,
-        facts=facts,
-        holdout_reads=reads,
-        lower=table["lower"].to_numpy() if regression else None,
-        upper=table["upper"].to_numpy() if regression else None,
-        leaks=evidence.leaks,
-        suspects=evidence.suspects,
-        weight=evidence.judged.weight,
-        findings=(
-            *model_uses(problem, evidence, verdict, explanation),
-            *_findings(problem, model, evidence),
-            *group_findings(verdict),
-        ),
-        explanation=explanation,
-        span=judged_span(problem, evidence),
-    )
-
-
-def _findings(problem: Problem, model: Model, evidence: Evidence) -> tuple[Finding, ...]:
-    """What the first screen of the report says beside the verdict."""
-    from treadle.tasks.dependence import Dependence
-    from treadle.tasks.report.intervals import interval_finding
-
-    found: list[Finding] = []
-    found.extend(calibration_findings(evidence.reliability, evidence.base_rates))
-    if evidence.flag is not None:
-        found.append(flag_finding(evidence.flag, problem.threshold_rule, problem.target, problem.classes))
-    if problem.task == "regression":
-        table, judged = evidence.predictions.columns, evidence.judged
-        intervals = interval_finding(
-            evidence.y,
-            evidence.predictions.p,
-            table["lower"].to_numpy(),
-            table["upper"].to_numpy(),
-            weight=judged.weight,
-            dependence=Dependence(judged.groups, judged.times),
-        )
-        found += [intervals] if intervals else []
-    return tuple(found)
 
 
 def column_importance(model: Model) -> dict[str, float]:

@@ -5,99 +5,38 @@ All of it is decided by measurement on training and validation rows before the f
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from treadle.tasks.dataset.folds import FOLDS, Fold
-from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
-from treadle.tasks.rolling import MOST_FITTED, MOST_WINDOWS
+from treadle.tasks.objective_choice import objective_for
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.search.study import FITS_SHARE
 from treadle.tasks.validation import (
-    ANSWERED,
-    TYPICAL_ROUNDS,
     Layout,
-    affordable_lanes,
     choose_layout,
-    mean_fitted,
     search_folds,
     trial_seconds,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
     import pyarrow as pa
 
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.custom_loss import CustomLoss
     from treadle.tasks.dataset import OpenParts
-    from treadle.tasks.dependence import Dependence
-    from treadle.tasks.search.course import Course
     from treadle.tasks.training import Problem
 
-OVERHEAD = 1.2
-"""Encoding, binning and merging beside the trees of a fit."""
-
-HURTING_SHARE, ENCODING_SHARE, OBJECTIVE_SHARE = 0.04, 0.1, 0.08
-"""Shares of the budget in which columns that tell time, encodings and objectives are compared."""
+HURTING_SHARE, ENCODING_SHARE = 0.04, 0.1
+"""Shares of the budget in which columns that tell time, and encodings, are compared."""
 
 MOST_TELLING = 4
 """Columns that tell time apart best, of which it is asked whether they hurt."""
 
-LEAST_GAIN = 0.25
-"""Another objective is no larger model, so it need not be surely better."""
-
-QUICK_PARAMETERS: dict[str, str | int | float] = {
-    "learning_rate": 0.15,
-    "max_depth": 6,
-    "subsample": 0.9,
-    "colsample_bytree": 0.8,
-}
-"""The booster by which objectives are compared."""
-
 FITS_AS_TRIALS = 5
 """About how many trials' seconds the fits after a search take."""
-
-QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
-QUICK_TYPICAL = 150
-"""Rounds of such a booster, with those that find out that no more help, in rounds of the calculated pace."""
-
-
-class Preparation(BaseModel):
-    """What is decided before the first trial.
-
-    `dropped` columns only tell time apart, and hurt later rows. `encodings` says what columns become, `differences` of
-    which pairs of dates the difference is a feature; `reasons` are sentences for people; `seconds` is what it took;
-    `by_clock` says that the time ran out before all was measured.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layout: Layout = Layout()
-    dropped: tuple[str, ...] = ()
-    encodings: dict[str, tuple[str, ...]] = {}
-    differences: tuple[tuple[str, str], ...] = ()
-    objective: Objective | None = None
-    reasons: tuple[str, ...] = ()
-    seconds: float = 0.0
-    by_clock: bool = False
-
-    def narrowed(self, problem: Problem) -> Problem:
-        """The problem without the columns that are dropped."""
-        return replace(problem, columns=tuple(name for name in problem.columns if name not in self.dropped))
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """The folds of a search, and how its rows are binned for a device, or in the host's memory for it."""
-
-    folds: tuple[Fold, ...]
-    course: Callable[[str, bool], Course]
 
 
 def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: CustomLoss | None = None) -> Preparation:
@@ -153,7 +92,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
         }
     )
     counted = relative(row_weights(rows, problem.weight))
-    objective, why, by_clock = _objective(config, problem, parts, found, y, counted, loss)
+    objective, why, by_clock = objective_for(config, problem, parts, found, y, counted, loss)
     reasons = (layout.sentence(len(folds)), *found.reasons, *([why] if why else []))
     took = round(time.monotonic() - began, 3)
     update = {"objective": objective, "reasons": reasons, "seconds": took, "by_clock": found.by_clock or by_clock}
@@ -205,21 +144,6 @@ def forecast(config: PipelineConfig, problem: Problem, rows: int) -> str:
     return f"forecast: {search} and the fits, in the budget of {budget}"
 
 
-def _dependence(
-    config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold], layout: Layout
-) -> Dependence:
-    """Which of the answered rows, fold after fold, depend on each other; one that is answered for twice is a group."""
-    import numpy as np
-
-    from treadle.tasks.dependence import Dependence, dependence_of
-
-    answered = np.concatenate([fold.answered for fold in folds])
-    found = dependence_of(rows, config.split, problem.time).of(answered)
-    if layout.repeats > 1 and found.groups is None:
-        return Dependence(groups=answered)
-    return found
-
-
 def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> tuple[str, ...]:
     """Columns that tell early rows from late ones and without which the windows are answered for better."""
     import numpy as np
@@ -263,168 +187,3 @@ def _season_comes_back(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) 
     first, newest = (days[fold.answered] for fold in (folds[0], folds[-1]))
     horizon = float(np.nanmax(newest) - np.nanmin(newest))
     return season_comes_back(days[np.isfinite(days)], float(np.nanmin(first)), horizon)
-
-
-def lay_rows(
-    config: PipelineConfig,
-    problem: Problem,
-    parts: OpenParts,
-    prepared: Preparation,
-    loss: CustomLoss | None = None,
-    *,
-    most: int | None = None,
-) -> Trail:
-    """The folds (the last `most` of them, if given), and the rows of each lane binned, once for all trials."""
-    from treadle.tasks import booster, training
-    from treadle.tasks.search.course import lay_out
-
-    problem = prepared.narrowed(problem)
-    rows = training.together(parts.train, parts.validation)
-    y = training.labels_as_numbers(problem, rows)
-    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(most or 0) :]
-    spec = training.learn_features(problem, rows, prepared.encodings, prepared.differences)
-
-    def course(device: str, external: bool) -> Course:
-        # statistics become columns for each class where they are fitted: the names are those of a closed spec
-        laid = training.lane_rows(problem, spec, rows, folds, config.tune.seed)
-        closed = training.closed_features(problem, spec, rows)
-        fixed = booster.complete_parameters(
-            problem.task,
-            {},
-            classes=len(problem.classes),
-            device=device,
-            seed=config.tune.seed,
-            objective=prepared.objective,
-            fixed=config.model.fixed,
-            monotone=config.model.monotone,
-            interactions=config.model.interactions,
-            names=closed.names,
-            owners=closed.owners,
-        )
-        return lay_out(
-            laid,
-            fixed,
-            task=problem.task,
-            metric=problem.metric,
-            names=closed.names,
-            objective=prepared.objective,
-            custom=loss,
-            settled=tuple(config.model.fixed),
-            dependence=_dependence(config, problem, rows, folds, prepared.layout),
-            repeats=prepared.layout.repeats,
-            external=external,
-            threshold_rule=problem.threshold_rule,
-        )
-
-    return Trail(folds, course)
-
-
-def _objective(
-    config: PipelineConfig,
-    problem: Problem,
-    parts: OpenParts,
-    prepared: Preparation,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    loss: CustomLoss | None,
-) -> tuple[Objective, str, bool]:
-    """What is minimised (as configured, or the best candidate), a sentence on it, and whether the clock decided."""
-    from treadle.tasks.custom_loss import custom_objective
-
-    model = config.model
-    if loss is not None:
-        found = custom_objective(
-            loss, problem.task, problem.metric, model.wanted, y, target=problem.target, weight=weight
-        )
-        return found, f"objective: {loss.name} (as configured)", False
-    if problem.task != "regression":
-        return choose_objective(problem.task, problem.metric, model.wanted, y, target=problem.target), "", False
-    candidates = candidate_objectives(
-        problem.task, problem.metric, y, model.wanted, monotone=model.monotone, target=problem.target, weight=weight
-    )
-    best, measured, by_clock = candidates[0], "", False
-    if len(candidates) > 1:
-        best, measured, by_clock = _best_objective(config, problem, parts, prepared, candidates)
-    named = best.name + (f" of {best.transform}" if best.transform else "")
-    return best, f"objective: {named} ({best.why}{measured})", by_clock
-
-
-def _best_objective(
-    config: PipelineConfig, problem: Problem, parts: OpenParts, prepared: Preparation, candidates: Sequence[Objective]
-) -> tuple[Objective, str, bool]:
-    """The first of the candidates, unless another one gains more than `LEAST_GAIN` standard errors on the same rows.
-
-    Where the time does not suffice for all folds they are compared on fewer. Also the figures in words, and whether the
-    time ran out all the same.
-    """
-    from treadle.tasks.search.choice import difference_error, influence
-
-    seconds = OBJECTIVE_SHARE * config.tune.budget_seconds
-    deadline, rounds = time.monotonic() + seconds, QUICK_TYPICAL * len(candidates)
-    folds = lay_rows(config, problem, parts, prepared).folds
-    most = affordable_lanes(folds, columns=len(problem.columns), rounds=rounds, seconds=seconds)
-    best, words = candidates[0], list[str]()
-    value, reference = 0.0, None
-    for candidate in candidates:
-        started = time.monotonic()
-        with_it = prepared.model_copy(update={"objective": candidate})
-        course = lay_rows(config, problem, parts, with_it, most=most).course("cpu", False)
-        margins, in_time = _quick_margins(course, math.inf if candidate is candidates[0] else deadline)
-        if not in_time:
-            return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True
-        answers = course.answers(margins)
-        score, moved = course.score(answers), influence(course, margins)
-        words.append(f"{candidate.name}{' of ' + candidate.transform if candidate.transform else ''} {score:.5g}")
-        gain = course.sign * (score - value)
-        if reference is None or gain > LEAST_GAIN * difference_error(course, moved, reference):
-            best, value, reference = candidate, score, moved
-        if candidate is not candidates[-1] and time.monotonic() + (time.monotonic() - started) > deadline:
-            return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True
-    return best, f"; {problem.metric} of quick models: {', '.join(words)}", False
-
-
-def _quick_margins(course: Course, deadline: float) -> tuple[list[np.ndarray], bool]:
-    """Margins of a quick model on the measured rows, at its best round; and whether the time sufficed."""
-    varied = {name: value for name, value in QUICK_PARAMETERS.items() if name not in course.settled}
-    models, best, best_rounds = course.models(varied), -math.inf, 1
-    for iteration in range(QUICK_ROUNDS):
-        watched = course.grow(models, iteration)
-        if watched > best:
-            best, best_rounds = watched, iteration + 1
-        if iteration + 1 - best_rounds >= EARLY_STOPPING_ROUNDS:
-            break
-        if time.monotonic() >= deadline:
-            return [], False
-    return course.margins(models, best_rounds), True
-
-
-def effort_of_fits(
-    layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, refit: bool, classes: bool = False
-) -> float:
-    """How often the work of one trial's fit on all lanes comes again after the search, for both models.
-
-    `classes` says that classes are predicted, which of windows of time need more (`rolling.rolling_windows`).
-    The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
-    """
-    from treadle.tasks.interval import QUANTILE_ROUNDS
-
-    lanes = sum(len(fold.fitted) for fold in folds)
-    second = 1 + 2 * QUANTILE_ROUNDS / TYPICAL_ROUNDS if layout.quantiles else 1.0
-    judged, every = len(parts.train) + len(parts.validation), parts.all_rows
-    more = math.sqrt(every / judged) if refit else 0.0
-    if layout.kind == "folds":
-        alone = 0.0 if layout.bagged else judged / lanes
-        return second * OVERHEAD * (1.0 + alone) * (1.0 + every / judged * more)
-    rounds = math.sqrt(judged / max(1, mean_fitted(folds))) if layout.kind == "windows" else 1.0
-    own = len(parts.train) + judged
-    if layout.dear:
-        again = 0
-    elif layout.kind == "windows" and classes:
-        own = judged + MOST_WINDOWS * min(judged, MOST_FITTED)
-        again = MOST_WINDOWS * min(every, MOST_FITTED)
-    elif layout.kind == "windows":
-        again = len(parts.train) + 2 * judged + parts.holdout_rows // 2
-    else:
-        left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
-        again = left_out * every * (FOLDS - 1) // FOLDS
-    return second * OVERHEAD * rounds * (own + more * (again + every)) / lanes

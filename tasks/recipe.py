@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from treadle.tasks.booster import Scalar
     from treadle.tasks.config.spec import PipelineConfig
     from treadle.tasks.features import FeatureSpec
-    from treadle.tasks.preparation import Preparation
+    from treadle.tasks.prepared import Preparation
     from treadle.tasks.search import Found
     from treadle.tasks.training import Problem
 
@@ -106,7 +106,7 @@ def make_recipe(
     judged model is, so that one gets more rounds.
     """
     from treadle.tasks import booster
-    from treadle.tasks.preparation import Preparation
+    from treadle.tasks.prepared import Preparation
 
     decided = prepared or Preparation()
     whole, layout = config.model.refit == "all", decided.layout

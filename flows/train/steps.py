@@ -178,7 +178,8 @@ def tune(ref: RunRef) -> None:
 
     The first Ctrl-C ends the search, and its best is judged; the second ends the command.
     """
-    from treadle.tasks import preparation, search, training
+    from treadle.tasks import lanes, preparation, search, training
+    from treadle.tasks.prepared import Preparation
 
     bench, place = ref.bench, ref.open()
     if bench.has("found.json"):
@@ -193,21 +194,21 @@ def tune(ref: RunRef) -> None:
     loss = load_loss(place.settings.home, config.model.objective)
     if config.model.kind == "linear":
         prepared = preparation.prepare(config, problem, parts, loss)
-        bench.put("preparation.json", prepared, preparation.Preparation)
+        bench.put("preparation.json", prepared, Preparation)
         bench.put("found.json", search.NOTHING_TO_SEARCH, search.Found)
         return
     with search_interrupt.search() as stop:
         if not bench.has("preparation.json"):
             events.emit("tune", preparation.forecast(config, problem, len(parts.train) + len(parts.validation)))
             prepared = preparation.prepare(config, problem, parts, loss)
-            bench.put("preparation.json", prepared, preparation.Preparation)
-        prepared = bench.get("preparation.json", preparation.Preparation)
+            bench.put("preparation.json", prepared, Preparation)
+        prepared = bench.get("preparation.json", Preparation)
         for reason in prepared.reasons:
             events.emit("tune", reason)
         began = time.monotonic()
-        trail = preparation.lay_rows(config, problem, parts, prepared, loss)
+        trail = lanes.lay_rows(config, problem, parts, prepared, loss)
         after = search.Aftermath(
-            effort=preparation.effort_of_fits(
+            effort=lanes.effort_of_fits(
                 prepared.layout,
                 parts,
                 trail.folds,
@@ -255,7 +256,7 @@ def fit_model(ref: RunRef) -> None:
     from treadle.tasks import bundle, training
     from treadle.tasks.base_rate import BaseRate
     from treadle.tasks.booster import Curve
-    from treadle.tasks.preparation import Preparation
+    from treadle.tasks.prepared import Preparation
     from treadle.tasks.recipe import Recipe, make_recipe
     from treadle.tasks.search import Found
 

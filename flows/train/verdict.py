@@ -42,7 +42,7 @@ def judge(ref: RunRef) -> None:
 
 def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     """Let the gate decide on the judged model; `broken` is what is wrong with the serving one, if anything."""
-    from treadle.tasks import evaluation, gate, metrics, training
+    from treadle.tasks import evaluation, gate, metrics, report_content, training
     from treadle.tasks.booster import Curve
     from treadle.tasks.bundle import load_bundle, model_bytes
     from treadle.tasks.dataset.judging import alike
@@ -111,7 +111,8 @@ def decide(ref: RunRef, broken: Sequence[str] = ()) -> None:
     with timings.timed("report"):
         why = _explained(ref, place, problem, recipe, model, evidence)
         _write_report(
-            ref, evaluation.story(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads, why)
+            ref,
+            report_content.story_of(ref.pipeline, problem, model, evidence, verdict, found, curve, facts, reads, why),
         )
     bounds = metrics.interval(
         problem.task,

@@ -26,7 +26,7 @@ from treadle.tasks.coverage import by_fifths
 from treadle.tasks.dataset import SplitSpec, split
 from treadle.tasks.interval import own_quantiles
 from treadle.tasks.objective import candidate_objectives
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found, TuneSpec
 from treadle.tasks.validation import Layout

@@ -17,7 +17,7 @@ from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.errors import DataError, TargetError
 from treadle.tasks.metrics import interval, metric_value
 from treadle.tasks.objective import Objective, WantedObjective, candidate_objectives, check_target, choose_objective
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found
 from treadle.tasks.validation import Layout

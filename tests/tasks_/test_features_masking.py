@@ -14,7 +14,7 @@ from tests.tasks_.test_refit import config
 from treadle.tasks import booster, bundle, features, fitting, training
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.features import masking
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import Recipe, make_recipe
 from treadle.tasks.search import Found
 from treadle.tasks.validation import Layout

@@ -13,7 +13,7 @@ from tests.tasks_.test_refit import SPLITS, TASKS, config, parted, table
 from treadle.tasks import booster, features, fitting, refit, training, validation
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.metrics import metric_value
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import Recipe, make_recipe, recipe_parameters
 from treadle.tasks.search import Found, Setting
 from treadle.tasks.validation import Layout, dealt

@@ -11,7 +11,7 @@ from scipy.stats import binom
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_score, recall_score
 
 from tests import shop
-from treadle.tasks import evaluation, gate, metrics, performance, postprocess
+from treadle.tasks import evaluation, gate, metrics, performance, postprocess, report_content
 from treadle.tasks.booster import Curve
 from treadle.tasks.bundle import Model, predict_table
 from treadle.tasks.dependence import Dependence
@@ -148,7 +148,7 @@ def test_every_accuracy_and_f1_is_that_of_the_delivered_predictions(threshold: f
     found = Found(params={}, rounds=1, value=0.5, trials=(), resumed=0, seconds=0.0, stopped="trials", allowed=1)
     verdict = gate.decide_verdict(gate.GateSpec(), evidence.judged)
     curve = Curve("", (), ())
-    story = evaluation.story("x", shop.problem("binary"), model, evidence, verdict, found, curve, {}, 1)
+    story = report_content.story_of("x", shop.problem("binary"), model, evidence, verdict, found, curve, {}, 1)
     assert any("predicted as" in one for finding in story.findings for one in finding.sentences)
     wrong = int((called & (evidence.y == 0)).sum())
     assert f"raises {wrong:,} false alarms" in confusion_figure(story).caption

@@ -9,7 +9,7 @@ import optuna
 import pyarrow as pa
 import pytest
 
-from treadle.tasks import evaluation, fitting, gate, preparation, refit, report, search, training
+from treadle.tasks import evaluation, fitting, gate, lanes, preparation, refit, report, report_content, search, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema
 from treadle.tasks.dataset.split import SplitSpec, split
@@ -59,7 +59,7 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
     found = search.run_search(
         optuna.storages.InMemoryStorage(),
         "rare",
-        preparation.lay_rows(config, problem, parts.open(), prepared).course,
+        lanes.lay_rows(config, problem, parts.open(), prepared).course,
         spec=search.TuneSpec(trials=2, budget_seconds=60, metric=metric),
         device="cpu",
         on_trial=lambda *_: None,
@@ -83,5 +83,5 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
     verdict = gate.decide_verdict(gate.GateSpec(), evidence.judged, leaks=evidence.leaks, seed=0)
     if positives < 10:
         assert verdict.decision != "PROMOTE"
-    story = evaluation.story("fraud", problem, fitted.model, evidence, verdict, found, fitted.curve, {}, 1)
+    story = report_content.story_of("fraud", problem, fitted.model, evidence, verdict, found, fitted.curve, {}, 1)
     assert "</html>" in report.render_report(story)

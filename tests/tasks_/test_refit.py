@@ -16,7 +16,7 @@ from treadle.tasks.dataset import Column, Parts, Schema, SplitSpec, folds, split
 from treadle.tasks.errors import TargetError
 from treadle.tasks.gate import GateSpec
 from treadle.tasks.metrics import metric_value
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import by_recipe, make_recipe, serving_rounds
 from treadle.tasks.search import Found, TuneSpec
 from treadle.tasks.validation import Layout

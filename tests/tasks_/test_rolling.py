@@ -12,7 +12,7 @@ from tests.tasks_.test_refit import config, parted
 from treadle.tasks import fitting, rolling, training
 from treadle.tasks.calibration import WINDOWS
 from treadle.tasks.dataset import SplitSpec
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found
 from treadle.tasks.validation import Layout

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from tests.tasks_.test_refit import SPLITS, config, schema, table
-from treadle.tasks import fitting, postprocess, preparation, refit, training
+from treadle.tasks import fitting, lanes, postprocess, refit, training
 from treadle.tasks.config.spec import ScoreSpec
 from treadle.tasks.dataset import split
-from treadle.tasks.preparation import Preparation
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found, TuneSpec
 from treadle.tasks.threshold import (
@@ -157,7 +157,7 @@ def test_what_the_config_declares_is_what_both_models_and_the_search_call_positi
     assert (p >= judged.model.post.threshold).mean() == pytest.approx(0.1, abs=alike / 2 + 1e-9)
     served = refit.refit(problem, recipe, judged.model, parts, SPLITS[kind])
     assert [one.post.threshold_by for one in (judged.model, served.model)] == ["flag: 0.1"] * 2
-    course = preparation.lay_rows(asked, problem, parts.open(), Preparation()).course("cpu", False)
+    course = lanes.lay_rows(asked, problem, parts.open(), Preparation()).course("cpu", False)
     margins = [np.linspace(-3, 3, len(lane.rows.y)).astype(np.float32) for lane in course.lanes]
     called = np.concatenate(course.answers(margins))
     assert called.mean() == pytest.approx(0.1, abs=0.01), "trials are compared by the labels of the same rule"
