@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 WINDOWS = 3
 """Windows of time that are measured at most."""
 
+LANES = {"folds": FOLDS, "windows": WINDOWS, "single": 1}
+"""How many folds or windows there are at most, for rows that are dealt once."""
+
 AFFORDABLE = 8
 """Rows are left out in turn where the budget allows so many trials of it."""
 
@@ -87,28 +90,34 @@ def choose_layout(
     allows the model to be the average of its folds, `quantiles` a second booster for its intervals. The pace is
     calculated and never measured, so that the same table and budget give the same layout.
     """
-    from treadle.tasks.search.space import expected_pace
-
     if folds == "never":
         return Layout()
     kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
-    fitted = rows * (FOLDS - 1) if kind == "folds" else rows * WINDOWS // 2
-    trees = FOLDS if kind == "folds" else WINDOWS
-    bins = columns * min(64, max(2, rows // 4))
-    pace = expected_pace(fitted, columns, bins * trees, outputs)
-    if AFFORDABLE * TYPICAL_ROUNDS * pace > budget / 2:
+    if AFFORDABLE * trial_seconds(kind, rows=rows, columns=columns, outputs=outputs) > budget / 2:
         return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
-    second = quantiles and quantiles_affordable(pace * repeats, budget)
+    trial = trial_seconds(kind, rows=rows, columns=columns, outputs=1, repeats=repeats)
+    second = quantiles and quantiles_affordable(trial, budget)
     return Layout(kind=kind, repeats=repeats, bagged=bagged, quantiles=second)
 
 
-def quantiles_affordable(pace: float, budget: float) -> bool:
-    """Whether quantiles fit the `budget` in seconds, for the judged and the serving model.
+def quantiles_affordable(trial: float, budget: float) -> bool:
+    """Whether two trees a round for quantiles fit the `budget` in seconds, for the judged and the serving model.
 
-    `pace` are the seconds of a round of one tree on all lanes.
+    `trial` are the seconds that a trial takes on the same lanes.
     """
-    return 2 * 2 * QUANTILE_ROUNDS * pace <= QUANTILES_WORTH * budget
+    return 2 * 2 * QUANTILE_ROUNDS / TYPICAL_ROUNDS * trial <= QUANTILES_WORTH * budget
+
+
+def trial_seconds(
+    kind: Literal["folds", "windows", "single"], *, rows: int, columns: int, outputs: int, repeats: int = 1
+) -> float:
+    """About how long a trial takes on an ordinary machine, with `rows` rows outside the holdout."""
+    from treadle.tasks.search.space import expected_pace
+
+    fitted = {"folds": rows * (FOLDS - 1) * repeats, "windows": rows * WINDOWS // 2, "single": rows}[kind]
+    bins = columns * min(64, max(2, rows // 4)) * LANES[kind] * repeats
+    return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins, outputs)
 
 
 def search_folds(
