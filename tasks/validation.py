@@ -96,7 +96,7 @@ def choose_layout(
     if affordable < 1:
         return Layout(dear=True)
     repeats = min(int(affordable), 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3)
-    second = quantiles and quantiles_affordable(trial / TYPICAL_ROUNDS * repeats, budget)
+    second = quantiles and quantiles_affordable(trial * repeats, budget)
     return Layout(kind=kind, repeats=repeats, bagged=bagged, quantiles=second)
 
 
@@ -109,12 +109,12 @@ def trial_seconds(
     return TYPICAL_ROUNDS * _expected_pace(rows, fitted, columns, lanes, outputs)
 
 
-def quantiles_affordable(pace: float, budget: float) -> bool:
-    """Whether quantiles fit the `budget` in seconds, for the judged and the serving model.
+def quantiles_affordable(trial: float, budget: float) -> bool:
+    """Whether two trees a round for quantiles fit the `budget` in seconds, for the judged and the serving model.
 
-    `pace` are the seconds of a round of one tree on all lanes.
+    `trial` are the seconds that a trial takes on the same lanes.
     """
-    return 2 * 2 * QUANTILE_ROUNDS * pace <= QUANTILES_WORTH * budget
+    return 2 * 2 * QUANTILE_ROUNDS / TYPICAL_ROUNDS * trial <= QUANTILES_WORTH * budget
 
 
 def affordable_lanes(folds: Sequence[Fold], *, columns: int, rounds: int, seconds: float) -> int:
