@@ -14,7 +14,17 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.objective import Objective, candidate_objectives, choose_objective
-from treadle.tasks.validation import ANSWERED, Layout, affordable_lanes, choose_layout, mean_fitted, search_folds
+from treadle.tasks.search.study import FITS_SHARE
+from treadle.tasks.validation import (
+    ANSWERED,
+    LANES,
+    TYPICAL_ROUNDS,
+    Layout,
+    choose_layout,
+    mean_fitted,
+    search_folds,
+    trial_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,9 +59,13 @@ QUICK_PARAMETERS: dict[str, str | int | float] = {
 }
 """The booster by which objectives are compared."""
 
-QUICK_ROUNDS, EARLY_STOPPING_ROUNDS = 300, 20
-TYPICAL_ROUNDS = 150
-"""Rounds of such a booster, with those that find out that no more help, in rounds of the calculated pace."""
+FITS_AS_TRIALS = 5
+"""About how many trials' seconds the fits after a search take."""
+
+QUICK_ROUNDS, QUICK_TYPICAL, EARLY_STOPPING_ROUNDS = 300, 80, 20
+
+LEAST_LANES = 2
+"""Objectives are compared on so many folds or windows at least, where there are so many."""
 
 
 class Preparation(BaseModel):
@@ -100,15 +114,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     began, budget = time.monotonic(), config.tune.budget_seconds
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    layout = choose_layout(
-        config.split,
-        rows=len(rows),
-        columns=len(problem.columns),
-        outputs=len(problem.classes) if problem.task == "multiclass" else 1,
-        budget=budget,
-        folds=config.tune.folds,
-        bagged=config.tune.ensemble != "never",
-    )
+    layout = _layout(config, problem, len(rows))
     if config.model.kind == "linear":
         return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
@@ -130,6 +136,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
             seed=config.tune.seed,
             groups=training.groups_of(problem, rows),
             weight=row_weights(rows, problem.weight),
+            numbers=tuple(config.model.monotone),
         ),
         seconds=ENCODING_SHARE * budget,
     )
@@ -151,6 +158,41 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     took = round(time.monotonic() - began, 3)
     update = {"objective": objective, "reasons": reasons, "seconds": took, "by_clock": found.by_clock or by_clock}
     return found.model_copy(update=update)
+
+
+def _layout(config: PipelineConfig, problem: Problem, rows: int) -> Layout:
+    """How `rows` rows outside the holdout are left out in turn."""
+    return choose_layout(
+        config.split,
+        rows=rows,
+        columns=len(problem.columns),
+        outputs=_outputs(problem),
+        budget=config.tune.budget_seconds,
+        folds=config.tune.folds,
+        bagged=config.tune.ensemble != "never",
+    )
+
+
+def _outputs(problem: Problem) -> int:
+    """Trees a round."""
+    return len(problem.classes) if problem.task == "multiclass" else 1
+
+
+def forecast(config: PipelineConfig, problem: Problem, rows: int) -> str:
+    """How long search and fits will take, in words; `rows` are those outside the holdout.
+
+    It is calculated for an ordinary machine. The budget is the most; few trials on a small table take less.
+    """
+    layout, spec = _layout(config, problem, rows), config.tune
+    outputs, columns = _outputs(problem), len(problem.columns)
+    each = trial_seconds(layout.kind, rows=rows, columns=columns, outputs=outputs, repeats=layout.repeats)
+    fits = min(FITS_AS_TRIALS * each, FITS_SHARE * spec.budget_seconds)
+    made = min(spec.trials, max(1, int((spec.budget_seconds - fits) / each)))
+    seconds, budget = made * each + fits, f"{spec.budget_seconds:,.0f} s"
+    search = f"about {made:,} of {spec.trials:,} trials of {max(each, 0.1):,.1f} s each"
+    if made == spec.trials and seconds < spec.budget_seconds:
+        return f"forecast: {search}, with the fits about {seconds:,.0f} s of at most {budget}"
+    return f"forecast: {search} and the fits, in the budget of {budget}"
 
 
 def _dependence(
@@ -180,6 +222,8 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
     part = training.encoded_part(problem, spec, rows)
     order = np.argsort(moments(rows, problem.time)[0], kind="stable")
     kept = {*config.model.monotone, *(name for group in config.model.interactions for name in group)}
+    if _season_comes_back(problem, rows, folds):
+        kept.add(problem.time)
     telling = [one.column for one in time_telling_columns(part.X[order], spec.positions) if one.column not in kept]
     place = np.argsort(order)
     in_order = [Fold(np.sort(place[fold.fitted]), np.sort(place[fold.answered])) for fold in folds]
@@ -194,6 +238,22 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
     return found if len(found) < len(problem.columns) else ()
 
 
+def _season_comes_back(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> bool:
+    """Whether the calendar of the time column may help later rows although no window of `folds` can show it."""
+    import numpy as np
+    import pyarrow as pa
+
+    from treadle.tasks.dataset.time_columns import season_comes_back
+
+    if not problem.time or not pa.types.is_temporal(rows[problem.time].type):
+        return False
+    dates = rows[problem.time].cast(pa.timestamp("us")).cast(pa.date32()).cast(pa.int32())
+    days = dates.to_numpy(zero_copy_only=False).astype(np.float64)
+    first, newest = (days[fold.answered] for fold in (folds[0], folds[-1]))
+    horizon = float(np.nanmax(newest) - np.nanmin(newest))
+    return season_comes_back(days[np.isfinite(days)], float(np.nanmin(first)), horizon)
+
+
 def lay_rows(
     config: PipelineConfig,
     problem: Problem,
@@ -201,21 +261,21 @@ def lay_rows(
     prepared: Preparation,
     loss: CustomLoss | None = None,
     *,
-    most: int | None = None,
+    lanes: int | None = None,
 ) -> Trail:
-    """The folds (the last `most` of them, if given), and the rows of each lane binned, once for all trials."""
+    """The folds, and the rows of each lane binned, once for all trials; the last `lanes` of them (None: all)."""
     from treadle.tasks import booster, training
     from treadle.tasks.search.course import lay_out
 
     problem = prepared.narrowed(problem)
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
-    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(most or 0) :]
+    folds = search_folds(prepared.layout, problem, parts, config.split, y, config.tune.seed)[-(lanes or 0) :]
     spec = training.learn_features(problem, rows, prepared.encodings, prepared.differences)
 
     def course(device: str, external: bool) -> Course:
         # statistics become columns for each class where they are fitted: the names are those of a closed spec
-        lanes = training.lane_rows(problem, spec, rows, folds, config.tune.seed)
+        laid = training.lane_rows(problem, spec, rows, folds, config.tune.seed)
         closed = training.closed_features(problem, spec, rows)
         fixed = booster.complete_parameters(
             problem.task,
@@ -231,7 +291,7 @@ def lay_rows(
             owners=closed.owners,
         )
         return lay_out(
-            lanes,
+            laid,
             fixed,
             task=problem.task,
             metric=problem.metric,
@@ -282,21 +342,23 @@ def _best_objective(
 ) -> tuple[Objective, str, bool]:
     """The first of the candidates, unless another one gains more than `LEAST_GAIN` standard errors on the same rows.
 
-    Where the time does not suffice for all folds they are compared on fewer. Also the figures in words, and whether the
-    time ran out all the same.
+    Where rows are many, fewer folds are compared, of windows the newest. Also the figures in words, and whether the
+    time ran out.
     """
     from treadle.tasks.search.choice import difference_error, influence
 
     seconds = OBJECTIVE_SHARE * config.tune.budget_seconds
-    deadline, rounds = time.monotonic() + seconds, TYPICAL_ROUNDS * len(candidates)
-    folds = lay_rows(config, problem, parts, prepared).folds
-    most = affordable_lanes(folds, columns=len(problem.columns), rounds=rounds, seconds=seconds)
+    kind, judged = prepared.layout.kind, len(parts.train) + len(parts.validation)
+    trial = trial_seconds(kind, rows=judged, columns=len(problem.columns), outputs=1)
+    lane = trial / LANES[kind] * QUICK_TYPICAL / TYPICAL_ROUNDS
+    lanes = max(LEAST_LANES, int(seconds / (lane * len(candidates))))
+    deadline = time.monotonic() + seconds
     best, words = candidates[0], list[str]()
     value, reference = 0.0, None
     for candidate in candidates:
         started = time.monotonic()
         with_it = prepared.model_copy(update={"objective": candidate})
-        course = lay_rows(config, problem, parts, with_it, most=most).course("cpu", False)
+        course = lay_rows(config, problem, parts, with_it, lanes=lanes).course("cpu", False)
         margins, in_time = _quick_margins(course, math.inf if candidate is candidates[0] else deadline)
         if not in_time:
             return best, f"; {problem.metric} of quick models: {', '.join(words)}; no time for more", True

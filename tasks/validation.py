@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 WINDOWS = 3
 """Windows of time that are measured at most."""
 
+LANES = {"folds": FOLDS, "windows": WINDOWS, "single": 1}
+"""How many folds or windows there are at most, for rows that are dealt once."""
+
 AFFORDABLE = 8
 """Rows are left out in turn where the budget allows so many trials of it."""
 
@@ -78,30 +81,22 @@ def choose_layout(
     if folds == "never":
         return Layout()
     kind: Literal["folds", "windows"] = "windows" if split.strategy == "time" else "folds"
-    fitted = rows * (FOLDS - 1) if kind == "folds" else rows * WINDOWS // 2
-    pace = _expected_pace(rows, fitted, columns, FOLDS if kind == "folds" else WINDOWS, outputs)
-    affordable = budget / 2 / (AFFORDABLE * TYPICAL_ROUNDS * pace)
+    affordable = budget / 2 / (AFFORDABLE * trial_seconds(kind, rows=rows, columns=columns, outputs=outputs))
     if affordable < 1:
         return Layout(dear=True)
     repeats = 1 if kind == "windows" or rows >= FEW else 2 if rows >= FEWEST else 3
     return Layout(kind=kind, repeats=min(repeats, int(affordable)), bagged=bagged)
 
 
-def affordable_lanes(folds: Sequence[Fold], *, columns: int, rounds: int, seconds: float) -> int:
-    """Of how many folds boosters of `rounds` rounds on `columns` features are fitted in `seconds`; at least 1.
-
-    It is calculated, like the layout, for boosters of one tree a round.
-    """
-    rows = mean_fitted(folds)
-    return min(max(1, int(seconds / (rounds * _expected_pace(rows, rows, columns, 1, 1)))), len(folds))
-
-
-def _expected_pace(rows: int, fitted: int, columns: int, lanes: int, outputs: int) -> float:
-    """Seconds of a round on `lanes` of `rows` rows, `fitted` of all lanes together, that become `columns` features."""
+def trial_seconds(
+    kind: Literal["folds", "windows", "single"], *, rows: int, columns: int, outputs: int, repeats: int = 1
+) -> float:
+    """About how long a trial takes on an ordinary machine, with `rows` rows outside the holdout."""
     from treadle.tasks.search.space import expected_pace
 
-    bins = columns * min(64, max(2, rows // 4))
-    return expected_pace(fitted, columns, bins * lanes, outputs)
+    fitted = {"folds": rows * (FOLDS - 1) * repeats, "windows": rows * WINDOWS // 2, "single": rows}[kind]
+    bins = columns * min(64, max(2, rows // 4)) * LANES[kind] * repeats
+    return TYPICAL_ROUNDS * expected_pace(fitted, columns, bins, outputs)
 
 
 def search_folds(

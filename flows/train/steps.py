@@ -198,6 +198,7 @@ def tune(ref: RunRef) -> None:
         return
     with search_interrupt.search() as stop:
         if not bench.has("preparation.json"):
+            events.emit("tune", preparation.forecast(config, problem, len(parts.train) + len(parts.validation)))
             prepared = preparation.prepare(config, problem, parts, loss)
             bench.put("preparation.json", prepared, preparation.Preparation)
         prepared = bench.get("preparation.json", preparation.Preparation)

@@ -93,3 +93,21 @@ def _folds(fold: np.ndarray) -> tuple[Fold, ...]:
 
     found = (Fold(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(FOLDS))
     return tuple(one for one in found if len(one.fitted) and len(one.answered))
+
+
+def error_of_windows(means: Sequence[tuple[float, float]]) -> float:
+    """The standard error of a mean over windows, each with its weight and its mean; 0 for fewer than two of them.
+
+    Few windows say little of their spread. The error is as much larger as Student's quantile of one standard error is
+    than the normal one: 1.84 times for two windows, 1.32 times for three.
+    """
+    import numpy as np
+    from scipy.special import ndtr, stdtrit
+
+    if len(means) < 2:
+        return 0.0
+    share, values = (np.array(column) for column in zip(*means, strict=True))
+    share = share / share.sum()
+    apart = share * (values - share @ values)
+    freedom = len(means) - 1
+    return float(stdtrit(freedom, ndtr(1.0)) * np.sqrt(apart @ apart * len(means) / freedom))

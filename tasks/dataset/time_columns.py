@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from treadle.tasks.dataset.folds import error_of_windows
 from treadle.tasks.dataset.order import BLOCKS, FEWEST_ROWS, Shape, blocks_of, quick_losses, surely
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ TELLS = 0.75
 """AUC from which on a column alone tells early rows from late ones."""
 
 BINS = 32
+
+YEAR = 365.0
 
 MOST_FITTED = 20_000
 """On so many rows at most a model is fitted that says whether a column hurts."""
@@ -71,9 +74,9 @@ def hurting_columns(
 
     `columns` maps every source column to its features' indices in `rows.X`, `folds` are rolling ones (`rolling_folds`).
     A quick booster is fitted on up to `MOST_FITTED` rows of each fold, the last, with and without the column; it goes
-    where the loss (squared error, log loss) without it is lower by more than a standard error over all rows that were
-    answered for. Then the others are tried again without it. The last column of all never goes. Nothing is begun
-    after `until`, a moment of the monotonic clock.
+    where the loss (squared error, log loss) without it is lower by more than a standard error, over all rows that were
+    answered for and over the folds: what helps in one season only stays. Then the others are tried again without it.
+    The last column of all never goes. Nothing is begun after `until`, a moment of the monotonic clock.
     """
     import numpy as np
 
@@ -84,15 +87,15 @@ def hurting_columns(
     if not usable or not open_:
         return ()
 
-    def losses(of: Collection[str]) -> np.ndarray:
+    def losses(of: Collection[str]) -> list[np.ndarray]:
         X = rows.X[:, [index for name in of for index in kept[name]]]
         fits = ((fold.fitted[-MOST_FITTED:], fold.answered) for fold in usable)
-        return np.concatenate([quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits])
+        return [quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits]
 
     whole = losses(kept)
     while open_ and len(kept) > 1 and time.monotonic() < until:
         without = {name: losses([other for other in kept if other != name]) for name in open_}
-        saved = {name: _in_errors(whole - loss) for name, loss in without.items()}
+        saved = {name: gain_in_errors(whole, loss) for name, loss in without.items()}
         worst = max(saved, key=lambda name: saved[name])
         if saved[worst] <= 1:
             break
@@ -126,9 +129,27 @@ def _alone(values: np.ndarray) -> np.ndarray:
     return np.array(aucs)
 
 
-def _in_errors(values: np.ndarray) -> float:
-    """The mean in its standard errors."""
+def gain_in_errors(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
+    """By how many standard errors the mean loss falls; both are lists of the rows' losses in each window of time.
+
+    The error is the larger one of two: over rows, and over windows, whose rows have their season in common.
+    """
     import numpy as np
 
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    return float(values.mean()) / error if error else 0.0
+    gains = np.concatenate(before) - np.concatenate(after)
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    error = max(
+        error, error_of_windows([(len(old), float((old - new).mean())) for old, new in zip(before, after, strict=True)])
+    )
+    return float(gains.mean()) / error if error else 0.0
+
+
+def season_comes_back(days: np.ndarray, first_window: float, horizon: float) -> bool:
+    """Whether later rows lie in a season of the history that no window of it could use.
+
+    `days` [n] are the times in days of the rows outside the holdout, `first_window` is the start of the oldest window,
+    `horizon` the length of a window, and so of the holdout and of what comes after it. A calendar column then seems
+    useless on the windows, and is not afterwards: with eleven months of history the next month is in its first one.
+    """
+    begin, end = float(days.min()), float(days.max())
+    return first_window - begin < YEAR <= end + 2 * horizon - begin

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
+from treadle.tasks.features.ids import possible_ids
 from treadle.tasks.features.measure import (
     EncodingPlan,
     EncodingProblem,
@@ -22,7 +23,7 @@ from treadle.tasks.features.measure import (
     paired_gain,
     sampled,
 )
-from treadle.tasks.features.spec import MOMENTS
+from treadle.tasks.features.spec import MOMENTS, STATISTICS
 from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
 
@@ -45,7 +46,6 @@ LEAST_WORDS = 2.5
 SURE = 2
 """Standard errors that must be gained by what is tried for one column after another, or takes many features."""
 
-STATISTICS = ("statistics", "counts")
 WORDS = {
     ("codes",): "codes",
     STATISTICS: "target statistics and counts instead of codes",
@@ -79,7 +79,14 @@ def choose_encodings(problem: EncodingProblem, *, seconds: float) -> EncodingCho
     comparison = _Comparison(on_steady_scale(sampled(problem)), deadline)
     try:
         if comparison.problem.folds:
-            for decide in (_decide_levels, _decide_differences, _decide_texts, _decide_dates, _decide_single_columns):
+            for decide in (
+                _decide_levels,
+                _decide_ids,
+                _decide_differences,
+                _decide_texts,
+                _decide_dates,
+                _decide_single_columns,
+            ):
                 decide(comparison)
     except _TimeIsUpError:
         comparison.stopped_by_clock = True
@@ -106,6 +113,7 @@ class _Comparison:
     ) -> bool:
         """Measure a plan, which makes `what` of `columns`, and take it where it gains more than `errors` standard ones.
 
+        Where rows are dated it must gain more than one over windows, too: what helps in one season only is not taken.
         A plainer one is taken unless it loses more than that. One that loses twice as much in the first folds is not
         measured in the others. Raises `_TimeIsUpError`.
         """
@@ -114,14 +122,15 @@ class _Comparison:
             if len(self._losses) < number:
                 self._losses.append(self._measured(self.plan, fold))
             losses.append(self._measured(plan, fold))
-            before, gain, error = paired_gain(self.problem, self._losses[:number], losses)
+            before, gain, error, over_windows = paired_gain(self.problem, self._losses[:number], losses)
             if gain < -2 * errors * error:
                 break
-        taken = gain > -errors * error if plainer else gain > errors * error
+        least = max(errors * error, over_windows)
+        taken = gain > -least if plainer else gain > least
         words = (
             f"{what}: {'taken' if taken else 'not taken'}, "
             f"{self.problem.loss} {before - gain:.5g} against {before:.5g} "
-            f"(gain {gain:+.2g}, standard error {error:.2g})"
+            f"(gain {gain:+.2g}, standard error {max(error, over_windows):.2g})"
         )
         for name in columns:
             self.reasons[name] = f"{self.reasons[name]}; {words}" if name in self.reasons else words
@@ -144,6 +153,15 @@ def _decide_levels(comparison: _Comparison) -> None:
     if names:
         for wanted in (STATISTICS, ("codes", *STATISTICS)):
             comparison.take(comparison.plan.using(dict.fromkeys(names, wanted)), names, WORDS[wanted])
+
+
+def _decide_ids(comparison: _Comparison) -> None:
+    """Integers that may be ids by statistics beside the number: all of them, or each where all together do not gain."""
+    wanted, what = ("number", *STATISTICS), "target statistics and counts beside the number"
+    names = possible_ids(comparison.problem)
+    if names and not comparison.take(comparison.plan.using(dict.fromkeys(names, wanted)), names, what, errors=SURE):
+        for name in names if len(names) > 1 else ():
+            comparison.take(comparison.plan.using({name: wanted}), [name], f"{what} for {name!r} alone", errors=SURE)
 
 
 def _decide_single_columns(comparison: _Comparison) -> None:
@@ -230,3 +248,13 @@ def _texts(problem: EncodingProblem) -> list[str]:
     return [
         column.name for column in problem.schema.columns if column.kind == "text" and column.name in problem.columns
     ]
+
+
+DECISIONS = (
+    _decide_levels,
+    _decide_ids,
+    _decide_differences,
+    _decide_texts,
+    _decide_dates,
+    _decide_single_columns,
+)

@@ -16,6 +16,7 @@ from treadle.tasks.features.spec import (
     MOMENTS,
     RARE_FROM,
     READ_AS_MISSING,
+    STATISTICS,
     TEXT_ENCODINGS,
     DatePart,
     Feature,
@@ -91,8 +92,8 @@ def _possible(column: Column, categories: Sequence[str]) -> tuple[str, ...]:
     """The encodings that fit what `column` holds."""
     if column.kind == "text":
         return (*LEVEL_ENCODINGS, *TEXT_ENCODINGS)
-    if column.kind == "integer" and column.name in categories:
-        return LEVEL_ENCODINGS
+    if column.kind == "integer":
+        return LEVEL_ENCODINGS if column.name in categories else ("number", *STATISTICS)
     return DATE_ENCODINGS if column.kind in MOMENTS else ("number",)
 
 
@@ -106,6 +107,8 @@ def _usual(column: Column, categories: Sequence[str], *, with_days: bool) -> tup
 def _candidates(column: Column, values: pa.ChunkedArray, encodings: Iterable[str]) -> Iterator[Feature]:
     """What `column` becomes, whether or not it varies."""
     wanted, name = set(encodings), column.name
+    if "number" in wanted:
+        yield Feature(name=name, source=name, kind="boolean" if column.kind == "boolean" else "number")
     if wanted & set(LEVEL_ENCODINGS):
         yield from _levelled(name, values, wanted)
     if "ngrams" in wanted:
@@ -122,8 +125,6 @@ def _candidates(column: Column, values: pa.ChunkedArray, encodings: Iterable[str
         for part in CYCLES if "season" in wanted else ():
             for wave, table in cycle_tables(part).items() if part in parts else ():
                 yield Feature(name=f"{name}.{part}.{wave}", source=name, kind="cycle", part=part, values=table)
-    elif wanted == {"number"}:
-        yield Feature(name=name, source=name, kind="boolean" if column.kind == "boolean" else "number")
 
 
 def _levelled(name: str, values: pa.ChunkedArray, wanted: Collection[str]) -> Iterator[Feature]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from treadle.tasks.dataset.folds import error_of_windows
 from treadle.tasks.features.encoding import encode
 from treadle.tasks.features.fitting import fit_features
 from treadle.tasks.features.statistics import cross_fitted
@@ -33,8 +34,8 @@ class EncodingProblem:
     """The rows to measure on, and all that it takes to encode them and to fit a booster on them.
 
     `rows` are typed and all have a label; `y` float32 [rows] are values or class codes; `groups` and `weight` [rows];
-    `time` is the column by which the rows are dated, if any. `logarithm`: `y` is the logarithm of 1 + the target. See
-    `fit_features` for the other fields.
+    `time` is the column by which the rows are dated, if any; `numbers` are columns that must stay numbers;
+    `logarithm` says that `y` is the logarithm of 1 + the target. See `fit_features` for the other fields.
     """
 
     rows: pa.Table
@@ -51,6 +52,7 @@ class EncodingProblem:
     nthread: int = 1
     groups: np.ndarray | None = None
     weight: np.ndarray | None = None
+    numbers: tuple[str, ...] = ()
     logarithm: bool = False
 
     @property
@@ -169,10 +171,11 @@ def _part(values: np.ndarray | None, fold: Fold) -> np.ndarray | None:
 
 def paired_gain(
     problem: EncodingProblem, before: Sequence[np.ndarray], after: Sequence[np.ndarray]
-) -> tuple[float, float, float]:
-    """The mean loss before, how much it falls, and the standard error of that.
+) -> tuple[float, float, float, float]:
+    """The mean loss before, how much it falls, and the standard error of that: over rows, and over windows of time.
 
     `before` and `after` are what `held_losses` gives for the first folds. Rows are weighted, those of a group are one.
+    The error over windows is 0 where rows are not dated.
     """
     import numpy as np
 
@@ -185,4 +188,11 @@ def paired_gain(
     if problem.groups is not None:
         _, group = np.unique(problem.groups[answered], return_inverse=True)
         apart = np.bincount(group, weights=apart)
-    return float(weight @ old), gain, math.sqrt(float(apart @ apart))
+    over_windows = 0.0
+    if problem.time:
+        ends = np.cumsum([len(fold.answered) for fold in problem.folds[: len(before)]])[:-1]
+        parts = zip(np.split(weight, ends), np.split(old - new, ends), strict=True)
+        over_windows = error_of_windows(
+            [(float(part.sum()), float(part @ gains / part.sum())) for part, gains in parts]
+        )
+    return float(weight @ old), gain, math.sqrt(float(apart @ apart)), over_windows

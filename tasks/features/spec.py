@@ -65,6 +65,7 @@ FeatureKind = Literal[
 ]
 
 LEVEL_ENCODINGS = ("codes", "statistics", "counts")
+STATISTICS = ("statistics", "counts")
 TEXT_ENCODINGS = ("ngrams", "list")
 DATE_ENCODINGS = ("parts", "days", "season")
 ENCODINGS = (*LEVEL_ENCODINGS, *TEXT_ENCODINGS, *DATE_ENCODINGS)

@@ -8,90 +8,31 @@ measurably better, else the plainest of those that are as good as the best.
 The first model comes early whatever the table: the first trial ends after a tenth of the budget, and where rounds are
 slow for it, the learning rates of the whole study are raised. How slow they are is calculated from the table, and
 measured only to correct it on machines that are far faster or slower, so that neighbours on the machine change
-nothing. No trial takes more than `SHARE` of the budget; one that the clock ended is marked, and `Found.stopped` says
-what ended the search. The budget is also for the fits that follow: the search leaves them their time.
+nothing. A trial that the clock ended is marked, and `Found.stopped` says what ended the search. The budget is also for
+the fits that follow: the search leaves them their time.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING
 
 from treadle.tasks.device import falls_back
 from treadle.tasks.search.found import NOTHING_TO_SEARCH, Found, Setting, Trial
-from treadle.tasks.search.space import early_rate, floor, portfolio, ranges, settled_pace, within
+from treadle.tasks.search.space import ranges
+from treadle.tasks.search.spec import Aftermath, TuneSpec
+from treadle.tasks.search.study import Search, open_study, trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import optuna
-    from xgboost import Booster
 
     from treadle.tasks.booster import Scalar
     from treadle.tasks.search.course import Course
 
-__all__ = ["NOTHING_TO_SEARCH", "Found", "Search", "Setting", "Trial", "TuneSpec", "run_search", "trials"]
-
-MAX_ROUNDS = 2_000
-
-SHARE = 0.4
-"""The share of the budget after which a trial ends with what it has."""
-
-FIRST_SHARE = 0.1
-"""The share of the budget after which the first trial ends with what it has."""
-
-FITS_SHARE = 0.35
-"""The fits of an average are left this share of the budget at most; the best trial alone is left what it needs."""
-
-SPARE = 1.1
-"""More than the fits of the best trial need, so that it is not lost to a slow moment."""
-
-AVERAGES = 3
-"""The search leaves time to fit an average of so many trials like its best."""
-
-PACE_ROUNDS = 4
-
-REPORT_EVERY = 1.0
-"""A pruning report after every so much of (rounds x learning rate): trials are compared at equal progress."""
-
-
-class TuneSpec(BaseModel):
-    """How long to search, for what, from which seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    trials: int = Field(40, ge=1, le=10_000, description="trials of the study")
-    budget_seconds: float = Field(300, gt=0, description="seconds for search, folds and both fits together")
-    metric: str = Field("", description="what the search and the gate compare by; empty: the task's default")
-    seed: int = Field(0, ge=0, description="seed of every random draw of the run")
-    folds: Literal["auto", "never"] = Field(
-        "auto",
-        description="auto: rows are left out in turn to measure trials where the budget allows eight of them; never: "
-        "trials are measured on the validation rows",
-    )
-    ensemble: Literal["auto", "never"] = Field(
-        "auto", description="auto: several trials become one model where that is measurably better; never: one does"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Aftermath:
-    """What follows a search: `effort` is how often a trial's fit on all lanes will be made again, in equal seconds.
-
-    `max_size` is the largest size of the model in bytes, `max_ms` the longest it may take for 1,000 rows in
-    milliseconds; None without a limit. `bagged` models have a booster for each lane.
-    """
-
-    effort: float = 0.0
-    max_size: float | None = None
-    max_ms: float | None = None
-    bagged: bool = False
+__all__ = ["NOTHING_TO_SEARCH", "Aftermath", "Found", "Search", "Setting", "Trial", "TuneSpec", "run_search", "trials"]
 
 
 @falls_back
@@ -125,7 +66,7 @@ def run_search(
     """
     began = time.monotonic()
     course = lay_out(device, external)
-    study = _open(storage, study_name, course.metric)
+    study = open_study(storage, study_name, course.metric)
     past = [trial for trial in trials(study) if trial.state != "failed"]
     before = sum(trial.seconds for trial in past) + spent
     search = Search(
@@ -168,259 +109,3 @@ def run_search(
         hurried=search.hurried,
         fitted_rows=sum(lane.fitted.num_row() for lane in course.lanes) // len(course.lanes),
     )
-
-
-def trials(study: optuna.Study) -> tuple[Trial, ...]:
-    """The trials that ended, oldest first."""
-    from optuna.trial import TrialState
-
-    states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-    found = []
-    for frozen in study.get_trials(deepcopy=False, states=tuple(states)):
-        outcome = frozen.user_attrs.get("outcome", {})
-        found.append(
-            Trial(
-                number=frozen.number,
-                params=dict(frozen.params),
-                value=outcome.get("value"),
-                rounds=outcome.get("rounds", 0),
-                seconds=outcome.get("seconds", 0.0),
-                state=states[frozen.state],
-                ended=outcome.get("ended", ""),
-                fit_seconds=outcome.get("fit_seconds", 0.0),
-                size=outcome.get("size", 0),
-                ms=outcome.get("ms", 0.0),
-            )
-        )
-    return tuple(found)
-
-
-def _open(storage: optuna.storages.BaseStorage, name: str, metric: str) -> optuna.Study:
-    """The study, new or as it was left; trials that a kill left running are marked as failed."""
-    import optuna
-    from optuna.trial import TrialState
-
-    from treadle.tasks.metrics import greater_is_better
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="maximize" if greater_is_better(metric) else "minimize",
-        # a median would stop shallow and slow trials, which start late and often win
-        pruner=optuna.pruners.PercentilePruner(75.0, n_startup_trials=4, n_warmup_steps=7),
-        load_if_exists=True,
-    )
-    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(left.number, state=TrialState.FAIL)
-    return study
-
-
-@dataclass(slots=True)
-class Search:
-    """A study at work: `deadline` and `lap` (the end of the trial before) in seconds of the monotonic clock."""
-
-    study: optuna.Study
-    course: Course
-    spec: TuneSpec
-    aftermath: Aftermath
-    deadline: float
-    lap: float
-    earlier: tuple[Mapping[str, Scalar], ...] = ()
-    stop: Callable[[], bool] = lambda: False
-    answers: Path | None = None
-    hurried: bool = False
-    _margins: dict[int, list[np.ndarray]] = field(default_factory=dict)
-
-    def seconds_left(self) -> float:
-        """Seconds until the fits have to begin, 0 when they have."""
-        return max(self.deadline - self._fits() - time.monotonic(), 0.0)
-
-    def has_time(self) -> bool:
-        """Whether a trial of the quickest kind that was made has time left."""
-        whole = [trial.seconds for trial in trials(self.study) if trial.ended not in ("clock", "interrupt", "")]
-        return self.seconds_left() > min(whole, default=0.0)
-
-    def forecast(self, trials_left: int) -> float:
-        """Seconds until both models are fitted: the budget's, or fewer where the trials are made before."""
-        ended = [trial for trial in trials(self.study) if trial.state != "failed"]
-        each = sum(trial.seconds for trial in ended) / max(1, len(ended))
-        rest = min(self.seconds_left(), each * trials_left)
-        return rest + self._fits()
-
-    def attempt(self, slot: int) -> None:
-        """Make the trial of `slot` and report its result to the study; its seconds count from `lap`."""
-        from optuna.trial import TrialState
-
-        trial = self._ask(slot)
-        try:
-            models = self.course.models(trial.params)
-            began = time.monotonic()
-            rounds, grown, ended = self._train(models, trial, slot)
-            growing = time.monotonic() - began
-            margins = self.course.margins(models, rounds)
-            value, now = self.course.score(self.course.answers(margins)), time.monotonic()
-            outcome = {
-                "value": value,
-                "rounds": rounds,
-                "seconds": round(now - self.lap, 3),
-                "ended": ended,
-                "fit_seconds": round(growing * rounds / grown, 4),
-                "size": round(self._copies * sum(len(model[:rounds].save_raw("ubj")) for model in models)),
-                "ms": self._copies * self.course.milliseconds(models, rounds) if self.aftermath.max_ms else 0.0,
-            }
-            self._keep(trial.number, margins)
-            trial.set_user_attr("outcome", outcome)
-            self.lap = now
-        except BaseException:
-            self.study.tell(trial, state=TrialState.FAIL)
-            raise
-        if ended == "pruning":
-            self.study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self.study.tell(trial, value)
-
-    def settle(self, complete: Sequence[Trial]) -> tuple[list[Setting], float, float]:
-        """The settings that become the model, the model's value, and the value of the plainest setting alone."""
-        from treadle.tasks.search import choice
-
-        complete = [trial for trial in complete if self._allowed([trial])] or complete
-        if len(complete) > 1:
-            complete = [trial for trial in complete if self._affordable([trial])] or complete
-        one = choice.plainest(self.course, complete, self._margins_of)
-        value = float(one.value or 0.0)
-        alone = [Setting(params=one.params, rounds=one.rounds, share=1.0)], value, value
-        if self.spec.ensemble == "never" or len(complete) == 1:
-            return alone
-        average = choice.best_average(self.course, complete, self._margins_of, self._affordable)
-        if len(average.draws) == 1:
-            return alone
-        by_number, draws = {trial.number: trial for trial in complete}, sum(average.draws.values())
-        settings = [
-            Setting(params=by_number[number].params, rounds=by_number[number].rounds, share=count / draws)
-            for number, count in average.draws.items()
-        ]
-        return settings, average.value, average.single
-
-    def _affordable(self, members: Sequence[Trial]) -> bool:
-        """Whether there is time to fit these trials, and the config allows their trees."""
-        if not self._allowed(members):
-            return False
-        in_time = self.aftermath.effort * sum(one.fit_seconds for one in members) <= self.deadline - time.monotonic()
-        self.hurried |= not in_time
-        return in_time
-
-    @property
-    def _copies(self) -> float:
-        """How many boosters a trial becomes in the model, for each that was measured."""
-        return 1.0 if self.aftermath.bagged else 1 / len(self.course.lanes)
-
-    def _allowed(self, members: Sequence[Trial]) -> bool:
-        """Whether the config allows a model of these trials' trees."""
-        size, ms = self.aftermath.max_size, self.aftermath.max_ms
-        if size is not None and sum(trial.size for trial in members) > size:
-            return False
-        return ms is None or sum(trial.ms for trial in members) <= ms
-
-    def _fits(self) -> float:
-        """Seconds to leave for the fits after the search."""
-        complete = [trial for trial in trials(self.study) if trial.state == "complete"]
-        if not complete:
-            return 0.0
-        # whichever is best could be paid for when it ended: see `_train`
-        best = max(complete, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
-        alone = SPARE * self.aftermath.effort * best.fit_seconds
-        several = 1 if self.spec.ensemble == "never" else AVERAGES
-        return max(alone, min(several * alone, FITS_SHARE * self.spec.budget_seconds))
-
-    def _pace(self) -> tuple[float, float]:
-        """The first trial's learning rate and the study's lowest, decided once per study: see `space`."""
-        if "lowest_rate" not in self.study.user_attrs:
-            models = self.course.models(portfolio(0.0, self.course.rows, self.course.settled)[0])
-            self.course.grow(models, 0)
-            paces: list[float] = []
-            while len(paces) < PACE_ROUNDS and (not paces or self.seconds_left() > 0):
-                started = time.monotonic()
-                self.course.grow(models, len(paces) + 1)
-                paces.append(time.monotonic() - started)
-            # the fastest round is the one that other processes disturbed least
-            pace = settled_pace(min(paces), self.course.expected_pace())
-            self.study.set_user_attr("first_rate", early_rate(FIRST_SHARE * self.spec.budget_seconds, pace))
-            self.study.set_user_attr("lowest_rate", floor(self.spec.budget_seconds, pace))
-        lowest = float(self.study.user_attrs["lowest_rate"])
-        return float(self.study.user_attrs.get("first_rate", lowest)), lowest
-
-    def _ask(self, slot: int) -> optuna.Trial:
-        """The next trial; the same for the same seed, slot and history."""
-        import optuna
-        from optuna.trial import TrialState
-
-        (first, lowest), rows = self._pace(), self.course.rows
-        settled = self.course.settled
-        drawn = ranges(lowest, rows, first, settled)
-        fixed = [*portfolio(lowest, rows, settled), *(within(one, drawn) for one in self.earlier)]
-        # a seed for each slot: a sampler that goes on after a restart would repeat its first draws
-        seed = (self.spec.seed * 10_007 + slot) % 2**32
-        self.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(fixed) + 2)
-        # a kill may have left the slot's setting waiting
-        if slot < len(fixed) and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            setting = dict(fixed[slot])
-            if slot == 0 and "learning_rate" in setting:
-                setting["learning_rate"] = max(first, float(setting["learning_rate"]))
-            self.study.enqueue_trial(setting)
-        return self.study.ask(fixed_distributions=drawn)
-
-    def _train(self, models: Sequence[Booster], trial: optuna.Trial, slot: int) -> tuple[int, int, str]:
-        """Add rounds until they gain no more or the time is up; the best number of rounds, all, and what ended it."""
-        rate = float(trial.params.get("learning_rate", self.course.fixed.get("learning_rate", 0.3)))
-        early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
-        share = SHARE if slot else FIRST_SHARE
-        began = time.monotonic()
-        # the fits of this very trial have to be paid for as well
-        paid = (self.deadline - began) / (1 + SPARE * self.aftermath.effort)
-        until = began + max(0.0, min(self.seconds_left(), share * self.spec.budget_seconds, paid))
-        best, best_rounds, reported = -math.inf, 1, 0
-        for iteration in range(MAX_ROUNDS):
-            watched = self.course.grow(models, iteration)
-            if watched > best:
-                best, best_rounds = watched, iteration + 1
-            if iteration + 1 - best_rounds >= early_stopping_rounds:
-                return best_rounds, iteration + 1, "early stopping"
-            if self.stop():
-                return best_rounds, iteration + 1, "interrupt"
-            if time.monotonic() >= until:
-                return best_rounds, iteration + 1, "clock"
-            if len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
-                reported += 1
-                # what is watched is a loss, and studies by a metric that grows want one that grows
-                trial.report(self.course.sign * best, reported)
-                if trial.should_prune():
-                    return best_rounds, iteration + 1, "pruning"
-        return best_rounds, MAX_ROUNDS, "rounds"
-
-    def _keep(self, number: int, margins: list[np.ndarray]) -> None:
-        """Keep a trial's margins in memory, and as a file for a run that goes on after a kill."""
-        import numpy as np
-
-        self._margins[number] = margins
-        if self.answers is not None:
-            self.answers.mkdir(parents=True, exist_ok=True)
-            aside = self.answers / f"{number}.part.npy"
-            np.save(aside, np.concatenate(margins))
-            aside.replace(self.answers / f"{number}.npy")
-
-    def _margins_of(self, trial: Trial) -> list[np.ndarray]:
-        """A trial's margins for the measured rows; those of an earlier run's trial are read, or made anew."""
-        import numpy as np
-
-        if trial.number not in self._margins:
-            kept = self.answers / f"{trial.number}.npy" if self.answers is not None else None
-            if kept is not None and kept.exists():
-                ends = np.cumsum([len(lane.rows.y) for lane in self.course.lanes])[:-1]
-                self._margins[trial.number] = np.split(np.load(kept), ends)
-            else:
-                models = self.course.models(trial.params)
-                for iteration in range(trial.rounds):
-                    self.course.grow(models, iteration)
-                self._keep(trial.number, self.course.margins(models, trial.rounds))
-        return self._margins[trial.number]

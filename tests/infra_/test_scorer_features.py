@@ -37,6 +37,7 @@ ENCODINGS = {
     "Paid": ("days",),
     "Note": ("ngrams", "counts"),
     "Tags": ("list", "statistics"),
+    "Items": ("number", "statistics", "counts"),
 }
 LINEAR = {"missing", "indicator"}
 """Kinds that only a linear model's inputs have."""

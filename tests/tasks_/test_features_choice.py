@@ -11,7 +11,7 @@ import pytest
 from treadle.tasks import features
 from treadle.tasks.dataset import Column, Schema
 from treadle.tasks.dataset.folds import Fold, dealt_folds, rolling_folds
-from treadle.tasks.features import choice, measure
+from treadle.tasks.features import choice, ids, measure
 
 ROWS = 3_000
 
@@ -69,6 +69,58 @@ def test_levels_in_the_order_of_their_effect_keep_their_codes(seed):
     chosen = features.choose_encodings(shops(effect, seed), seconds=60)
     assert "codes" in chosen.encodings.get("shop", ("codes",))
     assert "instead of codes: not taken" in chosen.reasons["shop"]
+
+
+def numbered(seed: int, effect: np.ndarray | None = None):
+    """Rows of 300 students, whose numbers mean nothing, or mean as much as `effect` [300]."""
+    draw = np.random.default_rng(seed)
+    effect = draw.normal(0, 2, 300) if effect is None else effect
+    student, x = draw.integers(0, 300, ROWS), draw.normal(size=ROWS)
+    y = draw.random(ROWS) < 1 / (1 + np.exp(-effect[student] - x))
+    return problem(pa.table({"s": student, "x": x}), y, s="integer", x="number")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_integers_that_name_someone_get_statistics_beside_the_number(seed):
+    chosen = features.choose_encodings(numbered(seed), seconds=60)
+    assert chosen.encodings == {"s": ("number", "statistics", "counts")}
+    assert "target statistics and counts beside the number: taken, log loss 0." in chosen.reasons["s"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_amount_whose_neighbours_are_alike_stays_a_number(seed):
+    one = numbered(seed, np.linspace(-3, 3, 300))
+    assert ids.possible_ids(one) == []
+    assert features.choose_encodings(one, seconds=60).encodings == {}
+
+
+def test_of_a_monotone_column_and_of_values_that_hardly_come_back_no_ids_are_made():
+    one = numbered(0)
+    assert ids.possible_ids(one) == ["s"]
+    assert ids.possible_ids(measure.replace(one, numbers=("s",))) == []
+    assert ids.possible_ids(measure.replace(one, categories=("s",))) == []
+    assert ids.possible_ids(measure.replace(one, task="multiclass", classes=1_000)) == []
+    once = problem(pa.table({"s": np.arange(ROWS)}), np.arange(ROWS) % 2, s="integer")
+    assert ids.possible_ids(once) == []
+
+
+def test_what_gains_in_one_window_of_time_only_is_not_sure():
+    rows, when = 600, np.arange(600.0)
+    one = problem(
+        pa.table({"x": np.zeros(rows), "day": [date(2020, 1, 1) + timedelta(days=int(day)) for day in when]}),
+        when % 2,
+        time="day",
+        folds=rolling_folds(when, [300, 400, 500]),
+        x="number",
+        day="date",
+    )
+    before = [np.ones(100)] * 3
+    everywhere = measure.paired_gain(one, before, [np.full(100, 0.8)] * 3)
+    once = measure.paired_gain(one, before, [np.full(100, 0.4), np.ones(100), np.ones(100)])
+    assert everywhere[1:] == pytest.approx((0.2, 0, 0))
+    assert once[1] == pytest.approx(0.2)
+    assert once[3] > 0.2, "a mean of three windows of which one has all the gain"
+    assert measure.paired_gain(measure.replace(one, time=None), before, [np.full(100, 0.4), *before[1:]])[3] == 0
 
 
 def test_the_same_rows_give_the_same_choice():

@@ -62,3 +62,14 @@ def test_origins_are_the_validation_rows_and_the_halves_of_the_holdout(
 ) -> None:
     validation, holdout = expected[0], expected[1]
     assert folds.origins(np.array(when, dtype=float), validation, holdout) == expected
+
+
+def test_the_error_over_windows_is_as_large_as_their_spread_really_is() -> None:
+    draw = np.random.default_rng(0)
+    for windows in (2, 3, 6):
+        means = draw.normal(size=(4_000, windows))
+        within = [abs(one.mean()) < folds.error_of_windows([(1.0, value) for value in one]) for one in means]
+        # a standard error holds 68% of the means, as Student's quantile makes it exactly
+        assert abs(np.mean(within) - 0.6827) < 4 * np.sqrt(0.68 * 0.32 / 4_000)
+    assert folds.error_of_windows([(3.0, 5.0)]) == 0
+    assert folds.error_of_windows([(1.0, 1.0), (3.0, 5.0)]) > folds.error_of_windows([(1.0, 1.0), (30.0, 5.0)])

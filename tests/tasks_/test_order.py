@@ -9,7 +9,12 @@ import pytest
 from treadle.tasks.booster import MatrixRows
 from treadle.tasks.dataset.folds import rolling_folds
 from treadle.tasks.dataset.order import FileOrder, file_order, sorting_column
-from treadle.tasks.dataset.time_columns import hurting_columns, time_telling_columns
+from treadle.tasks.dataset.time_columns import (
+    gain_in_errors,
+    hurting_columns,
+    season_comes_back,
+    time_telling_columns,
+)
 
 ROWS = 2_000
 WEIGHTS = np.array([1.0, 0.8, 0.5, 0.0, 0.0])
@@ -151,6 +156,29 @@ def test_an_index_goes_where_it_misleads_and_stays_where_it_helps() -> None:
         for y in (turning, rising)
     ]
     assert went == [("index",), ()]
+
+
+@pytest.mark.parametrize(
+    ("history", "first_window", "horizon", "expected"),
+    [
+        (300, 120, 60, True),  # the months after the holdout are the first ones of the history
+        (200, 120, 30, False),  # no season has been seen yet when the model is used
+        (1_200, 800, 90, False),  # the windows themselves have seen their season
+        (700, 340, 90, True),
+    ],
+)
+def test_a_season_comes_back_that_no_window_has_seen(
+    history: int, first_window: int, horizon: int, *, expected: bool
+) -> None:
+    assert season_comes_back(np.arange(history, dtype=float), first_window, horizon) == expected
+
+
+def test_a_column_that_misleads_in_one_window_only_stays() -> None:
+    wrong_once = [np.array([3.0, 3.1]), np.array([1.0, 1.1]), np.array([1.0, 1.1])]
+    wrong_always = [np.array([2.0, 2.1])] * 3
+    without = [np.array([1.0, 1.0])] * 3
+    assert gain_in_errors(wrong_always, without) > 1
+    assert 0 < gain_in_errors(wrong_once, without) < 1
 
 
 def test_the_last_column_and_a_fold_of_one_class_are_left_alone() -> None:

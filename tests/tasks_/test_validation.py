@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tests.tasks_.test_refit import SPLITS, parted, table
 from treadle.tasks import training, validation
 from treadle.tasks.dataset import SplitSpec
-from treadle.tasks.dataset.folds import dealt_folds
-from treadle.tasks.validation import FEW, FEWEST, Layout, affordable_lanes, choose_layout, search_folds
+from treadle.tasks.validation import FEW, FEWEST, Layout, choose_layout, search_folds
 
 
 def layout(
@@ -53,14 +52,6 @@ def test_few_rows_are_dealt_again_as_often_as_the_budget_allows_eight_trials_of_
     assert (repeats[0], repeats[-1]) == (1, 3)
     assert repeats == sorted(repeats)
     assert 2 in repeats
-
-
-def test_quick_comparisons_take_as_many_folds_as_their_seconds_allow() -> None:
-    deal = dealt_folds(np.arange(1_500.0), 0)
-    lanes = [affordable_lanes(deal, columns=70, rounds=300, seconds=one) for one in (0.01, 1.0, 2.0, 3.0, 100.0)]
-    assert (lanes[0], lanes[-1]) == (1, len(deal))
-    assert lanes == sorted(lanes)
-    assert len(set(lanes)) > 2
 
 
 def test_folds_can_be_turned_off() -> None:
