@@ -62,7 +62,7 @@ QUICK_PARAMETERS: dict[str, str | int | float] = {
 FITS_AS_TRIALS = 5
 """About how many trials' seconds the fits after a search take."""
 
-QUICK_ROUNDS, QUICK_TYPICAL, EARLY_STOPPING_ROUNDS = 300, 80, 20
+QUICK_ROUNDS, QUICK_TYPICAL, EARLY_STOPPING_ROUNDS = 300, 150, 20
 
 LEAST_LANES = 2
 """Objectives are compared on so many folds or windows at least, where there are so many."""
