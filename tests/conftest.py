@@ -172,7 +172,7 @@ def _clinic(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
     (home / "pipelines").mkdir(parents=True)
     with environment_restored():
         os.environ["PREFECT_API_URL"] = orchestrator.server_state(server_home).url
-        settings, config = project(home, tumours(), "Malignant", trees=True)
+        settings, config = project(home, tumours(), "Malignant", trees=True, quick=True)
         train.run_train(settings, config, trials=1, budget=60)
         train.run_train(settings, config, trials=2, budget=60, again=True)
         promote.run_promote(settings, config, 2, "the clinic asked for it")
