@@ -34,6 +34,7 @@ class Watched(NamedTuple):
     settings: Settings
     config: PipelineConfig
     trained: TrainResult
+    unscored: MonitorResult
     before: MonitorResult
     idle: TrainResult | NotDue
     after: MonitorResult
@@ -55,6 +56,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
         patch.setenv("PREFECT_API_URL", orchestrator.server_state(server_home).url)
         settings, config = project(home, table[:369], TARGET, quick=True)
         trained = train.run_train(settings, config, trials=1, budget=60)
+        unscored = monitor.run_monitor(settings, config)
         new = table[369:].drop(columns=TARGET)
         new.iloc[:100].assign(**{"mean radius": np.nan}).to_csv(inbox(home) / "first.csv", index=False)
         new.iloc[100:].to_csv(inbox(home) / "second.csv", index=False)
@@ -66,7 +68,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory, server_home: Settings) -> 
         labelled_by(home, "1-wrong.csv", wrong)
         ingest.run_ingest(settings, config)
         labelled_by(home, "2-right.csv", pd.concat([truth, truth[:30]]).sample(frac=1, random_state=0))
-        return Watched(settings, config, trained, before, idle, monitor.run_monitor(settings, config))
+        return Watched(settings, config, trained, unscored, before, idle, monitor.run_monitor(settings, config))
+
+
+def test_before_anything_was_predicted_there_is_nothing_to_compare(watched: Watched) -> None:
+    found = watched.unscored
+    assert (found.versions, found.recent, found.rise, found.due) == ((), None, None, False)
 
 
 def test_before_the_labels_come_everything_waits(watched: Watched) -> None:
