@@ -115,7 +115,8 @@ def fit_recipe(
     classes = len(problem.classes) if problem.task == "multiclass" else None
     answers = Answers(objective.name, len(y), classes, rolling=rolling)
     boosters: list[tuple[Booster, float, FeatureSpec]] = []
-    second = QuantileFits(problem, recipe, y) if intervals and problem.task == "regression" else None
+    quantiles_too = intervals and problem.task == "regression" and not objective.offset  # it does not centre its labels
+    second = QuantileFits(problem, recipe, y) if quantiles_too else None
     for fold in folds:
         fitted_rows = rows.take(fold.fitted)
         spec, part = training.fitted_part(problem, open_spec, fitted_rows, recipe.seed, masked=recipe.masked)
