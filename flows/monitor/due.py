@@ -130,11 +130,12 @@ def loss_rise(
 
     config = place.config
     holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record))
+    labelled = any(one.labelled for one in outcomes.groups("_version") if one.version == record.version)
+    if holdout is None or not labelled or model.task != config.data.task:
+        return None
     least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
     wanted = (*performance.columns(model.task, model.post.classes), WEIGHT, GROUP, MOMENT, WINDOW)
     table = outcomes.read_since(record.version, since, wanted, settled_days=least_age)
-    if holdout is None or model.task != config.data.task:
-        return None
     sums = watched.watched_sums(
         model.task,
         record.metric,
