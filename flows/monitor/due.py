@@ -130,11 +130,11 @@ def loss_rise(
 
     config = place.config
     holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record))
+    labelled = any(one.labelled for one in outcomes.groups("_version") if one.version == record.version)
+    if holdout is None or not labelled or model.task != config.data.task:
+        return None
     least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
     wanted = (*performance.columns(model.task, model.post.classes), WEIGHT, GROUP, MOMENT, WINDOW)
-    labelled = any(group.version == record.version and group.labelled for group in outcomes.groups("_version"))
-    if holdout is None or model.task != config.data.task or not labelled:
-        return None
     table = outcomes.read_since(record.version, since, wanted, settled_days=least_age)
     sums = watched.watched_sums(
         model.task,
