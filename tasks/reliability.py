@@ -120,7 +120,7 @@ def calibration_findings(found: Sequence[Reliability], rates: Sequence[BaseRate]
 
     findings = []
     if one := farthest(found):
-        others = f"Of {len(found)} classes it is the furthest off; `treadle train --json` has the others."
+        others = f"Of {len(found)} classes it is the furthest off; the result of `train --json` has the others."
         more = (others,) if len(found) > 1 else ()
         findings.append(Finding("Are its probabilities right?", (*one.sentences(), *more), caution=one.off))
     if month := widest(rates):

@@ -14,6 +14,7 @@ from treadle.tasks.retrain import Reason
 if TYPE_CHECKING:
     from treadle.flows.monitor.result import MonitorResult
     from treadle.tasks.config.spec import PipelineConfig
+    from treadle.tasks.coverage import IntervalCoverage
     from treadle.tasks.health import Freshness
     from treadle.tasks.performance import VersionOutcome
 
@@ -105,6 +106,15 @@ def freshness_facts(fresh: Freshness) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
+def interval_metrics(found: IntervalCoverage | None) -> dict[str, float | None]:
+    """How many values the champion's intervals held, with the ends of the 95% interval, and their mean width."""
+    if found is None:
+        return {}
+    coverage = {"": found.share, "_lower": found.lower, "_upper": found.upper}
+    named = {f"realised_interval_coverage{end}": value for end, value in coverage.items()}
+    return {**named, "realised_interval_width": found.width}
+
+
 def metrics(result: MonitorResult) -> dict[str, float]:
     """Single values for MLflow; they do not depend on the current time, so that the same state logs the same values."""
     values: dict[str, float | None] = {}
@@ -115,11 +125,7 @@ def metrics(result: MonitorResult) -> dict[str, float]:
         values |= {f"realised_{result.metric}_lower": total.metric.lower}
         values |= {f"realised_{result.metric}_upper": total.metric.upper}
         values |= {"predictions": float(total.rows), "labels": float(total.labelled), "coverage": total.coverage}
-        if total.intervals is not None:
-            values |= {"realised_interval_coverage": total.intervals.share}
-            values |= {"realised_interval_coverage_lower": total.intervals.lower}
-            values |= {"realised_interval_coverage_upper": total.intervals.upper}
-            values |= {"realised_interval_width": total.intervals.width}
+        values |= interval_metrics(total.intervals)
     if result.rise is not None:
         values |= {"loss_since_promotion": result.rise.loss, "evidence_of_a_rise": result.rise.evidence}
     for change in health.changes(result.reference, result.batches):

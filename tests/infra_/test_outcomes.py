@@ -193,6 +193,7 @@ def sent_again(folder: Path, *, key: tuple[str, ...] = KEY, changed: bool = Fals
         tables.overwrite_batch("rows", batch, reader(came))
         made = came[["Order No", "shop", "_batch_id", "_ordinal"]].assign(model_version=1, _scored_at=moment)
         made["probability"] = 1 - p if nth else p
+        made["prediction"] = np.where(made["probability"] >= 0.5, "yes", "no")
         tables.overwrite(
             "predictions",
             {"_batch_id": batch, "purpose": "champion", "model_digest": "d1"},

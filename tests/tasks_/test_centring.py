@@ -226,7 +226,7 @@ def test_a_line_beside_a_model_answers_on_the_targets_own_scale() -> None:
     y = training.labels_as_numbers(problem, rows)
     answers = linear.linear_beside(problem, rows, y, rows, seed=0)
     assert answers is not None
-    assert metric_value("regression", "rmse", y, answers) < 18
+    assert metric_value("regression", "rmse", y, answers.p) < 18
 
 
 @pytest.mark.parametrize("metric", ["rmse", "mae", "r2", "pinball_0.9"])

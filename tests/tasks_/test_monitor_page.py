@@ -147,7 +147,7 @@ def test_the_page_shows_how_many_labels_the_intervals_hold_and_says_where_they_a
     html = monitor.render_monitor(dataclasses.replace(told, notes=notes))
     assert 'id="inside"' in html
     assert ("promise too much" in html) is fails
-    values = summary.metrics(told)  # type: ignore[arg-type]
+    values = summary.interval_metrics(told.versions[0].total.intervals)
     assert (values["realised_interval_coverage"], values["realised_interval_width"]) == (share, 3.0)
     assert summary.curves(told)["window_interval_coverage"] == [share] * 5  # type: ignore[arg-type]
 

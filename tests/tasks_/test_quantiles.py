@@ -14,7 +14,8 @@ from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.errors import BundleError
 from treadle.tasks.interval import ends, fit_bands
-from treadle.tasks.prepared import Preparation, effort_of_fits
+from treadle.tasks.lanes import effort_of_fits
+from treadle.tasks.prepared import Preparation
 from treadle.tasks.quantiles import QuantileFits
 from treadle.tasks.recipe import make_recipe
 from treadle.tasks.search import Found, TuneSpec
