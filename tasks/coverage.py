@@ -60,7 +60,8 @@ def interval_coverage(
 
     from treadle.tasks.dependence import Dependence, standard_error
     from treadle.tasks.metrics import share_bounds
-    from treadle.tasks.weights import relative
+    from treadle.tasks.shares import share_ends
+    from treadle.tasks.weights import effective_rows, relative
 
     known = np.isfinite(lower) & np.isfinite(upper) & (True if weight is None else weight > 0)
     if not known.any():
@@ -73,8 +74,14 @@ def interval_coverage(
     moved = (inside - share) * (1.0 if weights is None else weights)
     depends = dependence.of(at) if dependence else Dependence()
     standard = standard_error(moved, depends, weights)
-    reach = standard.quantile(0.975) * standard.error if standard.error else 0.0
-    low, high = share_bounds(share, reach) if np.isfinite(reach) else (None, None)
+    reach = standard.quantile(0.975)
+    low: float | None = None
+    high: float | None = None
+    if standard.error > 0 and np.isfinite(reach):
+        low, high = share_bounds(share, reach * standard.error)
+    elif np.isfinite(reach):  # all inside, or all outside: the share has an error all the same
+        rows = len(at) if weights is None else effective_rows(weights, weights > 0)
+        low, high = map(float, share_ends(share, min(standard.units, rows), reach))
     width = float(np.average(upper - lower, weights=weights))
     return IntervalCoverage(rows=len(at), share=share, lower=low, upper=high, width=width)
 

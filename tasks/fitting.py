@@ -165,10 +165,14 @@ def _fit_line(problem: Problem, recipe: Recipe, rows: pa.Table, folds: Sequence[
     y, weight = training.labels_as_numbers(problem, rows), row_weights(rows, problem.weight)
     offset = offset_of(y) if problem.task == "regression" else 0.0
     centred = y - offset if offset else y
-    raw = linear.linear_answers(problem, rows, centred, folds, recipe.seed, weight=weight, masked=recipe.masked)
+    by_fold: list[np.ndarray] = []
+    raw = linear.linear_answers(
+        problem, rows, centred, folds, recipe.seed, weight=weight, masked=recipe.masked, by_fold=by_fold
+    )
     booster, spec = linear.fit_linear(problem, rows, centred, seed=recipe.seed, weight=weight, masked=recipe.masked)
     windows = windows_of(problem, rows, folds)
-    return Fit(booster, spec, y, raw, None, weight=weight, offset=offset, windows=windows)
+    own = tuple(by_fold)
+    return Fit(booster, spec, y, raw, None, weight=weight, offset=offset, windows=windows, by_fold=own)
 
 
 def windows_of(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> np.ndarray | None:
@@ -222,12 +226,14 @@ def plainer_kind(
     from treadle.tasks.influence import quantile_of
     from treadle.tasks.linear import prefer_linear
     from treadle.tasks.postprocess import apply_postprocess
+    from treadle.tasks.validation import Layout
 
     if quantile_of(problem.metric) is not None:  # a line answers with the mean
         return trees, recipe, ""
     line = as_line(recipe)
-    try:
-        fitted = fit_judged(problem, line, parts, split)
+    dated = recipe.layout.kind == "windows"
+    try:  # of dated rows the validation rows decide: windows of a month are for the model that is taken
+        fitted = fit_judged(problem, line.model_copy(update={"layout": Layout()}) if dated else line, parts, split)
     except TargetError:  # no column can be an input of a line
         return trees, recipe, ""
     at = trees.answers.answered & fitted.answers.answered
@@ -242,7 +248,9 @@ def plainer_kind(
     taken = prefer_linear(problem.task, problem.metric, y, *p, weight=weight, dependence=depends)
     why = "trees are not surely better" if taken else "trees are better"
     words = f"a linear model scores {problem.metric} {theirs:.4g} on rows left out, trees {ours:.4g}: {why}"
-    return (fitted, line, words) if taken else (trees, recipe, words)
+    if not taken:
+        return trees, recipe, words
+    return fit_judged(problem, line, parts, split) if dated else fitted, line, words
 
 
 def fit_judged(

@@ -106,11 +106,18 @@ def _dependence(
 
 
 def effort_of_fits(
-    layout: Layout, parts: OpenParts, folds: Sequence[Fold], *, refit: bool, classes: bool = False
+    layout: Layout,
+    parts: OpenParts,
+    folds: Sequence[Fold],
+    *,
+    refit: bool,
+    classes: bool = False,
+    opponent: bool = False,
 ) -> float:
     """How often the work of one trial's fit on all lanes comes again after the search, for both models.
 
-    `classes` says that classes are predicted, which of windows of time need more (`rolling.rolling_windows`).
+    `classes` says that classes are predicted, which of windows of time need more (`rolling.rolling_windows`);
+    `opponent` that the champion's recipe is fitted like the judged model, too.
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
     from treadle.tasks.interval import QUANTILE_ROUNDS
@@ -121,7 +128,7 @@ def effort_of_fits(
     more = math.sqrt(every / judged) if refit else 0.0
     if layout.kind == "folds":
         alone = 0.0 if layout.bagged else judged / lanes
-        return second * OVERHEAD * (1.0 + alone) * (1.0 + every / judged * more)
+        return second * OVERHEAD * (1.0 + alone) * (1.0 + opponent + every / judged * more)
     rounds = math.sqrt(judged / max(1, mean_fitted(folds))) if layout.kind == "windows" else 1.0
     own = len(parts.train) + judged
     if layout.dear:
@@ -134,4 +141,4 @@ def effort_of_fits(
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS
-    return second * OVERHEAD * rounds * (own + more * (again + every)) / lanes
+    return second * OVERHEAD * rounds * ((1 + opponent) * own + more * (again + every)) / lanes

@@ -130,11 +130,12 @@ def linear_answers(
     *,
     weight: np.ndarray | None = None,
     masked: bool = False,
+    by_fold: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Raw out-of-fold answers for `rows`, float64 [n] or [n, classes]; NaN for rows that no fold answers for.
 
     Scales, medians, levels and coefficients are learned from each fold's rows, the penalty from those of the first. A
-    fold whose fitted rows have one label only is left out.
+    fold whose fitted rows have one label only is left out. `by_fold` takes the folds' own answers: folds may overlap.
     """
     import numpy as np
 
@@ -143,6 +144,9 @@ def linear_answers(
     shape = (len(y), len(problem.classes)) if problem.task == "multiclass" else (len(y),)
     raw, strength = np.full(shape, np.nan), None
     for fold in folds:
+        own_answers = np.full((len(fold.answered), *shape[1:]), np.nan)
+        if by_fold is not None:
+            by_fold.append(own_answers)
         if len(np.unique(y[fold.fitted])) < 2:
             continue
         part = None if weight is None else weight[fold.fitted]
@@ -150,7 +154,8 @@ def linear_answers(
         if strength is None:
             strength = penalty(problem, fitted, own, seed=seed, weight=part)
         booster, spec = fit_linear(problem, fitted, own, seed=seed, weight=part, strength=strength, masked=masked)
-        raw[fold.answered] = predict_raw(booster, features.encode(spec, rows.take(fold.answered)))
+        own_answers[:] = predict_raw(booster, features.encode(spec, rows.take(fold.answered)))
+        raw[fold.answered] = own_answers
     return raw
 
 

@@ -57,7 +57,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     if config.model.kind == "linear":
         return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
-    dropped = _hurting(config, problem, rows, folds) if layout.kind == "windows" else ()
+    dropped, hurried = _hurting(config, problem, rows, folds) if layout.kind == "windows" else ((), False)
     found = Preparation(layout=layout, dropped=dropped)
     problem = found.narrowed(problem)
     chosen = choose_encodings(
@@ -88,7 +88,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
             # a difference is of two columns, which [model] may keep apart
             "differences": () if config.model.interactions else chosen.differences,
             "reasons": (*why_dropped, *(f"{name}: {reason}" for name, reason in chosen.reasons.items())),
-            "by_clock": chosen.stopped_by_clock,
+            "by_clock": chosen.stopped_by_clock or hurried,
         }
     )
     counted = relative(row_weights(rows, problem.weight))
@@ -144,8 +144,13 @@ def forecast(config: PipelineConfig, problem: Problem, rows: int) -> str:
     return f"forecast: {search} and the fits, in the budget of {budget}"
 
 
-def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> tuple[str, ...]:
-    """Columns that tell early rows from late ones and without which the windows are answered for better."""
+def _hurting(
+    config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]
+) -> tuple[tuple[str, ...], bool]:
+    """Columns that tell early rows from late ones and without which the windows are answered for better.
+
+    Also whether the time ran out.
+    """
     import numpy as np
 
     from treadle.tasks import training
@@ -161,16 +166,18 @@ def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Se
     telling = [one.column for one in time_telling_columns(part.X[order], spec.positions) if one.column not in kept]
     place = np.argsort(order)
     in_order = [Fold(np.sort(place[fold.fitted]), np.sort(place[fold.answered])) for fold in folds]
+    until = time.monotonic() + HURTING_SHARE * config.tune.budget_seconds
     found = hurting_columns(
         problem.task,
         part.take(order),
         columns=spec.positions,
         candidates=telling[:MOST_TELLING],
         folds=in_order,
-        until=time.monotonic() + HURTING_SHARE * config.tune.budget_seconds,
+        until=until,
         rising=rising_columns(part.X[order], spec.positions),
     )
-    return found if len(found) < len(problem.columns) else ()
+    hurried = bool(telling) and time.monotonic() >= until
+    return found if len(found) < len(problem.columns) else (), hurried
 
 
 def _season_comes_back(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> bool:

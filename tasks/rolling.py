@@ -75,8 +75,8 @@ def rolling_windows(rows: pa.Table, problem: Problem, split: SplitSpec, y: np.nd
     """Windows of `rows`, the oldest first; each is to be fitted on what is older than it and its gap.
 
     `y` [n] are the labels as numbers. Windows are as long as `window_length` and begin half of that apart, so that a
-    row is in two of them; the last ends with the newest row. Rows without a time count as the oldest. Where a side
-    lacks a second label there is no window.
+    row is in two of them; the last ends with the newest row. Rows without a time count as the oldest. Where the rows
+    to fit lack a second label there is no window; a month in which nothing happened is one.
     """
     import numpy as np
 
@@ -98,8 +98,7 @@ def rolling_windows(rows: pa.Table, problem: Problem, split: SplitSpec, y: np.nd
     for start, end in zip(cuts, cuts[2:], strict=False):
         before = times <= start - gap if gap else times < start
         fold = Fold(np.flatnonzero(before), np.flatnonzero((times >= start) & (times < end)))
-        sides = (fold.fitted, fold.answered)
-        labelled = problem.task == "regression" or all(len(np.unique(y[side])) > 1 for side in sides)
+        labelled = problem.task == "regression" or len(np.unique(y[fold.fitted])) > 1
         if start >= first and labelled and len(fold.fitted) and len(fold.answered):
             found.append(Fold(_some(fold.fitted, MOST_FITTED, draw), _some(fold.answered, MOST_ANSWERED, draw)))
     return tuple(found)
@@ -157,7 +156,7 @@ def rolling_rates(
 ) -> tuple[BaseRate, ...]:
     """The errors of the base rate in `windows`, the oldest first, each answered for by what is older.
 
-    A window's answers are calibrated by the method of `chosen`, fitted on rows older than the window.
+    A window's answers are calibrated by the method of `chosen`, fitted on rows older than the window, by their age.
     """
     import numpy as np
 
@@ -174,7 +173,8 @@ def rolling_rates(
         p, older = raw.astype(np.float64), (codes >= 0) & (codes < number) & fit.answered
         if chosen.calibration.method != "none" and len(np.unique(fit.y[older])) > 1:
             known = fit.raw[older].astype(np.float32).astype(np.float64)
-            made = fit_map(problem.task, chosen.calibration.method, known, fit.y[older].astype(np.int64), weight[older])
+            aged = weight[older] * chosen.age ** (number - 1.0 - codes[older])
+            made = fit_map(problem.task, chosen.calibration.method, known, fit.y[older].astype(np.int64), aged)
             p = made.of(raw)
         window = np.zeros(len(p), dtype=np.int64)
         rates = base_rates(labels, length, window, fit.y[fold.answered], p, weight[fold.answered])

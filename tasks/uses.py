@@ -247,6 +247,8 @@ def _weak(problem: Problem, evidence: Evidence) -> list[str]:
         if not missed:
             return []
         return [f"It finds less than half of the rows of {listing([text for _, text in sorted(missed)])}."]
+    if quantile_of(problem.metric) is not None or problem.metric == "mae":  # these are no means
+        return []
     top = p >= np.quantile(p, 0.8)
     apart = (y - p)[top]
     error = float(np.std(apart)) / math.sqrt(max(1, len(apart)))

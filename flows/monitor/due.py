@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
 
+    import pyarrow as pa
+
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.databases.ledger import VersionRecord
     from treadle.infra.tables.outcomes import Outcomes
     from treadle.tasks.bundle import Model
+    from treadle.tasks.dependence import Dependence
     from treadle.tasks.performance import MetricBounds, Realised
     from treadle.tasks.retrain import RetrainState
     from treadle.tasks.sequential import LossRise
@@ -163,17 +166,15 @@ def recent(
 
     Only of rows that are `settled` old or older, where that is known.
     """
-    from treadle.infra.tables.outcomes import MOMENT, WEIGHT
+    from treadle.infra.tables.outcomes import WEIGHT
     from treadle.tasks import performance
-    from treadle.tasks.dependence import dependence_of
 
     days, classes = place.config.monitor.recent_days, model.post.classes
     least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
     group = outcomes.recent(version, days, settled_days=least_age)
     if not group.labelled:
         return None
-    dated = place.config.split.strategy == "time"
-    wanted = (*performance.columns(model.task, classes), WEIGHT, *((MOMENT,) if dated else ()))
+    wanted = (*performance.columns(model.task, classes), WEIGHT, *dependent_by(place))
     table = outcomes.read(group, wanted, recent_days=days, settled_days=least_age)
     return performance.realised(
         model.task,
@@ -183,6 +184,24 @@ def recent(
         table,
         rows=group.rows,
         young=group.young,
-        dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
+        dependence=dependence_of_outcomes(place, table),
         weight=table[WEIGHT] if place.config.data.weight else None,
     )
+
+
+def dependent_by(place: Workplace) -> tuple[str, ...]:
+    """The columns of predictions beside labels that say which of them depend on each other."""
+    from treadle.infra.tables.outcomes import GROUP, MOMENT
+
+    split = place.config.split
+    return (*((MOMENT,) if split.strategy == "time" else ()), *((GROUP,) if split.group else ()))
+
+
+def dependence_of_outcomes(place: Workplace, table: pa.Table) -> Dependence:
+    """Which predictions of a table with the columns `dependent_by` depend on each other: by group, by time, or not."""
+    from treadle.infra.tables.outcomes import GROUP, MOMENT
+    from treadle.tasks.dependence import dependence_of
+
+    split = place.config.split
+    named = [split.group if name == GROUP else name for name in table.column_names]
+    return dependence_of(table.rename_columns(named), split, MOMENT)

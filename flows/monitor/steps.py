@@ -79,12 +79,11 @@ def _outcome(
     place: Workplace, outcomes: Outcomes, model: Model, total: Group, metric: str, champion: int
 ) -> VersionOutcome:
     """One version's groups, each read and scored by itself."""
-    from treadle.infra.tables.outcomes import MOMENT, WEIGHT
+    from treadle.infra.tables.outcomes import WEIGHT
     from treadle.tasks import performance
-    from treadle.tasks.dependence import dependence_of
 
-    classes, dated = model.post.classes, place.config.split.strategy == "time"
-    wanted = (*performance.columns(model.task, classes), WEIGHT, *((MOMENT,) if dated else ()))
+    classes = model.post.classes
+    wanted = (*performance.columns(model.task, classes), WEIGHT, *due.dependent_by(place))
     labels = {batch.batch_id: batch.label for batch in place.stores.ledger.batches(place.config.name)}
 
     def realised(group: Group) -> Realised:
@@ -98,7 +97,7 @@ def _outcome(
             rows=group.rows,
             young=group.young,
             repeated=group.repeated,
-            dependence=dependence_of(table, place.config.split, MOMENT) if dated else None,
+            dependence=due.dependence_of_outcomes(place, table),
             weight=table[WEIGHT] if place.config.data.weight else None,
         )
 

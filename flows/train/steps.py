@@ -214,6 +214,7 @@ def tune(ref: RunRef) -> None:
                 trail.folds,
                 refit=config.model.refit == "all",
                 classes=problem.task != "regression",
+                opponent=_follows_champion(ref),
             ),
             max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
             max_ms=config.gate.max_ms_per_1000_rows,
@@ -309,14 +310,20 @@ def _fit_wanted(
     return fitted, recipe
 
 
+def _follows_champion(ref: RunRef) -> bool:
+    """Whether the challenger is compared with the champion's recipe on this run's rows."""
+    from treadle.tasks.dataset.judging import Comparison
+
+    return bool(ref.champion) and ref.bench.get("comparison.json", Comparison).booster == "recipe"
+
+
 def _follow_champion(ref: RunRef, place: Workplace, problem: Problem, facts: BundleFacts) -> None:
     """Fit the champion's recipe on this run's training rows, where the challenger is to be compared with that."""
     from treadle.tasks import bundle, fitting
-    from treadle.tasks.dataset.judging import Comparison
     from treadle.tasks.recipe import by_recipe
 
     bench = ref.bench
-    if bench.get("comparison.json", Comparison).booster != "recipe":
+    if not _follows_champion(ref):
         return
     recipe = bundle.read_recipe(place.stores.bundle_folder(ref.champion or 0))
     assert recipe is not None, "the comparison was chosen because of it"

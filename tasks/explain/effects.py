@@ -71,7 +71,8 @@ def _of_numbers(
 
     values = values_as_numbers(whole[column])
     filled = np.flatnonzero(np.isfinite(values))
-    if len(filled) < 2:
+    answered_for = np.isfinite(values_as_numbers(rows.table[column]))
+    if len(filled) < 2 or not answered_for.any():
         return None
     places = _grid_places(values, filled)
     if len(places) < 2:

@@ -42,7 +42,13 @@ def interval_finding(
         sentences.append("They promise too much: use them as a rough range only, or train on newer rows.")
     parts = by_fifths(p) if len(p) >= 5 * FEWEST else []
     fifths = [
-        interval_coverage(y[rows], lower[rows], upper[rows], weight=None if weight is None else weight[rows])
+        interval_coverage(
+            y[rows],
+            lower[rows],
+            upper[rows],
+            weight=None if weight is None else weight[rows],
+            dependence=dependence.of(rows) if dependence else None,
+        )
         for rows in parts
     ]
     known = [one for one in fifths if one is not None]
@@ -56,7 +62,8 @@ def interval_finding(
         sentences.append(f"Fewer than {percent(LEAST)} lie inside in the {' and the '.join(named)} fifth.")
     if len(y) >= 5 * FEWEST:
         largest = by_fifths(y)[-1]
-        held = percent(float(np.mean((y[largest] >= lower[largest]) & (y[largest] <= upper[largest]))))
+        inside = (y[largest] >= lower[largest]) & (y[largest] <= upper[largest])
+        held = percent(float(np.average(inside, weights=None if weight is None else weight[largest])))
         sentences.append(
             f"They hold for rows of like predictions; of the fifth with the largest values {held} lie inside."
         )

@@ -66,14 +66,17 @@ def test_of_short_tables_and_of_numbers_a_window_is_an_eighth_of_the_rows() -> N
     assert all(150 <= len(fold.answered) <= 350 for fold in folds)
 
 
-def test_a_window_whose_rows_have_one_label_is_left_out() -> None:
+def test_a_month_in_which_nothing_happened_is_a_window_and_one_with_one_label_to_fit_on_is_none() -> None:
     rows = dated(300)
     problem, _ = parted("binary", "time", rows)
     day = np.asarray(rows["day"].cast(pa.int32())) - 15_000
     y = np.where(day > 250, 0.0, training.labels_as_numbers(problem, rows))
     folds = rolling.rolling_windows(rows, problem, SplitSpec(strategy="time"), y)
+    assert len(np.unique(y[folds[-1].answered])) == 1
+    late = np.where(day < 200, 0.0, training.labels_as_numbers(problem, rows))
+    folds = rolling.rolling_windows(rows, problem, SplitSpec(strategy="time"), late)
     assert folds
-    assert all(len(np.unique(y[fold.answered])) == 2 for fold in folds)
+    assert all(len(np.unique(late[fold.fitted])) == 2 for fold in folds)
 
 
 def test_a_judged_model_of_windows_knows_how_far_its_months_were_off_and_no_later_row_moves_an_earlier_one() -> None:
