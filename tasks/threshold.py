@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Counts = tuple[Floats, Floats, float, float]
     """(Weight of) rows called positive and hits of each candidate, of all positives, of all rows."""
 
-ThresholdMetric = Literal["f1", "macro_f1", "accuracy", "balanced_accuracy"]
+ThresholdMetric = Literal["f1", "f1_macro", "accuracy", "balanced_accuracy"]
 
 FEWEST_NEWEST = 500
 """The newest half of dated rows speaks for itself from so many rows on."""
@@ -198,7 +198,7 @@ def _above_zero(values: Floats) -> Floats:
 
 _SCORES: dict[str, Callable[[Floats, Floats, float, float], Floats]] = {
     "f1": _f1,
-    "macro_f1": _macro_f1,
+    "f1_macro": _macro_f1,
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
 }

@@ -63,5 +63,5 @@ def _other_threshold_rule(ref: RunRef) -> str:
     declared = now.declared or before.partition(":")[0] in ("cost", "flag", "threshold")
     if before == now.words() or not declared:
         return ""
-    was = before or "threshold: macro_f1"
+    was = before or "threshold: f1_macro"
     return f"it predicts positive by another rule ({now.words()}; version {ref.champion}: {was})"

@@ -39,7 +39,7 @@ def test_another_rule_is_named_with_the_command_that_serves_it() -> None:
     assert "cost: miss 5, alarm 1; version 3: as many as are positive" in one
     assert "treadle promote 4 --reason '...' -p sales" in one
     (one,) = sentences("", BY_COST)
-    assert "version 3: threshold: macro_f1" in one, "a version of before there was a choice"
+    assert "version 3: threshold: f1_macro" in one, "a version of before there was a choice"
     (one,) = sentences("flag: 0.1", "")
     assert "as many as are positive; version 3: flag: 0.1" in one, "the key was taken out again"
 

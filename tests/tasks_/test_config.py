@@ -75,7 +75,7 @@ WRONG = [
     ("model.monotone.a", 9, "\n[model]\nmonotone = { a = 3 }", "3 is not allowed", "-1, 0 or 1"),
     ("model.kind", 9, '\n[model]\nkind = "linear"\nmonotone = { a = 1 }', "a linear model does not obey", "'trees'"),
     ("score.flag", 9, "\n[score]\nflag = 1.5", "1.5 is not allowed", "less than 1"),
-    ("score.threshold", 9, '\n[score]\nthreshold = "f2"', '"f2" is not allowed', "'f1', 'macro_f1'"),
+    ("score.threshold", 9, '\n[score]\nthreshold = "f2"', '"f2" is not allowed', "'f1', 'f1_macro'"),
     ("score.threshold", 9, "\n[score]\nthreshold = 1.0", "1.0 is not allowed", "less than 1"),
     ("score.cost.alarm", 9, "\n[score]\ncost = { miss = 5, alarm = 0 }", "0 is not allowed", "greater than 0"),
     ("score.cost.alarm", 9, "\n[score]\ncost = { miss = 5 }", "is missing", "under [score.cost]"),

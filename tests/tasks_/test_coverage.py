@@ -41,6 +41,17 @@ def test_intervals_that_hold_nearly_as_many_as_promised_do_not_fail_however_sure
     assert not found.fails
 
 
+@pytest.mark.parametrize(("rows", "inside"), [(2, False), (5, False), (20, True)])
+def test_few_labels_that_lie_all_inside_or_all_outside_are_not_sure(rows: int, inside: bool) -> None:
+    y, far = np.zeros(rows), 0.0 if inside else 5.0
+    found = coverage(y, np.full(rows, far - 1), np.full(rows, far + 1))
+    assert found.share == float(inside)
+    assert found.lower is not None
+    assert found.upper is not None
+    assert found.upper - found.lower > 0.15
+    assert found.fails == (rows == 5), "of five intervals none held: at 90% each that is no chance"
+
+
 def test_labels_that_depend_on_each_other_make_the_share_less_sure() -> None:
     draw = np.random.default_rng(0)
     groups = np.repeat(np.arange(40), 25)

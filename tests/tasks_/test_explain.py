@@ -280,6 +280,20 @@ def test_accumulated_effects_of_a_straight_line_are_that_line() -> None:
         assert slopes == pytest.approx(np.full(len(slopes), 3.0), rel=1e-4)
 
 
+def test_a_column_that_the_rows_to_ask_about_hardly_have_has_no_accumulated_effect() -> None:
+    a = np.where(np.arange(500) < 250, np.nan, np.arange(500.0))
+    table = pa.table({"a": a, "b": np.arange(500.0)})
+    spec = FeatureSpec(features=tuple(Feature(name=name, source=name, kind="number") for name in "ab"))
+    line = Coefficients(weights=((3.0,), (-1.0,)), intercept=(2.0,), spread=(1.0, 1.0))
+    booster = linear_booster(line, objective="reg:squarederror", names=["a", "b"])
+    model = SimpleNamespace(booster=booster, features=spec, post=Post(task="regression"), task="regression")
+    for rows, known in ((np.arange(250), False), (np.arange(500), True)):
+        asked = SourceRows.of(model, table.take(rows), np.zeros(len(rows)), None, np.arange(len(rows)))  # type: ignore[arg-type]
+        effect = column_effect(asked, table, "a", ("b", 0.99), {"": -1})
+        assert (effect is not None) == known
+        assert effect is None or np.isfinite(effect.lines[""]).all()
+
+
 def test_associations_join_what_stands_for_each_other() -> None:
     rng = np.random.default_rng(0)
     n = 1500

@@ -36,7 +36,7 @@ def world(rows: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 METRICS = {
     "f1": lambda y, called: f1_score(y, called, zero_division=0),
-    "macro_f1": lambda y, called: f1_score(y, called, average="macro", labels=[0, 1], zero_division=0),
+    "f1_macro": lambda y, called: f1_score(y, called, average="macro", labels=[0, 1], zero_division=0),
     "accuracy": accuracy_score,
     "balanced_accuracy": balanced_accuracy_score,
 }
@@ -99,7 +99,7 @@ def test_a_declared_cost_costs_no_more_than_other_thresholds_where_probabilities
             assert cost(cut) <= cost(other) + 0.3 * (miss + alarm) / np.sqrt(200_000)
 
 
-@pytest.mark.parametrize("by", ["positives", "f1", "macro_f1", "accuracy", "share"])
+@pytest.mark.parametrize("by", ["positives", "f1", "f1_macro", "accuracy", "share"])
 def test_equal_probabilities_are_never_parted_and_rare_positives_not_called_by_all(by):
     p, y = np.full(100, 0.1), np.r_[np.ones(10), np.zeros(90)]
     called = p >= choose_threshold(ThresholdRule(by=by, value=0.1), p, y)
@@ -116,7 +116,7 @@ def test_equal_probabilities_are_never_parted_and_rare_positives_not_called_by_a
         (ThresholdKeys(cost=MistakeCosts(miss=5, alarm=1)), "f1", "cost: miss 5, alarm 1", True),
         (ThresholdKeys(flag=0.1), "f1", "flag: 0.1", True),
         (ThresholdKeys(threshold=0.3), "f1", "threshold: 0.3", True),
-        (ThresholdKeys(threshold="macro_f1"), "f1", "threshold: macro_f1", True),
+        (ThresholdKeys(threshold="f1_macro"), "f1", "threshold: f1_macro", True),
     ],
 )
 def test_what_score_declares_comes_before_the_metric_that_models_are_judged_by(keys, metric, words, declared):

@@ -143,6 +143,13 @@ def test_a_regression_says_its_errors_in_the_targets_unit_and_where_it_is_off() 
     assert "In the fifth of the rows with the highest predictions it is too low by" in said(found, caution=True)
 
 
+@pytest.mark.parametrize("metric", ["mae", "pinball_0.9"])
+def test_a_median_and_a_quantile_are_not_blamed_for_being_no_mean(metric: str) -> None:
+    truth = np.random.default_rng(0).exponential(50, 4000)
+    found = findings("regression", truth, np.full(4000, np.quantile(truth, 0.9)), metric=metric)
+    assert "too high" not in said(found, caution=True)
+
+
 def test_classes_that_are_mostly_missed_are_named() -> None:
     rng = np.random.default_rng(0)
     y = rng.choice(3, 900, p=[0.5, 0.4, 0.1]).astype(float)
