@@ -89,6 +89,7 @@ def fit_recipe(
     judged_rows: int,
     intervals: bool = False,
     rolling: bool = False,
+    answers_only: bool = False,
 ) -> Fit:
     """Fit `recipe` on `rows`, leaving out each of `folds` in turn.
 
@@ -96,7 +97,8 @@ def fit_recipe(
     brings its own target statistics. Else they only answer, and the members are fitted on all rows. `judged_rows` are
     those that the recipe's rounds were found for; a fit on more gets more. `loss` is the one that the recipe names,
     None where its objective is XGBoost's. With `intervals` regression gets a second booster. `rolling` folds are
-    windows of time, the oldest first, whose fitted rows are fewer than the model's: they get fewer rounds.
+    windows of time, the oldest first, whose fitted rows are fewer than the model's: they get fewer rounds. With
+    `answers_only` nothing is fitted on all rows, and the booster is that of the last fold.
     """
     if recipe.kind == "linear":
         return _fit_line(problem, recipe, rows, folds)
@@ -131,6 +133,8 @@ def fit_recipe(
             answers.add(setting.share * booster.predict_margin(fitted, apart.X))
             if bagged:
                 boosters.append((fitted, setting.share / len(folds), spec))
+            elif answers_only and fold is folds[-1]:
+                boosters.append((fitted, setting.share, spec))
         answers.end()
         if second:
             second.leave_out(spec, part, apart, fold.answered, keep=bagged)
@@ -146,10 +150,16 @@ def fit_recipe(
     own, columns = columns[len(boosters) :], columns[: len(boosters)]
     members = [ensemble.Member(one, share, at) for (one, share, _), at in zip(boosters, columns, strict=True)]
     raw = answers.raw(average_of=len(folds) if bagged and problem.task != "regression" else 1)
-    weight = row_weights(rows, problem.weight)
-    windows = windows_of(problem, rows, folds)
-    merged = ensemble.merge(members, united.names)
-    fit = Fit(merged, united, y, raw, curve, weight, windows=windows, by_fold=tuple(answers.by_fold))
+    fit = Fit(
+        ensemble.merge(members, united.names),
+        united,
+        y,
+        raw,
+        curve,
+        row_weights(rows, problem.weight),
+        windows=windows_of(problem, rows, folds),
+        by_fold=tuple(answers.by_fold),
+    )
     if not second or not kept:
         return fit
     quantiles = second.named_scale, second.answers()
@@ -265,7 +275,7 @@ def fit_judged(
     rows = training.together(parts.train, parts.validation)
     y = training.labels_as_numbers(problem, rows)
     folds = judged_folds(problem, recipe, parts, split, y)
-    second = recipe.layout.quantiles
+    second, dear = recipe.layout.quantiles, recipe.layout.dear
     rolling = recipe.layout.kind == "windows" and problem.task != "regression" and len(folds) > 1
     if len(folds) == 1:  # the validation rows: the model is fitted on all rows besides
         recipe = recipe.model_copy(update={"layout": validation.Layout()})
@@ -287,7 +297,26 @@ def fit_judged(
         interval=interval_booster(post, fit),
     )
     rates = rolling_.rolling_rates(problem, fit, rows, folds, chosen) if rolling and chosen else ()
+    if dear and split.strategy == "time" and chosen and recipe.kind == "trees":
+        rates = _rates_of_samples(problem, recipe, rows, split, y, loss)
     return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit, base_rates=rates)
+
+
+def _rates_of_samples(
+    problem: Problem, recipe: Recipe, rows: pa.Table, split: SplitSpec, y: np.ndarray, loss: CustomLoss | None
+) -> tuple[BaseRate, ...]:
+    """The errors of the base rate at rolling origins, where fits are dear: of boosters of the recipe on fewer rows.
+
+    They calibrate nothing but their own answers.
+    """
+    from treadle.tasks import rolling
+
+    windows = rolling.rolling_windows(rows, problem, split, y, most=rolling.MOST_OF_DEAR)
+    if len(windows) < 2:
+        return ()
+    fit = fit_recipe(problem, recipe, rows, windows, loss, judged_rows=len(rows), rolling=True, answers_only=True)
+    chosen = rolling.chosen_calibration(problem, fit, rows, split, windows)
+    return rolling.rolling_rates(problem, fit, rows, windows, chosen) if chosen else ()
 
 
 def interval_booster(post: Post, fit: Fit) -> Booster | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
-from treadle.tasks.rolling import MOST_FITTED, MOST_WINDOWS
+from treadle.tasks.rolling import MOST_FITTED, MOST_OF_DEAR, MOST_WINDOWS
 from treadle.tasks.validation import ANSWERED, TYPICAL_ROUNDS, mean_fitted, search_folds
 
 if TYPE_CHECKING:
@@ -113,11 +113,12 @@ def effort_of_fits(
     refit: bool,
     classes: bool = False,
     opponent: bool = False,
+    dated: bool = False,
 ) -> float:
     """How often the work of one trial's fit on all lanes comes again after the search, for both models.
 
     `classes` says that classes are predicted, which of windows of time need more (`rolling.rolling_windows`);
-    `opponent` that the champion's recipe is fitted like the judged model, too.
+    `opponent` that the champion's recipe is fitted like the judged model, too; `dated` that rows are parted by time.
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
     from treadle.tasks.interval import QUANTILE_ROUNDS
@@ -133,6 +134,7 @@ def effort_of_fits(
     own = len(parts.train) + judged
     if layout.dear:
         again = 0
+        own += MOST_WINDOWS * min(judged, MOST_OF_DEAR) if classes and dated else 0
     elif layout.kind == "windows" and classes:
         own = judged + MOST_WINDOWS * min(judged, MOST_FITTED)
         again = MOST_WINDOWS * min(every, MOST_FITTED)

@@ -38,6 +38,9 @@ FEWEST_BEFORE = 1 / 8
 MOST_FITTED, MOST_ANSWERED = 25_000, 10_000
 """Rows of a window that are fitted, and answered for, at most: drawn at random from all that are there."""
 
+MOST_OF_DEAR = 10_000
+"""Rows of a window that are fitted at most where fits are dear for the budget."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowLength:
@@ -71,8 +74,10 @@ def window_length(rows: pa.Table, problem: Problem) -> WindowLength:
     return WindowLength(0.0, max(1, len(rows) // EIGHTHS))
 
 
-def rolling_windows(rows: pa.Table, problem: Problem, split: SplitSpec, y: np.ndarray) -> tuple[Fold, ...]:
-    """Windows of `rows`, the oldest first; each is to be fitted on what is older than it and its gap.
+def rolling_windows(
+    rows: pa.Table, problem: Problem, split: SplitSpec, y: np.ndarray, most: int = MOST_FITTED
+) -> tuple[Fold, ...]:
+    """Windows of `rows`, the oldest first; each is to be fitted on (`most` rows of) what is older than it and its gap.
 
     `y` [n] are the labels as numbers. Windows are as long as `window_length` and begin half of that apart, so that a
     row is in two of them; the last ends with the newest row. Rows without a time count as the oldest. Where the rows
@@ -100,7 +105,7 @@ def rolling_windows(rows: pa.Table, problem: Problem, split: SplitSpec, y: np.nd
         fold = Fold(np.flatnonzero(before), np.flatnonzero((times >= start) & (times < end)))
         labelled = problem.task == "regression" or len(np.unique(y[fold.fitted])) > 1
         if start >= first and labelled and len(fold.fitted) and len(fold.answered):
-            found.append(Fold(_some(fold.fitted, MOST_FITTED, draw), _some(fold.answered, MOST_ANSWERED, draw)))
+            found.append(Fold(_some(fold.fitted, most, draw), _some(fold.answered, MOST_ANSWERED, draw)))
     return tuple(found)
 
 

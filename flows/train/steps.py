@@ -215,6 +215,7 @@ def tune(ref: RunRef) -> None:
                 refit=config.model.refit == "all",
                 classes=problem.task != "regression",
                 opponent=_follows_champion(ref),
+                dated=config.split.strategy == "time",
             ),
             max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
             max_ms=config.gate.max_ms_per_1000_rows,

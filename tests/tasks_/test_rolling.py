@@ -106,3 +106,21 @@ def test_a_judged_model_of_windows_knows_how_far_its_months_were_off_and_no_late
     again = fitting.fit_judged(problem, recipe, dataclasses.replace(parts, validation=other).open(), spec)
     if again.model.post.slopes == () == fitted.model.post.slopes:
         assert again.base_rates[0].windows[:3] == rate.windows[:3]
+
+
+def test_where_fits_are_dear_boosters_on_fewer_rows_say_how_far_a_month_may_be_off_and_change_nothing_else() -> None:
+    rows = dated(300, 3_000)
+    problem, parts = parted("binary", "time", rows)
+    own, found = len(parts.train) + len(parts.validation), Found({"eta": 0.3, "nthread": 1}, 10, 0.0, (), 0, 0.0)
+
+    def judged(layout: Layout) -> fitting.FittedModel:
+        known = {"judged_rows": own, "rows": len(rows), "device": "cpu"}
+        recipe = make_recipe(config("binary", "time"), problem, found, Preparation(layout=layout), **known)
+        return fitting.fit_judged(problem, recipe, parts.open(), SplitSpec(strategy="time"))
+
+    dear, single = judged(Layout(dear=True)), judged(Layout())
+    (rate,) = dear.base_rates
+    assert rate.interval is not None
+    assert single.base_rates == ()
+    assert dear.model.post == single.model.post
+    assert dear.model.booster.save_raw("json") == single.model.booster.save_raw("json")
