@@ -60,7 +60,7 @@ def test_a_model_of_rare_events_comes_about_and_its_page_too(rows: int, positive
         optuna.storages.InMemoryStorage(),
         "rare",
         lanes.lay_rows(config, problem, parts.open(), prepared).course,
-        spec=search.TuneSpec(trials=2, budget_seconds=60, metric=metric),
+        spec=search.TuneSpec(trials=2, budget_seconds=600, metric=metric),
         device="cpu",
         on_trial=lambda *_: None,
     )
