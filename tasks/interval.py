@@ -266,8 +266,8 @@ def _scaled(scale: Transform, values: np.ndarray) -> np.ndarray:
 def _widening(rows: _Rows, parts: np.ndarray, *, dated: bool) -> float:
     """The factor by which bands of other parts hold 90% of the rows of each part; of dated ones, of the parts before.
 
-    Of dated ones it is never below 1, and above where later rows lie further from their predictions than the rows
-    before them told, or where the pieces differ in that.
+    Of dated ones it is at least 1. It is larger where rows lie further from their predictions than those of earlier
+    parts do, or where this distance differs between parts.
     """
     import numpy as np
 

@@ -103,7 +103,7 @@ class LossRise(BaseModel):
 
     @property
     def risen(self) -> bool:
-        """Whether the loss has risen, as far as can be told with the stated error rate."""
+        """Whether the loss has risen, at the stated error rate."""
         return self.evidence >= STABLE_YEARS
 
 

@@ -201,9 +201,9 @@ def _column(one: _Compared, gaps: tuple[GroupGap, ...]) -> GroupedColumn:
 def _noted(column: GroupedColumn, asked: str) -> Iterator[str]:
     """What the differences of a column are, in one sentence, and what could not be judged."""
     judged = [gap for gap in column.gaps if gap.sure and gap.criterion != "equalised_odds"]
-    told = ", ".join(f"{CRITERION_NAMES[gap.criterion]} {gap.low:.3g} to {gap.high:.3g}" for gap in judged[:4])
+    figures = ", ".join(f"{CRITERION_NAMES[gap.criterion]} {gap.low:.3g} to {gap.high:.3g}" for gap in judged[:4])
     if judged:
-        yield f'groups of {column.column!r} surely differ: {told}; section "By group" of the report has all figures'
+        yield f'groups of {column.column!r} surely differ: {figures}; section "By group" of the report has all figures'
     elif column.gaps:
         yield f"groups of {column.column!r}: no difference is sure"
     if not column.gaps or (asked and asked not in {gap.criterion for gap in column.gaps}):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from treadle.tasks.dependence import Dependence
 
 FEWEST = 200
-"""Fifths of fewer rows are not told apart: their coverage has a standard error of 0.02 or more."""
+"""Fifths of fewer rows are not shown: their coverage has a standard error of 0.02 or more."""
 
 
 def interval_finding(

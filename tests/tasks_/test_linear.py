@@ -291,3 +291,20 @@ def test_a_bundle_holds_a_line_as_it_holds_trees(task: str, tmp_path: Path) -> N
     nulls, unseen, edges = sorts(golden, loaded.features, loaded.booster)
     assert (nulls > 0, unseen > 0, edges) == (True, True, 0)
     assert sum(booster.gain_importance(loaded.booster, loaded.features.names).values()) == pytest.approx(1)
+
+
+def test_where_windows_overlap_each_keeps_its_own_answers() -> None:
+    table, of = shop.labelled("binary"), shop.problem("binary")
+    y = training.encoded_part(of, training.learn_features(of, table), table).y
+    third = len(y) // 3
+    windows = [
+        folds.Fold(np.arange(third), np.arange(third, 2 * third)),
+        folds.Fold(np.arange(third + third // 2), np.arange(third + third // 2, len(y))),
+    ]
+    own: list[np.ndarray] = []
+    raw = linear.linear_answers(of, table, y, windows, 0, by_fold=own)
+    both = np.intersect1d(windows[0].answered, windows[1].answered)
+    assert (raw[windows[1].answered] == own[1]).all()
+    older, newer = own[0][both - third], own[1][: len(both)]
+    assert (older != newer).any(), "the older window's answers are not those of the newer one"
+    assert own[0] == pytest.approx(linear.linear_answers(of, table, y, windows[:1], 0)[windows[0].answered])

@@ -150,3 +150,13 @@ def test_quantiles_are_planned_where_the_budget_allows_and_their_work_is_counted
     folds = single_fold(parts.open())
     efforts = [effort_of_fits(Layout(quantiles=one), parts.open(), folds, refit=True) for one in (False, True)]
     assert efforts[1] > 1.5 * efforts[0]
+
+
+@pytest.mark.parametrize("layout", [Layout(kind="folds"), Layout(kind="windows"), Layout(dear=True)])
+def test_the_fit_of_the_champions_recipe_is_counted(layout: Layout) -> None:
+    _, parts, _, _ = fitted(table(400, 3), Layout())
+    folds = single_fold(parts.open())
+    alone, both = (
+        effort_of_fits(layout, parts.open(), folds, refit=True, classes=True, opponent=one) for one in (False, True)
+    )
+    assert 1.2 * alone < both < 2.0 * alone
