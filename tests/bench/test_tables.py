@@ -25,10 +25,16 @@ def test_names_are_unique_and_what_is_named_fits() -> None:
         assert not table.group or table.group in table.drop
 
 
-def test_three_tables_are_unseen_and_no_setting_is_measured_on_them() -> None:
+def test_every_second_of_the_last_sixteen_tables_is_unseen_and_no_setting_is_measured_on_them() -> None:
+    assert [table.unseen for table in tables.TABLES[-16:]] == [False, True] * 8
+    assert not any(table.unseen for table in tables.TABLES[:-16])
     unseen = {table.name for table in tables.TABLES if table.unseen}
-    assert len(unseen) == 3
     assert unseen & {sample.table for sample in portfolio.SAMPLES} == set()
+
+
+def test_known_and_unseen_of_the_last_sixteen_are_alike_in_tasks() -> None:
+    known, unseen = (sorted(table.task for table in tables.TABLES[-16 + start :: 2]) for start in (0, 1))
+    assert known == unseen
 
 
 def test_the_default_run_leaves_unseen_tables_out() -> None:
