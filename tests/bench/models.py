@@ -238,15 +238,37 @@ def wanted(options: argparse.Namespace, found: Mapping[str, Table], done: set[tu
             yield from ((one, found[name], fold) for one in options.systems if (name, fold, one) not in done)
 
 
+def refusal(options: argparse.Namespace, found: Mapping[str, Table]) -> str:
+    """Why the tables that are named cannot be run; empty if they can."""
+    for name in options.tables or ():
+        if name not in found:
+            return f"no table {name!r}: there are {', '.join(found)}. fix: --data or --packages"
+        if found[name].unseen and not options.unseen:
+            return f"table {name!r} is held back for the last comparison. fix: --unseen, or leave it out"
+    return ""
+
+
+def system_of(text: str) -> str:
+    """The system that is meant: its name, or what comes before the first `_` of one name only (`optuna`)."""
+    meant = [name for name in SYSTEMS if name.partition("_")[0] == text]
+    return meant[0] if len(meant) == 1 else text
+
+
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
 
     def names(text: str) -> list[str]:
         return [part for part in text.split(",") if part]
 
+    def systems(text: str) -> list[str]:
+        return [system_of(part) for part in names(text)]
+
     parser = argparse.ArgumentParser(prog="python -m tests.bench.models", description=__doc__)
     parser.add_argument("--tables", type=names, help="names with commas between (default: all but the unseen)")
-    parser.add_argument("--systems", type=names, default=list(SYSTEMS), help=f"of {', '.join(SYSTEMS)}")
+    parser.add_argument(
+        "--systems", type=systems, default=list(SYSTEMS),
+        help=f"of {', '.join(SYSTEMS)}; short: xgb, histgb, optuna",
+    )  # fmt: skip
     parser.add_argument("--folds", type=lambda text: [int(part) for part in names(text)], default=[0], help="of 0,1,2")
     parser.add_argument("--seconds", type=int, default=60, help="for every system; twice as many on long tables")
     parser.add_argument("--threads", type=int, default=2, help="of a peer")
@@ -255,7 +277,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--packages", type=Path, help="a folder with packages that ship tables")
     parser.add_argument("--python-for", action="append", default=[], metavar="SYSTEM=PYTHON", help="a peer's Python")
     parser.add_argument("--treadle", default=str(Path(sys.executable).with_name("treadle")), help="the program")
-    parser.add_argument("--unseen", action="store_true", help="the unseen tables too: for the last comparison only")
+    parser.add_argument("--unseen", action="store_true", help="allow the unseen tables: for the last comparison only")
     parser.add_argument("--again", action="store_true", help="repeat runs that failed")
     options = parser.parse_args(arguments)
     for system in {*options.systems} - {*SYSTEMS}:
@@ -272,9 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is wanted and not done."""
     options = options_of(arguments)
     found = tables.available(options.data, options.packages)
-    lost = [name for name in options.tables or () if name not in found]
-    if lost:
-        print(f"no table {lost[0]!r}: there are {', '.join(found)}. fix: --data or --packages", file=sys.stderr)
+    if why := refusal(options, found):
+        print(why, file=sys.stderr)
         return 2
     pythons = {system: program(path) for system, path in (pair.split("=", 1) for pair in options.python_for)}
     bench = Bench(options.seconds, options.threads, program(options.treadle), pythons)

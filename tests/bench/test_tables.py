@@ -44,6 +44,30 @@ def test_the_default_run_leaves_unseen_tables_out() -> None:
     assert ran == {table.name for table in tables.TABLES if not table.unseen}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--tables", "digits,spam_mail"], "table 'spam_mail' is held back for the last comparison. fix: --unseen"),
+        (["--tables", "digits,spam_mail", "--unseen"], ""),
+        (["--tables", "digits,nass_deaths"], ""),
+        (["--tables", "digit", "--unseen"], "no table 'digit': there are digits, "),
+    ],
+)
+def test_a_named_table_runs_if_it_is_there_and_unseen_ones_are_allowed(arguments: list[str], says: str) -> None:
+    found = {table.name: table for table in tables.TABLES}
+    said = models.refusal(models.options_of(arguments), found)
+    assert said.startswith(says)
+    assert bool(said) == bool(says)
+
+
+def test_systems_have_short_names_where_one_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    options = models.options_of(["--systems", "treadle,optuna,flaml,histgb,xgb_default"])
+    assert options.systems == ["treadle", "optuna_xgb", "flaml", "histgb_default", "xgb_default"]
+    with pytest.raises(SystemExit):
+        models.options_of(["--systems", "ag"])
+    assert "no system 'ag': there are treadle, " in capsys.readouterr().err
+
+
 def test_what_is_done_is_not_run_again() -> None:
     found = {table.name: table for table in tables.TABLES}
     options = models.options_of(["--tables", "digits", "--systems", "treadle,flaml", "--folds", "0,1"])
