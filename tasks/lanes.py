@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
 from treadle.tasks.rolling import MOST_FITTED, MOST_OF_DEAR, MOST_WINDOWS
-from treadle.tasks.validation import ANSWERED, TYPICAL_ROUNDS, mean_fitted, search_folds
+from treadle.tasks.validation import ANSWERED, mean_fitted, search_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,15 +121,12 @@ def effort_of_fits(
     `opponent` that the champion's recipe is fitted like the judged model, too; `dated` that rows are parted by time.
     The work of a fit is its rows times its rounds, and rounds grow by the root of the rows (`recipe.serving_rounds`).
     """
-    from treadle.tasks.interval import QUANTILE_ROUNDS
-
     lanes = sum(len(fold.fitted) for fold in folds)
-    second = 1 + 2 * QUANTILE_ROUNDS / TYPICAL_ROUNDS if layout.quantiles else 1.0
     judged, every = len(parts.train) + len(parts.validation), parts.all_rows
     more = math.sqrt(every / judged) if refit else 0.0
     if layout.kind == "folds":
         alone = 0.0 if layout.bagged else judged / lanes
-        return second * OVERHEAD * (1.0 + alone) * (1.0 + opponent + every / judged * more)
+        return OVERHEAD * (1.0 + alone) * (1.0 + opponent + every / judged * more)
     rounds = math.sqrt(judged / max(1, mean_fitted(folds))) if layout.kind == "windows" else 1.0
     own = len(parts.train) + judged
     if layout.dear:
@@ -143,4 +140,4 @@ def effort_of_fits(
     else:
         left_out = min(FOLDS, math.ceil(ANSWERED * FOLDS / every))
         again = left_out * every * (FOLDS - 1) // FOLDS
-    return second * OVERHEAD * rounds * ((1 + opponent) * own + more * (again + every)) / lanes
+    return OVERHEAD * rounds * ((1 + opponent) * own + more * (again + every)) / lanes

@@ -61,6 +61,11 @@ class Layout(BaseModel):
     dear: bool = False
     quantiles: bool = False
 
+    @property
+    def quantile_trees(self) -> int:
+        """Trees of the second booster."""
+        return 2 * QUANTILE_ROUNDS if self.quantiles else 0
+
     def sentence(self, lanes: int) -> str:
         """How trials are measured, in words; `lanes` are the folds or windows there are."""
         if self.kind == "single" or lanes == 1:
@@ -169,14 +174,17 @@ def single_fold(parts: OpenParts) -> tuple[Fold, ...]:
 def dealt(
     problem: Problem, rows: pa.Table, split: SplitSpec, y: np.ndarray, seed: int, repeats: int = 1
 ) -> tuple[Fold, ...]:
-    """`FOLDS` folds of `rows`, `repeats` times over: by group, or without a key rows of one content together."""
+    """`FOLDS` folds of `rows`, `repeats` times over: by group, or without a key rows of one content together.
+
+    Where `split.duplicates` is 'apart', rows of one content are dealt like any others.
+    """
     from treadle.tasks.dataset import folds
 
     found: list[Fold] = []
     for repeat in range(repeats):
         if split.strategy == "group":
             found += folds.grouped_folds(rows, [split.group], repeat)
-        elif problem.key:
+        elif problem.key or split.duplicates == "apart":
             found += folds.dealt_folds(y, seed + 7_919 * repeat)
         else:
             no_inputs = (problem.target, problem.weight)

@@ -217,6 +217,7 @@ def tune(ref: RunRef) -> None:
                 opponent=_follows_champion(ref),
                 dated=config.split.strategy == "time",
             ),
+            more_rounds=prepared.layout.quantile_trees,
             max_size=config.gate.max_model_mb and config.gate.max_model_mb * 1e6,
             max_ms=config.gate.max_ms_per_1000_rows,
             bagged=prepared.layout.kind == "folds" and prepared.layout.bagged,

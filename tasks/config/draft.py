@@ -110,6 +110,9 @@ def _split(proposal: Proposal) -> Iterable[str]:
     why = proposal.why.get("split.strategy", "no column dates the rows or names who comes back")
     if proposal.strategy == "random":
         yield _note(f"[split] is random: {why}")
+        if proposal.duplicates == "apart":
+            yield "[split]"
+            yield from _setting("duplicates", proposal.duplicates, proposal.why["split.duplicates"])
         return
     yield "[split]"
     yield from _setting("strategy", proposal.strategy, why)

@@ -42,7 +42,7 @@ MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 ADDED = (
     *(("data", key) for key in ("forbid", "weight", "order")),
-    *(("split", "gap"), ("gate", "detect_share"), ("gate", "fresh")),
+    *(("split", "gap"), ("split", "duplicates"), ("gate", "detect_share"), ("gate", "fresh")),
     *(("tune", key) for key in ("folds", "ensemble")),
     ("model", "kind"),
     *(("gate", key) for key in ("groups", "group_criterion", "group_margin")),
@@ -357,6 +357,9 @@ def _split_clashes(config: PipelineConfig) -> Iterator[Clash]:
         yield Clash("split.group", "a random split does not obey it", "only with strategy = 'group' or 'time'")
     if split.strategy != "time" and split.gap:
         yield Clash("split.gap", f"a {split.strategy} split has no order in time", "only with strategy = 'time'")
+    if split.duplicates == "apart" and (split.strategy != "random" or data.key):
+        by = f"data.key = {list(data.key)} tells the rows apart" if data.key else f"a {split.strategy} split ignores it"
+        yield Clash("split.duplicates", f"{by} already" if data.key else by, "only with strategy = 'random' and no key")
     if split.group and split.group == data.target:
         yield Clash("split.group", f"is the target {split.group!r}", "a column other than the target")
 

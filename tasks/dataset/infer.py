@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset import entities, hindsight, names
 from treadle.tasks.dataset import key as key_
+from treadle.tasks.dataset.duplicates import propose_duplicates
 from treadle.tasks.dataset.proposal import Proposal
 from treadle.tasks.dataset.schema import Schema, nearest, quote
 from treadle.tasks.dataset.target import aim
@@ -52,6 +53,7 @@ def infer(con: duckdb.DuckDBPyConnection, profile: Profile, target: str, wanted:
     _choose_categories(proposal, others)
     _drop_leaks(con, profile, proposal, others)
     _settle_kinds(proposal, profile)
+    propose_duplicates(con, profile, proposal)
     _remark(proposal, profile)
     return proposal
 

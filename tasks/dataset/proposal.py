@@ -35,6 +35,7 @@ class Proposal:
     order: Literal["", "file"] = ""
     strategy: Literal["time", "random", "group"] = "random"
     group: str = ""
+    duplicates: Literal["together", "apart"] = "together"
     categories: dict[str, str] = field(default_factory=dict)
     drop: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)

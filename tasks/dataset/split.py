@@ -3,7 +3,9 @@
 Random and group splits are made by content: md5 of the key's values, of the group's value or, without a key,
 of all input columns' values. The first 32 bits of the digest say whether the row is held out, the next 32
 whether it validates. So a row's part depends on nothing but the row: not on its order, its batch, the rows
-beside it, the library that read it or the machine, and it stays the same for ever. A time split is cut at
+beside it, the library that read it or the machine, and it stays the same for ever. Where rows without a key are
+observations of their own although their inputs are equal (`duplicates = "apart"`), the second row of one content has
+a 1 at the end of its text, the third a 2, in the order of arrival. A time split is cut at
 a time: a column's, or where none dates rows that are in time order, a place in the order of arrival (`arrival`).
 
 The text that is hashed: columns in the order of their names, each value as `<bytes>:<value>` (a null as `~`),
@@ -51,6 +53,11 @@ class SplitSpec(BaseModel):
     )
     gap: Horizon = Field(
         "", description="time split: rows this close before a part are in none, such as '30d'; empty: no gap"
+    )
+    duplicates: Literal["together", "apart"] = Field(
+        "together",
+        description="random split without data.key: rows whose inputs are all equal stay in one part, as copies of one "
+        "row; apart: each is an observation of its own",
     )
 
 
@@ -102,15 +109,18 @@ def split(
 ) -> Parts:
     """Part labelled `rows`; every row is in at most one part, in the order in which it came.
 
-    Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so
-    that equal rows stay together. Where training or validation rows lack a label (of at most 100), the row of
-    it that is nearest to the border changes sides; where there are two labels and the holdout lacks one, so does
-    the row of it with the lowest hash. There is no other exception to the hash.
-    Group: by hash of the group's value; rows without one are a group. Time: the holdout is the newest share of
-    the rows, validation the newest share of what is before. Rows of one time value stay together; rows without a
-    time count as the oldest; with an empty `time` it is the order of arrival. With `gap` the rows that lie less than
-    that before the first holdout or validation row are in no part. With `group` the holdout rows whose group is in
-    training or validation too are `known`, and no part of the holdout; rows without a group are one group.
+    Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so that equal
+    rows stay together (or, by `spec.duplicates`, each goes its own way). Where training or validation rows lack a label
+    (of at most 100), the row of it that is nearest to the border changes sides; where there are two labels and the
+    holdout lacks one, so does the row of it with the lowest hash. There is no other exception to the hash.
+
+    Group: by hash of the group's value; rows without one are a group.
+
+    Time: the holdout is the newest share of the rows, validation the newest share of what is before. Rows of one time
+    value stay together; rows without a time count as the oldest; with an empty `time` it is the order of arrival.
+    With `gap` the rows that lie less than that before the first holdout or validation row are in no part. With
+    `group` the holdout rows whose group is in training or validation too are `known`, and no part of the holdout;
+    rows without a group are one group.
 
     `validation` is a share of the rows that are not held out. `after` moves the cut of a time split: the holdout is all
     that is later. Raises TargetError where all rows have the same label, and DataError where a part would be empty or
@@ -136,7 +146,8 @@ def split(
             holdout = holdout & ~known
     else:
         columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
-        holdout, validation, draw = _by_hash(rows, spec, columns)
+        own_way = spec.strategy == "random" and not key and spec.duplicates == "apart"
+        holdout, validation, draw = _by_hash(rows, spec, columns, own_way=own_way)
         if spec.strategy == "random" and len(labels.dictionary) <= MANY_VALUES:
             _lend(codes, draw, holdout, validation)
     training = ~(holdout | validation | between | known)
@@ -157,14 +168,22 @@ def _inputs(rows: pa.Table, target: str) -> list[str]:
     return [name for name in rows.column_names if name != target and not name.startswith("_")]
 
 
-def _by_hash(rows: pa.Table, spec: SplitSpec, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masks of holdout and validation rows, and the draws in [0, 1) by which rows judge and validate [n, 2]."""
+def _by_hash(
+    rows: pa.Table, spec: SplitSpec, columns: Sequence[str], *, own_way: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks of holdout and validation rows, and the draws in [0, 1) by which rows judge and validate [n, 2].
+
+    With `own_way` rows of one content are numbered, so that each has a draw of its own.
+    """
     import numpy as np
 
     if missing := [name for name in columns if name not in rows.column_names]:
         what = f"column {missing[0]!r}, by which rows are parted, is not in the table"
         raise DataError(what, "correct data.key or split.group")
-    digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in canonical_rows(rows, columns))
+    texts = canonical_rows(rows, columns)
+    if own_way:
+        texts = _numbered(texts)
+    digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in texts)
     words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32
     holdout = words[:, 0] < spec.holdout
     return holdout, ~holdout & (words[:, 1] < spec.validation), words
@@ -183,6 +202,17 @@ def canonical_rows(rows: pa.Table, columns: Sequence[str]) -> list[bytes]:
         parts.append(pc.fill_null(value_text, "~"))
     joined = pc.binary_join_element_wise(*parts, "")
     return [str(text).encode("utf-8") for text in joined.to_pylist()]
+
+
+def _numbered(texts: Sequence[bytes]) -> list[bytes]:
+    """Texts with the number of equal ones before each at its end; the first of each stays as it is."""
+    before: dict[bytes, int] = {}
+    found = []
+    for text in texts:
+        number = before.get(text, 0)
+        before[text] = number + 1
+        found.append(b"%s%d" % (text, number) if number else text)
+    return found
 
 
 def _as_text(values: pa.Array) -> pa.Array:

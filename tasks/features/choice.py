@@ -16,6 +16,7 @@ from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
 from treadle.tasks.features.ids import possible_ids
 from treadle.tasks.features.measure import (
+    DEEPER,
     EncodingPlan,
     EncodingProblem,
     held_losses,
@@ -117,6 +118,8 @@ class _Comparison:
         A plainer one is taken unless it loses more than that. One that loses twice as much in the first folds is not
         measured in the others. Raises `_TimeIsUpError`.
         """
+        if not self._losses:
+            self._choose_depth()
         losses: list[np.ndarray] = []
         for number, fold in enumerate(self.problem.folds, start=1):
             if len(self._losses) < number:
@@ -138,11 +141,22 @@ class _Comparison:
             self.plan, self._losses = plan, losses
         return taken
 
-    def _measured(self, plan: EncodingPlan, fold: Fold) -> np.ndarray:
+    def _choose_depth(self) -> None:
+        """Compare by deeper trees where these predict the first fold better from columns as they become by default.
+
+        Codes of many levels need deep trees: in shallow ones alone they would lose to statistics too often.
+        """
+        fold, deeper = self.problem.folds[0], replace(self.problem, booster=DEEPER)
+        losses = self._measured(self.plan, fold)
+        if (deep := self._measured(self.plan, fold, deeper)).mean() < losses.mean():
+            self.problem, losses = deeper, deep
+        self._losses = [losses]
+
+    def _measured(self, plan: EncodingPlan, fold: Fold, problem: EncodingProblem | None = None) -> np.ndarray:
         begun = clock.monotonic()
         if begun + self._spent > self.deadline:
             raise _TimeIsUpError
-        losses = held_losses(self.problem, plan, fold)
+        losses = held_losses(problem or self.problem, plan, fold)
         self._spent = clock.monotonic() - begun
         return losses
 

@@ -28,6 +28,7 @@ MEASURED_ROWS = 20_000
 MEASURED_FOLDS = 3
 ROUNDS, PATIENCE = 200, 10
 QUICK = {"eta": 0.15, "max_depth": 6, "min_child_weight": 3, "subsample": 0.9, "colsample_bytree": 0.9}
+DEEPER = {**QUICK, "max_depth": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class EncodingProblem:
 
     `rows` are typed and all have a label; `y` float32 [rows] are values or class codes; `groups` and `weight` [rows];
     `time` is the column by which the rows are dated, if any; `numbers` are columns that must stay numbers. `logarithm`:
-    `y` is the logarithm of 1 + the target. See `fit_features` for the other fields.
+    `y` is the logarithm of 1 + the target. `booster` are the parameters of the boosters that encodings are compared by.
+    See `fit_features` for the other fields.
     """
 
     rows: pa.Table
@@ -55,6 +57,7 @@ class EncodingProblem:
     weight: np.ndarray | None = None
     numbers: tuple[str, ...] = ()
     logarithm: bool = False
+    booster: Mapping[str, float] = field(default_factory=lambda: QUICK)
 
     @property
     def loss(self) -> str:
@@ -151,7 +154,9 @@ def held_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.
         weight=weight,
     )
     held, truth = encode(spec, problem.rows.take(fold.answered)), labels[fold.answered]
-    params = complete_parameters(problem.task, QUICK, classes=problem.classes, device="cpu", seed=problem.seed)
+    params = complete_parameters(
+        problem.task, problem.booster, classes=problem.classes, device="cpu", seed=problem.seed
+    )
     fitted = xgboost.QuantileDMatrix(X, y, weight=relative(weight), nthread=problem.nthread)
     booster = xgboost.train(
         {**params, "nthread": problem.nthread},

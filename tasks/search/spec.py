@@ -31,11 +31,18 @@ class TuneSpec(BaseModel):
 class Aftermath:
     """What follows a search: `effort` is how often a trial's fit on all lanes will be made again, in equal seconds.
 
+    `more_rounds` are those of a second booster beside each fit, in trees like the trial's.
     `max_size` is the largest size of the model in bytes, `max_ms` the longest it may take for 1,000 rows in
     milliseconds; None without a limit. `bagged` models have a booster for each lane.
     """
 
     effort: float = 0.0
+    more_rounds: int = 0
     max_size: float | None = None
     max_ms: float | None = None
     bagged: bool = False
+
+    def seconds(self, *fits: tuple[float, int]) -> float:
+        """Seconds of all fits of a model, each of whose members took a trial so many seconds for so many rounds."""
+        pace = max((seconds / max(1, rounds) for seconds, rounds in fits), default=0.0)
+        return self.effort * (sum(seconds for seconds, _ in fits) + self.more_rounds * pace)

@@ -45,6 +45,12 @@ AVERAGES = 3
 
 PACE_ROUNDS = 4
 
+HOPELESS_EVERY = 10
+"""It is asked every so many rounds whether a trial has hope."""
+
+HOPELESS_SHARE = 1 / 16
+"""After this share of the budget a trial ends that would be behind the best one with twice its rounds, too."""
+
 REPORT_EVERY = 1.0
 """A pruning report after every so much of (rounds x learning rate): trials are compared at equal progress."""
 
@@ -135,7 +141,7 @@ class Search:
         try:
             models = self.course.models(trial.params)
             began = time.monotonic()
-            rounds, grown, ended = self._train(models, trial, slot)
+            watched, rounds, grown, ended = self._train(models, trial, slot)
             growing = time.monotonic() - began
             margins = self.course.margins(models, rounds)
             value, now = self.course.score(self.course.answers(margins)), time.monotonic()
@@ -144,6 +150,7 @@ class Search:
                 "rounds": rounds,
                 "seconds": round(now - self.lap, 3),
                 "ended": ended,
+                "watched": watched,
                 "fit_seconds": round(growing * rounds / grown, 4),
                 "size": round(self._copies * sum(len(model[:rounds].save_raw("ubj")) for model in models)),
                 "ms": self._copies * self.course.milliseconds(models, rounds) if self.aftermath.max_ms else 0.0,
@@ -185,7 +192,8 @@ class Search:
         """Whether there is time to fit these trials, and the config allows their trees."""
         if not self._allowed(members):
             return False
-        in_time = self.aftermath.effort * sum(one.fit_seconds for one in members) <= self.deadline - time.monotonic()
+        needed = self.aftermath.seconds(*((one.fit_seconds, one.rounds) for one in members))
+        in_time = needed <= self.deadline - time.monotonic()
         self.hurried |= not in_time
         return in_time
 
@@ -208,7 +216,7 @@ class Search:
             return 0.0
         # whichever is best could be paid for when it ended: see `_train`
         best = max(complete, key=lambda trial: (self.course.sign * (trial.value or 0.0), -trial.number))
-        alone = SPARE * self.aftermath.effort * best.fit_seconds
+        alone = SPARE * self.aftermath.seconds((best.fit_seconds, best.rounds))
         several = 1 if self.spec.ensemble == "never" else AVERAGES
         return max(alone, min(several * alone, FITS_SHARE * self.spec.budget_seconds))
 
@@ -224,6 +232,7 @@ class Search:
                 paces.append(time.monotonic() - started)
             # the fastest round is the one that other processes disturbed least
             pace = settled_pace(min(paces), self.course.expected_pace())
+            self.study.set_user_attr("fewest_rounds", math.ceil(HOPELESS_SHARE * self.spec.budget_seconds / pace))
             self.study.set_user_attr("first_rate", early_rate(FIRST_SHARE * self.spec.budget_seconds, pace))
             self.study.set_user_attr("lowest_rate", floor(self.spec.budget_seconds, pace))
         lowest = float(self.study.user_attrs["lowest_rate"])
@@ -249,33 +258,59 @@ class Search:
             self.study.enqueue_trial(setting)
         return self.study.ask(fixed_distributions=drawn)
 
-    def _train(self, models: Sequence[Booster], trial: optuna.Trial, slot: int) -> tuple[int, int, str]:
-        """Add rounds until they gain no more or the time is up; the best number of rounds, all, and what ended it."""
+    def _train(self, models: Sequence[Booster], trial: optuna.Trial, slot: int) -> tuple[float, int, int, str]:
+        """Add rounds until they gain no more or the time is up.
+
+        Returns the best that was watched, its number of rounds, the number of all, and what ended them.
+        """
         rate = float(trial.params.get("learning_rate", self.course.fixed.get("learning_rate", 0.3)))
         early_stopping_rounds = min(max(math.ceil(4 / rate), 20), 150)
         share = SHARE if slot else FIRST_SHARE
         began = time.monotonic()
-        # the fits of this very trial have to be paid for as well
-        paid = (self.deadline - began) / (1 + SPARE * self.aftermath.effort)
-        until = began + max(0.0, min(self.seconds_left(), share * self.spec.budget_seconds, paid))
-        best, best_rounds, reported = -math.inf, 1, 0
+        most = min(self.seconds_left(), share * self.spec.budget_seconds)
+        curve: list[float] = []
+        best_rounds, reported, ended = 1, 0, "rounds"
         for iteration in range(MAX_ROUNDS):
             watched = self.course.grow(models, iteration)
-            if watched > best:
-                best, best_rounds = watched, iteration + 1
+            if not curve or watched > curve[-1]:
+                best_rounds = iteration + 1
+            curve.append(max(watched, curve[-1]) if curve else watched)
+            took = time.monotonic() - began
             if iteration + 1 - best_rounds >= early_stopping_rounds:
-                return best_rounds, iteration + 1, "early stopping"
-            if self.stop():
-                return best_rounds, iteration + 1, "interrupt"
-            if time.monotonic() >= until:
-                return best_rounds, iteration + 1, "clock"
-            if len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
+                ended = "early stopping"
+            elif self.stop():
+                ended = "interrupt"
+            # the fits of this very trial have to be paid for as well
+            elif took >= most or took + SPARE * self.aftermath.seconds((took, iteration + 1)) >= self.deadline - began:
+                ended = "clock"
+            elif self._hopeless(curve):
+                ended = "pruning"
+            elif len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
                 reported += 1
                 # what is watched is a loss, and studies by a metric that grows want one that grows
-                trial.report(self.course.sign * best, reported)
+                trial.report(self.course.sign * curve[-1], reported)
                 if trial.should_prune():
-                    return best_rounds, iteration + 1, "pruning"
-        return best_rounds, MAX_ROUNDS, "rounds"
+                    ended = "pruning"
+            if ended != "rounds":
+                break
+        return curve[-1], best_rounds, len(curve), ended
+
+    def _hopeless(self, curve: Sequence[float]) -> bool:
+        """Whether a trial would be behind the best one with twice its rounds, too: `curve` is the best after each.
+
+        Learning curves flatten: doubling the rounds gains no more than the last doubling did.
+        """
+        rounds = len(curve)
+        if rounds % HOPELESS_EVERY or rounds < int(self.study.user_attrs.get("fewest_rounds", MAX_ROUNDS)):
+            return False
+        others = (trial.user_attrs["outcome"].get("watched", -math.inf) for trial in self._complete())
+        return 2 * curve[-1] - curve[rounds // 2 - 1] < max(others, default=-math.inf)
+
+    def _complete(self) -> list[optuna.trial.FrozenTrial]:
+        from optuna.trial import TrialState
+
+        found: list[optuna.trial.FrozenTrial] = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return found
 
     def _keep(self, number: int, margins: list[np.ndarray]) -> None:
         """Keep a trial's margins in memory, and as a file for a run that goes on after a kill."""

@@ -30,7 +30,13 @@ class Setting(NamedTuple):
 
 SHARES = st.sampled_from([0.1, 0.2, 0.3, 0.5])
 SPLITS = st.one_of(
-    st.builds(SplitSpec, strategy=st.just("random"), holdout=SHARES, validation=SHARES),
+    st.builds(
+        SplitSpec,
+        strategy=st.just("random"),
+        holdout=SHARES,
+        validation=SHARES,
+        duplicates=st.sampled_from(["together", "together", "apart"]),
+    ),
     st.builds(
         SplitSpec,
         strategy=st.just("time"),
