@@ -16,7 +16,6 @@ from treadle.tasks.features.encoding import typed_column
 from treadle.tasks.features.fitting import kept_levels
 from treadle.tasks.features.ids import possible_ids
 from treadle.tasks.features.measure import (
-    DEEPER,
     EncodingPlan,
     EncodingProblem,
     held_losses,
@@ -142,31 +141,34 @@ class _Comparison:
         return taken
 
     def _choose_depth(self) -> None:
-        """Compare by deeper trees where these predict the first fold better from columns as they become by default.
+        """Compare by deeper trees where these surely predict the first fold better from columns as they are by default.
 
         Codes of many levels need deep trees: in shallow ones alone they would lose to statistics too often.
         """
-        fold, deeper = self.problem.folds[0], replace(self.problem, booster=DEEPER)
-        losses = self._measured(self.plan, fold)
-        if (deep := self._measured(self.plan, fold, deeper)).mean() < losses.mean():
-            self.problem, losses = deeper, deep
-        self._losses = [losses]
+        fold, deeper = self.problem.folds[0], replace(self.plan, deep=True)
+        self._losses = [self._measured(self.plan, fold)]
+        deep = [self._measured(deeper, fold)]
+        _, gain, error, _ = paired_gain(self.problem, self._losses, deep)
+        if gain > SURE * error:
+            self.plan, self._losses = deeper, deep
 
-    def _measured(self, plan: EncodingPlan, fold: Fold, problem: EncodingProblem | None = None) -> np.ndarray:
+    def _measured(self, plan: EncodingPlan, fold: Fold) -> np.ndarray:
         begun = clock.monotonic()
         if begun + self._spent > self.deadline:
             raise _TimeIsUpError
-        losses = held_losses(problem or self.problem, plan, fold)
+        losses = held_losses(self.problem, plan, fold)
         self._spent = clock.monotonic() - begun
         return losses
 
 
 def _decide_levels(comparison: _Comparison) -> None:
-    """All columns of many levels by statistics, and by both."""
+    """All columns of many levels by statistics, and by both; where codes need deep trees, in shallow ones as well."""
     names = _levelled(comparison.problem)
-    if names:
-        for wanted in (STATISTICS, ("codes", *STATISTICS)):
-            comparison.take(comparison.plan.using(dict.fromkeys(names, wanted)), names, WORDS[wanted])
+    for wanted in (STATISTICS, ("codes", *STATISTICS)) if names else ():
+        plan, words = comparison.plan.using(dict.fromkeys(names, wanted)), WORDS[wanted]
+        taken = comparison.take(plan, names, words)
+        if plan.deep and not taken:
+            comparison.take(replace(plan, deep=False), names, f"{words} in shallower trees")
 
 
 def _decide_ids(comparison: _Comparison) -> None:

@@ -37,8 +37,7 @@ class EncodingProblem:
 
     `rows` are typed and all have a label; `y` float32 [rows] are values or class codes; `groups` and `weight` [rows];
     `time` is the column by which the rows are dated, if any; `numbers` are columns that must stay numbers. `logarithm`:
-    `y` is the logarithm of 1 + the target. `booster` are the parameters of the boosters that encodings are compared by.
-    See `fit_features` for the other fields.
+    `y` is the logarithm of 1 + the target. See `fit_features` for the other fields.
     """
 
     rows: pa.Table
@@ -57,7 +56,6 @@ class EncodingProblem:
     weight: np.ndarray | None = None
     numbers: tuple[str, ...] = ()
     logarithm: bool = False
-    booster: Mapping[str, float] = field(default_factory=lambda: QUICK)
 
     @property
     def loss(self) -> str:
@@ -69,10 +67,14 @@ class EncodingProblem:
 
 @dataclass(frozen=True, slots=True)
 class EncodingPlan:
-    """An encoding of all columns: see `encodings` and `differences` of `fit_features`."""
+    """An encoding of all columns: see `encodings` and `differences` of `fit_features`.
+
+    `deep` says that it is measured by deeper trees.
+    """
 
     encodings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     differences: tuple[tuple[str, str], ...] = ()
+    deep: bool = False
 
     def using(self, encodings: Mapping[str, tuple[str, ...]]) -> EncodingPlan:
         """The plan with other encodings of some columns."""
@@ -154,9 +156,8 @@ def held_losses(problem: EncodingProblem, plan: EncodingPlan, fold: Fold) -> np.
         weight=weight,
     )
     held, truth = encode(spec, problem.rows.take(fold.answered)), labels[fold.answered]
-    params = complete_parameters(
-        problem.task, problem.booster, classes=problem.classes, device="cpu", seed=problem.seed
-    )
+    quick = DEEPER if plan.deep else QUICK
+    params = complete_parameters(problem.task, quick, classes=problem.classes, device="cpu", seed=problem.seed)
     fitted = xgboost.QuantileDMatrix(X, y, weight=relative(weight), nthread=problem.nthread)
     booster = xgboost.train(
         {**params, "nthread": problem.nthread},

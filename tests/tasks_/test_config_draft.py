@@ -53,7 +53,7 @@ def test_what_has_its_default_is_not_written() -> None:
 
 def plain() -> pd.DataFrame:
     """Nothing names or dates these rows."""
-    return pd.DataFrame({"x": [n * 37 % 101 / 7 for n in range(300)], "y": ["a", "b", "b"] * 100})
+    return pd.DataFrame({"x": [n * 37 % 307 / 7 for n in range(300)], "y": ["a", "b", "b"] * 100})
 
 
 def test_every_setting_has_its_reason_and_no_line_is_absurdly_long() -> None:

@@ -50,17 +50,28 @@ def test_levels_without_an_order_become_statistics_and_counts(seed):
 
 
 def test_a_few_huge_amounts_do_not_hide_what_levels_tell():
-    """By squared error of the amounts themselves statistics are taken in one of these four worlds."""
+    """By squared error of the amounts themselves statistics are taken in two of these four worlds."""
     taken = 0
     for seed in range(4):
         draw = np.random.default_rng(seed)
-        shop, x = draw.integers(0, 150, 1_500), draw.normal(size=1_500)
-        y = np.exp(7 + draw.normal(size=150)[shop] + 0.3 * x + 1.3 * draw.normal(size=1_500))
+        shop, x = draw.integers(0, 300, 2_000), draw.normal(size=2_000)
+        y = np.exp(7 + draw.normal(size=300)[shop] + 0.3 * x + 1.3 * draw.normal(size=2_000))
         one = problem(pa.table({"shop": [f"s{one:03}" for one in shop], "x": x}), y, "regression", x="number")
         chosen = features.choose_encodings(one, seconds=600)
         assert "squared error of the logarithm" in chosen.reasons["shop"]
         taken += "statistics" in chosen.encodings.get("shop", ())
     assert taken >= 3
+
+
+def test_codes_that_need_deep_trees_are_compared_in_deep_trees():
+    """Each of 150 shops has another order of years: shallow trees know too few of them by their codes."""
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        shop, year = draw.integers(0, 150, 9_000), draw.integers(0, 8, 9_000)
+        y = 10 * draw.normal(size=(150, 8))[shop, year] + draw.normal(size=9_000)
+        table = pa.table({"shop": [f"s{one:03}" for one in shop], "year": year})
+        chosen = features.choose_encodings(problem(table, y, "regression", year="integer"), seconds=600)
+        assert "codes" in chosen.encodings.get("shop", ("codes",)), chosen.reasons
 
 
 @pytest.mark.parametrize("seed", range(3))

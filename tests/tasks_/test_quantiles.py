@@ -13,12 +13,12 @@ from treadle.tasks import bundle, evaluation, fitting, refit, training
 from treadle.tasks.config.spec import DataSpec, PipelineConfig
 from treadle.tasks.dataset import Column, Schema, SplitSpec, split
 from treadle.tasks.errors import BundleError
-from treadle.tasks.interval import ends, fit_bands
+from treadle.tasks.interval import QUANTILE_ROUNDS, ends, fit_bands
 from treadle.tasks.lanes import effort_of_fits
 from treadle.tasks.prepared import Preparation
 from treadle.tasks.quantiles import QuantileFits
 from treadle.tasks.recipe import make_recipe
-from treadle.tasks.search import Found, TuneSpec
+from treadle.tasks.search import Aftermath, Found, TuneSpec
 from treadle.tasks.validation import Layout, choose_layout, quantiles_affordable, single_fold
 
 if TYPE_CHECKING:
@@ -145,11 +145,11 @@ def test_quantiles_are_planned_where_the_budget_allows_and_their_work_is_counted
     assert not choose_layout(SPLIT, budget=2, quantiles=True, **plan).quantiles
     assert quantiles_affordable(1.0, 100)
     assert not quantiles_affordable(5.0, 100)
-    _, parts, _, _ = fitted(table(400, 3), Layout())
-
-    folds = single_fold(parts.open())
-    efforts = [effort_of_fits(Layout(quantiles=one), parts.open(), folds, refit=True) for one in (False, True)]
-    assert efforts[1] > 1.5 * efforts[0]
+    alone, both = (Aftermath(2.0, more_rounds=Layout(quantiles=one).quantile_trees) for one in (False, True))
+    assert alone.seconds((3.0, 600)) == pytest.approx(6.0)
+    assert both.seconds((3.0, 600)) == pytest.approx(6.0 + 2.0 * 2 * QUANTILE_ROUNDS * 3.0 / 600)
+    # the second booster is one, however many members the first has
+    assert both.seconds((3.0, 600), (3.0, 600)) - both.seconds((3.0, 600)) == pytest.approx(6.0)
 
 
 @pytest.mark.parametrize("layout", [Layout(kind="folds"), Layout(kind="windows"), Layout(dear=True)])
