@@ -99,7 +99,7 @@ def test_the_finding_names_the_fifth_whose_intervals_promise_too_much(worse: flo
 
 
 def too_narrow_at_the_top() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, predictions and groups: of the highest fifth's 1,000 rows 200 lie outside, those of a quarter's groups."""
+    """Labels, predictions and groups: in the highest fifth the rows of two of ten groups lie outside."""
     p = np.arange(5_000.0)
     inside = np.where(np.arange(5_000) % 10 == 0, 5.0, 0.0)
     groups = np.arange(5_000)
