@@ -53,17 +53,24 @@ PARTS = 7
 FEWEST_WINDOWS = 3
 """Fewer windows of a dated table do not show how windows differ."""
 
+OVERLAPPING = 1.5
+"""Degrees of freedom of a variance from overlapping blocks, over those from as many that do not overlap."""
+
 TAIL = 0.005
 """The tail at which Student's t is compared with the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLoss:
-    """The mean loss on the holdout with its standard error; `largest` is what a row's loss is clipped at."""
+    """The mean loss on the holdout with its standard error; `largest` is what a row's loss is clipped at.
+
+    `dated_rows` is how many rows a holdout has that is a piece of time, else 0.
+    """
 
     value: float
     error: float
     largest: float = math.inf
+    dated_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +207,10 @@ def _least(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -> float
 
 @dataclass(frozen=True, slots=True)
 class _Since:
-    """Sums from each beginning on, and before it: arrays [beginnings]; `inflation` is that of the variance since."""
+    """Sums from each beginning on, and before it: arrays [beginnings]; `inflation` is that of the variance since.
+
+    `dependence` is the same without what is added because it is an estimate.
+    """
 
     count: Floats
     total: Floats
@@ -209,6 +219,7 @@ class _Since:
     total_before: Floats
     squares_before: Floats
     inflation: Floats
+    dependence: Floats
     prior: Floats
 
     @staticmethod
@@ -221,29 +232,32 @@ class _Since:
         since = [one.sum() - before for one, before in zip(each, until, strict=True)]
         chosen = np.unique(np.r_[0, np.arange(max(0, windows - windows_a_year), windows)])
         prior = np.where(chosen == 0, 0.5, 0.5 / max(windows_a_year, 1))
-        inflation = np.array([_since_inflation(sums, int(first)) for first in chosen])
+        dependence, few = np.array([_since_inflation(sums, int(first)) for first in chosen]).T
         count, total, squares = (one[chosen] for one in since)
         before = [one[chosen] for one in until]
-        return _Since(count, total, squares, before[0], before[1], before[2], inflation, prior)
+        return _Since(count, total, squares, before[0], before[1], before[2], dependence * few, dependence, prior)
 
 
-def _since_inflation(sums: LossSums, first: int) -> float:
-    """By how much dependence raises the variance of the mean of the rows from window `first` on.
+def _since_inflation(sums: LossSums, first: int) -> tuple[float, float]:
+    """By how much dependence raises the variance of the mean of the rows from window `first` on, and `_few_units`.
 
     In time it is seen on these rows and on those before them, of which the larger counts: a rise between the two is in
     neither, and a few windows show little of how windows differ.
     """
     if not sums.dated:
-        return sums.grouped
+        return sums.grouped, 1.0
     if sums.window.max() + 1 < FEWEST_WINDOWS:
-        return math.inf
+        return math.inf, 1.0
     seen = [_in_time(sums, sums.window >= first), _in_time(sums, sums.window < first)]
     freedom = max(one[1] for one in seen)
-    return (max(1.0, *(one[0] for one in seen)) + sums.grouped - 1) * _few_units(freedom)
+    return max(1.0, *(one[0] for one in seen)) + sums.grouped - 1, _few_units(freedom)
 
 
 def _in_time(sums: LossSums, chosen: np.ndarray) -> tuple[float, float]:
-    """The variance of the mean of the `chosen` parts over that of independent rows, with its degrees of freedom."""
+    """The variance of the mean of the `chosen` parts over that of independent rows, with its degrees of freedom.
+
+    From blocks that overlap it has half as many degrees again as from blocks that do not (Meketon & Schmeiser 1984).
+    """
     import numpy as np
 
     count, total, squares = sums.count[chosen], sums.total[chosen], sums.squares[chosen]
@@ -255,7 +269,7 @@ def _in_time(sums: LossSums, chosen: np.ndarray) -> tuple[float, float]:
     found = standard_error((total - mean * count) * (parts / rows), Dependence(None, np.arange(parts)))
     if alone <= 0 or found.freedom < 1:
         return 1.0, found.freedom
-    return found.error**2 / alone, found.freedom
+    return found.error**2 / alone, found.freedom * (OVERLAPPING if found.block > 1 else 1.0)
 
 
 def _log_evidence(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -> float:
@@ -291,16 +305,23 @@ def _log_evidence(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -
 def _reference(expected: ExpectedLoss, one: _Since) -> tuple[Floats, Floats]:
     """What a rise is measured from, less the expected loss, and its variance: holdout and earlier windows together.
 
-    Never below the holdout: a model that was better for a while has promised no more.
+    Never below the holdout: a model that was better for a while has promised no more. A holdout of dated rows shows
+    little of how weeks differ where it has few of them; the windows since show it, so its rows depend on each other at
+    least as much as theirs.
     """
     import numpy as np
 
+    own = np.full(len(one.count), expected.error**2)
+    if expected.dated_rows:
+        rows, total, squares = one.count + one.before, one.total + one.total_before, one.squares + one.squares_before
+        each = np.maximum(squares / rows - (total / rows) ** 2, 0.0)
+        own = np.maximum(own, np.where(np.isfinite(one.dependence), one.dependence, 1.0) * each / expected.dated_rows)
     known = np.where(
         (one.before > 0) & np.isfinite(one.inflation[0]) & (one.squares_before > 0),
         one.before**2 / (one.inflation[0] * one.squares_before),
         0.0,
     )
-    variance = 1 / (1 / expected.error**2 + known)
+    variance = 1 / (1 / own + known)
     mean = np.where(one.before > 0, one.total_before / np.maximum(one.before, 1e-300), 0.0)
     return np.maximum(mean * known * variance, 0.0), variance
 

@@ -132,7 +132,8 @@ def loss_rise(
     from treadle.tasks import performance, sequential, watched
 
     config = place.config
-    holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record))
+    newest = config.split.strategy == "time"
+    holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record), dated=newest)
     labelled = any(one.labelled for one in outcomes.groups("_version") if one.version == record.version)
     if holdout is None or not labelled or model.task != config.data.task:
         return None

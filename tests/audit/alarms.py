@@ -107,7 +107,7 @@ def rings(
         shape.task, shape.metric, y0, p0, dependence=Dependence(None, day0) if shape.dated else None
     )
     bounds = MetricBounds(value=metrics.metric_value(shape.task, shape.metric, y0, p0), lower=lower, upper=upper)
-    expected = expected_loss(shape.metric, bounds, len(y0))
+    expected = expected_loss(shape.metric, bounds, len(y0), dated=shape.dated)
     assert expected is not None
     before, after = drawn(shape, draw, since, ROWS), drawn(shape, draw, weeks - since, ROWS, decay)
     y, p = (np.concatenate(both) for both in zip(before, after, strict=True))
