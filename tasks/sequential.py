@@ -62,15 +62,11 @@ TAIL = 0.005
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLoss:
-    """The mean loss on the holdout with its standard error; `largest` is what a row's loss is clipped at.
-
-    `dated_rows` is how many rows a holdout has that is a piece of time, else 0.
-    """
+    """The mean loss on the holdout with its standard error; `largest` is what a row's loss is clipped at."""
 
     value: float
     error: float
     largest: float = math.inf
-    dated_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +203,7 @@ def _least(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -> float
 
 @dataclass(frozen=True, slots=True)
 class _Since:
-    """Sums from each beginning on, and before it: arrays [beginnings]; `inflation` is that of the variance since.
-
-    `dependence` is the same without what is added because it is an estimate.
-    """
+    """Sums from each beginning on, and before it: arrays [beginnings]; `inflation` is that of the variance since."""
 
     count: Floats
     total: Floats
@@ -219,7 +212,6 @@ class _Since:
     total_before: Floats
     squares_before: Floats
     inflation: Floats
-    dependence: Floats
     prior: Floats
 
     @staticmethod
@@ -232,25 +224,54 @@ class _Since:
         since = [one.sum() - before for one, before in zip(each, until, strict=True)]
         chosen = np.unique(np.r_[0, np.arange(max(0, windows - windows_a_year), windows)])
         prior = np.where(chosen == 0, 0.5, 0.5 / max(windows_a_year, 1))
-        dependence, few = np.array([_since_inflation(sums, int(first)) for first in chosen]).T
+        inflation = np.array([_since_inflation(sums, int(first)) for first in chosen])
         count, total, squares = (one[chosen] for one in since)
         before = [one[chosen] for one in until]
-        return _Since(count, total, squares, before[0], before[1], before[2], dependence * few, dependence, prior)
+        return _Since(count, total, squares, before[0], before[1], before[2], inflation, prior)
 
 
-def _since_inflation(sums: LossSums, first: int) -> tuple[float, float]:
-    """By how much dependence raises the variance of the mean of the rows from window `first` on, and `_few_units`.
+def _since_inflation(sums: LossSums, first: int) -> float:
+    """By how much dependence raises the variance of the mean of the rows from window `first` on.
 
     In time it is seen on these rows and on those before them, of which the larger counts: a rise between the two is in
-    neither, and a few windows show little of how windows differ.
+    neither, and a few windows show little of how windows differ. Of a late beginning it is also seen on whole windows,
+    as one window that differs is a rise of its own. From the promotion on it is not: of few windows that would hide
+    every rise.
     """
     if not sums.dated:
-        return sums.grouped, 1.0
+        return sums.grouped
     if sums.window.max() + 1 < FEWEST_WINDOWS:
-        return math.inf, 1.0
+        return math.inf
     seen = [_in_time(sums, sums.window >= first), _in_time(sums, sums.window < first)]
     freedom = max(one[1] for one in seen)
-    return max(1.0, *(one[0] for one in seen)) + sums.grouped - 1, _few_units(freedom)
+    more = sums.grouped - 1
+    by_part = (max(1.0, *(one[0] for one in seen)) + more) * _few_units(freedom)
+    if not first:
+        return by_part
+    ratio, freedom = _between_windows(sums, first)
+    return max(by_part, (max(1.0, ratio) + more) * _few_units(freedom))
+
+
+def _between_windows(sums: LossSums, first: int) -> tuple[float, float]:
+    """The variance between windows over that of independent rows, with its degrees of freedom.
+
+    The windows from `first` on and those before it each differ from their own mean: an analysis of variance.
+    """
+    import numpy as np
+
+    count, total, squares = (np.bincount(sums.window, one) for one in (sums.count, sums.total, sums.squares))
+    between = within = freedom = 0.0
+    for side in (slice(None, first), slice(first, None)):
+        held = count[side] > 0  # rows of weight 0 tell nothing
+        if not held.any():
+            continue
+        rows, sums_of = count[side][held], total[side][held]
+        mean = sums_of.sum() / rows.sum()
+        between += float(((sums_of - mean * rows) ** 2 / rows).sum())
+        within += float(squares[side].sum() - rows.sum() * mean**2)
+        freedom += len(rows) - 1
+    alone = within / float(count.sum())
+    return (between / freedom / alone, freedom) if freedom > 0 and alone > 0 else (1.0, freedom)
 
 
 def _in_time(sums: LossSums, chosen: np.ndarray) -> tuple[float, float]:
@@ -260,6 +281,7 @@ def _in_time(sums: LossSums, chosen: np.ndarray) -> tuple[float, float]:
     """
     import numpy as np
 
+    chosen = chosen & (sums.count > 0)
     count, total, squares = sums.count[chosen], sums.total[chosen], sums.squares[chosen]
     rows, parts = count.sum(), len(count)
     if parts < 2:
@@ -305,23 +327,16 @@ def _log_evidence(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -
 def _reference(expected: ExpectedLoss, one: _Since) -> tuple[Floats, Floats]:
     """What a rise is measured from, less the expected loss, and its variance: holdout and earlier windows together.
 
-    Never below the holdout: a model that was better for a while has promised no more. A holdout of dated rows shows
-    little of how weeks differ where it has few of them; the windows since show it, so its rows depend on each other at
-    least as much as theirs.
+    Never below the holdout: a model that was better for a while has promised no more.
     """
     import numpy as np
 
-    own = np.full(len(one.count), expected.error**2)
-    if expected.dated_rows:
-        rows, total, squares = one.count + one.before, one.total + one.total_before, one.squares + one.squares_before
-        each = np.maximum(squares / rows - (total / rows) ** 2, 0.0)
-        own = np.maximum(own, np.where(np.isfinite(one.dependence), one.dependence, 1.0) * each / expected.dated_rows)
     known = np.where(
         (one.before > 0) & np.isfinite(one.inflation[0]) & (one.squares_before > 0),
         one.before**2 / (one.inflation[0] * one.squares_before),
         0.0,
     )
-    variance = 1 / (1 / own + known)
+    variance = 1 / (1 / expected.error**2 + known)
     mean = np.where(one.before > 0, one.total_before / np.maximum(one.before, 1e-300), 0.0)
     return np.maximum(mean * known * variance, 0.0), variance
 

@@ -41,12 +41,12 @@ def loss_name(metric: str) -> str:
     return f"1 - {metric}" if greater_is_better(metric) else "squared error" if metric == "rmse" else metric
 
 
-def expected_loss(metric: str, bounds: MetricBounds | None, rows: int, *, dated: bool = False) -> ExpectedLoss | None:
+def expected_loss(metric: str, bounds: MetricBounds | None, rows: int) -> ExpectedLoss | None:
     """The expected loss from the metric's value on `rows` holdout rows with its 95% interval; None where not known.
 
     The loss is 1 less the metric where greater is better, the square of rmse, else the metric. Its standard error is
     that of its logarithm, from the interval's worse end, so that it obeys dependent rows as the interval did. Without
-    an error on the holdout, one row in `rows` counts as one. `dated`: the holdout is the newest piece of time.
+    an error on the holdout, one row in `rows` counts as one.
     """
     if bounds is None or bounds.value is None or bounds.lower is None or bounds.upper is None:
         return None
@@ -60,7 +60,7 @@ def expected_loss(metric: str, bounds: MetricBounds | None, rows: int, *, dated:
     error = value * math.log(worst / value) / NORMAL if worst > value else value
     clipped = metric in ("mae", "rmse") or quantile_of(metric) is not None
     largest = value + LARGEST * error * math.sqrt(max(rows, FEWEST_ROWS)) if clipped else math.inf
-    return ExpectedLoss(value, error, largest, rows if dated else 0)
+    return ExpectedLoss(value, error, largest)
 
 
 def watched_losses(

@@ -132,8 +132,7 @@ def loss_rise(
     from treadle.tasks import performance, sequential, watched
 
     config = place.config
-    newest = config.split.strategy == "time"
-    holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record), dated=newest)
+    holdout = watched.expected_loss(record.metric, expected(record), holdout_rows(record))
     labelled = any(one.labelled for one in outcomes.groups("_version") if one.version == record.version)
     if holdout is None or not labelled or model.task != config.data.task:
         return None
