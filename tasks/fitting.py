@@ -241,9 +241,10 @@ def plainer_kind(
     if quantile_of(problem.metric) is not None:  # a line answers with the mean
         return trees, recipe, ""
     line = as_line(recipe)
-    dated = recipe.layout.kind == "windows"
+    dated, dear = recipe.layout.kind == "windows", recipe.layout.dear
+    tried = line.model_copy(update={"layout": Layout()}) if dated or dear else line
     try:  # of dated rows the validation rows decide: windows of a month are for the model that is taken
-        fitted = fit_judged(problem, line.model_copy(update={"layout": Layout()}) if dated else line, parts, split)
+        fitted = fit_judged(problem, tried, parts, split)
     except TargetError:  # no column can be an input of a line
         return trees, recipe, ""
     at = trees.answers.answered & fitted.answers.answered
@@ -260,6 +261,9 @@ def plainer_kind(
     words = f"a linear model scores {problem.metric} {theirs:.4g} on rows left out, trees {ours:.4g}: {why}"
     if not taken:
         return trees, recipe, words
+    if dear:
+        labels = training.labels_as_numbers(problem, rows)
+        fitted = dataclasses.replace(fitted, base_rates=_rates_of_samples(problem, line, rows, split, labels, None))
     return fit_judged(problem, line, parts, split) if dated else fitted, line, words
 
 
@@ -297,7 +301,7 @@ def fit_judged(
         interval=interval_booster(post, fit),
     )
     rates = rolling_.rolling_rates(problem, fit, rows, folds, chosen) if rolling and chosen else ()
-    if dear and split.strategy == "time" and chosen and recipe.kind == "trees":
+    if dear:
         rates = _rates_of_samples(problem, recipe, rows, split, y, loss)
     return FittedModel(model=model, curve=fit.curve or Curve("", (), ()), answers=fit, base_rates=rates)
 
@@ -305,12 +309,14 @@ def fit_judged(
 def _rates_of_samples(
     problem: Problem, recipe: Recipe, rows: pa.Table, split: SplitSpec, y: np.ndarray, loss: CustomLoss | None
 ) -> tuple[BaseRate, ...]:
-    """The errors of the base rate at rolling origins, where fits are dear: of boosters of the recipe on fewer rows.
+    """The errors of the base rate at rolling origins, where fits are dear: of models of the recipe on fewer rows.
 
-    They calibrate nothing but their own answers.
+    They calibrate nothing but their own answers. Without a time split, and for regression, there are none.
     """
     from treadle.tasks import rolling
 
+    if split.strategy != "time" or problem.task == "regression":
+        return ()
     windows = rolling.rolling_windows(rows, problem, split, y, most=rolling.MOST_OF_DEAR)
     if len(windows) < 2:
         return ()

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from treadle.tasks.dataset.folds import FOLDS, Fold
+from treadle.tasks.dataset.time_columns import Hurting
 from treadle.tasks.objective_choice import objective_for
 from treadle.tasks.prepared import Preparation
 from treadle.tasks.search.study import FITS_SHARE
@@ -57,7 +58,8 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
     if config.model.kind == "linear":
         return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
-    dropped, hurried = _hurting(config, problem, rows, folds) if layout.kind == "windows" else ((), False)
+    hurting = _hurting(config, problem, rows, folds) if layout.kind == "windows" else Hurting()
+    dropped = hurting.columns
     found = Preparation(layout=layout, dropped=dropped)
     problem = found.narrowed(problem)
     chosen = choose_encodings(
@@ -88,7 +90,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
             # a difference is of two columns, which [model] may keep apart
             "differences": () if config.model.interactions else chosen.differences,
             "reasons": (*why_dropped, *(f"{name}: {reason}" for name, reason in chosen.reasons.items())),
-            "by_clock": chosen.stopped_by_clock or hurried,
+            "by_clock": chosen.stopped_by_clock or hurting.by_clock,
         }
     )
     counted = relative(row_weights(rows, problem.weight))
@@ -144,13 +146,8 @@ def forecast(config: PipelineConfig, problem: Problem, rows: int) -> str:
     return f"forecast: {search} and the fits, in the budget of {budget}"
 
 
-def _hurting(
-    config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]
-) -> tuple[tuple[str, ...], bool]:
-    """Columns that tell early rows from late ones and without which the windows are answered for better.
-
-    Also whether the time ran out.
-    """
+def _hurting(config: PipelineConfig, problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> Hurting:
+    """Columns that tell early rows from late ones and without which the windows are answered for better."""
     import numpy as np
 
     from treadle.tasks import training
@@ -176,8 +173,7 @@ def _hurting(
         until=until,
         rising=rising_columns(part.X[order], spec.positions),
     )
-    hurried = bool(telling) and time.monotonic() >= until
-    return found if len(found) < len(problem.columns) else (), hurried
+    return found if len(found.columns) < len(problem.columns) else Hurting(by_clock=found.by_clock)
 
 
 def _season_comes_back(problem: Problem, rows: pa.Table, folds: Sequence[Fold]) -> bool:

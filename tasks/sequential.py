@@ -53,6 +53,9 @@ PARTS = 7
 FEWEST_WINDOWS = 3
 """Fewer windows of a dated table do not show how windows differ."""
 
+OVERLAPPING = 1.5
+"""Degrees of freedom of a variance from overlapping blocks, over those from as many that do not overlap."""
+
 TAIL = 0.005
 """The tail at which Student's t is compared with the normal distribution."""
 
@@ -231,7 +234,9 @@ def _since_inflation(sums: LossSums, first: int) -> float:
     """By how much dependence raises the variance of the mean of the rows from window `first` on.
 
     In time it is seen on these rows and on those before them, of which the larger counts: a rise between the two is in
-    neither, and a few windows show little of how windows differ.
+    neither, and a few windows show little of how windows differ. Of a late beginning it is also seen on whole windows,
+    as one window that differs is a rise of its own. From the promotion on it is not: of few windows that would hide
+    every rise.
     """
     if not sums.dated:
         return sums.grouped
@@ -239,13 +244,44 @@ def _since_inflation(sums: LossSums, first: int) -> float:
         return math.inf
     seen = [_in_time(sums, sums.window >= first), _in_time(sums, sums.window < first)]
     freedom = max(one[1] for one in seen)
-    return (max(1.0, *(one[0] for one in seen)) + sums.grouped - 1) * _few_units(freedom)
+    more = sums.grouped - 1
+    by_part = (max(1.0, *(one[0] for one in seen)) + more) * _few_units(freedom)
+    if not first:
+        return by_part
+    ratio, freedom = _between_windows(sums, first)
+    return max(by_part, (max(1.0, ratio) + more) * _few_units(freedom))
+
+
+def _between_windows(sums: LossSums, first: int) -> tuple[float, float]:
+    """The variance between windows over that of independent rows, with its degrees of freedom.
+
+    The windows from `first` on and those before it each differ from their own mean: an analysis of variance.
+    """
+    import numpy as np
+
+    count, total, squares = (np.bincount(sums.window, one) for one in (sums.count, sums.total, sums.squares))
+    between = within = freedom = 0.0
+    for side in (slice(None, first), slice(first, None)):
+        held = count[side] > 0  # rows of weight 0 tell nothing
+        if not held.any():
+            continue
+        rows, sums_of = count[side][held], total[side][held]
+        mean = sums_of.sum() / rows.sum()
+        between += float(((sums_of - mean * rows) ** 2 / rows).sum())
+        within += float(squares[side].sum() - rows.sum() * mean**2)
+        freedom += len(rows) - 1
+    alone = within / float(count.sum())
+    return (between / freedom / alone, freedom) if freedom > 0 and alone > 0 else (1.0, freedom)
 
 
 def _in_time(sums: LossSums, chosen: np.ndarray) -> tuple[float, float]:
-    """The variance of the mean of the `chosen` parts over that of independent rows, with its degrees of freedom."""
+    """The variance of the mean of the `chosen` parts over that of independent rows, with its degrees of freedom.
+
+    From blocks that overlap it has half as many degrees again as from blocks that do not (Meketon & Schmeiser 1984).
+    """
     import numpy as np
 
+    chosen = chosen & (sums.count > 0)
     count, total, squares = sums.count[chosen], sums.total[chosen], sums.squares[chosen]
     rows, parts = count.sum(), len(count)
     if parts < 2:
@@ -255,7 +291,7 @@ def _in_time(sums: LossSums, chosen: np.ndarray) -> tuple[float, float]:
     found = standard_error((total - mean * count) * (parts / rows), Dependence(None, np.arange(parts)))
     if alone <= 0 or found.freedom < 1:
         return 1.0, found.freedom
-    return found.error**2 / alone, found.freedom
+    return found.error**2 / alone, found.freedom * (OVERLAPPING if found.block > 1 else 1.0)
 
 
 def _log_evidence(expected: ExpectedLoss, sums: LossSums, windows_a_year: int) -> float:

@@ -31,6 +31,12 @@ YEAR = 365.0
 MOST_FITTED = 20_000
 """On so many rows at most a model is fitted that says whether a column hurts."""
 
+FEWEST_FITTED = 1_000
+"""On fewer rows nothing is measured where the time is short."""
+
+FIXED_AS_ROWS = 5_000
+"""What a small model takes whatever its rows, as rows: 20,000 rows take four times as long as 1,000."""
+
 TUNED: Shape = (6, 0.1, 80)
 """Depth, learning rate and rounds of these models."""
 
@@ -61,6 +67,14 @@ def time_telling_columns(X: np.ndarray, columns: Mapping[str, Sequence[int]]) ->
     return tuple(sorted(found, key=lambda one: -one.auc))
 
 
+@dataclass(frozen=True, slots=True)
+class Hurting:
+    """The columns without which later rows are answered for better; whether the clock limited what was measured."""
+
+    columns: tuple[str, ...] = ()
+    by_clock: bool = False
+
+
 def hurting_columns(
     task: str,
     rows: MatrixRows,
@@ -70,7 +84,7 @@ def hurting_columns(
     folds: Sequence[Fold],
     until: float = math.inf,
     rising: Collection[str] = (),
-) -> tuple[str, ...]:
+) -> Hurting:
     """Those of `candidates` without which later rows are answered for better, in the order in which they went.
 
     `columns` maps every source column to its features' indices in `rows.X`, `folds` are rolling ones (`rolling_folds`).
@@ -78,35 +92,43 @@ def hurting_columns(
     where the loss (squared error, log loss) without it is lower by more than a standard error, over all rows that were
     answered for and over the folds: what helps in one season only stays. Then the others are tried again without it.
     The last column of all never goes. Nothing is begun after `until`, a moment of the monotonic clock. Of `rising`
-    candidates, which never fall as time goes on, every later value lies beyond those that are known: they are out at
-    first, and come back only where the loss with them is lower by more than that.
+    candidates, which never fall as time goes on, every later value lies beyond those that are known: they go unless the
+    loss with them is lower by more than that. This is measured on fewer rows where the time is short, and until twice
+    the time has passed; a column for which no time is left stays.
     """
     import numpy as np
 
-    kept = dict(columns)
-    open_ = [name for name in candidates if name in kept]
+    open_ = [name for name in candidates if name in columns]
     usable = [fold for fold in folds if task == "regression" or len(np.unique(rows.y[fold.fitted])) >= 2]
-    gone: list[str] = []
     if not usable or not open_:
-        return ()
+        return Hurting()
+    aside, latest, most = [name for name in open_ if name in rising], until, MOST_FITTED
+    if not aside or len(aside) == len(columns):
+        aside = []
+    else:
+        latest = until + max(until - time.monotonic(), 0.0)
+        most = _rows_in_time(task, rows, usable, sets=1 + len(aside), until=until, latest=latest)
+    if not most:
+        return Hurting(by_clock=True)
 
     def losses(of: Collection[str]) -> list[np.ndarray]:
         X = rows.X[:, [index for name in of for index in columns[name]]]
-        fits = ((fold.fitted[-MOST_FITTED:], fold.answered) for fold in usable)
+        fits = ((_spread(fold.fitted, most), fold.answered) for fold in usable)
         return [quick_losses(task, X, rows.y, *fit, TUNED) for fit in fits]
 
-    aside = [name for name in open_ if name in rising]
-    if aside and len(aside) < len(kept):
-        gone, open_ = aside, [name for name in open_ if name not in rising]
-        kept = {name: at for name, at in columns.items() if name not in gone}
+    gone = list(aside)
+    kept = {name: at for name, at in columns.items() if name not in gone}
     whole = losses(kept)
-    for name in tuple(gone):
-        if time.monotonic() >= until:
-            break
-        beside = losses([other for other in columns if other in kept or other == name])
-        if gain_in_errors(whole, beside) > 1:
+    for name in aside:
+        stays = time.monotonic() >= latest
+        if not stays:
+            beside = losses([other for other in columns if other in kept or other == name])
+            if stays := gain_in_errors(whole, beside) > 1:
+                whole = beside
+        if stays:
             gone.remove(name)
-            whole, kept = beside, {other: at for other, at in columns.items() if other in kept or other == name}
+            kept = {other: at for other, at in columns.items() if other not in gone}
+    open_ = [name for name in open_ if name not in aside]
     while open_ and len(kept) > 1 and time.monotonic() < until:
         without = {name: losses([other for other in kept if other != name]) for name in open_}
         saved = {name: gain_in_errors(whole, loss) for name, loss in without.items()}
@@ -117,7 +139,37 @@ def hurting_columns(
         whole = without[worst]
         del kept[worst]
         gone.append(worst)
-    return tuple(gone)
+    return Hurting(tuple(gone), most < MOST_FITTED or time.monotonic() >= until)
+
+
+def _spread(fitted: np.ndarray, most: int) -> np.ndarray:
+    """The last `MOST_FITTED` of the rows, or `most` of these at even distances: neighbours alone tell of no rise."""
+    import numpy as np
+
+    newest = fitted[-MOST_FITTED:]
+    return newest if len(newest) <= most else newest[np.linspace(0, len(newest) - 1, most).astype(np.int64)]
+
+
+def _rows_in_time(task: str, rows: MatrixRows, folds: Sequence[Fold], *, sets: int, until: float, latest: float) -> int:
+    """So many rows of each fold that `sets` models of each end before `until`, `MOST_FITTED` at most.
+
+    Forecast from the seconds of one model of `FEWEST_FITTED` rows. So many are returned at least; 0 where even theirs
+    would end after `latest`.
+    """
+    import xgboost  # noqa: F401  so that the seconds of its import do not count
+
+    fold, began = folds[-1], time.monotonic()
+    if began >= latest:
+        return 0
+    if until == math.inf or max(len(one.fitted) for one in folds) <= FEWEST_FITTED:
+        return MOST_FITTED
+    quick_losses(task, rows.X, rows.y, _spread(fold.fitted, FEWEST_FITTED), fold.answered, TUNED)
+    each = (time.monotonic() - began) * sets * len(folds)
+    left = until - time.monotonic()
+    if each > latest - time.monotonic():
+        return 0
+    affordable = left / each * (FEWEST_FITTED + FIXED_AS_ROWS) - FIXED_AS_ROWS
+    return int(min(max(affordable, FEWEST_FITTED), MOST_FITTED))
 
 
 def rising_columns(X: np.ndarray, columns: Mapping[str, Sequence[int]]) -> frozenset[str]:

@@ -96,3 +96,35 @@ def test_the_finding_names_the_fifth_whose_intervals_promise_too_much(worse: flo
     assert text.startswith("The 90% intervals hold ")
     assert "By fifths of the prediction, lowest first: " in text
     assert ("Fewer than 87% lie inside in the highest fifth." in text) is caution
+
+
+def too_narrow_at_the_top() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, predictions and groups: in the highest fifth the rows of two of ten groups lie outside."""
+    p = np.arange(5_000.0)
+    inside = np.where(np.arange(5_000) % 10 == 0, 5.0, 0.0)
+    groups = np.arange(5_000)
+    groups[4_000:] = 10_000 + np.arange(1_000) // 100
+    inside[4_000:] = np.where(np.isin(np.arange(1_000) // 100, (3, 7)), 5.0, 0.0)
+    return p + inside, p, groups
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_fifth_whose_rows_depend_on_each_other_is_not_surely_too_narrow(grouped: bool) -> None:
+    y, p, groups = too_narrow_at_the_top()
+    found = interval_finding(y, p, p - 1, p + 1, dependence=Dependence(groups=groups) if grouped else None)
+    assert found is not None
+    text = " ".join(found.sentences)
+    assert "lowest first: 90%, 90%, 90%, 90%, 80% inside" in text
+    assert ("in the highest fifth" in text) is not grouped
+    assert found.caution is not grouped
+
+
+def test_the_share_of_a_fifth_counts_each_row_by_its_weight() -> None:
+    y, p, _ = too_narrow_at_the_top()
+    weight = np.where((p >= 4_000) & (y > p), 0.25, 1.0)
+    found = interval_finding(y, p, p - 1, p + 1, weight=weight)
+    assert found is not None
+    text = " ".join(found.sentences)
+    assert "lowest first: 90%, 90%, 90%, 90%, 94% inside" in text
+    assert "of the fifth with the largest values 94% lie inside" in text
+    assert not found.caution

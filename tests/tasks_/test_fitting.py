@@ -179,6 +179,27 @@ def test_a_line_is_taken_where_trees_are_not_surely_better_and_never_where_they_
         assert len(served.holdout) == len(parts.holdout)
 
 
+def test_of_dated_rows_the_validation_rows_decide_between_line_and_trees_and_the_line_gets_windows_of_a_month() -> None:
+    """What only trees can learn is true of the older windows, and no more of the validation rows."""
+    draw, count = np.random.default_rng(0), 3_000
+    a, b = draw.normal(size=(2, count))
+    rows = table("binary", count, seed=0)
+    spec = SplitSpec(strategy="time")
+    newest = len(split(rows, spec, key=("id",), time="day", target="y").train)
+    margin = b + np.where(np.arange(count) < newest, 4 * np.sin(4 * a), 0.0)
+    for name, column in {"a": a, "b": b, "y": draw.random(count) < 1 / (1 + np.exp(-margin))}.items():
+        rows = rows.set_column(rows.column_names.index(name), name, pa.array(column))
+    problem, parts = parted("binary", "time", rows)
+    problem = dataclasses.replace(problem, columns=("a", "b"))
+    recipe = recipe_of(problem, count, layout="windows")
+    trees = fitting.fit_judged(problem, recipe, parts.open(), spec)
+    fitted, chosen, words = fitting.plainer_kind(problem, recipe, trees, parts.open(), spec)
+    assert chosen.kind == "linear", words
+    (rate,) = fitted.base_rates
+    assert rate.interval is not None
+    assert fitted.answers.answered.sum() > len(parts.validation)
+
+
 def test_where_no_fold_can_be_left_out_the_model_is_fitted_on_all_rows_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

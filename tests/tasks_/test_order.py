@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from treadle.tasks.booster import MatrixRows
+from treadle.tasks.dataset import time_columns
 from treadle.tasks.dataset.folds import rolling_folds
-from treadle.tasks.dataset.order import FileOrder, file_order, sorting_column
+from treadle.tasks.dataset.order import FileOrder, file_order, quick_losses, sorting_column
 from treadle.tasks.dataset.time_columns import (
+    FEWEST_FITTED,
+    MOST_FITTED,
+    Hurting,
     gain_in_errors,
     hurting_columns,
     rising_columns,
@@ -153,7 +159,7 @@ def test_an_index_goes_where_it_misleads_and_stays_where_it_helps() -> None:
             columns=columns,
             candidates=["index", "gone"],
             folds=folds,
-        )
+        ).columns
         for y in (turning, rising)
     ]
     assert went == [("index",), ()]
@@ -182,7 +188,7 @@ def test_a_column_that_misleads_in_one_window_only_stays() -> None:
     assert 0 < gain_in_errors(wrong_once, without) < 1
 
 
-def test_a_column_that_only_rises_stays_only_where_it_helps_and_its_help_could_be_measured() -> None:
+def test_a_column_that_only_rises_stays_only_where_it_helps() -> None:
     draw, rows = np.random.default_rng(0), 3_000
     t = np.linspace(0, 1, rows)
     X = np.column_stack([draw.normal(size=(rows, 2)), np.floor(10 * t)]).astype(np.float32)
@@ -193,12 +199,70 @@ def test_a_column_that_only_rises_stays_only_where_it_helps_and_its_help_could_b
 
     def went(y: np.ndarray, **more: object) -> tuple[str, ...]:
         part = MatrixRows(X=X, y=y.astype(np.float32))
-        return hurting_columns("regression", part, columns=columns, candidates=["month"], folds=folds, **more)
+        return hurting_columns("regression", part, columns=columns, candidates=["month"], folds=folds, **more).columns
 
     assert went(neutral, rising={"month"}) == ("month",)
     assert went(growing, rising={"month"}) == ()
-    assert went(growing, rising={"month"}, until=0.0) == ("month",)
     assert went(growing, until=0.0) == ()
+
+
+class Clock:
+    """Moves on by a second for each 10,000 rows that a model is fitted on, and by half a second for the model.
+
+    After the first model all take `slower` times as long.
+    """
+
+    def __init__(self, slower: float = 1.0) -> None:
+        self.now, self.fitted, self.slower = 100.0, [0], slower
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def losses(self, task: str, X: np.ndarray, y: np.ndarray, fitted: np.ndarray, *more: object) -> np.ndarray:
+        self.now += (0.5 + len(fitted) / 10_000) * (self.slower if self.fitted[1:] else 1)
+        self.fitted.append(len(fitted))
+        return quick_losses(task, X, y, fitted, *more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slower", "rows", "neutral"),
+    [
+        (100.0, 1, MOST_FITTED, ("month",)),
+        (5.5, 1, 7_250, ("month",)),
+        (5.5, 9, 7_250, ()),  # the machine has other work now
+        (2.0, 1, FEWEST_FITTED, ("month",)),  # and as long again, where that is enough
+        (1.0, 1, FEWEST_FITTED, ()),  # one model shows that there is no time
+        (0.0, 1, 0, ()),
+    ],
+)
+def test_where_time_is_short_a_column_that_only_rises_is_measured_on_fewer_rows_and_unmeasured_it_stays(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, slower: float, rows: int, neutral: tuple[str, ...]
+) -> None:
+    draw, count = np.random.default_rng(0), 30_000
+    t = np.linspace(0, 1, count)
+    X = np.column_stack([draw.normal(size=count), np.floor(10 * t)]).astype(np.float32)
+    columns, folds = {"a": [0], "month": [1]}, rolling_folds(t, [0.8, 0.9])
+    for slope, expected in ((0, neutral), (6, ())):
+        clock, y = Clock(slower), X[:, 0] + slope * t + 0.5 * draw.normal(size=count)
+        monkeypatch.setattr(time_columns, "time", clock)
+        monkeypatch.setattr(time_columns, "quick_losses", clock.losses)
+        part, until = MatrixRows(X=X, y=y.astype(np.float32)), clock.now + seconds
+        more = {"folds": folds, "until": until, "rising": {"month"}}
+        found = hurting_columns("regression", part, columns=columns, candidates=["month"], **more)
+        assert found.columns == expected
+        assert found.by_clock is (rows < MOST_FITTED)
+        assert max(clock.fitted) == pytest.approx(rows, rel=0.1)
+        assert clock.now <= until + seconds or slower > 1
+
+
+def test_a_column_is_asked_about_where_the_newest_rows_have_one_label() -> None:
+    draw, count = np.random.default_rng(0), 6_000
+    t = np.linspace(0, 1, count)
+    X = np.column_stack([draw.normal(size=count), np.floor(10 * t)]).astype(np.float32)
+    y = ((np.arange(count) % 50 == 0) & (np.abs(t - 0.7) > 0.2)).astype(np.float32)
+    part, folds = MatrixRows(X=X, y=y), rolling_folds(t, [0.8, 0.9])
+    more = {"folds": folds, "until": time.monotonic() + 1, "rising": {"month"}}
+    assert hurting_columns("binary", part, columns={"a": [0], "month": [1]}, candidates=["month"], **more).columns
 
 
 def test_what_falls_once_or_never_changes_does_not_rise() -> None:
@@ -211,9 +275,9 @@ def test_the_last_column_and_a_fold_of_one_class_are_left_alone() -> None:
     y = (np.arange(900) >= 800).astype(np.float32)
     folds = rolling_folds(np.arange(900.0), [600.0])
     part = MatrixRows(X=X, y=y)
-    assert hurting_columns("binary", part, columns={"a": [0]}, candidates=["a"], folds=folds) == ()
+    assert hurting_columns("binary", part, columns={"a": [0]}, candidates=["a"], folds=folds) == Hurting()
     turned = MatrixRows(X=X, y=y[::-1].copy())
-    assert hurting_columns("binary", turned, columns={"a": [0]}, candidates=["a"], folds=folds) == ()
+    assert hurting_columns("binary", turned, columns={"a": [0]}, candidates=["a"], folds=folds) == Hurting()
 
 
 def test_rows_with_an_event_before_those_without_are_sorted_by_the_target() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from tests.tasks_.test_refit import config, parted
 from treadle.tasks import fitting, rolling, training
-from treadle.tasks.calibration import WINDOWS
-from treadle.tasks.dataset import SplitSpec
+from treadle.tasks.calibration import WINDOWS, Chosen
+from treadle.tasks.calibration_maps import Calibration, fit_map
+from treadle.tasks.dataset import Parts, SplitSpec
 from treadle.tasks.prepared import Preparation
-from treadle.tasks.recipe import make_recipe
+from treadle.tasks.recipe import Recipe, make_recipe
 from treadle.tasks.search import Found
 from treadle.tasks.validation import Layout
 
@@ -108,19 +109,65 @@ def test_a_judged_model_of_windows_knows_how_far_its_months_were_off_and_no_late
         assert again.base_rates[0].windows[:3] == rate.windows[:3]
 
 
-def test_where_fits_are_dear_boosters_on_fewer_rows_say_how_far_a_month_may_be_off_and_change_nothing_else() -> None:
+@pytest.mark.parametrize("kind", ["trees", "linear"])
+def test_where_fits_are_dear_models_on_fewer_rows_say_how_far_a_month_may_be_off_and_change_nothing_else(
+    kind: str,
+) -> None:
     rows = dated(300, 3_000)
     problem, parts = parted("binary", "time", rows)
-    own, found = len(parts.train) + len(parts.validation), Found({"eta": 0.3, "nthread": 1}, 10, 0.0, (), 0, 0.0)
-
-    def judged(layout: Layout) -> fitting.FittedModel:
-        known = {"judged_rows": own, "rows": len(rows), "device": "cpu"}
-        recipe = make_recipe(config("binary", "time"), problem, found, Preparation(layout=layout), **known)
-        return fitting.fit_judged(problem, recipe, parts.open(), SplitSpec(strategy="time"))
-
-    dear, single = judged(Layout(dear=True)), judged(Layout())
+    dear, single = (judged_of(problem, parts, layout, kind) for layout in (Layout(dear=True), Layout()))
     (rate,) = dear.base_rates
     assert rate.interval is not None
     assert single.base_rates == ()
     assert dear.model.post == single.model.post
     assert dear.model.booster.save_raw("json") == single.model.booster.save_raw("json")
+
+
+def test_a_line_that_is_taken_where_fits_are_dear_knows_how_far_a_month_may_be_off() -> None:
+    rows = dated(300, 3_000)
+    problem, parts = parted("binary", "time", rows)
+    problem = dataclasses.replace(problem, columns=("a",))
+    trees, spec = judged_of(problem, parts, Layout(dear=True)), SplitSpec(strategy="time")
+    recipe = recipe_of(problem, parts, Layout(dear=True))
+    fitted, chosen, words = fitting.plainer_kind(problem, recipe, trees, parts.open(), spec)
+    assert (chosen.kind, chosen.layout.dear) == ("linear", True), words
+    assert fitted.base_rates == judged_of(problem, parts, Layout(dear=True), "linear").base_rates != ()
+
+
+def recipe_of(problem: training.Problem, parts: Parts, layout: Layout, kind: str = "trees") -> Recipe:
+    own, found = len(parts.train) + len(parts.validation), Found({"eta": 0.3, "nthread": 1}, 10, 0.0, (), 0, 0.0)
+    known = {"judged_rows": own, "rows": own + len(parts.holdout), "device": "cpu"}
+    recipe = make_recipe(config("binary", "time"), problem, found, Preparation(layout=layout), **known)
+    return fitting.as_line(recipe) if kind == "linear" else recipe
+
+
+def judged_of(problem: training.Problem, parts: Parts, layout: Layout, kind: str = "trees") -> fitting.FittedModel:
+    recipe = recipe_of(problem, parts, layout, kind)
+    return fitting.fit_judged(problem, recipe, parts.open(), SplitSpec(strategy="time"))
+
+
+def test_a_months_error_is_that_of_the_map_in_which_newer_windows_count_as_much_as_in_the_chosen_one() -> None:
+    """The answers are further off from month to month, so that a map in which the newest count most is less wrong."""
+    rows = dated(300, 6_000)
+    problem, _ = parted("binary", "time", rows)
+    day = np.asarray(rows["day"].cast(pa.int32())) - 15_000
+    draw = np.random.default_rng(1)
+    margin = draw.normal(size=len(rows))
+    y = (draw.random(len(rows)) < 1 / (1 + np.exp(-margin - (day / 100) ** 2))).astype(np.float32)
+    raw = 1 / (1 + np.exp(-margin))
+    windows = rolling.rolling_windows(rows, problem, SplitSpec(strategy="time"), y)
+    answered = np.isin(np.arange(len(rows)), np.concatenate([fold.answered for fold in windows]))
+    fit = fitting.Fit(None, None, y, np.where(answered, raw, np.nan), None)  # type: ignore[arg-type]
+
+    def errors(age: float) -> list[float]:
+        chosen = Chosen(Calibration("beta"), raw[answered], age)
+        (rate,) = rolling.rolling_rates(problem, fit, rows, windows, chosen)
+        return [one.error for one in rate.windows]
+
+    alike, newest = errors(1.0), errors(0.5)
+    assert np.abs(newest[3:]).mean() < 0.8 * np.abs(alike[3:]).mean()
+    codes, last = rolling.window_codes(windows, len(rows)), len(windows) - 1
+    older = (codes >= 0) & (codes < last)
+    made = fit_map("binary", "beta", raw[older].astype(np.float32), y[older].astype(int), 0.5 ** (last - codes[older]))
+    at = windows[last].answered
+    assert newest[-1] == pytest.approx(float(made.of(raw[at]).mean() - y[at].mean()), abs=1e-4)

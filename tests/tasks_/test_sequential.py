@@ -136,6 +136,30 @@ def test_a_dated_table_rings_once_windows_and_their_parts_show_how_they_differ(
     assert look(SURE, replace(one, dated=False), 52).risen
 
 
+@pytest.mark.parametrize(("differing", "last", "ring"), [(0.025, 0.18, range(1)), (0.0, 0.3, range(5, 9))])
+def test_one_worse_week_after_others_is_judged_by_how_much_weeks_differ(
+    differing: float, last: float, ring: range
+) -> None:
+    """The days of one week do not show how much weeks differ, and those of few weeks show too little of it."""
+    found = 0
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        weeks = np.r_[draw.permutation(np.linspace(-1.7, 1.7, 20)) * differing, last]
+        losses = 0.5 + np.repeat(weeks, 500) + draw.normal(0, 0.4, 21 * 500)
+        at = np.arange(len(losses))
+        one = loss_sums(losses, SURE, at // 500, at * 7 // 500, dated=True)
+        found += look(SURE, one, 52).risen
+    assert found in ring
+
+
+def test_weeks_whose_rows_have_no_weight_tell_nothing_of_how_weeks_differ() -> None:
+    losses = exponential(1, 4_000, 2.0)
+    window = np.arange(4_000) // 500
+    weight = np.where(np.isin(window, (0, 5)), 0.0, 1.0)
+    one = loss_sums(losses, SURE, window, np.arange(4_000) * 7 // 500, dated=True, weight=weight)
+    assert look(SURE, one, 52).risen
+
+
 def test_weights_count_by_their_ratio() -> None:
     losses = exponential(1, 1_000, 1.2)
     assert found(losses, weight=np.full(1_000, 7.0)).evidence == found(losses).evidence
