@@ -8,6 +8,7 @@ SQL almost to the letter, so this dialect takes that name and differs where Duck
 - Values are written into the SQL as literals: GX renders the query that finds offending rows by replacing `?` signs
   in its text, which goes wrong as soon as a value contains one.
 - `~` and `!~` become `regexp_matches` (RE2).
+- Every name is quoted.
 - Columns are described by DuckDB itself; there are no schemas, keys or transactions to speak of.
 
 `serving(con)` gives the URL under which GX reaches a connection that this process holds.
@@ -172,6 +173,13 @@ class Compiler(postgresql.PGCompiler):
         return found if sign == "~" else f"NOT {found}"
 
 
+class Preparer(postgresql.PGIdentifierPreparer):
+    """Quotes every name: DuckDB reserves words that PostgreSQL does not (lambda, columns, map)."""
+
+    def _requires_quotes(self, value: str) -> bool:
+        return True
+
+
 class Dialect(postgresql.PGDialect):
     """DuckDB under PostgreSQL's name; see the module."""
 
@@ -179,6 +187,7 @@ class Dialect(postgresql.PGDialect):
     driver = DRIVER
     default_paramstyle = "qmark"
     statement_compiler = Compiler
+    preparer = Preparer
     supports_statement_cache = False  # literals make every statement its own
     server_version_info = (15, 0)
     _backslash_escapes = False

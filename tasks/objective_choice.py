@@ -49,8 +49,13 @@ def objective_for(
     y: np.ndarray,
     weight: np.ndarray | None,
     loss: CustomLoss | None,
+    *,
+    compare: bool = True,
 ) -> tuple[Objective, str, bool]:
-    """What is minimised (as configured, or the best candidate), a sentence on it, and whether the clock decided."""
+    """What is minimised (as configured, or the best candidate), a sentence on it, and whether the clock decided.
+
+    Without `compare` nothing is measured, and the first candidate is taken.
+    """
     from treadle.tasks.custom_loss import custom_objective
 
     model = config.model
@@ -65,7 +70,7 @@ def objective_for(
         problem.task, problem.metric, y, model.wanted, monotone=model.monotone, target=problem.target, weight=weight
     )
     best, measured, by_clock = candidates[0], "", False
-    if len(candidates) > 1:
+    if len(candidates) > 1 and compare:
         best, measured, by_clock = _best_objective(config, problem, parts, prepared, candidates)
     named = best.name + (f" of {best.transform}" if best.transform else "")
     return best, f"objective: {named} ({best.why}{measured})", by_clock

@@ -21,7 +21,7 @@ from treadle.tasks.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -40,10 +40,17 @@ FITS_AS_TRIALS = 5
 """About how many trials' seconds the fits after a search take."""
 
 
-def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: CustomLoss | None = None) -> Preparation:
+def prepare(
+    config: PipelineConfig,
+    problem: Problem,
+    parts: OpenParts,
+    loss: CustomLoss | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Preparation:
     """Decide how trials are measured, what columns become, and what is minimised.
 
-    `loss` is the person's own, where the config names one. Raises ConfigError where it does not fit, or an objective
+    `loss` is the person's own, where the config names one. Once `stop` is true, nothing more is begun to be measured:
+    what is left stays at its default. Raises ConfigError where it does not fit, or an objective
     that is asked for does not; TargetError where labels are outside of what that allows.
     """
     from treadle.tasks import training
@@ -79,7 +86,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
             weight=row_weights(rows, problem.weight),
             numbers=tuple(config.model.monotone),
         ),
-        seconds=ENCODING_SHARE * budget,
+        seconds=0.0 if stop() else ENCODING_SHARE * budget,
     )
     why_dropped = (
         f"{name}: only tells early rows from late ones, and later rows are better off without" for name in dropped
@@ -94,7 +101,7 @@ def prepare(config: PipelineConfig, problem: Problem, parts: OpenParts, loss: Cu
         }
     )
     counted = relative(row_weights(rows, problem.weight))
-    objective, why, by_clock = objective_for(config, problem, parts, found, y, counted, loss)
+    objective, why, by_clock = objective_for(config, problem, parts, found, y, counted, loss, compare=not stop())
     reasons = (layout.sentence(len(folds)), *found.reasons, *([why] if why else []))
     took = round(time.monotonic() - began, 3)
     update = {"objective": objective, "reasons": reasons, "seconds": took, "by_clock": found.by_clock or by_clock}

@@ -200,7 +200,7 @@ def tune(ref: RunRef) -> None:
     with search_interrupt.search() as stop:
         if not bench.has("preparation.json"):
             events.emit("tune", preparation.forecast(config, problem, len(parts.train) + len(parts.validation)))
-            prepared = preparation.prepare(config, problem, parts, loss)
+            prepared = preparation.prepare(config, problem, parts, loss, stop)
             bench.put("preparation.json", prepared, Preparation)
         prepared = bench.get("preparation.json", Preparation)
         for reason in prepared.reasons:

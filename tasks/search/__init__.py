@@ -58,11 +58,11 @@ def run_search(
     each trial that ended: the trial, how many are done, how many there may be, the seconds left until both models are
     fitted. `spent` seconds of the budget are gone already, and `hurried` says that they did not suffice. The first
     trial is cut short by the clock, never thrown away, so there is always a model. `stop` is asked after every round:
-    once it is true, the trial at work is the last one. Ctrl-C as an exception passes through: the trial that it hit is
-    marked as failed and made again next time. So is a trial for which the GPU's memory is too small: the study goes on
-    elsewhere (`device.falls_back`), in `external` memory or on the CPU. Margins of the measured rows are kept in the
-    folder `answers` for a run that goes on (None: it makes them anew). `earlier` are settings of models before, such as
-    the champion's: they are tried after the portfolio.
+    once it is true, the trial at work is the last one. The first trial is made all the same. Ctrl-C as an exception
+    passes through: the trial that it hit is marked as failed and made again next time. So is a trial for which the
+    GPU's memory is too small: the study goes on elsewhere (`device.falls_back`), in `external` memory or on the CPU.
+    Margins of the measured rows are kept in the folder `answers` for a run that goes on (None: it makes them anew).
+    `earlier` are settings of models before, such as the champion's: they are tried after the portfolio.
     """
     began = time.monotonic()
     course = lay_out(device, external)

@@ -278,7 +278,7 @@ class Search:
             took = time.monotonic() - began
             if iteration + 1 - best_rounds >= early_stopping_rounds:
                 ended = "early stopping"
-            elif self.stop():
+            elif slot and self.stop():  # the first trial is the model of a person who ends the search at once
                 ended = "interrupt"
             # the fits of this very trial have to be paid for as well
             elif took >= most or took + SPARE * self.aftermath.seconds((took, iteration + 1)) >= self.deadline - began:

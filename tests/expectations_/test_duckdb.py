@@ -136,6 +136,21 @@ def test_duckdb_and_pandas_agree(ours: list[dict[str, Any]], theirs: list[dict[s
     assert seen == (pytest.approx(wanted) if isinstance(wanted, float) else wanted)
 
 
+def test_a_column_may_be_called_by_any_word_of_duckdbs(context: Any, con: duckdb.DuckDBPyConnection) -> None:
+    words = [str(row[0]) for row in con.execute("SELECT DISTINCT keyword_name FROM duckdb_keywords()").fetchall()]
+    columns = ", ".join(f'1 AS "{word}"' for word in words)
+    con.execute(f"CREATE OR REPLACE TABLE words AS SELECT {columns}")
+    asked = ("expect_column_values_to_not_be_null", {}), ("expect_column_values_to_be_between", {"min_value": 2})
+    suite = [{"type": kind, "kwargs": {"column": word, **kwargs}} for kind, kwargs in asked for word in words]
+    with serving(con) as url:
+        source = context.data_sources.add_sql("words", connection_string=url, create_temp_table=False)
+        asset = source.add_table_asset("words", table_name="words")
+        found = _validate(asset.add_batch_definition_whole_table("all").get_batch(), suite)
+    assert "lambda" in words
+    assert not [one for one in found if one["exception_info"].get("raised_exception", True)]
+    assert [one["success"] for one in found] == [True] * len(words) + [False] * len(words)
+
+
 @pytest.mark.parametrize("number", range(len(TYPES)))
 def test_duckdb_and_pandas_agree_about_types(
     ours: list[dict[str, Any]], theirs: list[dict[str, Any]], number: int

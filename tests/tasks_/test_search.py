@@ -402,13 +402,25 @@ def test_the_best_trial_is_left_the_time_of_its_fits_however_slow_they_are() -> 
 def test_a_trial_without_hope_ends_and_is_not_chosen() -> None:
     """The portfolio's slow settings learn little a round."""
     slow = {"learning_rate": 0.02, "max_depth": 2, "min_child_weight": 64.0, "reg_lambda": 50.0}
-    found = hunt(rows=4_000, trials=9, budget=20.0, folds=True, earlier=[slow])
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name="hunt", direction="maximize")
+    for name, decided in {"first_rate": 0.02, "lowest_rate": 0.02, "fewest_rounds": 40}.items():
+        study.set_user_attr(name, decided)
+    found = hunt(storage, rows=1_000, trials=9, folds=True, earlier=[slow])
     whole = [trial for trial in found.trials if trial.ended != "pruning"]
     pruned = [trial for trial in found.trials if trial.ended == "pruning"]
     assert pruned
     assert all(trial.state == "pruned" for trial in pruned)
     best = max(trial.value or 0.0 for trial in whole)
     assert all((trial.value or 0.0) < best for trial in pruned)
+
+
+def test_a_person_who_ends_the_search_at_once_gets_a_whole_first_trial() -> None:
+    found = hunt(rows=600, trials=50, stop=lambda: True)
+    assert len(found.trials) == 1
+    assert found.stopped == "interrupt"
+    assert found.trials[0].ended == "early stopping"
+    assert found.rounds > 5
 
 
 @pytest.mark.parametrize(
