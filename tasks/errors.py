@@ -21,16 +21,36 @@ Every error states what is wrong and, as `way_out`, what to do about it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from treadle.tasks.commands import advice_line
+
+if TYPE_CHECKING:
+    from treadle.tasks.commands import Advice
+
 
 class TreadleError(Exception):
-    """What went wrong (`message`, one line) and the way out (`way_out`, one line, may be empty)."""
+    """What went wrong (`message`, one line) and the fix (`advice`; `way_out` is its line, may be empty).
+
+    `pipeline` is added to the commands of the fix; it is set where the pipeline is known, empty until then.
+    """
 
     exit_code: int = 1
 
-    def __init__(self, message: str, way_out: str = "") -> None:
-        super().__init__(f"{message}\n{way_out}" if way_out else message)
+    def __init__(self, message: str, advice: Advice = "") -> None:
+        super().__init__(message)
         self.message = message
-        self.way_out = way_out
+        self.advice = advice
+        self.pipeline = ""
+
+    @property
+    def way_out(self) -> str:
+        """The fix in one line; empty where there is none."""
+        return advice_line(self.advice, self.pipeline)
+
+    def __str__(self) -> str:
+        """The message and, on a second line, the fix."""
+        return f"{self.message}\n{self.way_out}" if self.way_out else self.message
 
 
 class UsageError(TreadleError):
@@ -43,9 +63,9 @@ class ConfigError(UsageError):
     `where` is `file:line` (or the file), `key` the dotted key, e.g. `data.target`.
     """
 
-    def __init__(self, message: str, way_out: str = "", *, where: str = "", key: str = "") -> None:
+    def __init__(self, message: str, advice: Advice = "", *, where: str = "", key: str = "") -> None:
         place = ": ".join(part for part in (where, key) if part)
-        super().__init__(f"{place}: {message}" if place else message, way_out)
+        super().__init__(f"{place}: {message}" if place else message, advice)
         self.where = where
         self.key = key
 

@@ -186,7 +186,9 @@ def show_quarantine_show(result: ShowResult, screen: Screen) -> None:
             zip(row.rules, row.columns, row.values, row.words, strict=True)
         ):
             shown = "missing" if value is None or not value.strip() else _short(value)
-            lines.append((number if nth == 0 else "", rule.removeprefix("expect_"), columns, shown, _short(words or row.reason)))
+            lines.append(
+                (number if nth == 0 else "", rule.removeprefix("expect_"), columns, shown, _short(words or row.reason))
+            )
     screen.table(("row", "rule", "column", "value", "must be"), lines, title=f"{result.file} ({result.batch_id})")
     if result.reason:
         screen.line(result.reason)

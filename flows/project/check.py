@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.context.command_names import with_pipeline
+from treadle.tasks.commands import advice_line
 from treadle.tasks.errors import ConfigError, DataError, ServiceError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
                 level="problem",
                 where=path.name,
                 message=error.message,
-                way_out=with_pipeline(error.way_out, config.name),
+                way_out=advice_line(error.advice, config.name),
             )
         )
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
@@ -105,7 +105,7 @@ def _champion(settings: Settings, config: PipelineConfig) -> Iterator[CheckFindi
         use = champion_use(stores.open(settings, config.name), config)
     if use is not None:
         where = "data.forbid" if use.forbidden else "data.drop"
-        way_out = with_pipeline(use.way_out(), config.name)
+        way_out = advice_line(use.advice(), config.name)
         yield CheckFinding(level="warning", where=where, message=use.sentence(), way_out=way_out)
 
 
@@ -178,7 +178,7 @@ def _suite_and_data(
         columns = _columns(settings, newest)
     except DataError as error:
         message = error.message.removeprefix(f"{newest.name}: ")
-        yield _problem(newest.name, message, with_pipeline(error.way_out, config.name))
+        yield _problem(newest.name, message, advice_line(error.advice, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def choose_version(pipeline: str, versions: Sequence[VersionRecord], run: str | 
     listed = ", ".join(f"{record.version} ({record.run_id[:8]})" for record in newest[:5])
     if matches:
         raise UsageError(f"{run!r} means {len(matches)} runs of {pipeline}", "give more digits of the run")
-    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {listed})", "see: treadle models")
+    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {listed})", ("see: ", Command("models")))
 
 
 def recorded_report(home: Path, record: VersionRecord) -> Path | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from treadle.tasks.commands import Command
 from treadle.tasks.dataset.split import SplitSpec
 from treadle.tasks.errors import BundleError, NewerFormat
 
@@ -30,7 +31,7 @@ PARTS: tuple[Part, ...] = ("judged", "serving")
 """The folders of a bundle: the booster that the gate judged, and the one that answers."""
 PART_FILES = ("model.ubj", "spec.json")
 NEEDED = ("golden.parquet", "reference.parquet", "schema.json")
-WAY_OUT = "fetch the model version again, promote another one, or train: treadle models"
+WAY_OUT = ("fetch the model version again, promote another one, or train: ", Command("models"))
 
 
 def _time_from_text(value: object) -> object:

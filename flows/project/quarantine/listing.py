@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.project.quarantine.batches import HeldBatch, choose_batch, held_batches
+from treadle.tasks.commands import Command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,8 +255,8 @@ def rows_sent_again(place: Workplace, con: duckdb.DuckDBPyConnection, held: Held
 def advice(place: Workplace, held: HeldBatch, again: int | None) -> str:
     """What a person can do about a batch, in one line."""
     name = place.config.name
-    drop = f"treadle quarantine drop {held.batch_id} --reason '...' -p {name}"
-    release = f"treadle quarantine release {held.batch_id} -p {name}"
+    drop = Command(f"quarantine drop {held.batch_id} --reason '...'").line(name)
+    release = Command(f"quarantine release {held.batch_id}").line(name)
     if held.interrupted:
         return f"a release was interrupted; complete it: {release}"
     if _replaced(place, held) or (again and again == held.rows):

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.context import command_names
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -111,5 +109,4 @@ def run_pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
 def _work(key: tuple[str, str], last: WorkRun | None, following: WorkRun | None) -> LastWork:
     names = ("state", "since", "message", "at", "page")
     fields = {name: getattr(last, name) for name in names} if last else {}
-    fields["message"] = command_names.with_pipeline(fields.get("message", ""), key[0])
     return LastWork(pipeline=key[0], work=key[1], next=following.at if following else None, **fields)

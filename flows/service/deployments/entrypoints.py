@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads 
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.flows.context import command_names
+from treadle.flows.context.named_pipeline import errors_name
 from treadle.flows.context.retries import UNAVAILABLE
 from treadle.tasks.device import DeviceName
 from treadle.tasks.errors import DataError, TreadleError
@@ -268,15 +268,14 @@ def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
     with orchestrator.present_command(settings):
         for pause in (*PAUSES, None):
             try:
-                return Completed(message=work(settings, pipeline))
+                with errors_name(pipeline):
+                    return Completed(message=work(settings, pipeline))
             except UNAVAILABLE as error:
-                message = command_names.with_pipeline(
-                    error.message if isinstance(error, TreadleError) else str(error), pipeline
-                )
+                message = error.message if isinstance(error, TreadleError) else str(error)
                 if pause is None:
                     return Failed(message=f"{message}\nIt failed after {len(PAUSES)} more attempts.")
                 log.warning("%s; trying again in %g s", message, pause)
             except TreadleError as error:
-                return Failed(message=command_names.with_pipeline(str(error), pipeline))
+                return Failed(message=str(error))
             time.sleep(pause)
     raise AssertionError("the last attempt has no pause after it")
