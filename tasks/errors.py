@@ -44,6 +44,11 @@ class TreadleError(Exception):
         self.pipeline = ""
 
     @property
+    def kind(self) -> str:
+        """Which error it is, whatever its message: its class."""
+        return type(self).__name__
+
+    @property
     def way_out(self) -> str:
         """The fix in one line; empty where there is none."""
         return advice_line(self.advice, self.pipeline)
@@ -68,6 +73,11 @@ class ConfigError(UsageError):
         super().__init__(f"{place}: {message}" if place else message, advice)
         self.where = where
         self.key = key
+
+    @property
+    def kind(self) -> str:
+        """The class and, where there is one, the key."""
+        return f"{type(self).__name__} {self.key}" if self.key else type(self).__name__
 
 
 class TargetError(UsageError):

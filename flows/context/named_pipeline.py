@@ -1,4 +1,4 @@
-"""The pipeline in the commands of errors: with several pipelines in a home, each command has to name one."""
+"""What a flow's errors carry: the pipeline in their commands, and on the run's record in Prefect which error it was."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ def errors_name(pipeline: str) -> Iterator[None]:
 def naming_pipeline(
     function: Callable[Concatenate[str, str, P], R],
 ) -> Callable[Concatenate[str, str, P], R]:
-    """Decorator: the function's errors name its pipeline; its first two arguments are the home and the pipeline.
+    """Decorator for a flow: its errors name its pipeline, and its run is labelled with their kind.
 
-    For flows, because Prefect stores an error's text as the run's message before the command line shows it.
+    The first two arguments are the home and the pipeline. Prefect stores an error's text as the run's message before
+    the command line shows it, so that the pipeline has to be known here.
     """
 
     @wraps(function)
     def named(home: str, pipeline: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with errors_name(pipeline):
-            return function(home, pipeline, *args, **kwargs)
+            try:
+                return function(home, pipeline, *args, **kwargs)
+            except Exception as error:
+                from treadle.infra.orchestrator.failures import label_failure
+
+                label_failure(error)
+                raise
 
     return named

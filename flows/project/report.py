@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import webbrowser
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.flows.champion.recorded import recorded_result
 from treadle.tasks.commands import Command
 from treadle.tasks.errors import DataError, UsageError
 
@@ -102,7 +102,7 @@ def recorded_report(home: Path, record: VersionRecord) -> Path | None:
 
     A path outside of the home is ignored: the home was moved or copied since.
     """
-    recorded = json.loads(record.result or "{}").get("report") or ""
+    recorded = recorded_result(record).report
     path = Path(recorded)
     return path if recorded and path.is_relative_to(home) and path.is_file() else None
 

@@ -35,6 +35,7 @@ def record(version: int, run_id: str, run_key: str = "", told: str = "") -> Vers
         metric="roc_auc",
         value=0.8,
         champion_value=0.5,
+        against=None,
         data_version="rows@1",
         bundle=f"mlruns/{version}",
         digest="d",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
@@ -49,7 +48,8 @@ def judged(version: int, decision: str, against: int | None = None) -> VersionRe
         headline="so it is",
         value=0.9,
         champion_value=0.8,
-        result=json.dumps({"against": against}),
+        against=against,
+        result="{}",
         created_at=datetime.now(UTC),
         **texts,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +13,7 @@ from treadle.tasks.commands import Command
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from treadle.flows.project.deployment_plans import Difference
     from treadle.flows.project.status import PipelineStatus
     from treadle.flows.project.status.servers import LastWork
 
@@ -55,7 +54,7 @@ class Need(BaseModel):
 
 
 def home_needs(
-    pipelines: Sequence[PipelineStatus], differs: Sequence[str], *, up: bool, exited: bool, locked: str
+    pipelines: Sequence[PipelineStatus], differs: Sequence[Difference], *, up: bool, exited: bool, locked: str
 ) -> Iterator[Need]:
     """All needs, the home's own first.
 
@@ -66,11 +65,11 @@ def home_needs(
         yield Need(pipeline="", kind="work", what=LOCKED, command=f"export {locked}=NAME:PASSWORD")
     if exited:
         yield Need(pipeline="", kind="work", what=EXITED, command="treadle up")
-    invalid = tuple(f"{status.pipeline} cannot be deployed: " for status in pipelines if status.trouble)
-    differs = [line for line in differs if not line.startswith(invalid)]
+    invalid = {status.pipeline for status in pipelines if status.trouble}
+    differs = [one for one in differs if not (one.kind == "refused" and one.pipeline in invalid)]
     if differs:
         more = f" (and {len(differs) - 1} more)" if len(differs) > 1 else ""
-        yield Need(pipeline="", kind="deployment", what=f"{differs[0]}{more}", command="treadle up")
+        yield Need(pipeline="", kind="deployment", what=f"{differs[0].sentence}{more}", command="treadle up")
     for status in pipelines:
         yield from pipeline_needs(status)
         if not up and not status.trouble:
@@ -86,7 +85,7 @@ def pipeline_needs(status: PipelineStatus) -> Iterator[Need]:
         return Need(pipeline=status.pipeline, kind=kind, what=what, command=full, page=page_of(items), items=items)
 
     if status.trouble:
-        yield need("config", status.trouble, Command("check"), Item(id=_message_id(status.trouble)))
+        yield need("config", status.trouble, Command("check"), Item(id=status.trouble_kind))
         return
     for work in status.work:
         if work.state in FAILED:
@@ -114,12 +113,8 @@ def page_of(items: Sequence[Item]) -> str:
 
 
 def failure(work: LastWork) -> Item:
-    """The item of a failed run; its id is the same for the same work and message, whatever numbers that contains."""
-    return Item(id=f"{work.work} {_message_id(work.message)}", page=work.page)
-
-
-def _message_id(message: str) -> str:
-    return hashlib.sha256(re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", message).encode()).hexdigest()[:16]
+    """The item of a failed run; its id is the same for the same work, state and kind of error, whatever the message."""
+    return Item(id=" ".join(filter(None, (work.work, work.state, work.error))), page=work.page)
 
 
 def _promotion(status: PipelineStatus) -> Iterator[tuple[str, Command, Item]]:
@@ -146,7 +141,7 @@ def _promotion(status: PipelineStatus) -> Iterator[tuple[str, Command, Item]]:
             Item(id=f"{status.refused.version} refused", page=page),
         )
     elif status.champion is None and status.declined:
-        item = Item(id=_message_id(status.declined), page=page)
+        item = Item(id=f"{status.declined_version} declined", page=page)
         yield f"no champion: {status.declined}", Command("train --again"), item
     elif status.champion is None and status.versions:
         verdicts = (
@@ -157,8 +152,7 @@ def _promotion(status: PipelineStatus) -> Iterator[tuple[str, Command, Item]]:
         yield f"no champion: the gate {verdicts}", Command("report"), Item(id=f"none of {status.versions}", page=page)
     if status.alias:
         champion = status.champion.version if status.champion else ""
-        item = Item(id=f"alias {_message_id(status.alias)}")
-        yield status.alias, Command(f"promote {champion} --reason 'the alias was moved by hand'"), item
+        yield status.alias, Command(f"promote {champion} --reason 'the alias was moved by hand'"), Item(id="alias")
 
 
 def _by_hand(status: PipelineStatus) -> Iterator[tuple[str, Command]]:

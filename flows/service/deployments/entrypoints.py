@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.flows.context.named_pipeline import errors_name
 from treadle.flows.context.retries import UNAVAILABLE
+from treadle.infra.orchestrator.failures import label_failure
 from treadle.tasks.device import DeviceName
 from treadle.tasks.errors import DataError, TreadleError
 
@@ -273,9 +274,11 @@ def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
             except UNAVAILABLE as error:
                 message = error.message if isinstance(error, TreadleError) else str(error)
                 if pause is None:
+                    label_failure(error)
                     return Failed(message=f"{message}\nIt failed after {len(PAUSES)} more attempts.")
                 log.warning("%s; trying again in %g s", message, pause)
             except TreadleError as error:
+                label_failure(error)
                 return Failed(message=str(error))
             time.sleep(pause)
     raise AssertionError("the last attempt has no pause after it")
