@@ -136,7 +136,7 @@ class Difference(NamedTuple):
     sentence: str
 
 
-def differences(settings: Settings) -> tuple[Difference, ...]:
+def deployment_differences(settings: Settings) -> tuple[Difference, ...]:
     """What `apply_deployments` would change, compared with `remember`; empty where it never ran."""
     try:
         applied: dict[str, str] = json.loads(_applied_file(settings).read_text())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.project import receivers
-from treadle.flows.project.deployment_plans import differences
+from treadle.flows.project.deployment_plans import deployment_differences
 from treadle.flows.project.receivers import Receiver
 from treadle.flows.project.status import needs, servers
 from treadle.flows.project.status.needs import Need
@@ -85,7 +85,8 @@ def run_status(settings: Settings) -> StatusResult:
     server_states, runs = servers.server_status(settings), servers.newest_work(settings)
     pipelines = tuple(pipeline_status(settings, file.stem, runs, waits=True) for file in settings.pipelines)
     locked = settings.login_variable if server_states[0].state == "locked" else ""
-    changed, up, exited = differences(settings), servers.is_up(settings), supervisor.exited_unexpectedly(settings)
+    changed = deployment_differences(settings)
+    up, exited = servers.is_up(settings), supervisor.exited_unexpectedly(settings)
     return StatusResult(
         home=str(settings.home),
         up=up,

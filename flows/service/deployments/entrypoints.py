@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.flows.context.named_pipeline import errors_name
 from treadle.flows.context.retries import UNAVAILABLE
+from treadle.infra.orchestrator.dead_runs import MAX_STARTS
 from treadle.infra.orchestrator.failures import label_failure
 from treadle.tasks.device import DeviceName
 from treadle.tasks.errors import DataError, TreadleError
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle")
-
-MAX_STARTS = 3
-"""Starts of a run at most; a run that was killed this often is not started again, for it may be the cause."""
 
 PAUSES = (5.0, 15.0, 40.0, 60.0)
 """Seconds before each new attempt where a database or server does not answer; after the last one the run fails."""
