@@ -9,6 +9,7 @@ TreadleError                 1  something failed
 │   ├── NothingPromoted         no champion yet
 │   └── ForbiddenColumn         a model uses a column that data.forbid names
 ├── DataError                1  a table that cannot be read or does not fit
+│   └── UnreadableFile          a file of data that is damaged, empty or no flat table
 ├── BundleError              1  a model artifact is damaged, incomplete or not ours
 ├── Conflict                 1  another process changed the champion first
 ├── Fenced                   1  this process was suspended, and another took over its work
@@ -108,6 +109,15 @@ class ForbiddenColumn(UsageError):
 
 class DataError(TreadleError):
     pass
+
+
+class UnreadableFile(DataError):
+    """A `file` of data that cannot be read, and the `reason` without the file's name."""
+
+    def __init__(self, file: str, reason: str, advice: Advice = "") -> None:
+        super().__init__(f"{file}: {reason}", advice)
+        self.file = file
+        self.reason = reason
 
 
 class BundleError(TreadleError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.tasks.commands import advice_line
-from treadle.tasks.errors import ConfigError, DataError, ServiceError
+from treadle.tasks.errors import ConfigError, ServiceError, UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,9 +176,8 @@ def _suite_and_data(
         return
     try:
         columns = _columns(settings, newest)
-    except DataError as error:
-        message = error.message.removeprefix(f"{newest.name}: ")
-        yield _problem(newest.name, message, advice_line(error.advice, config.name))
+    except UnreadableFile as error:
+        yield _problem(newest.name, error.reason, advice_line(error.advice, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:

@@ -19,7 +19,9 @@ from treadle.tasks.errors import ConfigError, TreadleError
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, TreadleError) and kind is not errors.NewerFormat
+    if isinstance(kind, type)
+    and issubclass(kind, TreadleError)
+    and kind not in (errors.NewerFormat, errors.UnreadableFile)
 ]
 CHAMPION = ChampionStatus(
     version=1,
