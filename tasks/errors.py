@@ -17,7 +17,7 @@ TreadleError                 1  something failed
 
 A refused batch (3) and a verdict that promotes no model (4) are results, which know their own exit code.
 
-Every error states what is wrong and, as `way_out`, what to do about it.
+Every error states what is wrong and, as `fix`, what to do about it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class TreadleError(Exception):
-    """What went wrong (`message`, one line) and the fix (`advice`; `way_out` is its line, may be empty).
+    """What went wrong (`message`, one line) and what to do (`advice`; `fix` is its line, may be empty).
 
     `pipeline` is added to the commands of the fix; it is set where the pipeline is known, empty until then.
     """
@@ -50,13 +50,13 @@ class TreadleError(Exception):
         return type(self).__name__
 
     @property
-    def way_out(self) -> str:
+    def fix(self) -> str:
         """The fix in one line; empty where there is none."""
         return advice_line(self.advice, self.pipeline)
 
     def __str__(self) -> str:
         """The message and, on a second line, the fix."""
-        return f"{self.message}\n{self.way_out}" if self.way_out else self.message
+        return f"{self.message}\n{self.fix}" if self.fix else self.message
 
 
 class UsageError(TreadleError):

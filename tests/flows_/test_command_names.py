@@ -37,7 +37,7 @@ NAMED = re.compile(
 )
 """A command for one pipeline in a text, with its arguments."""
 
-WAY_OUT = "  fix: "
+FIX = "  fix: "
 
 
 class Text(NamedTuple):
@@ -141,10 +141,10 @@ def test_the_text_of_an_error_is_never_changed_and_its_commands_name_the_pipelin
     kind: type[TreadleError], message: str, before: str, after: str
 ) -> None:
     error = kind(message, (before, Command("train --again"), after))
-    assert (error.message, error.way_out) == (message, f"{before}treadle train --again{after}")
+    assert (error.message, error.fix) == (message, f"{before}treadle train --again{after}")
     error.pipeline = "shop"
-    assert (error.message, error.way_out) == (message, f"{before}treadle train --again -p shop{after}")
-    assert str(error) == f"{error.message}\n{error.way_out}"
+    assert (error.message, error.fix) == (message, f"{before}treadle train --again -p shop{after}")
+    assert str(error) == f"{error.message}\n{error.fix}"
 
 
 def test_a_command_that_is_only_quoted_in_a_text_is_left_as_it_is() -> None:
@@ -203,7 +203,7 @@ def treadle(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_the_way_out_of_an_error_works_in_a_home_with_two_pipelines(clinic: Clinic) -> None:
+def test_the_fix_of_an_error_works_in_a_home_with_two_pipelines(clinic: Clinic) -> None:
     home = clinic[0].home
     for folder, kind in (("pipelines", "toml"), ("expectations", "json")):
         file = home / folder / f"clinic.{kind}"
@@ -223,7 +223,7 @@ def test_the_way_out_of_an_error_works_in_a_home_with_two_pipelines(clinic: Clin
         ("models", "--at", "2100-01-01"),
     ):
         done = treadle(home, *words, "-p", "clinic")
-        (way,) = (line for line in done.stderr.splitlines() if line.startswith(WAY_OUT))
+        (way,) = (line for line in done.stderr.splitlines() if line.startswith(FIX))
         (command,) = re.findall(r"treadle .*", way)
         assert command.endswith(" -p clinic"), words
         assert treadle(home, *shlex.split(command)[1:]).returncode == 0, command

@@ -73,7 +73,7 @@ def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another
     with pytest.raises(ForbiddenColumn) as refused:
         score.run_score(settings, config)
     assert refused.value.message == f"nothing is scored: {out}"
-    assert refused.value.way_out == "train a model without: treadle train -p clinic"
+    assert refused.value.fix == "train a model without: treadle train -p clinic"
     with pytest.raises(ForbiddenColumn):
         score.run_score(settings, config, input=inbox(home) / "new.csv", output=home / "answers.csv")
     assert opened.registry.champion_alias() is None

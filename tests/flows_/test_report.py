@@ -69,7 +69,7 @@ def test_what_means_none_or_several_is_a_usage_error(
 ) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         report.choose_version("orders", versions, run)
-    assert caught.value.way_out
+    assert caught.value.fix
 
 
 def test_the_place_that_the_run_told_is_believed_only_under_the_home(tmp_path: Path) -> None:

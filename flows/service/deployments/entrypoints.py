@@ -244,7 +244,7 @@ def _no_champion(settings: Settings, pipeline: str) -> str:
     if ledger.champion(pipeline) is not None:
         return ""
     error = no_champion_error(ledger, pipeline)
-    return f"{error.message}; {error.way_out}"
+    return f"{error.message}; {error.fix}"
 
 
 def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
