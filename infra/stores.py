@@ -13,6 +13,7 @@ from treadle.infra.databases import engines, sqlite
 from treadle.infra.databases.ledger import Ledger
 from treadle.infra.tables import Tables
 from treadle.infra.tracking import relocation
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import BundleError, ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from treadle.infra.tracking.registry import Registry
     from treadle.infra.tracking.runs import Tracking
 
-RESTORE = "restore mlruns/artifacts from a backup, or train again: treadle train --again"
+RESTORE = ("restore mlruns/artifacts from a backup, or train again: ", Command("train --again"))
 MODEL_FILES = {"MLmodel", "artifacts", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
 MODEL_FILES |= {"scorer.py", "__pycache__"}
 """What a model's folder may hold; a test keeps it equal to what the scorer allows."""
@@ -77,7 +78,7 @@ class Stores:
             if gone := self.ledger.retired(self.pipeline).get(version):
                 raise BundleError(
                     f"version {version} of {self.pipeline} was cleared away on {gone:%Y-%m-%d}: its model is gone",
-                    "train another: treadle train --again",
+                    ("train another: ", Command("train --again")),
                 )
             raise BundleError(
                 f"version {version} of {self.pipeline}: its bundle is not at {folder}",

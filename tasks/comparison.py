@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import DataError
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def check_same_question(problem: Problem, one: ComparedVersion, columns: Sequenc
     from treadle.tasks.gate import why_not_comparable
 
     if why := why_not_comparable(one.version, one.model.spec(), problem, columns):
-        raise DataError(why, "compare two versions that were trained for the same question: treadle models")
+        raise DataError(why, ("compare two versions that were trained for the same question: ", Command("models")))
 
 
 def differing_settings(first: ComparedVersion, second: ComparedVersion) -> tuple[SettingPair, ...]:

@@ -94,8 +94,8 @@ class CustomLoss:
 
         return weighted
 
-    def _wrong(self, message: str, way_out: str) -> ConfigError:
-        return ConfigError(f"{self.name}: {message}", way_out, key="model.objective")
+    def _wrong(self, message: str, fix: str) -> ConfigError:
+        return ConfigError(f"{self.name}: {message}", fix, key="model.objective")
 
 
 def custom_objective(

@@ -25,7 +25,7 @@ BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 """What a contract suite runs over: `make test` knows SQLite only, `make postgres` both."""
 
 START_SECONDS = 30.0
-WAY_OUT = "these tests need PostgreSQL's initdb (Debian: apt-get install postgresql)"
+FIX = "these tests need PostgreSQL's initdb (Debian: apt-get install postgresql)"
 
 
 class Cluster:
@@ -89,7 +89,7 @@ def cluster() -> Iterator[Cluster]:
     found = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), Path(shutil.which("initdb") or "").parent]
     programs = next((one for one in reversed(found) if (one / "initdb").exists()), None)
     if programs is None:
-        pytest.fail(WAY_OUT)
+        pytest.fail(FIX)
     folder = Path(tempfile.mkdtemp(prefix="treadle-postgres-"))
     try:
         made = Cluster(programs, folder)

@@ -252,7 +252,8 @@ def quarantined(
     query = (
         f"SELECT {literal(staged.raw.batch_id)} AS _batch_id, {literal(label)} AS file, {literal(scope)} AS scope, "
         f"raw._ordinal, coalesce(own.rules, {empty_list}) AS rules, coalesce(own.columns, {empty_list}) AS columns, "
-        f"coalesce(own.values, {empty_list}) AS values, {reason} AS reason, "
+        f"coalesce(own.values, {empty_list}) AS values, coalesce(own.required, {empty_list}) AS required, "
+        f"{reason} AS reason, "
         f"CAST(json_object({cells}) AS VARCHAR) AS row, {types} AS types, {moment(arrived)} AS quarantined_at "
         f"FROM {quote(staged.raw.view)} AS raw {'LEFT' if refused else 'INNER'} JOIN ({_own(staged, critical)}) AS own "
         f"USING (_ordinal)"
@@ -260,7 +261,7 @@ def quarantined(
     if refused:
         query += (
             f" UNION ALL SELECT {literal(staged.raw.batch_id)}, {literal(label)}, 'batch', NULL, {empty_list}, "
-            f"{empty_list}, {empty_list}, {literal(refused)}, NULL, NULL, {moment(arrived)} "
+            f"{empty_list}, {empty_list}, {empty_list}, {literal(refused)}, NULL, NULL, {moment(arrived)} "
             f"WHERE NOT EXISTS (SELECT 1 FROM {quote(staged.raw.view)})"
         )
     return stream(staged.con, query, quarantine_schema())
@@ -298,12 +299,12 @@ def answered(staged: StagedBatch, rules: Sequence[Rule]) -> pa.RecordBatchReader
 
 
 def _own(staged: StagedBatch, rules: dict[int, Rule]) -> str:
-    """SQL for what each row broke: `_ordinal`, lists `rules`, `columns`, `values`, and `reason` in words."""
+    """SQL for what each row broke: `_ordinal`, lists `rules`, `columns`, `values`, `required`; `reason` in words."""
     if not rules:
         nothing = "CAST(NULL AS VARCHAR[])"
         return (
             f"SELECT CAST(NULL AS BIGINT) AS _ordinal, {nothing} AS rules, {nothing} AS columns, {nothing} AS values, "
-            "CAST(NULL AS VARCHAR) AS reason WHERE FALSE"
+            f"{nothing} AS required, CAST(NULL AS VARCHAR) AS reason WHERE FALSE"
         )
     listed = ", ".join(
         f"({number}, {literal(rule.name)}, {literal(', '.join(rule.columns))}, {literal(rule.contract)})"
@@ -314,7 +315,8 @@ def _own(staged: StagedBatch, rules: dict[int, Rule]) -> str:
     reason = f"named.columns || ' is ' || {shown} || ' (contract: ' || named.contract || ')'"
     return (
         "SELECT _ordinal, list(named.name ORDER BY rule) AS rules, list(named.columns ORDER BY rule) AS columns, "
-        f"list({short} ORDER BY rule) AS values, string_agg({reason}, '; ' ORDER BY rule) AS reason "
+        f"list({short} ORDER BY rule) AS values, list(named.contract ORDER BY rule) AS required, "
+        f"string_agg({reason}, '; ' ORDER BY rule) AS reason "
         f"FROM {quote(staged.broken)} JOIN (VALUES {listed}) AS named (rule, name, columns, contract) USING (rule) "
         "GROUP BY _ordinal"
     )

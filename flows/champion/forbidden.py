@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import BundleError, ConfigError, ForbiddenColumn, ServiceError
 from treadle.tasks.out_of_service import dropped_reason, out_of_service_reason, quoted_columns
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
     from treadle.infra.stores import Stores
     from treadle.tasks.bundle.model import Spec
+    from treadle.tasks.commands import Advice
     from treadle.tasks.config.spec import PipelineConfig
 
 
@@ -41,15 +43,15 @@ class ColumnUse(BaseModel):
             return out_of_service_reason(self.version, self.forbidden)
         return dropped_reason(self.version, self.dropped)
 
-    def command(self) -> str:
+    def command(self) -> Command:
         """The command that settles it."""
-        return "treadle train" if self.instead is None else f"treadle promote {self.instead} --reason '...'"
+        return Command("train" if self.instead is None else f"promote {self.instead} --reason '...'")
 
-    def way_out(self) -> str:
+    def advice(self) -> Advice:
         """The same with what it does."""
         if self.instead is None:
-            return f"train a model without: {self.command()}"
-        return f"version {self.instead} does without: {self.command()}; or train another: treadle train"
+            return "train a model without: ", self.command()
+        return f"version {self.instead} does without: ", self.command(), "; or train another: ", Command("train")
 
 
 def champion_use(stores: Stores, config: PipelineConfig) -> ColumnUse | None:
@@ -99,7 +101,7 @@ def check_in_service(stores: Stores, config: PipelineConfig) -> None:
     """Raise ForbiddenColumn where the champion uses a column of data.forbid."""
     use = champion_use(stores, config) if config.data.forbid else None
     if use is not None and use.forbidden:
-        raise ForbiddenColumn(f"nothing is scored: {use.sentence()}", use.way_out())
+        raise ForbiddenColumn(f"nothing is scored: {use.sentence()}", use.advice())
 
 
 def check_allowed(stores: Stores, config: PipelineConfig, version: int) -> None:
@@ -109,7 +111,7 @@ def check_allowed(stores: Stores, config: PipelineConfig, version: int) -> None:
         raise ForbiddenColumn(
             f"version {version} of {stores.pipeline} cannot be champion: it uses {quoted_columns(columns)}, "
             "which data.forbid names",
-            ColumnUse(version=version, forbidden=columns, dropped=(), instead=instead).way_out(),
+            ColumnUse(version=version, forbidden=columns, dropped=(), instead=instead).advice(),
         )
 
 

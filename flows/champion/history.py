@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.flows.context.command_names import with_pipeline
+from treadle.tasks.commands import Command, advice_line
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,9 +137,7 @@ def run_models(settings: Settings, config: PipelineConfig, at: str = "") -> Mode
         ),
         history=history,
         waiting=pending.version if pending else None,
-        out_of_service=f"{use.sentence()}; {with_pipeline(use.way_out(), config.name)}"
-        if use and use.forbidden
-        else "",
+        out_of_service=f"{use.sentence()}; {advice_line(use.advice(), config.name)}" if use and use.forbidden else "",
         at=moment,
         then=next((move for move in history if moment and move.at <= moment), None),
         alias="" if current is None or moment is not None else alias_drift(stores, current),
@@ -158,7 +156,7 @@ def moment_of(text: str) -> datetime:
             f"--at {text!r} is no moment", "write it as '2026-10-12 09:00', with an offset if need be"
         ) from None
     if moment > datetime.now().astimezone():
-        raise UsageError(f"--at {text!r} has not come yet", "the champion of today: treadle models")
+        raise UsageError(f"--at {text!r} has not come yet", ("the champion of today: ", Command("models")))
     return moment
 
 
@@ -183,7 +181,7 @@ def _since(moment: datetime) -> float:
 
 def _drift_sentence(pipeline: str, ledger: int, alias: int | None) -> str:
     state = f"points at version {alias}" if alias is not None else "is gone"
-    keep = f"treadle promote {ledger} --reason 'the alias was moved by hand' -p {pipeline}"
-    take = f"treadle promote {alias} --reason 'moved in MLflow' -p {pipeline}" if alias is not None else ""
-    ways = " or ".join(way for way in (keep, take) if way)
+    moves = [(ledger, "the alias was moved by hand"), *([(alias, "moved in MLflow")] if alias is not None else [])]
+    commands = (Command(f"promote {version} --reason '{reason}'") for version, reason in moves)
+    ways = " or ".join(command.line(pipeline) for command in commands)
     return f"MLflow's alias 'champion' {state}, the ledger says version {ledger}; settle it with: {ways}"

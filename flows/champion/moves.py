@@ -9,12 +9,15 @@ import json
 from typing import TYPE_CHECKING
 
 from treadle.flows.champion.forbidden import check_allowed, forbidden_columns
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from treadle.infra.databases.ledger import Promotion
     from treadle.infra.stores import Stores
     from treadle.tasks.config.spec import PipelineConfig
+
+SEE_VERSIONS = ("see: ", Command("models"))
 
 
 def move_champion(
@@ -39,7 +42,7 @@ def move_champion(
     record = stores.ledger.version(stores.pipeline, version)
     if record is None:
         versions = ", ".join(str(one.version) for one in stores.ledger.versions(stores.pipeline)) or "none yet"
-        raise UsageError(f"{stores.pipeline} has no version {version} (there is: {versions})", "see: treadle models")
+        raise UsageError(f"{stores.pipeline} has no version {version} (there is: {versions})", SEE_VERSIONS)
     folder = stores.bundle_folder(version)
     bundle.check_golden(bundle.load_bundle(folder, digest=record.digest), folder)
     stores.check_scorer(version, bundle.certificate(folder).scorer)
@@ -69,7 +72,7 @@ def restore_alias(stores: Stores, champion: Promotion, *, again: bool = False) -
             return champion
         raise UsageError(
             f"version {champion.version_to} of {stores.pipeline} is the champion already",
-            "see: treadle models",
+            SEE_VERSIONS,
         )
     stores.registry.set_champion(champion.version_to)
     return champion

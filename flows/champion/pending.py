@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from treadle.flows.champion.recorded import recorded_result
 from treadle.tasks.errors import NothingPromoted
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ def pending_version(ledger: Ledger, pipeline: str) -> VersionRecord | None:
 
 def waits_for_person(record: VersionRecord, champion: int | None) -> bool:
     """Whether a person may promote the version by the gate's verdict, which is about this `champion`."""
-    result = json.loads(record.result or "{}")
-    return bool(record.decision == "PROMOTE" or result.get("unsettled")) and result.get("against") == champion
+    return bool(record.decision == "PROMOTE" or unsettled_reason(record)) and record.against == champion
 
 
 def unsettled_reason(record: VersionRecord) -> str:
     """Why the version cannot be compared with the champion of its time; empty where it was."""
-    return str(json.loads(record.result or "{}").get("unsettled", ""))
+    return recorded_result(record).unsettled
 
 
 def no_champion_error(ledger: Ledger, pipeline: str) -> NothingPromoted:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from treadle.flows.champion.forbidden import check_allowed
-from treadle.flows.champion.moves import move_champion, restore_alias, settle_champion
+from treadle.flows.champion.moves import SEE_VERSIONS, move_champion, restore_alias, settle_champion
 from treadle.flows.champion.pending import pending_version
 from treadle.tasks.errors import UsageError
 
@@ -89,11 +89,9 @@ def _decline(stores: Stores, version: int, reason: str) -> PromoteResult:
     declined = ledger.declined(pipeline).get(version)
     if declined is None:
         other = "no version is" if pending is None else f"version {pending.version} is"
-        raise UsageError(f"version {version} of {pipeline} is not pending ({other})", "see: treadle models")
+        raise UsageError(f"version {version} of {pipeline} is not pending ({other})", SEE_VERSIONS)
     if declined.reason != reason:
-        raise UsageError(
-            f"version {version} was declined already, by {declined.who}: {declined.reason}", "see: treadle models"
-        )
+        raise UsageError(f"version {version} was declined already, by {declined.who}: {declined.reason}", SEE_VERSIONS)
     return PromoteResult(
         pipeline=pipeline,
         from_version=champion.version_to if champion else None,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from treadle.flows.champion.moves import SEE_VERSIONS
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,11 +172,11 @@ def _before(history: Sequence[Promotion]) -> int:
 def _checked(history: Sequence[Promotion], to: int) -> int:
     champions = sorted({move.version_to for move in history})
     if history[-1].version_to == to:
-        raise UsageError(f"version {to} is the champion already", "see: treadle models")
+        raise UsageError(f"version {to} is the champion already", SEE_VERSIONS)
     if to not in champions:
         listed = ", ".join(str(version) for version in champions)
         raise UsageError(
             f"version {to} was never champion (champions so far: {listed})",
-            f"a person may promote it: treadle promote {to} --reason '...'",
+            ("a person may promote it: ", Command(f"promote {to} --reason '...'")),
         )
     return to

@@ -45,8 +45,8 @@ def show_check(result: CheckResult, screen: Screen) -> None:
     for finding in result.findings:
         style = "bold red" if finding.level == "problem" else "bold yellow"
         screen.line((f"{finding.level}: ", style), f"{finding.where}: {finding.message}")
-        if finding.way_out:
-            screen.line(("  fix: ", "bold"), finding.way_out)
+        if finding.fix:
+            screen.line(("  fix: ", "bold"), finding.fix)
     if result.exit_code():
         screen.next("mend what does not fit, then", "check")
         return

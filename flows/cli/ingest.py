@@ -12,6 +12,7 @@ from treadle.flows.cli.runtime.help_pages import example_lines
 from treadle.flows.cli.runtime.options import Json, Pipeline
 from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
 from treadle.flows.cli.runtime.session import carry_out
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def ingest_command(
 
     def action() -> IngestResult:
         if labels and not paths:
-            raise UsageError("--labels says what PATH holds, and names none", "treadle ingest --labels PATH")
+            raise UsageError("--labels says what PATH holds, and names none", Command("ingest --labels PATH"))
         if corrects and (labels or not paths):
-            raise UsageError("--corrects says that PATH holds corrected rows", "treadle ingest --corrects PATH")
+            raise UsageError("--corrects says that PATH holds corrected rows", Command("ingest --corrects PATH"))
         from treadle.flows import ingest
 
         return ingest.run_ingest(*open_pipeline(pipeline), paths or (), labels=labels, correcting=corrects)

@@ -154,7 +154,8 @@ def show_quarantine_list(result: ListResult, screen: Screen) -> None:
             screen.line(f"  {one.reason}")
         for rule in one.rules:
             example = "" if rule.example is None else f", for example {_short(rule.example)!r}"
-            screen.line(f"  {plural(rule.rows, 'row')}: {rule.columns} must be {rule.words}{example}")
+            required = f"must be {rule.words}" if rule.words else f"breaks {rule.rule.removeprefix('expect_')}"
+            screen.line(f"  {plural(rule.rows, 'row')}: {rule.columns} {required}{example}")
         if one.again:
             screen.line(f"  {plural(one.again, 'row')} of it came again later (same key)")
         screen.line(("  fix: ", "bold"), one.advice)
@@ -185,7 +186,9 @@ def show_quarantine_show(result: ShowResult, screen: Screen) -> None:
             zip(row.rules, row.columns, row.values, row.words, strict=True)
         ):
             shown = "missing" if value is None or not value.strip() else _short(value)
-            lines.append((number if nth == 0 else "", rule.removeprefix("expect_"), columns, shown, _short(words)))
+            lines.append(
+                (number if nth == 0 else "", rule.removeprefix("expect_"), columns, shown, _short(words or row.reason))
+            )
     screen.table(("row", "rule", "column", "value", "must be"), lines, title=f"{result.file} ({result.batch_id})")
     if result.reason:
         screen.line(result.reason)

@@ -13,6 +13,7 @@ from treadle.flows.cli.runtime.help_pages import example_lines
 from treadle.flows.cli.runtime.options import Json, Pipeline
 from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
 from treadle.flows.cli.runtime.session import carry_out
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def score_command(
 
     def action() -> ScoreResult:
         if (input is None) != (output is None):
-            raise UsageError("--input and --output belong together", "treadle score --input FILE --output FILE")
+            raise UsageError("--input and --output belong together", Command("score --input FILE --output FILE"))
         if input is not None and rescore:
             raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
         from treadle.flows import score

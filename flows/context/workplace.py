@@ -36,9 +36,9 @@ class Workplace:
         from treadle.tasks.config.locate import ConfigFile
 
         suite = load_suite(self.settings.home / "expectations" / f"{self.config.name}.json")
-        for key, message, way_out in misfits(self.config, suite.schema):
+        for key, message, fix in misfits(self.config, suite.schema):
             file = ConfigFile.read(self.settings.home / "pipelines" / f"{self.config.name}.toml")
-            raise file.error(tuple(key.split(".")), message, way_out)
+            raise file.error(tuple(key.split(".")), message, fix)
         return suite
 
     def contract(self) -> str:

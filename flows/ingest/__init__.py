@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
+from treadle.flows.context.named_pipeline import naming_pipeline
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.ingest.corrections import mark_corrections
 from treadle.flows.ingest.discovery import Growing, WaitingBatches, find_batches
@@ -89,6 +90,7 @@ def run_ingest(
 
 
 @flow(name="ingest", flow_run_name="ingest {pipeline}")
+@naming_pipeline
 @one_at_a_time("ingest")
 def ingest(
     home: str, pipeline: str, paths: list[str] | None = None, labels: bool = False, correcting: bool = False

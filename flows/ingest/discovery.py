@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.context import timings
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.ingest import corrections
-from treadle.tasks.errors import DataError, UsageError
+from treadle.tasks.errors import DataError, UnreadableFile, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[li
         labels = as_labels or (config.labels.source and sources.covers(home, config.labels.source, path))
         try:
             sha256 = sources.fingerprint(path)
-        except DataError as error:
+        except UnreadableFile as error:
             closed.append(error.message)
             continue
         refs.append(BatchRef(path=str(path), label=path.name, sha256=sha256, kind="labels" if labels else "rows"))
@@ -118,7 +118,7 @@ def _files(place: Workplace, paths: Sequence[Path], as_labels: bool) -> tuple[li
     return refs, closed
 
 
-def set_aside(place: Workplace, batch: BatchRef, error: DataError) -> None:
+def set_aside(place: Workplace, batch: BatchRef, error: UnreadableFile) -> None:
     """Copy a file that cannot be parsed to the refused folder and add one quarantine row for it.
 
     Raises Growing where the file is still being written.

@@ -16,7 +16,7 @@ from treadle.flows.context import timings
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
 from treadle.flows.ingest.discovery import BatchRef, check_unchanged, set_aside
-from treadle.tasks.errors import DataError
+from treadle.tasks.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,11 +89,10 @@ def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     with tables.connect(place.settings.state / "duckdb") as con:
         try:
             raw = sources.open_raw(con, Path(batch.path), batch.batch_id)
-        except DataError as error:
+        except UnreadableFile as error:
             set_aside(place, batch, error)
-            reason = error.message.removeprefix(f"{Path(batch.path).name}: ")
             result = LabelBatch(
-                label=batch.label, batch_id=batch.batch_id, status="unreadable", labels_in=0, reason=reason
+                label=batch.label, batch_id=batch.batch_id, status="unreadable", labels_in=0, reason=error.reason
             )
         else:
             validation = labels_through_contract(place, con, raw)

@@ -16,7 +16,7 @@ from treadle.flows.context import timings
 from treadle.flows.context.retries import RETRY_DELAYS, transient
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
 from treadle.flows.ingest.discovery import BatchRef, check_unchanged, set_aside
-from treadle.tasks.errors import DataError
+from treadle.tasks.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +60,7 @@ def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
     with tables.connect(place.settings.state / "duckdb") as con:
         try:
             raw = sources.open_raw(con, Path(batch.path), batch.batch_id)
-        except DataError as error:
+        except UnreadableFile as error:
             set_aside(place, batch, error)
             result, document = unreadable(batch, error), ""
         else:
@@ -150,7 +150,7 @@ def _late_labels_hint(place: Workplace, validation: Validation) -> str:
     return f"; it looks like late labels: they go to labels.source, or {by_hand}"
 
 
-def unreadable(batch: BatchRef, error: DataError) -> BatchResult:
+def unreadable(batch: BatchRef, error: UnreadableFile) -> BatchResult:
     """The result of a file that could not be read."""
     return BatchResult(
         label=batch.label,
@@ -162,7 +162,7 @@ def unreadable(batch: BatchRef, error: DataError) -> BatchResult:
         duplicates=0,
         equal_rows=0,
         labelled=0,
-        reason=error.message.removeprefix(f"{Path(batch.path).name}: "),
+        reason=error.reason,
     )
 
 

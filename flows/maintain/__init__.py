@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import events
 from treadle.flows.context.locking import leased, one_at_a_time
+from treadle.flows.context.named_pipeline import naming_pipeline
 from treadle.flows.maintain.steps import (
     FreedPart,
     clear_history,
@@ -67,6 +68,7 @@ def run_maintain(settings: Settings, config: PipelineConfig, *, dry_run: bool = 
 
 
 @flow(name="maintain", flow_run_name="maintain {pipeline}")
+@naming_pipeline
 def maintain(home: str, pipeline: str, dry_run: bool = False) -> MaintainResult:
     """Delete what is no longer needed: in MLflow, studies, tables, unfinished work, and Prefect's own history."""
     begun = time.monotonic()

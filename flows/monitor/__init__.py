@@ -11,6 +11,7 @@ from prefect import flow
 
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
+from treadle.flows.context.named_pipeline import naming_pipeline
 from treadle.flows.ingest import ingest_first
 from treadle.flows.monitor.result import MonitorResult
 from treadle.flows.monitor.steps import compare_data, measure_performance, monitor_result, publish_result
@@ -35,6 +36,7 @@ def run_monitor(settings: Settings, config: PipelineConfig) -> MonitorResult:
 
 
 @flow(name="monitor", flow_run_name="monitor {pipeline}")
+@naming_pipeline
 @one_at_a_time("monitor")
 def monitor(home: str, pipeline: str) -> MonitorResult:
     """Ingest new files, compare predictions with labels and batches with the reference, and decide on retraining."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from treadle.flows.champion.forbidden import used
+from treadle.flows.champion.recorded import recorded_result
 from treadle.tasks.maturity import COMPLETE, settled_after
 
 if TYPE_CHECKING:
@@ -108,11 +108,10 @@ def expected(record: VersionRecord) -> MetricBounds | None:
     """A version's holdout value with its interval, as its training run recorded them; None without an interval."""
     from treadle.tasks.performance import MetricBounds
 
-    result = json.loads(record.result or "{}")
-    lower, upper = result.get("value_lower"), result.get("value_upper")
-    if record.value is None or lower is None or upper is None:
+    result = recorded_result(record)
+    if record.value is None or result.value_lower is None or result.value_upper is None:
         return None
-    return MetricBounds(value=record.value, lower=lower, upper=upper)
+    return MetricBounds(value=record.value, lower=result.value_lower, upper=result.value_upper)
 
 
 def loss_rise(
@@ -156,7 +155,7 @@ def loss_rise(
 
 def holdout_rows(record: VersionRecord) -> int:
     """How many rows a version was judged on; 0 where its training run did not record it."""
-    return int(json.loads(record.result or "{}").get("judged_rows", 0))
+    return recorded_result(record).judged_rows
 
 
 def recent(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.context.command_names import with_pipeline
-from treadle.tasks.errors import ConfigError, DataError, ServiceError
+from treadle.tasks.commands import advice_line
+from treadle.tasks.errors import ConfigError, ServiceError, UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ class CheckFinding(BaseModel):
     level: Literal["problem", "warning"]
     where: str
     message: str
-    way_out: str = ""
+    fix: str = ""
 
 
 class CheckResult(BaseModel):
@@ -71,7 +71,7 @@ def run_check(settings: Settings, config: PipelineConfig) -> CheckResult:
                 level="problem",
                 where=path.name,
                 message=error.message,
-                way_out=with_pipeline(error.way_out, config.name),
+                fix=advice_line(error.advice, config.name),
             )
         )
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
@@ -105,8 +105,8 @@ def _champion(settings: Settings, config: PipelineConfig) -> Iterator[CheckFindi
         use = champion_use(stores.open(settings, config.name), config)
     if use is not None:
         where = "data.forbid" if use.forbidden else "data.drop"
-        way_out = with_pipeline(use.way_out(), config.name)
-        yield CheckFinding(level="warning", where=where, message=use.sentence(), way_out=way_out)
+        fix = advice_line(use.advice(), config.name)
+        yield CheckFinding(level="warning", where=where, message=use.sentence(), fix=fix)
 
 
 def _loss(settings: Settings, config: PipelineConfig) -> Iterator[CheckFinding]:
@@ -116,11 +116,11 @@ def _loss(settings: Settings, config: PipelineConfig) -> Iterator[CheckFinding]:
     try:
         load_loss(settings.home, config.model.objective)
     except ConfigError as error:
-        yield _problem(error.key, error.message, error.way_out)
+        yield _problem(error.key, error.message, error.fix)
 
 
-def _problem(where: str, message: str, way_out: str) -> CheckFinding:
-    return CheckFinding(level="problem", where=where, message=message, way_out=way_out)
+def _problem(where: str, message: str, fix: str) -> CheckFinding:
+    return CheckFinding(level="problem", where=where, message=message, fix=fix)
 
 
 def _classes(config: PipelineConfig, suite: Suite) -> Iterator[CheckFinding]:
@@ -158,7 +158,7 @@ def _weights(config: PipelineConfig, suite: Suite) -> Iterator[CheckFinding]:
             level="warning",
             where="data.weight",
             message=f"the suite lets in rows whose {weight!r} is no weight, and training ends on such a row",
-            way_out=f"add to the suite, critical: {'; '.join(lacking)}",
+            fix=f"add to the suite, critical: {'; '.join(lacking)}",
         )
 
 
@@ -171,27 +171,26 @@ def _suite_and_data(
     if newest is None:
         source = config.data.source if isinstance(config.data.source, str) else ", ".join(config.data.source)
         yield CheckFinding(
-            level="warning", where="data.source", message=f"no file waits in {source}", way_out="put a table there"
+            level="warning", where="data.source", message=f"no file waits in {source}", fix="put a table there"
         )
         return
     try:
         columns = _columns(settings, newest)
-    except DataError as error:
-        message = error.message.removeprefix(f"{newest.name}: ")
-        yield _problem(newest.name, message, with_pipeline(error.way_out, config.name))
+    except UnreadableFile as error:
+        yield _problem(newest.name, error.reason, advice_line(error.advice, config.name))
         return
     for name in schema.names:
         if name not in columns and name != config.data.target:
             close = nearest(name, [column for column in columns if column not in schema.names])
-            way_out = f"rename {close!r} there?" if close else "remove it from the suite, or add it to the file"
-            yield _problem(newest.name, f"has no column {name!r}", way_out)
+            fix = f"rename {close!r} there?" if close else "remove it from the suite, or add it to the file"
+            yield _problem(newest.name, f"has no column {name!r}", fix)
     extra = [column for column in columns if column not in schema.names]
     if extra:
         yield CheckFinding(
             level="warning",
             where=newest.name,
             message=f"columns that are not in the suite are left out: {', '.join(extra)}",
-            way_out="give them a type in the suite to include them",
+            fix="give them a type in the suite to include them",
         )
 
 

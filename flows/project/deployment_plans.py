@@ -124,8 +124,20 @@ def _plan(settings: Settings, config: PipelineConfig, work: WorkKind) -> Plan:
     return Plan(settings.home, config.name, work, schedules.get(work, ""), config.data.timezone or "UTC")
 
 
-def differs(settings: Settings) -> tuple[str, ...]:
-    """What `apply_deployments` would change, a sentence each, compared with `remember`; empty where it never ran."""
+class Difference(NamedTuple):
+    """How one pipeline's deployments differ from what `treadle up` applied last.
+
+    `kind`: `deployment` (one that its file describes otherwise), `file` (changed otherwise), `gone` (the file is
+    deleted) or `refused` (the file is invalid).
+    """
+
+    pipeline: str
+    kind: Literal["deployment", "file", "gone", "refused"]
+    sentence: str
+
+
+def deployment_differences(settings: Settings) -> tuple[Difference, ...]:
+    """What `apply_deployments` would change, compared with `remember`; empty where it never ran."""
     try:
         applied: dict[str, str] = json.loads(_applied_file(settings).read_text())
     except (OSError, ValueError):
@@ -133,15 +145,26 @@ def differs(settings: Settings) -> tuple[str, ...]:
     planned = plans(settings)
     digests = {plan.name: plan.digest for plan in planned.wanted}
     outdated = [name for name in digests if applied.get(name) != digests[name]]
-    changed = [f"{name} is not yet what its file says" for name in outdated]
-    pipelines = {name.partition("/")[2] for name in outdated}
+    changed = [
+        Difference(_pipeline_of(name), "deployment", f"{name} is not yet what its file says") for name in outdated
+    ]
+    pipelines = {one.pipeline for one in changed}
     for name, digest in _files(settings, planned).items():
-        if applied.get(name, digest) != digest and name.removeprefix(FILE) not in pipelines:
-            changed.append(f"pipelines/{name.removeprefix(FILE)}.toml has changed since the last treadle up")
-    deployed = [name for name in applied if not name.startswith(FILE)]
-    gone = [name for name in deployed if name not in digests and name.partition("/")[2] not in planned.refused]
-    changed += [f"{name} is of a pipeline whose file is gone" for name in gone]
-    return (*changed, *(f"{name} cannot be deployed: {error.message}" for name, error in planned.refused.items()))
+        pipeline = name.removeprefix(FILE)
+        if applied.get(name, digest) != digest and pipeline not in pipelines:
+            said = f"pipelines/{pipeline}.toml has changed since the last treadle up"
+            changed.append(Difference(pipeline, "file", said))
+    for name in applied:
+        pipeline = _pipeline_of(name)
+        if not name.startswith(FILE) and name not in digests and pipeline not in planned.refused:
+            changed.append(Difference(pipeline, "gone", f"{name} is of a pipeline whose file is gone"))
+    refused = planned.refused.items()
+    return (*changed, *(Difference(name, "refused", f"{name} cannot be deployed: {e.message}") for name, e in refused))
+
+
+def _pipeline_of(deployment: str) -> str:
+    """`score/shop` -> `shop`."""
+    return deployment.partition("/")[2]
 
 
 def remember(settings: Settings, applied: Plans) -> None:

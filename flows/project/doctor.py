@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.context.command_names import with_pipeline
+from treadle.tasks.commands import advice_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,7 +308,7 @@ def champions(settings: Settings) -> Check:
     from treadle.flows.champion.forbidden import out_of_service
 
     for name, use in out_of_service(settings):
-        return _broken("champions", f"{name}: {use.sentence()}", with_pipeline(use.way_out(), name))
+        return _broken("champions", f"{name}: {use.sentence()}", advice_line(use.advice(), name))
     return _ok("champions", "none is out of service")
 
 

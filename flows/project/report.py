@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import webbrowser
 from datetime import datetime
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from treadle.flows.champion.recorded import recorded_result
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def choose_version(pipeline: str, versions: Sequence[VersionRecord], run: str | 
     listed = ", ".join(f"{record.version} ({record.run_id[:8]})" for record in newest[:5])
     if matches:
         raise UsageError(f"{run!r} means {len(matches)} runs of {pipeline}", "give more digits of the run")
-    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {listed})", "see: treadle models")
+    raise UsageError(f"{pipeline} has no run {run!r} (newest versions: {listed})", ("see: ", Command("models")))
 
 
 def recorded_report(home: Path, record: VersionRecord) -> Path | None:
@@ -101,7 +102,7 @@ def recorded_report(home: Path, record: VersionRecord) -> Path | None:
 
     A path outside of the home is ignored: the home was moved or copied since.
     """
-    recorded = json.loads(record.result or "{}").get("report") or ""
+    recorded = recorded_result(record).report
     path = Path(recorded)
     return path if recorded and path.is_relative_to(home) and path.is_file() else None
 

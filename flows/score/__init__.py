@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import events
 from treadle.flows.context.locking import one_at_a_time
+from treadle.flows.context.named_pipeline import naming_pipeline
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.ingest import IngestResult, ingest_first
 from treadle.flows.score.steps import (
@@ -104,6 +105,7 @@ def _check_apart(settings: Settings, config: PipelineConfig, input: Path, output
 
 
 @flow(name="score", flow_run_name="score {pipeline}")
+@naming_pipeline
 @one_at_a_time("score")
 def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
     """Ingest new files, then predict the unlabelled rows of every batch that has no predictions yet."""
@@ -142,6 +144,7 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
 
 
 @flow(name="score a file", flow_run_name="score a file for {pipeline}")
+@naming_pipeline
 def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
     """Predict every row of `input` and write the predictions to `output` in the same order; no table is changed."""
     champion = resolve_champion(home, pipeline, "champion")

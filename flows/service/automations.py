@@ -16,6 +16,7 @@ from prefect.events.schemas.events import ResourceSpecification
 
 from treadle.flows.ingest import ACCEPTED, pipeline_resource
 from treadle.flows.project.deployment_plans import TAG
+from treadle.infra.orchestrator import dead_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,15 +31,6 @@ TOGETHER_SECONDS = 10
 
 SCORED_SECONDS = 30
 """Delay of the training run, so that scoring comes first: on two cores each would slow the other down."""
-
-DEAD_SECONDS = 90
-"""A run without a heartbeat for this time counts as crashed."""
-
-SETTLED_SECONDS = 10
-"""Time after which a crashed run is rescheduled."""
-
-BROKEN_SECONDS = 120
-"""The same for a run that crashed before it had begun; its cause, such as a broken install, often persists longer."""
 
 FLOW_RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 UNBEGUN, BEGUN = {**FLOW_RUNS, "prefect.run-count": "0"}, {**FLOW_RUNS, "prefect.run-count": "!0"}
@@ -114,16 +106,19 @@ def _dead(deployments: Mapping[str, UUID], mark: str, *, shared: bool) -> Iterat
 
 
 def crash_automations(related: ResourceSpecification, mark: str) -> Iterator[AutomationCore]:
-    """Automations that mark runs of `related` without a process as crashed, and reschedule crashed runs."""
+    """Automations that mark silent runs of `related` as crashed and reschedule crashed ones: see `dead_runs.POLICY`."""
     yield AutomationCore(
         name="treadle: a run whose process is gone",
         description=f"Marks it as crashed; {mark}",
         tags=[TAG],
-        trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, DEAD_SECONDS, related),
+        trigger=_silent({HEARTBEAT}, {HEARTBEAT, *FINAL}, dead_runs.SILENT_SECONDS, related),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Its process sent no heartbeat any more.")],
     )
     again = [ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="It was killed.")]
-    for what, match, seconds in (("crashed", BEGUN, SETTLED_SECONDS), ("could not begin", UNBEGUN, BROKEN_SECONDS)):
+    for what, match, seconds in (
+        ("crashed", BEGUN, dead_runs.RETRY_SECONDS),
+        ("could not begin", UNBEGUN, dead_runs.UNBEGUN_RETRY_SECONDS),
+    ):
         yield AutomationCore(
             name=f"treadle: a run that {what} goes on",
             description=f"Reschedules it for a worker; {mark}",

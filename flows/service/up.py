@@ -182,14 +182,13 @@ def _watch(settings: Settings, keeper: Keeper, stop: threading.Event) -> None:
     from treadle.flows.service.alerts.delivery import AlertWatch
     from treadle.flows.service.followups import Followups
     from treadle.flows.service.intake import Intake
-    from treadle.flows.service.recovery import CrashedRuns
     from treadle.flows.service.withdrawals import ForbidWatch
     from treadle.infra import supervisor
-    from treadle.infra.orchestrator import lost_runs
+    from treadle.infra.orchestrator.dead_runs import DeadRuns
     from treadle.infra.orchestrator.runs import Runs
 
-    lost = lost_runs.LostRuns(settings.home, TAG, keeper.worker.lock)
-    intake, followups, crashed_runs, alerts = Intake(settings), Followups(settings), CrashedRuns(), AlertWatch(settings)
+    dead_runs = DeadRuns(settings.home, TAG, keeper.worker.lock)
+    intake, followups, alerts = Intake(settings), Followups(settings), AlertWatch(settings)
     elsewhere, forbidden = settings.home if settings.prefect_api_url else None, ForbidWatch(settings)
     runs_at, clock_offset = 0.0, time.time() - time.monotonic()
     troubles = _Troubles()
@@ -204,12 +203,10 @@ def _watch(settings: Settings, keeper: Keeper, stop: threading.Event) -> None:
             runs_at = now + RUNS_SECONDS
             with troubles.of("runs"):
                 intake.check_ingests(keeper.api())
-                if elsewhere is None:  # on a server elsewhere, processes may run on other machines
-                    lost.close(keeper.api())
             with troubles.of("forbidden columns"):
                 forbidden.check()
-            with troubles.of("crashed runs"):
-                crashed_runs.reschedule(Runs(keeper.api(), elsewhere, TAG))
+            with troubles.of("dead runs"):
+                dead_runs.check(Runs(keeper.api(), elsewhere, TAG))
             with troubles.of("follow-up runs"):
                 followups.start_missing(Runs(keeper.api(), elsewhere, TAG))
         if abs(time.time() - now - clock_offset) > CLOCK_SECONDS:  # many scheduled runs may be due at once

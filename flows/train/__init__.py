@@ -16,6 +16,7 @@ from prefect import flow
 
 from treadle.flows.context import timings
 from treadle.flows.context.locking import leased
+from treadle.flows.context.named_pipeline import naming_pipeline
 from treadle.flows.ingest import ingest_first
 from treadle.flows.train.interrupt import search_interrupt
 from treadle.flows.train.package import package
@@ -58,6 +59,7 @@ def run_train(
 
 
 @flow(name="train", flow_run_name="train {pipeline}")
+@naming_pipeline
 def train(
     home: str,
     pipeline: str,

@@ -84,6 +84,7 @@ def register(ref: RunRef) -> TrainResult:
             metric=verdict.metric,
             value=none_if_nan(verdict.value),
             champion_value=none_if_nan(verdict.champion_value),
+            against=ref.champion,
             data_version=ref.data_version,
             digest=packaged.digest,
             bundle=stores.bundle_address(version),

@@ -15,7 +15,6 @@ from prefect.artifacts import create_markdown_artifact
 from treadle.flows.champion.forbidden import champion_use
 from treadle.flows.champion.moves import settle_champion
 from treadle.flows.context import events, timings
-from treadle.flows.context.command_names import with_pipeline
 from treadle.flows.context.loss_module import load_loss, obeyed_digest
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.monitor.due import outcomes, retrain_state
@@ -24,6 +23,7 @@ from treadle.flows.train.interrupt import search_interrupt
 from treadle.flows.train.opponent import choose_opponent, known_to_neither
 from treadle.flows.train.refit import bundle_facts, open_parts_of
 from treadle.flows.train.run import LeftOutRows, NotDue, RunRef, key_of, run_name, with_overrides
+from treadle.tasks.commands import advice_line
 from treadle.tasks.errors import TargetError
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def plan(
     champion = place.stores.ledger.champion(pipeline)
     use = champion_use(place.stores, config)
     if use is not None:
-        way_out = with_pipeline(use.way_out(), pipeline)
-        events.emit("train", f"{use.sentence()}; {way_out}" if use.instead else use.sentence())
+        fix = advice_line(use.advice(), pipeline)
+        events.emit("train", f"{use.sentence()}; {fix}" if use.instead else use.sentence())
     data_version = place.stores.data_version()
     rows_version, labels_version = versions(data_version)
     if rows_version < 0:

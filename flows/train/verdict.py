@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
+from treadle.flows.champion.recorded import recorded_result
 from treadle.flows.context import events, timings
 from treadle.flows.train.champion_notes import with_champion
 from treadle.flows.train.refit import parts_of
@@ -201,11 +202,11 @@ def _given_away(ref: RunRef, place: Workplace, metric: str) -> GivenAway:
 
     past = {}
     for record in place.stores.ledger.versions(ref.pipeline):
-        result = json.loads(record.result or "{}")
-        gain, error = result.get("gain"), result.get("gain_error")
-        if gain is not None and error is not None:
-            basis = str(result.get("basis", ""))
-            past[record.version] = PastVerdict(basis, record.metric, gain, error, result.get("against"))
+        result = recorded_result(record)
+        if result.gain is not None and result.gain_error is not None:
+            past[record.version] = PastVerdict(
+                result.basis, record.metric, result.gain, result.gain_error, record.against
+            )
     return given_away(past, ref.champion, metric)
 
 

@@ -5,7 +5,7 @@
 
 `flow_context` is all that a command needs; `server_state`, `ui_url` and `stop_servers` are for people. `server` finds,
 starts and ends a home's server, `serve` is the process that it runs in, `client` sets up Prefect in our process, and
-`killed_commands` closes the runs of commands that were killed.
+`dead_runs` says what is done about runs whose process died.
 """
 
 from __future__ import annotations

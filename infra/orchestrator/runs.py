@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, TypeAdapter
 
 from treadle.infra.orchestrator import api as api_
+from treadle.infra.orchestrator.failures import LABEL
 from treadle.infra.settings import without_secrets
 
 if TYPE_CHECKING:
@@ -25,13 +26,15 @@ SLOT_LOST = "Deployment concurrency slot lost"
 class WorkRun:
     """One run of `work` on a pipeline: its `state` (COMPLETED, FAILED, ...) in the server's words, and `since` when.
 
-    `at` is when it began, or is to begin.
+    `at` is when it began, or is to begin. `error` is the kind of the error that ended it (`failures`); empty where it
+    is unknown.
     """
 
     pipeline: str
     work: str
     state: str
     message: str
+    error: str
     at: datetime
     page: str
     since: datetime | None
@@ -66,6 +69,7 @@ class _FlowRun(BaseModel):
     run_count: int
     deployment_id: str | None
     parameters: dict[str, object]
+    labels: dict[str, object] | None = None
     state_type: str | None
     state: _State | None
     start_time: datetime | None
@@ -156,8 +160,9 @@ class Runs:
             if at is not None and pipeline:
                 state = one.state or _State()
                 page = f"{self._page}/{one.id}"
+                error = str((one.labels or {}).get(LABEL, ""))
                 runs.append(
-                    WorkRun(pipeline, work, one.state_type or "", state.message or "", at, page, state.timestamp)
+                    WorkRun(pipeline, work, one.state_type or "", state.message or "", error, at, page, state.timestamp)
                 )
         return runs
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from treadle.tasks.errors import DataError, UsageError
+from treadle.tasks.errors import UnreadableFile, UsageError
 
 if TYPE_CHECKING:
     import io
@@ -84,7 +84,7 @@ def covers(home: Path, source: str | tuple[str, ...], path: Path) -> bool:
 
 
 def fingerprint(path: Path) -> str:
-    """The sha256 of a file's content in hex; raises DataError where it cannot be read."""
+    """The sha256 of a file's content in hex; raises UnreadableFile where it cannot be read."""
     with open_file(path) as file:
         return hashlib.file_digest(cast("io.BufferedReader", file), "sha256").hexdigest()
 
@@ -104,7 +104,7 @@ def _ignored(name: str) -> bool:
 def file_ending(path: Path, strict: bool = True) -> str:
     """Return which of `READABLE` the file's name ends with, in lower case; empty for another one unless `strict`.
 
-    Raises DataError, with `strict`, for a name with none of these endings.
+    Raises UnreadableFile, with `strict`, for a name with none of these endings.
     """
     name = path.name.lower()
     for ending in READABLE:
@@ -113,14 +113,14 @@ def file_ending(path: Path, strict: bool = True) -> str:
     if not strict:
         return ""
     what = f"cannot read '{path.suffix}' files" if path.suffix else "its name has no ending that says how to read it"
-    raise DataError(f"{path.name}: {what}", f"send one of {', '.join(READABLE)}")
+    raise UnreadableFile(path.name, what, f"send one of {', '.join(READABLE)}")
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file for reading; raises DataError with the system's error in one line."""
+    """A file for reading; raises UnreadableFile with the system's error in one line."""
     try:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise UnreadableFile(str(path), f"cannot be read ({error.strerror or error})") from error

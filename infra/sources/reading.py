@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from treadle.infra.sources.files import PARQUET, file_ending, fingerprint, open_file
 from treadle.tasks.dataset.schema import RESERVED, RawTable, literal, quote, repeated
-from treadle.tasks.errors import DataError
+from treadle.tasks.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, path: Path, batch_id: str) -> RawTa
     All of the file is read once and checked here (encoding, shape, checksums where Parquet has them or a `.sha256`
     lies beside), so that nothing breaks halfway through.
 
-    Raises DataError, in one line, for a file that is empty, damaged, not UTF-8, without a header, or with columns
+    Raises UnreadableFile, in one line, for a file that is empty, damaged, not UTF-8, without a header, or with columns
     that a flat table cannot have.
     """
     import duckdb as duckdb_
@@ -61,7 +61,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, path: Path, batch_id: str) -> RawTa
     view = "raw_" + re.sub(r"\W", "_", batch_id)
     ending = file_ending(path)
     if _size(path) == 0:
-        raise DataError(f"{path.name}: the file is empty", "send a file with a header and rows")
+        raise UnreadableFile(path.name, "the file is empty", "send a file with a header and rows")
     _check_sidecar(path)
     try:
         if ending in PARQUET:
@@ -71,7 +71,7 @@ def open_raw(con: duckdb.DuckDBPyConnection, path: Path, batch_id: str) -> RawTa
     except (duckdb_.IOException, duckdb_.OutOfMemoryException):
         raise  # the disk's fault, not the file's
     except duckdb_.Error as error:
-        raise DataError(f"{path.name}: {_explain(str(error))}", "repair the file and send it again") from error
+        raise UnreadableFile(path.name, _explain(str(error)), "repair the file and send it again") from error
     described = con.execute(f"DESCRIBE {quote(view)}").fetchall()
     columns = tuple((str(row[0]), str(row[1])) for row in described if row[0] != "_ordinal")
     _check_types(path, columns)
@@ -89,7 +89,7 @@ def _check_sidecar(path: Path) -> None:
     if len(sidecar.name.encode(errors="replace")) <= LONGEST_NAME and sidecar.is_file():
         wanted = sidecar.read_text(encoding="ascii", errors="replace").split()[:1]
         if wanted != [fingerprint(path)]:
-            raise DataError(f"{path.name}: content does not match {sidecar.name}", "copy the file again")
+            raise UnreadableFile(path.name, f"content does not match {sidecar.name}", "copy the file again")
 
 
 def _open_parquet(con: duckdb.DuckDBPyConnection, path: Path, view: str) -> None:
@@ -103,7 +103,7 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, path: Path, view: str) -> None
                 pass
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:120]
-        raise DataError(f"{path.name}: damaged or truncated Parquet ({reason})", "copy the file again") from error
+        raise UnreadableFile(path.name, f"damaged or truncated Parquet ({reason})", "copy the file again") from error
     _check_names(path, names)
     source = f"read_parquet({literal(glob.escape(str(path)))})"
     columns = ", ".join(quote(name) for name in names)
@@ -146,7 +146,7 @@ def _open_bytes(path: Path) -> Iterator[IO[bytes]]:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield cast("IO[bytes]", unpacked)
         except (EOFError, gzip.BadGzipFile) as error:
-            raise DataError(f"{path.name}: damaged or truncated gzip file", "copy the file again") from error
+            raise UnreadableFile(path.name, "damaged or truncated gzip file", "copy the file again") from error
 
 
 def _check_text(path: Path) -> None:
@@ -158,15 +158,18 @@ def _check_text(path: Path) -> None:
         while chunk := file.read(CHUNK):
             read += len(chunk)
             if read > max(MOST_UNPACKED, MOST_RATIO * size):
-                raise DataError(
-                    f"{path.name}: unpacks to more than {MOST_RATIO} times its size",
+                raise UnreadableFile(
+                    path.name,
+                    f"unpacks to more than {MOST_RATIO} times its size",
                     "send it unpacked",
                 )
             if first and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise DataError(f"{path.name} is UTF-16, not UTF-8", "save it as UTF-8")
+                raise UnreadableFile(path.name, "is UTF-16, not UTF-8", "save it as UTF-8")
             if (at := chunk.find(b"\0")) >= 0:
                 place = line + chunk.count(b"\n", 0, at)
-                raise DataError(f"{path.name}: NUL bytes in line {place:,}; this is no text", "save it as UTF-8 text")
+                raise UnreadableFile(
+                    path.name, f"NUL bytes in line {place:,}; this is no text", "save it as UTF-8 text"
+                )
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError as error:
@@ -179,8 +182,8 @@ def _check_text(path: Path) -> None:
             raise _not_utf8(path, line) from error
 
 
-def _not_utf8(path: Path, line: int) -> DataError:
-    return DataError(f"{path.name}: line {line:,} is not UTF-8 (latin-1 perhaps)", "save it as UTF-8")
+def _not_utf8(path: Path, line: int) -> UnreadableFile:
+    return UnreadableFile(path.name, f"line {line:,} is not UTF-8 (latin-1 perhaps)", "save it as UTF-8")
 
 
 def _header(path: Path, delimiter: str) -> tuple[list[str], str, int]:
@@ -201,10 +204,11 @@ def _header(path: Path, delimiter: str) -> tuple[list[str], str, int]:
     try:
         cells = next(row for row in rows if row)
     except (StopIteration, csv.Error) as error:
-        raise DataError(f"{path.name} has no header", "let the first line name the columns") from error
+        raise UnreadableFile(path.name, "has no header", "let the first line name the columns") from error
     if _is_data(cells):
-        raise DataError(
-            f"{path.name} has no header: its first line reads {delimiter.join(cells)[:60]!r}",
+        raise UnreadableFile(
+            path.name,
+            f"has no header: its first line reads {delimiter.join(cells)[:60]!r}",
             "let the first line name the columns",
         )
     names = [cell if cell.strip() else f"Unnamed: {number}" for number, cell in enumerate(cells)]
@@ -227,19 +231,20 @@ def _is_data(cells: Sequence[str]) -> bool:
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
     if twice := repeated(names):
-        raise DataError(
-            f"{path.name}: column {twice!r} is there twice (upper and lower case are the same to SQL)",
+        raise UnreadableFile(
+            path.name,
+            f"column {twice!r} is there twice (upper and lower case are the same to SQL)",
             "rename one of them",
         )
     if taken := next((name for name in names if name.casefold() in RESERVED), ""):
-        raise DataError(f"{path.name}: column {taken!r} has a name that treadle keeps for itself", "rename it")
+        raise UnreadableFile(path.name, f"column {taken!r} has a name that treadle keeps for itself", "rename it")
 
 
 def _check_types(path: Path, columns: Sequence[tuple[str, str]]) -> None:
     for name, kind in columns:
         if kind.startswith(NESTED) or kind.endswith("]"):
             what = "binary data" if kind == "BLOB" else f"nested values ({kind[:40]})"
-            raise DataError(f"{path.name}: column {name!r} holds {what}", "flatten it, or leave it out")
+            raise UnreadableFile(path.name, f"column {name!r} holds {what}", "flatten it, or leave it out")
 
 
 def _explain(message: str) -> str:

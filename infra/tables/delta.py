@@ -98,10 +98,12 @@ class Delta:
         """A SQL expression to stand after FROM: the rows of a version (newest unless given), all its columns.
 
         `where` limits the files that are read to those of the named partitions. Columns that a batch did not
-        have are null. Without a table or files: no rows, but the columns.
+        have are null, and so are columns of ours that an earlier version did not write. Without a table or files: no
+        rows, but the columns.
         """
         table = self._open(version)
         schema = self.empty_schema if table is None else _arrow(table)
+        schema = _with_missing(schema, self.empty_schema)
         partitions = [] if table is None else table.metadata().partition_columns
         empty = ", ".join(f"CAST(NULL AS {duckdb_type(field.type)}) AS {quote(field.name)}" for field in schema)
         parts = [f"SELECT {empty} WHERE false"]
@@ -299,6 +301,14 @@ def _arrow(table: DeltaTable) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(table.schema().to_arrow())
+
+
+def _with_missing(schema: pa.Schema, wanted: pa.Schema) -> pa.Schema:
+    """`schema` with those fields of `wanted` added whose names it lacks."""
+    for field in wanted:
+        if field.name not in schema.names:
+            schema = schema.append(field)
+    return schema
 
 
 def _unglob(path: Path) -> str:

@@ -114,6 +114,7 @@ class Tables:
             "rules": ["readable"],
             "columns": [],
             "values": [],
+            "required": [],
             "reason": message,
             "row": json.dumps({"file": label, "sha256": sha256}, ensure_ascii=False),
             "types": None,

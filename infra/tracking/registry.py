@@ -16,6 +16,7 @@ from treadle.infra import failpoint
 from treadle.infra.databases import engines, sqlite
 from treadle.infra.tracking.runs import RUN_KEY, Tracking, client, fetch, local_path, mlflow_lock, quiet, unreachable
 from treadle.infra.tracking.scorer.join import shipped_source
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Registry:
             if len(bundles) != 1:
                 raise BundleError(
                     f"version {version} of {self.pipeline}: no bundle under {folder}",
-                    "restore mlruns/artifacts from a backup, or train again: treadle train --again",
+                    ("restore mlruns/artifacts from a backup, or train again: ", Command("train --again")),
                 )
             return bundles[0]
 
@@ -215,7 +216,9 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            raise BundleError(f"MLflow has no version {version} of {self.pipeline}", "see: treadle models") from error
+            raise BundleError(
+                f"MLflow has no version {version} of {self.pipeline}", ("see: ", Command("models"))
+            ) from error
 
     @cached_property
     def _client(self) -> MlflowClient:

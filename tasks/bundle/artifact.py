@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from treadle.tasks.bundle.golden_rows import choose_golden_rows, evenly_spaced
 from treadle.tasks.bundle.manifest import (
+    FIX,
     MANIFEST,
-    WAY_OUT,
     BundleFacts,
     Part,
     canonical_json,
@@ -91,11 +91,11 @@ def load_bundle(folder: Path, digest: str | None = None, part: Part = "serving")
     booster = _booster(contents[manifest.name_in(part, "model.ubj")])
     second = contents.get(manifest.name_in(part, INTERVAL))
     if (second is not None) != bool(spec.post.bands and spec.post.bands.quantiles):
-        raise BundleError(f"{folder}: {INTERVAL} and spec.json disagree on the intervals", WAY_OUT)
+        raise BundleError(f"{folder}: {INTERVAL} and spec.json disagree on the intervals", FIX)
     if tuple(booster.feature_names or ()) not in {(), spec.features.names} or (
         booster.num_features() != len(spec.features.features)
     ):
-        raise BundleError(f"{folder}: booster and spec.json name other features", WAY_OUT)
+        raise BundleError(f"{folder}: booster and spec.json name other features", FIX)
     return Model(
         booster=booster,
         features=spec.features,
@@ -122,7 +122,7 @@ def _parsed(folder: Path, text: bytes) -> tuple[Spec, Schema]:
         spec = Spec.model_validate_json(text)
         return spec, Schema(columns=spec.columns)
     except ValidationError as error:
-        raise BundleError(f"{folder}: spec.json is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+        raise BundleError(f"{folder}: spec.json is not ours: {error.errors()[0]['msg']}", FIX) from error
 
 
 def read_facts(folder: Path) -> BundleFacts:
@@ -138,7 +138,7 @@ def read_recipe(folder: Path) -> Recipe | None:
     try:
         return Recipe.model_validate_json(contents[RECIPE])
     except ValidationError as error:
-        raise BundleError(f"{folder}: {RECIPE} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+        raise BundleError(f"{folder}: {RECIPE} is not ours: {error.errors()[0]['msg']}", FIX) from error
 
 
 def model_bytes(folder: Path, part: Part = "serving") -> int:
@@ -184,7 +184,7 @@ def check_golden(model: Model, folder: Path) -> None:
     try:
         answered = predict_table(model, rows)
     except DataError as error:
-        raise BundleError(f"{folder}: golden rows do not fit the model: {error.message}", WAY_OUT) from error
+        raise BundleError(f"{folder}: golden rows do not fit the model: {error.message}", FIX) from error
     near, exact = np.ones(rows.num_rows, dtype=bool), np.ones(rows.num_rows, dtype=bool)
     for name in expected.column_names if model.task == "regression" else expected.column_names[1:]:
         ours, theirs = answered[name].to_numpy(), expected[name].to_numpy()
@@ -192,7 +192,7 @@ def check_golden(model: Model, folder: Path) -> None:
         exact &= ours == theirs
     same_label = (answered["prediction"].to_pandas() == expected["prediction"].to_pandas()).to_numpy()
     if wrong := int((~near | (exact & ~same_label)).sum()):
-        raise BundleError(f"{folder}: {wrong} of {rows.num_rows} golden rows give other predictions", WAY_OUT)
+        raise BundleError(f"{folder}: {wrong} of {rows.num_rows} golden rows give other predictions", FIX)
 
 
 def _golden_rows(model: Model, candidates: pa.Table) -> pa.Table:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from treadle.tasks.bundle.artifact import golden, load_bundle
 from treadle.tasks.bundle.golden_rows import sorts
 from treadle.tasks.bundle.manifest import FORMAT, canonical_json, libraries, publish_bundle, sha256, verified
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import BundleError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CERTIFICATE = "parity.json"
 PATHS = ("tasks.bundle.predict", "mlflow.pyfunc.load_model(...).predict")
 """As they stand in every certificate: the first is a name in the format, whatever the module is called today."""
-RETRAIN = "train again, which certifies anew: treadle train --again"
+RETRAIN = ("train again, which certifies anew: ", Command("train --again"))
 
 
 class Certificate(BaseModel):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from treadle.tasks.commands import Command
 from treadle.tasks.dataset.split import SplitSpec
 from treadle.tasks.errors import BundleError, NewerFormat
 
@@ -30,7 +31,7 @@ PARTS: tuple[Part, ...] = ("judged", "serving")
 """The folders of a bundle: the booster that the gate judged, and the one that answers."""
 PART_FILES = ("model.ubj", "spec.json")
 NEEDED = ("golden.parquet", "reference.parquet", "schema.json")
-WAY_OUT = "fetch the model version again, promote another one, or train: treadle models"
+FIX = ("fetch the model version again, promote another one, or train: ", Command("models"))
 
 
 def _time_from_text(value: object) -> object:
@@ -120,30 +121,30 @@ def verified(folder: Path, digest: str | None = None) -> tuple[BundleManifest, d
     treadle.
     """
     if folder.is_symlink():
-        raise BundleError(f"{folder}: is a link, no folder", WAY_OUT)
+        raise BundleError(f"{folder}: is a link, no folder", FIX)
     if not folder.is_dir():
-        raise BundleError(f"{folder}: there is no model bundle", WAY_OUT)
+        raise BundleError(f"{folder}: there is no model bundle", FIX)
     there = _files(folder)
     for name, path in there.items():
         if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{folder}: {name!r} is no plain file", WAY_OUT)
+            raise BundleError(f"{folder}: {name!r} is no plain file", FIX)
     if MANIFEST not in there:
-        raise BundleError(f"{folder}: {MANIFEST} is missing", WAY_OUT)
+        raise BundleError(f"{folder}: {MANIFEST} is missing", FIX)
     text = (folder / MANIFEST).read_bytes()
     if digest is not None and sha256(text) != digest:
-        raise BundleError(f"{folder}: digest is {sha256(text)[:12]}, not {digest[:12]}", WAY_OUT)
+        raise BundleError(f"{folder}: digest is {sha256(text)[:12]}, not {digest[:12]}", FIX)
     manifest = _manifest(folder, text)
     names = there.keys() - {MANIFEST}
     if extra := sorted(names - manifest.files.keys()):
-        raise BundleError(f"{folder}: {extra[0]!r} does not belong here: the manifest does not name it", WAY_OUT)
+        raise BundleError(f"{folder}: {extra[0]!r} does not belong here: the manifest does not name it", FIX)
     if gone := sorted((manifest.files.keys() | manifest.needed) - names):
-        raise BundleError(f"{folder}: {gone[0]!r} is missing", WAY_OUT)
+        raise BundleError(f"{folder}: {gone[0]!r} is missing", FIX)
     contents = {}
     for name, entry in manifest.files.items():
         if (folder / name).stat().st_size == entry.size:
             contents[name] = (folder / name).read_bytes()
         if name not in contents or sha256(contents[name]) != entry.sha256:
-            raise BundleError(f"{folder}: {name!r} is damaged: it is not what the manifest says", WAY_OUT)
+            raise BundleError(f"{folder}: {name!r} is damaged: it is not what the manifest says", FIX)
     return manifest, contents
 
 
@@ -165,7 +166,7 @@ def _manifest(folder: Path, text: bytes) -> BundleManifest:
         with suppress(ValueError, KeyError, TypeError):  # what is no JSON or names no format is not ours
             if (made := int(json.loads(text)["format"])) > FORMAT:
                 raise NewerFormat(f"{folder}", made, FORMAT) from error
-        raise BundleError(f"{folder}: {MANIFEST} is not ours: {error.errors()[0]['msg']}", WAY_OUT) from error
+        raise BundleError(f"{folder}: {MANIFEST} is not ours: {error.errors()[0]['msg']}", FIX) from error
 
 
 def canonical_json(value: BaseModel | dict[str, list[dict[str, object]]]) -> bytes:

@@ -17,11 +17,11 @@ NUMERIC: tuple[ColumnKind, ...] = ("integer", "number")
 
 
 class Misfit(NamedTuple):
-    """A setting that does not fit the columns: its dotted key, what is wrong, and the way out."""
+    """A setting that does not fit the columns: its dotted key, what is wrong, and the fix."""
 
     key: str
     message: str
-    way_out: str
+    fix: str
 
 
 def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
@@ -55,8 +55,8 @@ def misfits(config: PipelineConfig, schema: Schema) -> Iterator[Misfit]:
             continue
         if name not in schema.names:
             close = nearest(name, schema.names)
-            way_out = f"did you mean {close!r}?" if close else f"its columns: {', '.join(schema.names)}"
-            yield Misfit(key, f"the suite has no column {name!r}", way_out)
+            fix = f"did you mean {close!r}?" if close else f"its columns: {', '.join(schema.names)}"
+            yield Misfit(key, f"the suite has no column {name!r}", fix)
         elif key in wanted and schema.column(name).kind not in wanted[key]:
             kind = schema.column(name).kind
             yield Misfit(key, f"column {name!r} holds {kind}", f"allowed here: {', '.join(wanted[key])}")

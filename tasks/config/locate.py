@@ -95,17 +95,17 @@ class ConfigFile:
         return self.error(tuple(key.split(".")), f"{_shown_value(value)} is not allowed", f"allowed: {allowed}")
 
     def explain(self, error: ValidationError) -> ConfigError:
-        """The first thing that pydantic found wrong, in the file's words; other keys are named in the way out."""
+        """The first thing that pydantic found wrong, in the file's words; other keys are named in the fix."""
         found = _by_cause(error.errors(include_url=False))
         first = _key(found[0])
         # a union reports every branch that it tried: one mistake, reported once
-        message, way_out = self._message_and_fix(first, [one for one in found if _key(one) == first])
+        message, fix = self._message_and_fix(first, [one for one in found if _key(one) == first])
         if more := sorted({".".join(_key(one)) for one in found} - {".".join(first)}):
-            way_out = f"{way_out}; also wrong: {', '.join(more)}"
-        return self.error(first, message, way_out)
+            fix = f"{fix}; also wrong: {', '.join(more)}"
+        return self.error(first, message, fix)
 
     def _message_and_fix(self, keys: tuple[str, ...], found: list[ErrorDetails]) -> tuple[str, str]:
-        """What is wrong with a key, and the way out."""
+        """What is wrong with a key, and the fix."""
         kind, context = found[0]["type"], found[0].get("ctx", {})
         if kind == "clash":
             return str(context["message"]), f"allowed: {context['allowed']}"
@@ -120,9 +120,9 @@ class ConfigFile:
         allowed = " or ".join(dict.fromkeys(_allowed(one) for one in found))
         return f"{_shown_value(found[0]['input'])} is not allowed", f"allowed: {allowed}"
 
-    def error(self, keys: tuple[str, ...], message: str, way_out: str) -> ConfigError:
+    def error(self, keys: tuple[str, ...], message: str, fix: str) -> ConfigError:
         """The error for what is wrong with a key."""
-        return ConfigError(message, way_out, where=f"{_shown(self.path)}:{self.line(keys)}", key=".".join(keys))
+        return ConfigError(message, fix, where=f"{_shown(self.path)}:{self.line(keys)}", key=".".join(keys))
 
 
 def _by_cause(found: list[ErrorDetails]) -> list[ErrorDetails]:

@@ -266,7 +266,7 @@ def _remark(proposal: Proposal, profile: Profile) -> None:
             examples = ", ".join(repr(text) for text in facts.inferred.examples) or "infinity"
             many = "1 value is" if facts.bad == 1 else f"{facts.bad:,} values are"
             proposal.remarks.append(f"{facts.name}: {many} no {facts.kind} ({examples}); such rows go to quarantine")
-        if "say which" in facts.inferred.why:
+        if facts.inferred.also:
             proposal.remarks.append(f"{facts.name}: {facts.inferred.why} (meta.format in the suite)")
         if facts.values == 0:
             continue

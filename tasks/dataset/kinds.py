@@ -59,6 +59,7 @@ ALWAYS_MISSING = ("n/a", "#N/A", "<NA>", "\\N", "NaT", "Null", "NAN", "#NULL!", 
 class InferredColumn:
     """A column's kind and the reason for it, in one phrase.
 
+    `also` is another format as which every date reads as well, empty where there is none, so that a person must choose.
     `examples` are values that do not read as the kind; `marks` the texts taken as missing that occur; `strays`
     marks that mean missing in this column only (`-` among numbers).
     """
@@ -66,6 +67,7 @@ class InferredColumn:
     column: Column
     raw_type: str
     why: str
+    also: str = ""
     examples: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
@@ -153,13 +155,13 @@ def _from_text(tally: Tally) -> InferredColumn:
     """
     shape, odd = _shape(tally), dict[str, int]()
     kind: ColumnKind = "text"
-    form, why = "", "its values are text"
+    form, also, why = "", "", "its values are text"
     if shape.rows == 0:
         why = "it never holds a value"
     elif shape.booleans == shape.rows:
         kind, why = "boolean", "every value is true or false"
     elif dated := _dated(tally, shape):
-        kind, form, why = dated
+        kind, form, also, why = dated
     elif shape.padded:
         # 01234 is a code: a number would lose its zero
         why = "leading zeros make its values codes"
@@ -178,6 +180,7 @@ def _from_text(tally: Tally) -> InferredColumn:
         Column(name=tally.name, kind=kind, format=form),
         tally.raw_type,
         why,
+        also,
         examples=tuple(text for text in odd if text.lower() not in STRAYS)[:3],
         marks=tuple(
             mark
@@ -213,8 +216,8 @@ def _odd(tally: Tally) -> dict[str, int]:
     return {str(text): int(count) for text, count in found}
 
 
-def _dated(tally: Tally, shape: _Shape) -> tuple[ColumnKind, str, str] | None:
-    """(kind, format, why) of a text column that holds dates or timestamps, else None."""
+def _dated(tally: Tally, shape: _Shape) -> tuple[ColumnKind, str, str, str] | None:
+    """(kind, format, another format that fits as well, why) of a text column of dates or timestamps, else None."""
     fractions = shape.numbers == shape.rows and shape.whole < shape.rows
     if fractions or not all(len(text) >= 6 and any(map(str.isdigit, text)) for text in shape.witnesses):
         return None
@@ -225,7 +228,7 @@ def _dated(tally: Tally, shape: _Shape) -> tuple[ColumnKind, str, str] | None:
             bad = cast(Column(name=tally.name, kind=kind), "VARCHAR", tally.missing, "").bad
             present = f"{quote(tally.name)} IS NOT NULL AND {tally.text} NOT IN {tally.marks}"
             if not tally.row(f"SELECT bool_or({bad} OR ({present} AND {longer})) FROM {tally.TABLE}")[0]:
-                return kind, "", f"every value is a {kind}, year first"
+                return kind, "", "", f"every value is a {kind}, year first"
     formats = [form for form in (*DATES, *TIMESTAMPS) if all(_reads(text, form) for text in shape.witnesses)]
     if shape.whole != shape.rows:
         formats = [form for form in formats if form != "%Y%m%d"]
@@ -236,10 +239,9 @@ def _dated(tally: Tally, shape: _Shape) -> tuple[ColumnKind, str, str] | None:
     fitting = [form for form, count in zip(formats, counts, strict=True) if count == total]
     if not fitting or (fitting[0] == "%Y%m%d" and total < 2):
         return None
-    why = f"every value reads as {fitting[0]}"
-    if len(fitting) > 1 and sorted(fitting[0]) == sorted(fitting[1]):
-        why += f", and as {fitting[1]} too: say which"
-    return ("timestamp" if set(fitting[0]) & set("HI") else "date"), fitting[0], why
+    also = fitting[1] if len(fitting) > 1 and sorted(fitting[0]) == sorted(fitting[1]) else ""
+    why = f"every value reads as {fitting[0]}" + (f", and as {also} too: say which" if also else "")
+    return ("timestamp" if set(fitting[0]) & set("HI") else "date"), fitting[0], also, why
 
 
 def _are_days(tally: Tally) -> bool:

@@ -117,6 +117,7 @@ def quarantine_schema() -> pa.Schema:
 
     `scope`: `row` (refused on its own account), `batch` (refused with its batch) or `file` (cannot be read; one row
     for all of it). `rules`, `columns` and `values` run in parallel: what was broken, where, by which value as text.
+    `required` says in words what each of these rules requires (null in rows of an earlier version).
     `row` is a JSON object with the row as it came, `types` one with its columns' DuckDB types, so that it can be read
     again as it was; both null for a file.
     """
@@ -131,6 +132,7 @@ def quarantine_schema() -> pa.Schema:
             pa.field("rules", pa.list_(pa.string())),
             pa.field("columns", pa.list_(pa.string())),
             pa.field("values", pa.list_(pa.string())),
+            pa.field("required", pa.list_(pa.string())),
             pa.field("reason", pa.string()),
             pa.field("row", pa.string()),
             pa.field("types", pa.string()),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PICTURES = Path(__file__).parents[2] / "build" / "browser"
 CHROMIUM = "chromium"
-WAY_OUT = "these tests need Chromium (Debian: apt-get install chromium) and Playwright (make browser installs it)"
+FIX = "these tests need Chromium (Debian: apt-get install chromium) and Playwright (make browser installs it)"
 OWN = re.compile(
     r"[ /](accounts|(android\.)?clients\d*|clientservices|content-autofill|update|safebrowsing)\.google(apis)?\.com"
 )
@@ -201,10 +201,10 @@ def outside() -> Iterator[Outside]:
 @pytest.fixture
 def contexts(outside: Outside) -> Iterator[Callable[..., BrowserContext]]:
     """Make browsers that remember nothing; none of them may ask anything outside."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason=WAY_OUT)
+    sync_api = pytest.importorskip("playwright.sync_api", reason=FIX)
     chromium = shutil.which(CHROMIUM)
     if chromium is None:
-        pytest.fail(WAY_OUT)
+        pytest.fail(FIX)
     with sync_api.sync_playwright() as playwright:
         proxy = {"server": outside.address, "bypass": "127.0.0.1,*.example.org"}
         browser = playwright.chromium.launch(executable_path=chromium, args=QUIET, proxy=proxy)

@@ -46,7 +46,7 @@ def test_a_damaged_file_of_any_kind_keeps_a_model_from_the_chair(clinic: Clinic)
             damage(folder / name, how)
             with pytest.raises(BundleError) as caught:
                 rollback.run_rollback(settings, config)
-            assert caught.value.way_out
+            assert caught.value.fix
             with pytest.raises(BundleError):
                 promote.run_promote(settings, config, 1, "try it")
             (folder / name).write_bytes(whole)

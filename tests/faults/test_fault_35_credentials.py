@@ -183,7 +183,7 @@ def test_commands_without_the_login_say_what_is_missing(place: Place, monkeypatc
         connected() as client,
     ):
         client.read_work_pools()
-    assert "TREADLE_LOGIN" in caught.value.way_out
+    assert "TREADLE_LOGIN" in caught.value.fix
     (prefect, *_) = servers.server_status(settings_.at(place.settings.home))
     assert prefect.state == "locked"
     needed = [need.command for need in status.run_status(settings_.at(place.settings.home)).needs]

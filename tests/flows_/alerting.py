@@ -46,7 +46,7 @@ def version(number: int, decision: str, headline: str = "so it is") -> VersionRe
     told = {"run_key": str(number), "run_id": "", "bundle": "", "digest": "", "data_version": "rows@1"}
     judged = {"decision": decision, "headline": headline, "metric": "roc_auc", "value": 0.9, "champion_value": None}
     at = datetime.now(UTC)
-    return VersionRecord(pipeline="clinic", version=number, result='{"against": null}', created_at=at, **told, **judged)
+    return VersionRecord(pipeline="clinic", version=number, against=None, result="{}", created_at=at, **told, **judged)
 
 
 def left(settings: Settings) -> list[str]:

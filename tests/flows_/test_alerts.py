@@ -18,6 +18,7 @@ from treadle.flows.service.alerts import delivery as delivery_
 from treadle.infra import orchestrator, stores
 from treadle.infra import settings as settings_
 from treadle.infra.databases.ledger import BatchRecord
+from treadle.infra.orchestrator import dead_runs
 from treadle.tasks.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def test_a_run_that_was_killed_is_told_where_it_is_not_taken_up_again(
         return delivery_.send_news(settings)[0].notified
 
     assert becomes(Running(), Crashed(message="Its process was killed.")) == 0
-    monkeypatch.setattr(delivery_, "CRASHED_SECONDS", 0.0)
+    monkeypatch.setattr(dead_runs, "ALERT_SECONDS", 0.0)
     assert delivery_.send_news(settings)[0].notified == 1
     assert chat.received[0].title == "treadle: clinic: the last `train` crashed: Its process was killed."
     assert becomes(Running()) == 0

@@ -89,7 +89,7 @@ def test_a_config_that_does_not_fit_the_suite_is_a_problem(
     (problem,) = result.findings
     assert problem.where == where
     assert message in problem.message
-    assert problem.way_out
+    assert problem.fix
 
 
 def test_a_file_that_does_not_fit_the_suite_is_a_problem(home: Path) -> None:

@@ -75,7 +75,7 @@ def stand_in(body: str, *words: str, cwd: Path, **extra: str) -> subprocess.Comp
         (["models", "-p", "onee"], "did you mean one?"),
     ],
 )
-def test_bad_usage_is_one_clear_line_with_a_way_out(home: Path, words: list[str], said: str) -> None:
+def test_bad_usage_is_one_clear_line_with_a_fix(home: Path, words: list[str], said: str) -> None:
     done = treadle(*words, cwd=home)
     lines = done.stderr.splitlines()
     assert done.returncode == 2
@@ -147,7 +147,7 @@ def test_every_error_is_a_line_and_an_object_under_json(home: Path, body: str, c
     shown = json.loads(done.stdout)
     assert done.returncode == code == shown["exit_code"]
     assert said in shown["error"]
-    assert set(shown) == {"error", "way_out", "exit_code"}
+    assert set(shown) == {"error", "fix", "exit_code"}
     assert shown["error"] in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.main import get_command
 
 from tests.projects import inbox, tumours
 from treadle.flows.cli.app import app
-from treadle.flows.context import command_names
+from treadle.tasks import errors
+from treadle.tasks.commands import PER_PIPELINE, Command, advice_line
+from treadle.tasks.errors import ConfigError, NewerFormat, TreadleError, UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,25 +31,21 @@ if TYPE_CHECKING:
     Clinic = tuple[Settings, PipelineConfig]
 
 ROOT = Path(__file__).parents[2]
-COMPLETED = (
-    "flows/project/status/needs.py",
-    "flows/champion/forbidden.py",
-    "infra/stores.py",
-    "tasks/bundle/manifest.py",
-    "tasks/bundle/certificate.py",
+NAMED = re.compile(
+    rf"treadle (?:quarantine (?:list|show|release|drop)|{'|'.join(PER_PIPELINE - {'quarantine'})})\b"
+    r"(?: (?:-p [\w-]+|--[a-z][a-z-]*|'[^']*'|[A-Z]+\b|(?:labels-)?[0-9a-f]*\d[\w-]*))*"
 )
-"""Their texts are completed: of needs where they are made, of the others where what holds them is shown."""
+"""A command for one pipeline in a text, with its arguments."""
 
-WAY_OUT = "  fix: "
+FIX = "  fix: "
 
 
 class Text(NamedTuple):
-    """A string in our code (`3` for what a running program puts in), and whether an error says it."""
+    """A string in our code (`3` for what a running program puts in)."""
 
     file: str
     line: int
     text: str
-    in_error: bool
 
 
 def texts() -> Iterator[Text]:
@@ -58,17 +58,34 @@ def _texts(path: Path) -> Iterator[Text]:
     tree = ast.parse(path.read_text())
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings, of constants too
     examples = {id(inner) for node in ast.walk(tree) if _lists_examples(node) for inner in ast.walk(node)}
-    raised = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Raise) for inner in ast.walk(node)}
     within = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for inner in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone | examples | within:
             said = node.value
         elif isinstance(node, ast.JoinedStr):
-            said = "".join(str(one.value) if isinstance(one, ast.Constant) else "3" for one in node.values)
+            said = _said(node)
         else:
             continue
         if "treadle " in said:
-            yield Text(str(path.relative_to(ROOT)), node.lineno, said, id(node) in raised)
+            yield Text(str(path.relative_to(ROOT)), node.lineno, said)
+
+
+def _said(node: ast.JoinedStr) -> str:
+    return "".join(str(one.value) if isinstance(one, ast.Constant) else "3" for one in node.values)
+
+
+def values() -> Iterator[Command]:
+    """Every `Command(...)` in our code whose arguments stand there."""
+    for package in ("flows", "infra", "tasks", "expectations"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Command":
+                    first = node.args[0]
+                    for one in (first.body, first.orelse) if isinstance(first, ast.IfExp) else (first,):
+                        if isinstance(one, ast.Constant):
+                            yield Command(str(one.value))
+                        elif isinstance(one, ast.JoinedStr):
+                            yield Command(_said(one))
 
 
 def _lists_examples(node: ast.AST) -> bool:
@@ -90,51 +107,77 @@ def commands() -> Mapping[tuple[str, ...], set[str]]:
 
 
 def test_the_commands_that_take_a_pipeline_are_known() -> None:
-    known = {(verb,) for verb in command_names.VERBS} | {("quarantine", word) for word in command_names.QUARANTINE}
-    assert known == {words for words, parameters in commands().items() if "pipeline" in parameters}
+    assert {words[0] for words, parameters in commands().items() if "pipeline" in parameters} == PER_PIPELINE
+    assert not {words[0] for words, parameters in commands().items() if "pipeline" not in parameters} & PER_PIPELINE
 
 
 @pytest.mark.parametrize(
-    ("said", "complete"),
+    ("arguments", "line"),
     [
-        ("see: treadle models", "see: treadle models -p shop"),
-        ("or train again: treadle train --again", "or train again: treadle train --again -p shop"),
-        ("treadle promote 4 --reason '...'; or treadle up", "treadle promote 4 --reason '...' -p shop; or treadle up"),
-        ("treadle quarantine drop 3f9c1a --reason 'x', or", "treadle quarantine drop 3f9c1a --reason 'x' -p shop, or"),
-        ("treadle quarantine release labels-12ab-r1", "treadle quarantine release labels-12ab-r1 -p shop"),
-        ("treadle train -p bakery; treadle score", "treadle train -p bakery; treadle score -p shop"),
-        ("`treadle ingest --labels FILE` takes it", "`treadle ingest --labels FILE -p shop` takes it"),
-        ("treadle scored nothing", "treadle scored nothing"),
+        ("models", "treadle models -p shop"),
+        ("train --again", "treadle train --again -p shop"),
+        ("promote 4 --reason '...'", "treadle promote 4 --reason '...' -p shop"),
+        ("quarantine drop 3f9c1a --reason 'x'", "treadle quarantine drop 3f9c1a --reason 'x' -p shop"),
+        ("train -p bakery", "treadle train -p bakery"),
+        ("up", "treadle up"),
+        ("alerts --test", "treadle alerts --test"),
     ],
 )  # fmt: skip
-def test_what_lacks_a_pipeline_gets_it(said: str, complete: str) -> None:
-    assert command_names.with_pipeline(said, "shop") == complete
-    assert command_names.with_pipeline(said, "") == said
+def test_a_command_names_the_pipeline_where_it_takes_and_lacks_one(arguments: str, line: str) -> None:
+    assert Command(arguments).line("shop") == line
+    assert Command(arguments).line() == f"treadle {arguments}"
 
 
-def test_every_command_in_our_words_can_be_given_as_it_stands() -> None:
-    tree, found = get_command(app), 0
-    for one in texts():
-        for command in command_names.COMMAND.findall(command_names.with_pipeline(one.text, "shop")):
-            words = shlex.split(command.replace(" V ", " 3 "))[1:]
-            name, inner, rest = tree.resolve_command(tree.make_context("treadle", []), words)
-            if hasattr(inner, "commands"):
-                name, inner, rest = inner.resolve_command(inner.make_context(name, [], resilient_parsing=True), rest)
-            assert inner is not None
-            given = inner.make_context(str(name), rest).params
-            assert given["pipeline"] in {"shop", "3"}, (one, command)
-            found += 1
-    assert found > 30
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, TreadleError) and kind not in (NewerFormat, UnreadableFile)
+]
 
 
-def test_only_errors_leave_the_pipeline_to_whoever_shows_them() -> None:
-    left = [
-        f"{one.file}:{one.line}: {command}"
-        for one in texts()
-        for command in command_names.COMMAND.findall(one.text)
-        if " -p " not in command and not one.in_error and not one.file.startswith(COMPLETED)
-    ]
-    assert left == []
+@pytest.mark.parametrize("kind", KINDS)
+@given(message=st.text(), before=st.text(), after=st.text())
+def test_the_text_of_an_error_is_never_changed_and_its_commands_name_the_pipeline(
+    kind: type[TreadleError], message: str, before: str, after: str
+) -> None:
+    error = kind(message, (before, Command("train --again"), after))
+    assert (error.message, error.fix) == (message, f"{before}treadle train --again{after}")
+    error.pipeline = "shop"
+    assert (error.message, error.fix) == (message, f"{before}treadle train --again -p shop{after}")
+    assert str(error) == f"{error.message}\n{error.fix}"
+
+
+def test_a_command_that_is_only_quoted_in_a_text_is_left_as_it_is() -> None:
+    said = "column 'treadle train' is missing"
+    error = ConfigError(said, "rename treadle train", where="shop.toml:3", key="data.drop")
+    error.pipeline = "shop"
+    assert str(error) == f"shop.toml:3: data.drop: {said}\nrename treadle train"
+    assert advice_line("treadle train", "shop") == "treadle train"
+
+
+def parsed(command: str) -> dict[str, object]:
+    """The parameters of a command line as the command line reads them; fails where it refuses them."""
+    tree, words = get_command(app), shlex.split(command)[1:]
+    name, inner, rest = tree.resolve_command(tree.make_context("treadle", []), words)
+    if hasattr(inner, "commands"):
+        name, inner, rest = inner.resolve_command(inner.make_context(name, [], resilient_parsing=True), rest)
+    assert inner is not None
+    return dict(inner.make_context(str(name), rest).params)
+
+
+def test_every_command_that_we_recommend_can_be_given_as_it_stands() -> None:
+    found = list(values())
+    assert len(found) > 30
+    for command in found:
+        assert parsed(command.line("shop")).get("pipeline", "shop") in {"shop", "3"}, command
+
+
+def test_every_command_in_a_text_names_its_pipeline_and_can_be_given_as_it_stands() -> None:
+    found = [(one, command) for one in texts() for command in NAMED.findall(one.text)]
+    assert len(found) > 10
+    for one, command in found:
+        assert " -p " in command, (one, "a command without a pipeline is a Command, not text")
+        assert parsed(command.replace(" V ", " 3 "))["pipeline"] in {"shop", "3"}, (one, command)
 
 
 def test_a_next_step_without_a_pipeline_is_a_command_that_takes_none() -> None:
@@ -160,7 +203,7 @@ def treadle(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_the_way_out_of_an_error_works_in_a_home_with_two_pipelines(clinic: Clinic) -> None:
+def test_the_fix_of_an_error_works_in_a_home_with_two_pipelines(clinic: Clinic) -> None:
     home = clinic[0].home
     for folder, kind in (("pipelines", "toml"), ("expectations", "json")):
         file = home / folder / f"clinic.{kind}"
@@ -180,7 +223,7 @@ def test_the_way_out_of_an_error_works_in_a_home_with_two_pipelines(clinic: Clin
         ("models", "--at", "2100-01-01"),
     ):
         done = treadle(home, *words, "-p", "clinic")
-        (way,) = (line for line in done.stderr.splitlines() if line.startswith(WAY_OUT))
+        (way,) = (line for line in done.stderr.splitlines() if line.startswith(FIX))
         (command,) = re.findall(r"treadle .*", way)
         assert command.endswith(" -p clinic"), words
         assert treadle(home, *shlex.split(command)[1:]).returncode == 0, command

@@ -11,10 +11,10 @@ from tests.projects import inbox, prefect_database, project, tumours
 from tests.worker import eventually, over, runs, worker
 from treadle.flows import score
 from treadle.flows.project import deployment_plans
-from treadle.flows.service import automations, deployments, notify
+from treadle.flows.service import deployments, notify
 from treadle.infra import orchestrator, stores
 from treadle.infra import settings as settings_
-from treadle.infra.orchestrator import connected, flow_context
+from treadle.infra.orchestrator import connected, dead_runs, flow_context
 from treadle.tasks.errors import NothingPromoted, ServiceError
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def told(changes: tuple[deployments.DeploymentChange, ...]) -> list[tuple[str, s
 def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     settings = settings_.at(home)
     file = add(settings, "shop", "[score]\nschedule = '0 6 * * mon'\n[retrain]\nschedule = '0 7 * * *'\n")
-    assert deployment_plans.differs(settings) == ()
+    assert deployment_plans.deployment_differences(settings) == ()
     assert told(deployments.apply_deployments(settings)) == [(name.format("shop"), "created") for name in NAMES]
     assert deployments.apply_deployments(settings) == ()
-    assert deployment_plans.differs(settings) == ()
+    assert deployment_plans.deployment_differences(settings) == ()
     found = read(settings, "train/shop")
     (schedule,) = found.schedules
     assert schedule.schedule.model_dump(include={"cron", "timezone"}) == {"cron": "0 7 * * *", "timezone": "UTC"}
@@ -70,31 +70,37 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     assert read(settings, "ingest/shop").schedules == []
 
     file.write_text(file.read_text().replace("'0 6 * * mon'", "'0 5 * * mon'"))
-    assert deployment_plans.differs(settings) == ("score/shop is not yet what its file says",)
+    assert deployment_plans.deployment_differences(settings) == (
+        ("shop", "deployment", "score/shop is not yet what its file says"),
+    )
     assert told(deployments.apply_deployments(settings)) == [("score/shop", "updated")]
     (schedule,) = read(settings, "score/shop").schedules
     assert schedule.schedule.model_dump(include={"cron"}) == {"cron": "0 5 * * mon"}
 
     file.write_text(file.read_text() + "[tune]\ntrials = 3\n")
-    assert deployment_plans.differs(settings) == ("pipelines/shop.toml has changed since the last treadle up",)
+    assert deployment_plans.deployment_differences(settings) == (
+        ("shop", "file", "pipelines/shop.toml has changed since the last treadle up"),
+    )
     assert deployments.apply_deployments(settings) == ()
-    assert deployment_plans.differs(settings) == ()
+    assert deployment_plans.deployment_differences(settings) == ()
 
     sound = file.read_text()
     file.write_text(sound.replace("[score]", "[scoer]"))
     assert told(deployments.apply_deployments(settings)) == [("shop", "refused")]
     with flow_context(settings), connected() as client:
         assert [one.name for one in client.read_automations() if "shop" in one.tags]
-    assert [line.partition(":")[0] for line in deployment_plans.differs(settings)] == ["shop cannot be deployed"]
+    assert [(one.pipeline, one.kind) for one in deployment_plans.deployment_differences(settings)] == [
+        ("shop", "refused")
+    ]
     file.write_text(sound)
     assert deployments.apply_deployments(settings) == ()
 
     file.unlink()
-    assert len(deployment_plans.differs(settings)) == len(NAMES)
+    assert len(deployment_plans.deployment_differences(settings)) == len(NAMES)
     assert sorted(told(deployments.apply_deployments(settings))) == sorted(
         (name.format("shop"), "retired") for name in NAMES
     )
-    assert deployment_plans.differs(settings) == ()
+    assert deployment_plans.deployment_differences(settings) == ()
     with flow_context(settings), connected() as client:
         assert not [one.name for one in client.read_automations() if "shop" in one.tags]
 
@@ -106,7 +112,7 @@ def test_a_run_that_dies_before_it_begins_is_taken_up_later_than_one_that_was_ki
 ) -> None:
     settings = settings_.at(home)
     add(settings, "broken")
-    monkeypatch.setattr(automations, "BROKEN_SECONDS", 3 * automations.SETTLED_SECONDS)
+    monkeypatch.setattr(dead_runs, "UNBEGUN_RETRY_SECONDS", 3 * dead_runs.RETRY_SECONDS)
     deployments.apply_deployments(settings)
     with flow_context(settings), connected() as client:
         one, other = (client.create_flow_run_from_deployment(read(settings, "train/broken").id).id for _ in range(2))

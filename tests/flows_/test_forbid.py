@@ -20,6 +20,7 @@ from treadle.flows.train.champion_notes import person_decides
 from treadle.infra import settings as settings_
 from treadle.infra import stores
 from treadle.tasks import gate
+from treadle.tasks.commands import advice_line
 from treadle.tasks.config.load import load_config
 from treadle.tasks.errors import ForbiddenColumn
 
@@ -72,7 +73,7 @@ def test_a_champion_that_uses_a_forbidden_column_is_out_of_service_until_another
     with pytest.raises(ForbiddenColumn) as refused:
         score.run_score(settings, config)
     assert refused.value.message == f"nothing is scored: {out}"
-    assert refused.value.way_out == "train a model without: treadle train"
+    assert refused.value.fix == "train a model without: treadle train -p clinic"
     with pytest.raises(ForbiddenColumn):
         score.run_score(settings, config, input=inbox(home) / "new.csv", output=home / "answers.csv")
     assert opened.registry.champion_alias() is None
@@ -183,7 +184,7 @@ def test_the_version_to_promote_instead_is_the_newest_that_may_be_and_does_witho
     use = forbidden.champion_use(opened, configured(settings, f"drop = [{COLUMN!r}]"))
     assert use is not None
     assert (use.forbidden, use.dropped, use.instead) == ((), (COLUMN,), None)
-    assert use.way_out() == "train a model without: treadle train"
+    assert advice_line(use.advice()) == "train a model without: treadle train"
     both = forbidden.champion_use(opened, configured(settings, f"drop = [{COLUMN!r}]\nforbid = [{COLUMN!r}]"))
     assert both is not None
     assert (both.forbidden, both.dropped) == ((COLUMN,), ())

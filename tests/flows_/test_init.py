@@ -131,7 +131,7 @@ def test_a_mistake_leaves_nothing_behind(
     with pytest.raises(error) as caught:
         init.run_init(home, table, target, **options)  # type: ignore[arg-type]
     assert message in caught.value.message
-    assert caught.value.way_out
+    assert caught.value.fix
     assert caught.value.exit_code == 2
     assert everything(home.home) == set()
 

@@ -365,4 +365,4 @@ def test_a_correction_needs_a_key(home: Path) -> None:
     config.write_text(config.read_text().split("[labels]")[0].replace('key = ["Shop", "Order No"]\n', ""))
     with pytest.raises(UsageError, match=r"by data\.key, which names no column") as caught:
         declared(opened, f"{HEAD}b,3,31,\n")
-    assert caught.value.way_out == "set data.key"
+    assert caught.value.fix == "set data.key"

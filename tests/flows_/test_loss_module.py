@@ -72,7 +72,7 @@ def test_a_loss_that_is_not_there_is_refused_by_file_and_name(tmp_path: Path, ca
     with pytest.raises(ConfigError, match=says) as caught:
         load_loss(home(tmp_path, source), objective)
     assert caught.value.key == "model.objective"
-    assert caught.value.way_out
+    assert caught.value.fix
 
 
 def test_an_edited_loss_is_another_run_and_any_other_file_is_not(tmp_path: Path) -> None:

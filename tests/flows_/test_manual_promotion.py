@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -102,7 +101,8 @@ def judged(version: int, decision: str, against: int | None) -> VersionRecord:
         decision=decision,
         value=0.9,
         champion_value=0.8,
-        result=json.dumps({"against": against}),
+        against=against,
+        result="{}",
         created_at=datetime.now(UTC),
         **texts,
     )

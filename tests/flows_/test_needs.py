@@ -161,6 +161,7 @@ def test_a_run_that_failed_is_a_phrase_for_people_and_all_of_it_for_programs(pla
         ingest.run_ingest(settings, config)
     (work,) = status.run_status(settings).pipelines[0].work
     assert work.message.startswith("Flow run encountered an exception: ConfigError: ")
+    assert work.error == raised.value.kind == "ConfigError"
     assert "Flow run encountered" not in shown(settings)
     assert "ConfigError" not in shown(settings)
     assert need(settings, "failed").what.startswith(f"the last `ingest` failed: {raised.value.message}; ")

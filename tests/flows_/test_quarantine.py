@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ import duckdb
 import pytest
 
 from tests.projects import inbox, project, tumours
+from treadle.flows.cli.quarantine import show_quarantine_show
+from treadle.flows.cli.runtime.screen import Screen
 from treadle.flows.ingest.discovery import find_batches
 from treadle.flows.ingest.labels import take_labels
 from treadle.flows.ingest.rows import take_in
@@ -143,6 +146,45 @@ def test_show_prints_rows_with_rule_column_and_value(clinic: Project) -> None:
     assert quarantine.run_show(settings, config, "some.csv", 20).batch_id == batch
     with pytest.raises(UsageError, match=r"no batch 'nothing'; in it: .*some.csv"):
         quarantine.run_show(settings, config, "nothing", 1)
+
+
+def rewrite(settings: Settings, batch: str, select: str) -> None:
+    """Put the columns `select` in the place of what the quarantine table has of `batch`, as another version would."""
+    tables = stores.open(settings, "clinic").tables
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        rows = con.sql(f"SELECT {select} FROM {tables.relation('quarantine', batches=[batch])}").to_arrow_table()
+    shutil.rmtree(tables.root / "quarantine")
+    tables.overwrite_batch("quarantine", batch, rows.to_reader())
+
+
+def test_rules_are_listed_from_their_columns_whatever_the_sentence_says(clinic: Project) -> None:
+    settings, config = clinic
+    batch = sent(settings, with_negatives(measures()[400:500], 3), "some.csv")
+    listed, shown = quarantine.run_list(settings, config), quarantine.run_show(settings, config, batch, 9)
+    rewrite(settings, batch, "* REPLACE ('said otherwise' AS reason)")
+    assert quarantine.run_list(settings, config) == listed
+    again = quarantine.run_show(settings, config, batch, 9)
+    assert {row.reason for row in again.rows} == {"said otherwise"}
+    said = shown.model_copy(
+        update={"rows": tuple(row.model_copy(update={"reason": "said otherwise"}) for row in shown.rows)}
+    )
+    assert again == said
+
+
+def test_a_quarantine_of_an_earlier_version_is_listed_shown_and_released(clinic: Project) -> None:
+    settings, config = clinic
+    batch = sent(settings, with_negatives(measures()[400:500], 3), "some.csv")
+    rewrite(settings, batch, "* EXCLUDE (required)")
+    (rule,) = quarantine.run_list(settings, config).batches[0].rules
+    assert (rule.rows, rule.columns, rule.words) == (3, "mean radius", "")
+    out = io.StringIO()
+    show_quarantine_show(quarantine.run_show(settings, config, batch, 9), Screen(out))
+    assert "(contract: >= 0)" in out.getvalue()
+    sent(settings, with_negatives(measures()[500:], 1), "more.csv")
+    assert [one.rules[0].words for one in quarantine.run_list(settings, config).batches] == ["", ">= 0"]
+    allow(settings, "mean radius", None)
+    assert quarantine.run_release(settings, config, batch).released == 3
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

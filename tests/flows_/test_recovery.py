@@ -10,9 +10,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed, Running
 
 from treadle.flows.project import deployment_plans
-from treadle.flows.service import deployments, recovery
+from treadle.flows.service import deployments
 from treadle.infra import orchestrator
-from treadle.infra.orchestrator import connected, flow_context
+from treadle.infra.orchestrator import connected, dead_runs, flow_context
 from treadle.infra.orchestrator.runs import Runs
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def test_what_stays_crashed_is_taken_up_once_and_what_had_not_begun_later(
 ) -> None:
     begun, unbegun = crashed(client, begun=True), crashed(client, begun=False)
     runs = Runs(orchestrator.server_state(migrated).url, None, deployment_plans.TAG)
-    crashed_runs = recovery.CrashedRuns()
+    crashed_runs = dead_runs.DeadRuns(migrated.home, deployment_plans.TAG, migrated.home / "worker.lock")
     crashed_runs.reschedule(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.CRASHED}, "the server has its time"
-    monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
+    monkeypatch.setattr(dead_runs, "OVERDUE_SECONDS", 0.0)
     crashed_runs.reschedule(runs)
     assert (state(client, begun), state(client, unbegun)) == (StateType.SCHEDULED, StateType.CRASHED)
-    monkeypatch.setattr(recovery, "UNBEGUN_SECONDS", 0.0)
+    monkeypatch.setattr(dead_runs, "UNBEGUN_OVERDUE_SECONDS", 0.0)
     crashed_runs.reschedule(runs)
     assert {state(client, run) for run in (begun, unbegun)} == {StateType.SCHEDULED}
     client.set_flow_run_state(begun, Running(), force=True)
@@ -71,12 +71,12 @@ def test_what_crashed_long_ago_and_what_is_of_another_home_stays_as_it_is(
     migrated: Settings, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = crashed(client, begun=True)
-    monkeypatch.setattr(recovery, "BEGUN_SECONDS", 0.0)
+    monkeypatch.setattr(dead_runs, "OVERDUE_SECONDS", 0.0)
     url = orchestrator.server_state(migrated).url
-    crashed_runs = recovery.CrashedRuns()
+    crashed_runs = dead_runs.DeadRuns(migrated.home, deployment_plans.TAG, migrated.home / "worker.lock")
     for runs in [Runs(url, migrated.home / "another", deployment_plans.TAG)] * 2:
         crashed_runs.reschedule(runs)
-    monkeypatch.setattr(recovery, "LOOKBACK", timedelta(0))
+    monkeypatch.setattr(dead_runs, "LOOKBACK", timedelta(0))
     for runs in [Runs(url, None, deployment_plans.TAG)] * 2:
         crashed_runs.reschedule(runs)
     assert state(client, run) is StateType.CRASHED

@@ -35,6 +35,7 @@ def record(version: int, run_id: str, run_key: str = "", told: str = "") -> Vers
         metric="roc_auc",
         value=0.8,
         champion_value=0.5,
+        against=None,
         data_version="rows@1",
         bundle=f"mlruns/{version}",
         digest="d",
@@ -68,7 +69,7 @@ def test_what_means_none_or_several_is_a_usage_error(
 ) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         report.choose_version("orders", versions, run)
-    assert caught.value.way_out
+    assert caught.value.fix
 
 
 def test_the_place_that_the_run_told_is_believed_only_under_the_home(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_second_step_back_goes_no_further_than_the_first_champion(clinic: Clin
     rollback.run_rollback(settings, config)
     with pytest.raises(UsageError, match="no champion before version 1") as caught:
         rollback.run_rollback(settings, config)
-    assert caught.value.way_out == "name another former champion: --to 2"
+    assert caught.value.fix == "name another former champion: --to 2"
     assert history.run_models(settings, config).champion == 1
 
 

@@ -12,6 +12,7 @@ from tests.projects import inbox, tumours
 from treadle.flows import ingest
 from treadle.flows.champion import history
 from treadle.flows.project import quarantine, status
+from treadle.flows.project.deployment_plans import Difference
 from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
 
@@ -136,8 +137,11 @@ def test_a_file_that_cannot_be_obeyed_hides_nothing_else(clinic: Clinic) -> None
 
 
 def test_a_file_that_cannot_be_obeyed_is_told_once_also_where_it_was_deployed() -> None:
-    broken = status.PipelineStatus(pipeline="shop", trouble="it is broken")
-    differs = ["shop cannot be deployed: it is broken", "score/other is not yet what its file says"]
+    broken = status.PipelineStatus(pipeline="shop", trouble="it is broken", trouble_kind="ConfigError")
+    differs = [
+        Difference("shop", "refused", "whatever this sentence says"),
+        Difference("other", "deployment", "shop cannot be deployed: or so it seems"),
+    ]
     needs = list(status.needs.home_needs([broken], differs, up=True, exited=False, locked=""))
     assert [(need.kind, need.command) for need in needs] == [
         ("deployment", "treadle up"),

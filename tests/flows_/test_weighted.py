@@ -154,9 +154,7 @@ def test_a_weight_that_is_none_ends_training_with_column_rows_and_value(home: Pa
         train.run_train(settings, config, trials=1, budget=10)
     (finding,) = (one for one in check.run_check(settings, config).findings if one.where == "data.weight")
     assert (finding.level, "lets in rows whose 'Exposure' is no weight" in finding.message) == ("warning", True)
-    assert finding.way_out.endswith(
-        "expect_column_values_to_not_be_null; expect_column_values_to_be_between, min_value 0"
-    )
+    assert finding.fix.endswith("expect_column_values_to_not_be_null; expect_column_values_to_be_between, min_value 0")
     misnamed = config.model_copy(update={"data": config.data.model_copy(update={"weight": "Exposur"})})
     found = check.run_check(settings, misnamed).findings
     assert any(one.where == "data.weight" and "no column 'Exposur'" in one.message for one in found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
@@ -49,7 +48,8 @@ def judged(version: int, decision: str, against: int | None = None) -> VersionRe
         headline="so it is",
         value=0.9,
         champion_value=0.8,
-        result=json.dumps({"against": against}),
+        against=against,
+        result="{}",
         created_at=datetime.now(UTC),
         **texts,
     )
@@ -63,7 +63,7 @@ def test_why_nobody_predicts_is_said_with_what_helps(home: Path) -> None:
     def refusal() -> tuple[str, str]:
         with pytest.raises(NothingPromoted) as raised:
             score.run_score(settings, config)
-        return raised.value.message, raised.value.way_out
+        return raised.value.message, raised.value.fix
 
     assert refusal() == ("clinic has no champion yet", "train one: treadle train -p clinic")
     ledger.add_version(judged(1, "KEEP"))
@@ -79,9 +79,9 @@ def test_why_nobody_predicts_is_said_with_what_helps(home: Path) -> None:
         "promote it, or add --decline: treadle promote 2 --reason '...' -p clinic",
     )
     promote.run_promote(settings, config, 2, "too slow", decline=True)
-    message, way_out = refusal()
+    message, fix = refusal()
     assert message == f"clinic has no champion: version 2 was declined by {settings.who}: too slow"
-    assert way_out == "train another: treadle train --again -p clinic"
+    assert fix == "train another: treadle train --again -p clinic"
     (need,) = (one for one in status.run_status(settings).needs if one.kind == "promotion")
     assert need.what == f"no champion: version 2 was declined by {settings.who}: too slow"
     assert need.command == "treadle train --again -p clinic"

@@ -19,6 +19,7 @@ from treadle.flows.project import backup
 from treadle.infra import settings as settings_
 from treadle.infra import stores
 from treadle.infra.databases.ledger import Ledger
+from treadle.infra.databases.ledger.records import FORMAT
 from treadle.infra.tracking.runs import quiet
 from treadle.tasks import bundle, parity
 from treadle.tasks.alerts import Case, News
@@ -76,7 +77,7 @@ def test_a_ledger_without_a_format_gets_what_it_lacks(tmp_path: Path) -> None:
         con.executescript("DROP TABLE format; DROP TABLE leases")
     assert Ledger(ledger.url).lease("shop", "train") is None
     with closing(sqlite3.connect(tmp_path / "treadle.db")) as con:
-        assert con.execute("SELECT format FROM format").fetchall() == [(2,)]
+        assert con.execute("SELECT format FROM format").fetchall() == [(FORMAT,)]
 
 
 def test_what_receivers_were_notified_of_is_remembered_from_format_1(tmp_path: Path) -> None:
@@ -86,15 +87,16 @@ def test_what_receivers_were_notified_of_is_remembered_from_format_1(tmp_path: P
         con.executescript("ALTER TABLE notified RENAME TO told; UPDATE format SET format = 1")
     assert Ledger(ledger.url).notified("shop", "MAIL") == {case}
     with closing(sqlite3.connect(tmp_path / "treadle.db")) as con:
-        assert con.execute("SELECT format FROM format").fetchall() == [(2,)]
+        assert con.execute("SELECT format FROM format").fetchall() == [(FORMAT,)]
 
 
 def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "treadle.db"
     Ledger(f"sqlite:///{file}").history("shop")
     with closing(sqlite3.connect(file)) as con:
-        con.executescript("UPDATE format SET format = 3; DROP TABLE leases")
-    with pytest.raises(NewerFormat, match=r"treadle.db is of format 3, made by a newer treadle; .* knows format 2"):
+        con.executescript(f"UPDATE format SET format = {FORMAT + 1}; DROP TABLE leases")
+    refusal = rf"treadle.db is of format {FORMAT + 1}, made by a newer treadle; .* knows format {FORMAT}"
+    with pytest.raises(NewerFormat, match=refusal):
         Ledger(f"sqlite:///{file}").history("shop")
     with closing(sqlite3.connect(file)) as con:
         assert con.execute("SELECT count(*) FROM sqlite_master WHERE name = 'leases'").fetchone() == (0,)

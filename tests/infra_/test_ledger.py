@@ -18,6 +18,7 @@ from treadle.infra.databases.ledger import (
     Promotion,
     QuarantineDecision,
     VersionRecord,
+    records,
     retirements,
 )
 from treadle.tasks.alerts import Case, News
@@ -57,6 +58,7 @@ VERSION = VersionRecord(
     metric="roc_auc",
     value=0.8,
     champion_value=0.5,
+    against=None,
     data_version="rows@3",
     bundle="mlruns/artifacts/shop/1",
     digest="d1",
@@ -147,6 +149,23 @@ def test_a_ledger_of_an_earlier_version_gets_the_tables_that_it_lacks(ledger: Le
     assert again.label_batches("shop") == ()
     assert again.corrections("shop") == set()
     assert again.batches("shop") == (BATCH,)
+
+
+@pytest.mark.parametrize("written", ['{"against": 4}', '{"against": null}', '{"decision": "KEEP"}', ""])
+def test_versions_of_an_earlier_format_keep_the_champion_that_they_were_judged_against(
+    ledger: Ledger, written: str
+) -> None:
+    ledger.add_version(replace(VERSION, result=written))
+    with engines.make_engine(ledger.url).begin() as con:
+        con.exec_driver_sql("ALTER TABLE versions DROP COLUMN against")
+        con.exec_driver_sql("UPDATE format SET format = 2")
+    again = Ledger(ledger.url)
+    against = 4 if "4" in written else None
+    assert again.versions("shop") == (replace(VERSION, result=written, against=against),)
+    later = replace(VERSION, version=2, run_key="k2", against=1)
+    assert again.add_version(later) == again.version("shop", 2) == later
+    with engines.make_engine(ledger.url).begin() as con:
+        assert con.exec_driver_sql("SELECT max(format) FROM format").scalar() == records.FORMAT
 
 
 def test_what_a_receiver_was_told_is_noted_until_it_is_over(ledger: Ledger) -> None:

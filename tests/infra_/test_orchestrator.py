@@ -275,7 +275,7 @@ class TestNamedServer:
         start = time.monotonic()
         with pytest.raises(ServiceError, match="does not answer") as caught, orchestrator.flow_context(settings):
             pass
-        assert "unset PREFECT_API_URL" in caught.value.way_out
+        assert "unset PREFECT_API_URL" in caught.value.fix
         assert time.monotonic() - start < 5
         assert orchestrator.server_state(settings).state is orchestrator.ServerPhase.UNREACHABLE
 

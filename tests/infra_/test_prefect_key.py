@@ -78,7 +78,7 @@ def test_without_the_key_it_is_locked_and_the_error_names_the_variable(
         assert servers.server_status(settings)[0].state == "locked"
         with pytest.raises(ServiceError) as caught, flow_context(settings), connected() as client:
             client.read_work_pools()
-    assert "PREFECT_API_KEY" in caught.value.way_out
+    assert "PREFECT_API_KEY" in caught.value.fix
 
 
 def test_a_login_goes_before_a_key_and_neither_to_our_own_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,11 +39,11 @@ def test_treadle_home_wins_over_the_current_folder(home: Path, monkeypatch: pyte
     assert settings_.find_home(home).home == other
 
 
-def test_outside_any_home_the_error_names_the_ways_out(tmp_path: Path) -> None:
+def test_outside_any_home_the_error_names_the_fixes(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="no project here") as caught:
         settings_.find_home(tmp_path)
     assert caught.value.exit_code == 2
-    assert "treadle init" in caught.value.way_out
+    assert "treadle init" in caught.value.fix
 
 
 def test_a_treadle_home_without_pipelines_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_beyond_loopback_nothing_listens_without_a_login(
     monkeypatch.setenv("TREADLE_HOST", host)
     with pytest.raises(UsageError, match=f"TREADLE_HOST={host}") as caught:
         _ = settings_.at(home).listen
-    assert "TREADLE_LOGIN" in caught.value.way_out
+    assert "TREADLE_LOGIN" in caught.value.fix
     monkeypatch.setenv("TREADLE_LOGIN", "ada:correct-horse-battery")
     assert settings_.at(home).listen == host
     assert "correct-horse" not in repr(settings_.at(home))

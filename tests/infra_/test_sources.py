@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.infra import sources
-from treadle.tasks.errors import DataError, UsageError
+from treadle.tasks.errors import DataError, UnreadableFile, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,8 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     with pytest.raises(DataError) as refused:
         sources.open_raw(con, tmp_path / name, "b1")
     assert reason in refused.value.message
+    assert isinstance(refused.value, UnreadableFile)
+    assert refused.value.message == f"{name}: {refused.value.reason}"
     assert "\n" not in refused.value.message
     assert len(refused.value.message) < 250
 

@@ -158,7 +158,7 @@ def test_tables_stand_under_folders_of_any_name(tmp_path: Path, folder: str) -> 
 
 
 @pytest.mark.parametrize("folder", ["[x]", "a|b", "a%20b", "a\\b"])
-def test_folders_that_delta_cannot_name_are_refused_with_a_way_out(tmp_path: Path, folder: str) -> None:
+def test_folders_that_delta_cannot_name_are_refused_with_a_fix(tmp_path: Path, folder: str) -> None:
     tables = Tables(str(tmp_path / folder / "data"), tmp_path / "scratch")
     with pytest.raises(UsageError, match="TREADLE_STORAGE_URL"):
         put(tables, "a", [1])

@@ -51,7 +51,7 @@ def test_an_address_in_the_file_is_refused_and_not_repeated(tmp_path: Path, aler
     assert caught.value.key.startswith("alerts.")
     assert caught.value.where.endswith("shop.toml:7")
     if caught.value.key == "alerts.to":
-        assert "env:ALERTS_MAIL" in caught.value.way_out
+        assert "env:ALERTS_MAIL" in caught.value.fix
 
 
 def test_alerts_are_no_part_of_what_training_obeys(tmp_path: Path) -> None:

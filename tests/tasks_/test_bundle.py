@@ -107,7 +107,7 @@ def test_a_damaged_file_is_refused(folder, tmp_path, name, what):
             path.symlink_to(tmp_path / path.name)
     with pytest.raises(BundleError) as error:
         bundle.load_bundle(folder, digest)
-    assert error.value.way_out
+    assert error.value.fix
 
 
 @pytest.mark.parametrize("name", ["extra.txt", "loader.py", ".hidden", "model.pkl"])

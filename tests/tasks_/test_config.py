@@ -102,7 +102,7 @@ def test_a_mistake_is_told_with_line_key_value_and_what_is_allowed(
         load_config(write(tmp_path, LEAST + added + "\n"))
     assert caught.value.message.startswith(f"pipelines/sales.toml:{line}: {key}: ")
     assert message in caught.value.message
-    assert allowed in caught.value.way_out
+    assert allowed in caught.value.fix
     assert caught.value.exit_code == 2
     assert "\n" not in caught.value.message
 

@@ -118,7 +118,7 @@ def test_a_wrong_loss_is_refused_with_the_figure_and_the_one_expected(case: str)
     with pytest.raises(ConfigError, match=says) as caught:
         custom_objective(custom, "regression", "rmse", WANTED, target("regression"))
     assert caught.value.key == "model.objective"
-    assert caught.value.way_out
+    assert caught.value.fix
 
 
 SAME = {

@@ -108,7 +108,7 @@ def test_a_target_that_cannot_be_learned_is_refused(
     with pytest.raises(TargetError, match=r".*") as caught:
         propose(frame, target, wanted)
     assert message.replace("dates", "timestamps") in caught.value.message or message in caught.value.message
-    assert caught.value.way_out
+    assert caught.value.fix
 
 
 def test_a_person_s_word_stands_if_it_can() -> None:

@@ -121,7 +121,7 @@ def test_a_target_outside_of_the_objectives_range_is_refused_with_its_value(case
     with pytest.raises(TargetError, match=says) as caught:
         choose_objective("regression", "rmse", wanted, np.array(y), target="price")
     assert "'price'" in caught.value.message
-    assert caught.value.way_out
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("name", sorted(objective.LEAVES_RESET))

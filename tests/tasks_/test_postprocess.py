@@ -52,11 +52,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_labels_that_do_not_make_the_task_are_refused_with_a_way_out(case):
+def test_labels_that_do_not_make_the_task_are_refused_with_a_fix(case):
     task, labels, positive, says = REFUSED[case]
     with pytest.raises(TargetError, match=says) as error:
         postprocess.classes(task, labels, positive, "y")
-    assert error.value.way_out
+    assert error.value.fix
     assert error.value.exit_code == 2
 
 

@@ -230,7 +230,7 @@ def test_a_holdout_of_known_entities_alone_says_so() -> None:
         DataError, match=r"no usable holdout part.*20 rows of a 'who' that is in training too"
     ) as caught:
         parted(rows, strategy="time", group="who")
-    assert "take split.group out" in caught.value.way_out
+    assert "take split.group out" in caught.value.fix
 
 
 FAILURES = {
@@ -260,4 +260,4 @@ def test_what_cannot_be_parted_says_why_and_what_to_do(case: str) -> None:
     with pytest.raises(error) as caught:
         parted(rows, **spec)
     assert sentence in caught.value.message
-    assert caught.value.way_out
+    assert caught.value.fix

@@ -78,7 +78,7 @@ def test_a_weight_that_is_none_is_refused_with_column_rows_and_value(values: lis
     with pytest.raises(DataError) as caught:
         weights.row_weights(table(exposure=values), "exposure")
     assert sentence in caught.value.message
-    assert caught.value.way_out
+    assert caught.value.fix
     with pytest.raises(DataError, match=r"'exposure', which data\.weight names, is not in the table"):
         weights.row_weights(table(other=values), "exposure")
 

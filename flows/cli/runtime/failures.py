@@ -26,20 +26,20 @@ class Failure:
     """An error as it is shown, and as the object that `--json` prints."""
 
     error: str
-    way_out: str
+    fix: str
     exit_code: int
 
 
 def explain_error(error: Exception) -> Failure:
     """Return the line, the fix and the exit code of any exception.
 
-    Our own errors have all three (`way_out` is the fix); typer's are bad usage; a system error names its file;
+    Our own errors have all three; typer's are bad usage; a system error names its file;
     any other error is a bug of ours and names the line of code.
     """
     import typer
 
     if isinstance(error, TreadleError):
-        return Failure(_line(error.message), _line(error.way_out), error.exit_code)
+        return Failure(_line(error.message), _line(error.fix), error.exit_code)
     if isinstance(error, typer.TyperException):
         return _usage(error)
     return _refused_by_the_system(error) or Failure(
@@ -58,8 +58,8 @@ def print_failure(failure: Failure, error: Exception, terminal: Terminal, *, as_
     if _debugging():
         traceback.print_exception(error, file=terminal.err)
     console.print(Text.assemble(("treadle: ", "bold red"), failure.error))
-    if failure.way_out:
-        console.print(Text.assemble(("  fix: ", "bold"), failure.way_out))
+    if failure.fix:
+        console.print(Text.assemble(("  fix: ", "bold"), failure.fix))
     terminal.err.flush()
     if as_json:
         print(json.dumps(asdict(failure), indent=2, ensure_ascii=False), file=terminal.out, flush=True)

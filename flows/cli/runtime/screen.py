@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from treadle.flows.cli.runtime.formatting import coloured_word, format_score
+from treadle.tasks.commands import Command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,7 @@ class Screen:
 
     def next(self, why: str, *command: str) -> None:
         """Name the sensible next command, with the -p that this one had."""
-        chosen = ["-p", self._pipeline] if self._pipeline and "-p" not in command else []
-        self.line(("next: ", "bold"), f"{why}: ", (" ".join(["treadle", *command, *chosen]), "bold cyan"))
+        self.line(("next: ", "bold"), f"{why}: ", (Command(" ".join(command)).line(self._pipeline), "bold cyan"))
 
     def hint(self, text: str) -> None:
         """Name a sensible next step that is no command of ours."""

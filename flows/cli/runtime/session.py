@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from treadle.flows.context import command_names
-from treadle.tasks.errors import TreadleError
+from treadle.flows.context.named_pipeline import errors_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,13 +62,11 @@ def carry_out(
     prepare_client(settings)
     sends_alerts = alerts and in_home and not terminal.err.isatty()
     try:
-        with showing_progress(Console(file=terminal.err), command, bar=bar, dated=dated):
+        with showing_progress(Console(file=terminal.err), command, bar=bar, dated=dated), errors_name(pipeline):
             result = action()
-    except Exception as error:
+    except Exception:
         if sends_alerts:
             _send_alerts(settings, pipeline)
-        if isinstance(error, TreadleError):
-            command_names.complete_commands(error, pipeline)
         raise
     try:
         if as_json:

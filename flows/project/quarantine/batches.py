@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,4 +80,4 @@ def choose_batch(batches: Sequence[HeldBatch], wanted: str) -> HeldBatch:
         listed = ", ".join(f"{batch.batch_id} ({batch.at:%Y-%m-%d %H:%M})" for batch in matches)
         raise UsageError(f"{wanted!r} may be any of {len(matches)} batches: {listed}", "name one by its id")
     listed = ", ".join(f"{batch.batch_id} ({batch.file})" for batch in batches if not batch.dropped) or "nothing"
-    raise UsageError(f"the quarantine has no batch {wanted!r}; in it: {listed}", "see: treadle quarantine list")
+    raise UsageError(f"the quarantine has no batch {wanted!r}; in it: {listed}", ("see: ", Command("quarantine list")))

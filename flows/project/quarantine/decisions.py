@@ -18,6 +18,7 @@ from treadle.flows.context.locking import one_at_a_time
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.ingest import corrections, labels
 from treadle.flows.project.quarantine.batches import HeldBatch, choose_batch, held_batches
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _release(home: str, pipeline: str, batch: str, reason: str) -> ReleaseResult
         if held.scope == "file":
             raise UsageError(
                 f"{held.file} could not be read, so there are no rows to release",
-                f"have it sent again, then: treadle quarantine drop {held.batch_id} --reason '...'",
+                ("have it sent again, then: ", Command(f"quarantine drop {held.batch_id} --reason '...'")),
             )
         events.emit("quarantine", f"{held.file}: checking {held.rows:,} rows against the current contract")
         nth = 1 + sum(earlier.action == "release" for earlier in held.decisions)
@@ -141,7 +142,7 @@ def _undecided(place: Workplace, con: duckdb.DuckDBPyConnection, batch: str) -> 
         when = f"{dropped.at:%Y-%m-%d %H:%M}"
         raise UsageError(
             f"{held.batch_id} ({held.file}) was dropped by {dropped.who} on {when}: {dropped.reason}",
-            "ingest a corrected file: treadle ingest",
+            ("ingest a corrected file: ", Command("ingest")),
         )
     return held
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context.workplace import open_workplace
 from treadle.flows.project.quarantine.batches import HeldBatch, choose_batch, held_batches
+from treadle.tasks.commands import Command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,10 @@ COMPARED = 200_000
 
 
 class BrokenRule(BaseModel):
-    """A rule that rows of a batch broke: in words, how many, and one of the values."""
+    """A rule that rows of a batch broke: what it requires in words, how many rows broke it, and one of the values.
+
+    `words` are empty for rows that an earlier version refused, which did not store them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,7 +93,7 @@ class ListResult(BaseModel):
 class Row(BaseModel):
     """A refused row: its index in the file (from 0), the rules that it broke, and the original row (JSON).
 
-    `rules`, `columns`, `values` and `words` (what the rule requires) are parallel.
+    `rules`, `columns`, `values` and `words` (what the rule requires; empty in rows of an earlier version) are parallel.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -150,7 +154,7 @@ def run_show(settings: Settings, config: PipelineConfig, batch: str, limit: int)
         held = choose_batch(held_batches(place, con), batch)
         relation = place.stores.tables.relation("quarantine", batches=[held.batch_id])
         rows = con.sql(
-            f"SELECT _ordinal, rules, columns, values, reason, row FROM {relation} "
+            f"SELECT _ordinal, rules, columns, values, required, reason, row FROM {relation} "
             f"ORDER BY len(rules) = 0, _ordinal LIMIT {limit}"
         ).fetchall()
         again, reason = rows_sent_again(place, con, held), _reason(place, con, held)
@@ -173,10 +177,11 @@ def _row(
     rules: list[str],
     columns: list[str],
     values: list[str | None],
+    required: list[str] | None,
     reason: str,
     row: str | None,
 ) -> Row:
-    words = [_contract(reason, columns, values, nth) for nth in range(len(columns))]
+    words = [""] * len(rules) if required is None else required
     return Row(ordinal=ordinal, rules=rules, columns=columns, values=values, words=words, reason=reason, row=row)
 
 
@@ -204,36 +209,14 @@ def _rules(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) ->
     relation = place.stores.tables.relation("quarantine", batches=[held.batch_id])
     rules = con.sql(
         "SELECT rules[nth] AS rule, columns[nth] AS about, count(*) AS broken, "
-        "arg_min((reason, columns, values, nth), _ordinal) AS first "
+        "arg_min((required[nth], values[nth]), _ordinal) AS first "
         f"FROM (SELECT *, unnest(range(1, len(rules) + 1)) AS nth FROM {relation}) "
         f"GROUP BY ALL ORDER BY broken DESC, rule, about LIMIT {RULES_NAMED}"
     ).fetchall()
     return tuple(
-        BrokenRule(
-            rule=rule,
-            columns=columns,
-            words=_contract(reason, names, values, nth - 1),
-            rows=rows,
-            example=values[nth - 1],
-        )
-        for rule, columns, rows, (reason, names, values, nth) in rules
+        BrokenRule(rule=rule, columns=columns, words=required or "", rows=rows, example=value)
+        for rule, columns, rows, (required, value) in rules
     )
-
-
-def _contract(reason: str, columns: list[str], values: list[str | None], nth: int) -> str:
-    """What the nth broken rule of a row requires, parsed from the row's reason: `x is 3 (contract: >= 5)`."""
-    heads = [
-        f"{name} is {(value or '').strip(' ') or 'missing'} (contract: "
-        for name, value in zip(columns, values, strict=True)
-    ]
-    start = 0
-    for head in heads[: nth + 1]:  # one value may break two rules
-        index = reason.find(head, start)
-        if index < 0:
-            return ""
-        start = index + len(head)
-    end = reason.find(f"); {heads[nth + 1]}", start) if nth + 1 < len(heads) else len(reason) - 1
-    return reason[start:end]
 
 
 def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -> str:
@@ -244,7 +227,8 @@ def _reason(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -
     records = ledger.label_batches(pipeline) if held.labels else ledger.batches(pipeline)
     recorded = next((record.reason for record in records if record.batch_id == held.batch_id), "")
     relation = place.stores.tables.relation("quarantine", batches=[held.batch_id])
-    return recorded or str(con.sql(f"SELECT reason FROM {relation} ORDER BY length(reason) LIMIT 1").fetchall()[0][0])
+    rows = con.sql(f"SELECT reason FROM {relation} ORDER BY len(rules), _ordinal LIMIT 1").fetchall()
+    return recorded or str(rows[0][0])
 
 
 def rows_sent_again(place: Workplace, con: duckdb.DuckDBPyConnection, held: HeldBatch) -> int | None:
@@ -271,8 +255,8 @@ def rows_sent_again(place: Workplace, con: duckdb.DuckDBPyConnection, held: Held
 def advice(place: Workplace, held: HeldBatch, again: int | None) -> str:
     """What a person can do about a batch, in one line."""
     name = place.config.name
-    drop = f"treadle quarantine drop {held.batch_id} --reason '...' -p {name}"
-    release = f"treadle quarantine release {held.batch_id} -p {name}"
+    drop = Command(f"quarantine drop {held.batch_id} --reason '...'").line(name)
+    release = Command(f"quarantine release {held.batch_id}").line(name)
     if held.interrupted:
         return f"a release was interrupted; complete it: {release}"
     if _replaced(place, held) or (again and again == held.rows):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.project import receivers
-from treadle.flows.project.deployment_plans import differs
+from treadle.flows.project.deployment_plans import deployment_differences
 from treadle.flows.project.receivers import Receiver
 from treadle.flows.project.status import needs, servers
 from treadle.flows.project.status.needs import Need
@@ -29,21 +29,24 @@ if TYPE_CHECKING:
 class PipelineStatus(BaseModel):
     """The state of one pipeline; `trouble` says why its file is invalid, and then the other fields are empty.
 
-    `files` wait in the sources, `waiting` is the pending version, `unsettled` says why it cannot be compared with the
-    champion (empty where it is better), `declined` says who declined which version where
-    there is no champion, `refused` is the version that the gate refused last, `verdict_page` the run that judged the
-    pending or refused one, `alias` how MLflow's alias differs; `stale`: no new rows for too long.
+    `trouble_kind` is the kind of that error (`ConfigError data.target`). `files` wait in the sources, `waiting` is the
+    pending version, `unsettled` says why it cannot be compared with the champion (empty where it is better), `declined`
+    says who declined which version (`declined_version`) where there is no champion, `refused` is the version that the
+    gate refused last, `verdict_page` the run that judged the pending or refused one, `alias` how MLflow's alias
+    differs; `stale`: no new rows for too long.
     """
 
     model_config = ConfigDict(frozen=True)
 
     pipeline: str
     trouble: str = ""
+    trouble_kind: str = ""
     champion: ChampionStatus | None = None
     versions: int = 0
     waiting: int | None = None
     unsettled: str = ""
     declined: str = ""
+    declined_version: int | None = None
     refused: Refused | None = None
     verdict_page: str = ""
     alias: str = ""
@@ -82,13 +85,14 @@ def run_status(settings: Settings) -> StatusResult:
     server_states, runs = servers.server_status(settings), servers.newest_work(settings)
     pipelines = tuple(pipeline_status(settings, file.stem, runs, waits=True) for file in settings.pipelines)
     locked = settings.login_variable if server_states[0].state == "locked" else ""
-    changed, up, exited = differs(settings), servers.is_up(settings), supervisor.exited_unexpectedly(settings)
+    changed = deployment_differences(settings)
+    up, exited = servers.is_up(settings), supervisor.exited_unexpectedly(settings)
     return StatusResult(
         home=str(settings.home),
         up=up,
         servers=server_states,
         pipelines=pipelines,
-        differs=changed,
+        differs=tuple(one.sentence for one in changed),
         needs=tuple(needs.home_needs(pipelines, changed, up=up, exited=exited, locked=locked)),
         alerts=receivers.configured_receivers(settings),
     )
@@ -106,7 +110,7 @@ def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | No
     try:
         place = open_workplace(str(settings.home), name)
     except ConfigError as error:
-        return PipelineStatus(pipeline=name, trouble=error.message)
+        return PipelineStatus(pipeline=name, trouble=error.message, trouble_kind=error.kind)
     stores = place.stores
     champion, pending, refused = (
         snapshot.champion_status(place),
@@ -126,6 +130,7 @@ def pipeline_status(settings: Settings, name: str, runs: Sequence[LastWork] | No
         waiting=pending.version if pending else None,
         unsettled=unsettled_reason(pending) if pending else "",
         declined=decline_sentence(declined[max(declined)]) if declined else "",
+        declined_version=max(declined, default=None),
         refused=refused,
         verdict_page=pages.get(f"version {judged.version}", "") if judged else "",
         alias=_alias(stores, champion.version, waits=waits) if champion else "",

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from treadle.flows.context import command_names
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,7 +31,7 @@ class LastWork(BaseModel):
     """One kind of work on one pipeline: its newest run, and the next that is scheduled.
 
     `state`, `since` when, and `message` are those of the newest run in Prefect, `page` shows it; empty, and the moments
-    None, where there is no run.
+    None, where there is no run. `error` is the kind of the error that ended it; empty where that is unknown.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +41,7 @@ class LastWork(BaseModel):
     state: str = ""
     since: datetime | None = None
     message: str = ""
+    error: str = ""
     at: datetime | None = None
     page: str = ""
     next: datetime | None = None
@@ -109,7 +108,6 @@ def run_pages(settings: Settings, runs: Iterable[str]) -> dict[str, str]:
 
 
 def _work(key: tuple[str, str], last: WorkRun | None, following: WorkRun | None) -> LastWork:
-    names = ("state", "since", "message", "at", "page")
+    names = ("state", "since", "message", "error", "at", "page")
     fields = {name: getattr(last, name) for name in names} if last else {}
-    fields["message"] = command_names.with_pipeline(fields.get("message", ""), key[0])
     return LastWork(pipeline=key[0], work=key[1], next=following.at if following else None, **fields)

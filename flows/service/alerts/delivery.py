@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle.alerts")
 
-CRASHED_SECONDS = 60.0
-"""A killed run is rescheduled within this time, and is no alert until then."""
-
 CHECK_SECONDS = 60.0
 ITEMS_SHOWN = 5
 LONGEST, LONGEST_TITLE = 500, 120
@@ -178,8 +175,10 @@ def _may_change(kind: str, pipeline: str, runs: Sequence[LastWork] | None) -> bo
 
 def _under_way(work: LastWork) -> bool:
     """Whether the run has not ended, or crashed so recently that it may be rescheduled."""
+    from treadle.infra.orchestrator import dead_runs
+
     if work.state == "CRASHED" and work.since is not None:
-        return (datetime.now(UTC) - work.since).total_seconds() < CRASHED_SECONDS
+        return (datetime.now(UTC) - work.since).total_seconds() < dead_runs.ALERT_SECONDS
     return work.state not in (*ENDED, "CRASHED")
 
 

@@ -17,8 +17,10 @@ from prefect.client.schemas.objects import State  # noqa: TC002 - Prefect reads 
 from prefect.states import Completed, Failed
 from pydantic import BaseModel, ConfigDict, Field
 
-from treadle.flows.context import command_names
+from treadle.flows.context.named_pipeline import errors_name
 from treadle.flows.context.retries import UNAVAILABLE
+from treadle.infra.orchestrator.dead_runs import MAX_STARTS
+from treadle.infra.orchestrator.failures import label_failure
 from treadle.tasks.device import DeviceName
 from treadle.tasks.errors import DataError, TreadleError
 
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
 log = logging.getLogger("treadle")
-
-MAX_STARTS = 3
-"""Starts of a run at most; a run that was killed this often is not started again, for it may be the cause."""
 
 PAUSES = (5.0, 15.0, 40.0, 60.0)
 """Seconds before each new attempt where a database or server does not answer; after the last one the run fails."""
@@ -245,7 +244,7 @@ def _no_champion(settings: Settings, pipeline: str) -> str:
     if ledger.champion(pipeline) is not None:
         return ""
     error = no_champion_error(ledger, pipeline)
-    return f"{error.message}; {error.way_out}"
+    return f"{error.message}; {error.fix}"
 
 
 def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
@@ -268,15 +267,16 @@ def _run_with_retries(work: Callable[[Settings, str], str]) -> State[None]:
     with orchestrator.present_command(settings):
         for pause in (*PAUSES, None):
             try:
-                return Completed(message=work(settings, pipeline))
+                with errors_name(pipeline):
+                    return Completed(message=work(settings, pipeline))
             except UNAVAILABLE as error:
-                message = command_names.with_pipeline(
-                    error.message if isinstance(error, TreadleError) else str(error), pipeline
-                )
+                message = error.message if isinstance(error, TreadleError) else str(error)
                 if pause is None:
+                    label_failure(error)
                     return Failed(message=f"{message}\nIt failed after {len(PAUSES)} more attempts.")
                 log.warning("%s; trying again in %g s", message, pause)
             except TreadleError as error:
-                return Failed(message=command_names.with_pipeline(str(error), pipeline))
+                label_failure(error)
+                return Failed(message=str(error))
             time.sleep(pause)
     raise AssertionError("the last attempt has no pause after it")

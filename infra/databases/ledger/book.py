@@ -35,6 +35,7 @@ from treadle.infra.databases.ledger.records import (
     Withdrawal,
 )
 from treadle.infra.databases.ledger.withdrawals import read_withdrawal, write_withdrawal
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import Conflict
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Ledger:
             with self._write() as con:
                 con.execute(sa.insert(records.decisions).values(asdict(noted)))
         except IntegrityError:
-            raise Conflict("another decision about the quarantine came first", "treadle quarantine list") from None
+            raise Conflict("another decision about the quarantine came first", Command("quarantine list")) from None
         return noted
 
     @failpoint.around("ledger.decided")
@@ -145,7 +146,7 @@ class Ledger:
             if existing is None:
                 raise Conflict(
                     f"version {record.version} of {record.pipeline} is in the ledger already, of another run",
-                    "see: treadle models",
+                    ("see: ", Command("models")),
                 ) from None
             return existing
         return record
@@ -234,7 +235,7 @@ class Ledger:
                 return move
         raise Conflict(
             f"the champion of {pipeline} is {_named(now)} by now, not {_named(expected)}",
-            "look at it, then decide again: treadle models",
+            ("look at it, then decide again: ", Command("models")),
         )
 
     def pending(self, pipeline: str) -> tuple[Promotion, ...]:

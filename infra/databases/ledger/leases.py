@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from treadle.infra.databases.ledger import records
 from treadle.infra.databases.ledger.records import Lease
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import Fenced
 
 TABLE = records.leases.c
@@ -46,5 +47,5 @@ def renew_lease(con: sa.Connection, pipeline: str, work: str, token: int, *, las
         raise Fenced(
             f"this process was suspended and {now.holder if now else 'another'} took over `{work}` of {pipeline}: "
             + ("nothing was promoted here" if work == "train" else "it did no more here"),
-            "see the result: treadle models" if work == "train" else "the other goes on with it",
+            ("see the result: ", Command("models")) if work == "train" else "the other goes on with it",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 RENAMED = {"told": "notified"}
 """Tables by their names in format 1."""
+
+AGAINST_SINCE = 3
+"""The format since which versions have the column `against`."""
 
 
 def ledger_engine(url: str) -> sa.Engine:
@@ -64,6 +68,8 @@ def _bring_up_to_date(con: sa.Connection, url: str) -> None:
     _rename_tables(con)
     for table in records.metadata.sorted_tables:  # the first ones had fewer
         con.execute(sa.schema.CreateTable(table, if_not_exists=True))
+    if found is None or found < AGAINST_SINCE:
+        _add_against(con)
     if found is None:
         mine = sa.select(sa.literal(records.FORMAT)).where(~sa.exists(sa.select(records.formats.c.format)))
         con.execute(sa.insert(records.formats).from_select(["format"], mine))
@@ -77,6 +83,18 @@ def _rename_tables(con: sa.Connection) -> None:
     for before, now in RENAMED.items():
         if before in names and now not in names:
             con.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {now}")
+
+
+def _add_against(con: sa.Connection) -> None:
+    """Give the versions of an earlier format their column `against`, from the results that they recorded as JSON."""
+    if "against" in {column["name"] for column in sa.inspect(con).get_columns(records.versions.name)}:
+        return
+    con.exec_driver_sql(f"ALTER TABLE {records.versions.name} ADD COLUMN against INTEGER")
+    table = records.versions.c
+    for pipeline, version, result in con.execute(sa.select(table.pipeline, table.version, table.result)).all():
+        row = (table.pipeline == pipeline, table.version == version)
+        against = json.loads(result or "{}").get("against")
+        con.execute(sa.update(records.versions).where(*row).values(against=against))
 
 
 def _build(aside: Path) -> None:

@@ -85,7 +85,7 @@ class VersionRecord:
 
     `bundle` is the bundle's folder relative to the home (or its MLflow URI in a remote store), `digest` that of its
     manifest. `value` and `champion_value` are in units of `metric`, None where it is not defined on the holdout;
-    `result` is the run's whole result as JSON.
+    `against` is the champion when the run began, None without one; `result` is the run's whole result as JSON.
     """
 
     pipeline: str
@@ -97,6 +97,7 @@ class VersionRecord:
     metric: str
     value: float | None
     champion_value: float | None
+    against: int | None
     data_version: str
     bundle: str
     digest: str
@@ -180,7 +181,7 @@ class Utc(sa.types.TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
-FORMAT = 2
+FORMAT = 3
 """Of the tables below; one more where an older treadle could no longer read them."""
 
 metadata = sa.MetaData()
@@ -241,6 +242,7 @@ versions = sa.Table(
         for name in ("run_id", "decision", "headline", "metric", "data_version", "bundle", "digest", "result")
     ),
     *(sa.Column(name, sa.Double) for name in ("value", "champion_value")),
+    sa.Column("against", sa.Integer),
     sa.Column("created_at", Utc, nullable=False),
     sa.UniqueConstraint("pipeline", "run_key"),
 )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from treadle.infra.databases.ledger.records import promotions, retired
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import Conflict
 
 
@@ -27,5 +28,6 @@ def check_not_champion(con: sa.Connection, pipeline: str, version: int) -> None:
     been = sa.select(promotions.c.seq).where(promotions.c.pipeline == pipeline, promotions.c.version_to == version)
     if version in read_retirements(con, pipeline) and con.execute(been).first() is not None:
         raise Conflict(
-            f"version {version} of {pipeline} cannot be both champion and cleared away", "look again: treadle models"
+            f"version {version} of {pipeline} cannot be both champion and cleared away",
+            ("look again: ", Command("models")),
         )
