@@ -137,11 +137,10 @@ class Followups:
             return
 
     def _settle(self, pipeline: str, data_token: str) -> None:
+        from treadle.infra.files.atomic import write_atomically
+
         self._settled[pipeline] = data_token
-        self._settled_file.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._settled_file.with_suffix(".part")
-        aside.write_text(json.dumps(self._settled))
-        aside.replace(self._settled_file)
+        write_atomically(self._settled_file, json.dumps(self._settled))
 
 
 def _done(pending: PendingFollowup, work: WorkKind, last: WorkRun | None) -> bool:

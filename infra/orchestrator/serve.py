@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from treadle.infra import failpoint
+from treadle.infra.files.atomic import write_atomically
 from treadle.infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
 from treadle.infra.processes.http_guard import HERE, Guard, listeners
 from treadle.infra.settings import set_environment
@@ -94,10 +95,8 @@ def take_lock(path: Path) -> IO[str] | None:
 
 def write_hint(path: Path, home: Path, host: str, port: int) -> None:
     """Write the server's address and version, atomically."""
-    aside = path.with_suffix(".part")
     hint = {"home": str(home), "host": host, "port": port, "pid": os.getpid(), "prefect": prefect_version()}
-    aside.write_text(json.dumps(hint))
-    aside.replace(path)
+    write_atomically(path, json.dumps(hint))
 
 
 def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) -> None:

@@ -38,13 +38,12 @@ class Backoff:
 
     def record(self, name: str, *, failed: bool) -> None:
         """Store how an attempt ended."""
+        from treadle.infra.files.atomic import write_atomically
+
         before = dict(self._failures)
         if failed:
             self._failures[name] = self._failures.get(name, (0, 0.0))[0] + 1, time.time()
         else:
             self._failures.pop(name, None)
         if self._failures != before:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            aside = self._file.with_suffix(".part")
-            aside.write_bytes(FAILURES.dump_json(self._failures))
-            aside.replace(self._file)
+            write_atomically(self._file, FAILURES.dump_json(self._failures))
