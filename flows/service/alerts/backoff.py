@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from treadle.tasks.backoff import Backoff
+
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
-FIRST_SECONDS, LONGEST_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
+RETRIES = Backoff()
 FAILURES = TypeAdapter(dict[str, tuple[int, float]])
 """By receiver's name: how many attempts in a row have failed, and when the last one was made (Unix seconds)."""
 
 
-class Backoff:
+class FailedReceivers:
     """Remembers failed receivers in `alerts.json`; for one process at a time."""
 
     def __init__(self, settings: Settings) -> None:
@@ -28,8 +30,7 @@ class Backoff:
     def applies_to(self, name: str) -> bool:
         """Whether it is too early to try the receiver again: 1, 2, 4, ... 60 minutes after the last attempt."""
         times, last = self._failures.get(name, (0, 0.0))
-        pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(times - 1, DOUBLINGS)) if times else 0.0
-        return 0 <= time.time() - last < pause  # a clock that was set back silences no receiver
+        return 0 <= time.time() - last < RETRIES.pause(times)  # a clock that was set back silences no receiver
 
     @property
     def has_failures(self) -> bool:
