@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PACKAGES := flows tasks expectations infra
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo life test faults postgres browser bench bench-gpu bench-models bench-portfolio audit check lock clean
+.PHONY: help install demo life test faults postgres browser bench bench-gpu bench-models bench-portfolio audit check size lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -74,6 +74,9 @@ check: install  ## lint, format, types, arrows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+size:  ## lines of code by package, without blanks, comments and docstrings; what is longer than it may be
+	@$(PYTHON) -m tests.size
 
 lock:  ## renew the locks (needs uv)
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \

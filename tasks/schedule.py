@@ -1,31 +1,33 @@
-"""When something is to happen again: cron's five fields, checked without a scheduler."""
+"""Schedules: cron's five fields, checked without a scheduler."""
 
 from __future__ import annotations
 
-import re
+from datetime import datetime
 from typing import Annotated
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-FIELDS = (
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of month", 1, 31, ()),
-    ("month", 1, 12, MONTHS),
-    ("day of week", 0, 7, WEEKDAYS),
-)
-LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-PART = re.compile(r"(\*|[a-z0-9]+(?:-[a-z0-9]+)?)(?:/([0-9]+))?")
+FIELDS = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, in a month that has it",
+    "month": "1 to 12 or jan to dec",
+    "day-of-week": "0 to 7 or sun to sat",
+}
+"""Cron's fields and their values, by the names that cronsim's errors use."""
+
+EXTENSIONS = ("l", "#")
+"""What cronsim knows for days (the last one, the nth one) and Prefect's scheduler does not."""
 
 
 def check_cron(text: str) -> str:
-    """The schedule as it stands; raises ValueError, with the field that is wrong, where it is none.
+    """Return the schedule in lower case with single blanks; empty means never.
 
     Each field is `*`, a value, a range `a-b`, any of them with a step `/n`, or a list of those with commas; months and
-    weekdays may be named by three letters. Empty means: never.
+    weekdays may be named by three letters.
+    Raises ValueError, which names the wrong field, where the text is no schedule or no month has its day.
     """
     fields = text.lower().split()
     if not fields:
@@ -35,37 +37,18 @@ def check_cron(text: str) -> str:
             f"{text!r} has {len(fields)} fields: minute, hour, day of month, month and day of week are wanted, "
             "as in '0 6 * * *' for every day at six"
         )
-    values = [_values(field, *bounds) for field, bounds in zip(fields, FIELDS, strict=True)]
-    days, months = values[2], values[3]
-    if fields[4] == "*" and min(days) > max(LONGEST[month - 1] for month in months):
-        raise _refusal(f"{text!r} names a day that no such month has")
+    values = dict(zip(FIELDS, fields, strict=True))
+    wrong = next((name for name in FIELDS if name[:3] == "day" and any(one in values[name] for one in EXTENSIONS)), "")
+    try:
+        CronSim(text, datetime(2000, 1, 1))
+    except CronSimError as error:
+        wrong = str(error).removeprefix("Bad ")
+    if wrong:
+        raise _refusal(
+            f"{wrong.replace('-', ' ')} {values[wrong]!r} is not allowed: a value from {FIELDS[wrong]}, a range a-b, "
+            "'*', one of those with a step /n, or a list of those with commas"
+        )
     return " ".join(fields)
-
-
-def _values(field: str, name: str, lowest: int, highest: int, names: tuple[str, ...]) -> set[int]:
-    found: set[int] = set()
-    for part in field.split(","):
-        match = PART.fullmatch(part)
-        if match is None:
-            raise _refusal(f"{name} {part!r} is no value from {lowest} to {highest}, range, '*' or step of those")
-        span, step = match[1], int(match[2] or 1)
-        first, _, last = (f"{lowest}-{highest}" if span == "*" else span).partition("-")
-        begin = _value(first, name, lowest, highest, names)
-        end = _value(last or first, name, lowest, highest, names)
-        if match[2] and not last:  # cron reads 5/10 as 5-59/10
-            end = highest
-        if end < begin or step < 1:
-            raise _refusal(f"{name} {part!r} holds no value")
-        found.update(range(begin, end + 1, step))
-    return found
-
-
-def _value(text: str, name: str, lowest: int, highest: int, names: tuple[str, ...]) -> int:
-    if text in names:
-        return names.index(text) + lowest
-    if not text.isdigit() or not lowest <= int(text) <= highest:
-        raise _refusal(f"{name} {text!r} is not from {lowest} to {highest}")
-    return int(text)
 
 
 def _refusal(why: str) -> ValueError:

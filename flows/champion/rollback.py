@@ -133,9 +133,9 @@ def _one_move_earlier(note: Note) -> Note:
 
 
 def _write(settings: Settings, pipeline: str, note: Note) -> None:
-    path = _note_file(settings, pipeline)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(note.model_dump_json())  # written before the move; an incomplete note is ignored
+    from treadle.infra.files.atomic import write_atomically
+
+    write_atomically(_note_file(settings, pipeline), note.model_dump_json())  # before the move
 
 
 def champion_stack(history: Sequence[Promotion]) -> list[int]:

@@ -6,6 +6,7 @@ labels arrive weeks after its flights.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from treadle.flows.demo.stage import PIPELINE, YEAR, joined
@@ -68,12 +69,10 @@ def _stage(path: Path, make: Callable[[], pa.Table], *, keep: float = 1.0) -> Pa
     """Write a file atomically unless it is there; `keep` is the share of its bytes that arrives."""
     import pyarrow.parquet as pq
 
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    pq.write_table(make(), aside, write_page_checksum=True)
-    if keep < 1:
-        with aside.open("r+b") as file:
-            file.truncate(int(aside.stat().st_size * keep))
-    return aside.replace(path)
+    from treadle.infra.files.atomic import replacing
+
+    if not path.exists():
+        with replacing(path) as aside:
+            pq.write_table(make(), aside, write_page_checksum=True)
+            os.truncate(aside, int(aside.stat().st_size * keep))
+    return path

@@ -93,6 +93,8 @@ def copy_example(scene: Scene, pipeline: str) -> bool:
 
     Raises DataError where the program's folder has no example.
     """
+    from treadle.infra.files.atomic import write_atomically
+
     copied = False
     for name in (
         f"pipelines/{pipeline}.toml",
@@ -104,10 +106,7 @@ def copy_example(scene: Scene, pipeline: str) -> bool:
             continue
         if not source.is_file():
             raise DataError(f"the demo needs {source}", "run it from a clone of treadle, after make install")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        aside = copy.with_name(f".{copy.name}.part")
-        shutil.copyfile(source, aside)
-        aside.replace(copy)
+        write_atomically(copy, source.read_bytes())
         copied = True
     return copied
 

@@ -80,19 +80,16 @@ def _write(inbox: Path, months: list[int], kind: FileKind) -> dict[int, int]:
     """Join once, then write one file a month; rows per month."""
     import pyarrow.parquet as pq
 
+    from treadle.infra.files.atomic import replacing
+
     columns = "*" if kind == "record" else "* EXCLUDE (arrived_late)"
     labelled = "arrived_late IS NOT NULL" if kind == "record" else "true"
     rows = {}
-    inbox.mkdir(parents=True, exist_ok=True)
     with joined() as con:
         for month in months:
             table = con.sql(f"SELECT {columns} FROM joined WHERE month = {month} AND {labelled}").to_arrow_table()
-            aside = staged_path(inbox, month).with_name(f".{staged_path(inbox, month).name}.part")
-            try:
+            with replacing(staged_path(inbox, month)) as aside:
                 pq.write_table(table, aside, write_page_checksum=True)
-                aside.replace(staged_path(inbox, month))
-            finally:
-                aside.unlink(missing_ok=True)
             rows[month] = table.num_rows
     return rows
 

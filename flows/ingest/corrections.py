@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect import task
-
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.tasks.errors import UsageError
 
@@ -31,13 +29,7 @@ def declare(place: Workplace, batches: Sequence[str]) -> None:
         place.stores.ledger.declare_correction(place.config.name, batch_id)
 
 
-@task(
-    name="mark corrections",
-    task_run_name="mark corrections",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
+@retried_task("mark corrections")
 def mark_corrections(home: str, pipeline: str) -> tuple[str, ...]:
     """Mark the rows of batches that were declared to correct, and return the files' names; see `mark_declared`."""
     place = open_workplace(home, pipeline)

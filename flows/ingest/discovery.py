@@ -125,13 +125,13 @@ def set_aside(place: Workplace, batch: BatchRef, error: UnreadableFile) -> None:
     """
     from treadle.infra import failpoint
     from treadle.infra.files import outbox
+    from treadle.infra.files.atomic import replacing
 
     check_unchanged(batch)
     folder = place.stores.tables.refused_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(batch.path, folder / f"{batch.batch_id}.part")
-    with failpoint.around("ingest.refused"):
-        (folder / f"{batch.batch_id}.part").replace(folder / f"{batch.batch_id}-{outbox.short_name(batch.label)}")
+    copy = folder / f"{batch.batch_id}-{outbox.short_name(batch.label)}"
+    with replacing(copy, failpoint.around("ingest.refused")) as aside:
+        shutil.copyfile(batch.path, aside)
     place.stores.tables.quarantine_file(batch.batch_id, batch.label, batch.sha256, error.message)
 
 

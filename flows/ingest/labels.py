@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from prefect import task
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import timings
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
 from treadle.flows.ingest.discovery import BatchRef, check_unchanged, set_aside
 from treadle.tasks.errors import UnreadableFile
@@ -78,7 +77,7 @@ class LabelsResult(LabelCounts):
         return cls(**totals, batches=tuple(batches))
 
 
-@task(name="take in labels", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@retried_task("take in labels")
 @timings.timed("ingest")
 def take_labels(home: str, pipeline: str, batch: BatchRef) -> LabelBatch:
     """Validate one file of labels and commit it: quarantine, labels, ledger, in this order."""

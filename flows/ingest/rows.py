@@ -9,11 +9,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect import task
 from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.context import timings
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
 from treadle.flows.ingest.discovery import BatchRef, check_unchanged, set_aside
 from treadle.tasks.errors import UnreadableFile
@@ -48,7 +47,7 @@ class BatchResult(BaseModel):
     warnings: tuple[str, ...] = ()
 
 
-@task(name="take in a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@retried_task("take in a batch")
 @timings.timed("ingest")
 def take_in(home: str, pipeline: str, batch: BatchRef) -> BatchResult:
     """Validate one batch and commit it: quarantine, rows, ledger, in this order."""

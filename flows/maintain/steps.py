@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from treadle.flows.champion.pending import waits_for_person
 from treadle.flows.context import events
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import Workplace, open_workplace
 
 if TYPE_CHECKING:
@@ -48,13 +48,7 @@ class RemainingRuns(BaseModel):
     data_versions: tuple[str, ...]
 
 
-@task(
-    name="models and runs",
-    task_run_name="models and runs",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
+@retried_task("models and runs")
 def clear_models(home: str, pipeline: str, token: int | None) -> RemainingRuns:
     """Delete models that never were champion, with their runs; old pages of monitor; unfinished runs."""
     from treadle.infra.tracking.cleanup import Cleanup
@@ -118,9 +112,7 @@ def _version_snapshot(ledger: Ledger, pipeline: str, named: frozenset[str]) -> V
     )
 
 
-@task(
-    name="studies", task_run_name="studies", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient
-)
+@retried_task("studies")
 def clear_studies(home: str, pipeline: str, token: int | None, works: Sequence[str]) -> list[FreedPart]:
     """Delete studies whose runs are gone."""
     from treadle.infra.databases import sqlite
@@ -140,7 +132,7 @@ def clear_studies(home: str, pipeline: str, token: int | None, works: Sequence[s
     return _parts(decisions, {})
 
 
-@task(name="tables", task_run_name="tables", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@retried_task("tables")
 def clear_tables(home: str, pipeline: str, token: int | None, data_versions: Sequence[str]) -> list[FreedPart]:
     """Delete files of table versions that are no longer needed, and merge small files."""
     from treadle.infra import failpoint

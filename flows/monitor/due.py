@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from treadle.flows.context.workplace import Workplace
     from treadle.infra.databases.ledger import VersionRecord
-    from treadle.infra.tables.outcomes import Outcomes
+    from treadle.infra.tables.outcomes import Group, Outcomes
     from treadle.tasks.bundle import Model
     from treadle.tasks.dependence import Dependence
     from treadle.tasks.performance import MetricBounds, Realised
@@ -165,16 +165,31 @@ def recent(
 
     Only of rows that are `settled` old or older, where that is known.
     """
-    from treadle.infra.tables.outcomes import WEIGHT
-    from treadle.tasks import performance
-
-    days, classes = place.config.monitor.recent_days, model.post.classes
+    days = place.config.monitor.recent_days
     least_age = settled.total_seconds() / DAY_SECONDS if settled else 0.0
     group = outcomes.recent(version, days, settled_days=least_age)
     if not group.labelled:
         return None
+    return realised_by(place, outcomes, model, metric, group, recent_days=days, settled_days=least_age)
+
+
+def realised_by(
+    place: Workplace,
+    outcomes: Outcomes,
+    model: Model,
+    metric: str,
+    group: Group,
+    *,
+    recent_days: int | None = None,
+    settled_days: float = 0.0,
+) -> Realised:
+    """The performance of `group`, predictions of the version `model`; of its last days only, where they are given."""
+    from treadle.infra.tables.outcomes import WEIGHT
+    from treadle.tasks import performance
+
+    classes = model.post.classes
     wanted = (*performance.columns(model.task, classes), WEIGHT, *dependent_by(place))
-    table = outcomes.read(group, wanted, recent_days=days, settled_days=least_age)
+    table = outcomes.read(group, wanted, recent_days=recent_days, settled_days=settled_days)
     return performance.realised(
         model.task,
         metric,
@@ -183,6 +198,7 @@ def recent(
         table,
         rows=group.rows,
         young=group.young,
+        repeated=group.repeated,
         dependence=dependence_of_outcomes(place, table),
         weight=table[WEIGHT] if place.config.data.weight else None,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from treadle.flows.context import events
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import Workplace, open_workplace
 from treadle.flows.monitor import due, summary
 from treadle.flows.monitor.result import ComparedData, MeasuredPerformance, MonitorResult
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from treadle.infra.tables.outcomes import By, Group, Outcomes
     from treadle.tasks.bundle import BundleFacts, Model
     from treadle.tasks.health import Freshness
-    from treadle.tasks.performance import Realised, VersionOutcome
+    from treadle.tasks.performance import VersionOutcome
 
 BATCHES = 30
 """The columns of this many of the newest batches are compared."""
@@ -79,27 +80,10 @@ def _outcome(
     place: Workplace, outcomes: Outcomes, model: Model, total: Group, metric: str, champion: int
 ) -> VersionOutcome:
     """One version's groups, each read and scored by itself."""
-    from treadle.infra.tables.outcomes import WEIGHT
     from treadle.tasks import performance
 
-    classes = model.post.classes
-    wanted = (*performance.columns(model.task, classes), WEIGHT, *due.dependent_by(place))
     labels = {batch.batch_id: batch.label for batch in place.stores.ledger.batches(place.config.name)}
-
-    def realised(group: Group) -> Realised:
-        table = outcomes.read(group, wanted)
-        return performance.realised(
-            model.task,
-            metric,
-            classes,
-            table["_label"],
-            table,
-            rows=group.rows,
-            young=group.young,
-            repeated=group.repeated,
-            dependence=due.dependence_of_outcomes(place, table),
-            weight=table[WEIGHT] if place.config.data.weight else None,
-        )
+    realised = partial(due.realised_by, place, outcomes, model, metric)
 
     def groups(by: By) -> Iterator[Group]:
         return (group for group in outcomes.groups(by) if group.version == total.version)
@@ -222,13 +206,7 @@ def monitor_result(
     )
 
 
-@task(
-    name="publish",
-    task_run_name="publish",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
+@retried_task("publish")
 def publish_result(home: str, pipeline: str, result: MonitorResult, predictions_version: int) -> MonitorResult:
     """Write the page, log metrics and page to MLflow, and show the summary in Prefect's UI."""
     from treadle.infra.files.workbench import Workbench

@@ -64,6 +64,7 @@ def run_compare(
     BundleError where a model was cleared away or is damaged.
     """
     from treadle.flows.context.workplace import open_workplace
+    from treadle.infra.files.atomic import write_atomically
     from treadle.tasks.comparison import lay_beside
     from treadle.tasks.report.compare import comparison_sentence, render_comparison
     from treadle.tasks.training import define, labels
@@ -81,8 +82,7 @@ def run_compare(
         for record in records
     ]
     path = settings.state / "reports" / f"{config.name}-{ours.version}-{theirs.version}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_comparison(config.name, beside, facts, said), encoding="utf-8")
+    write_atomically(path, render_comparison(config.name, beside, facts, said))
     return CompareResult(
         pipeline=config.name,
         first=ours.version,

@@ -169,10 +169,10 @@ def _pipeline_of(deployment: str) -> str:
 
 def remember(settings: Settings, applied: Plans) -> None:
     """Store the digests of the applied plans, which `differs` compares with the files."""
-    path = _applied_file(settings)
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps({plan.name: plan.digest for plan in applied.wanted} | _files(settings, applied)))
-    aside.replace(path)
+    from treadle.infra.files.atomic import write_atomically
+
+    digests = {plan.name: plan.digest for plan in applied.wanted} | _files(settings, applied)
+    write_atomically(_applied_file(settings), json.dumps(digests))
 
 
 def _files(settings: Settings, planned: Plans) -> dict[str, str]:

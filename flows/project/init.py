@@ -158,6 +158,7 @@ class PipelinePaths:
         cannot be written.
         """
         from treadle.infra import failpoint
+        from treadle.infra.files.atomic import write_atomically
 
         if self.suite.exists() and self.suite.read_text(encoding="utf-8") != suite:
             raise _taken(self.suite, self.name)
@@ -166,11 +167,11 @@ class PipelinePaths:
             if "\n[labels]\n" in config:
                 self.labels.mkdir(exist_ok=True)
             with failpoint.around("init.schema"):
-                _replace(self.config.with_name("pipeline.schema.json"), schema_text())
+                write_atomically(self.config.with_name("pipeline.schema.json"), schema_text())
             with failpoint.around("init.suite"):
-                _replace(self.suite, suite)
+                write_atomically(self.suite, suite)
             with failpoint.around("init.config"):
-                _replace(self.config, config)
+                write_atomically(self.config, config)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise UsageError(f"{error.filename or self.home} cannot be written: {reason}", "check its rights") from None
@@ -234,13 +235,6 @@ def _scratch(state: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="treadle-") as folder:
         yield Path(folder)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
 
 
 def _shown(files: Sequence[Path]) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from treadle.flows.champion.forbidden import check_in_service
 from treadle.flows.champion.moves import settle_champion
 from treadle.flows.champion.pending import no_champion_error
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import Workplace, open_workplace, this_run
 from treadle.tasks.health import UnseenLevels  # noqa: TC001 - Prefect looks results' types up
 
@@ -84,7 +84,7 @@ def unscored_batches(home: str, pipeline: str, champion: ModelRef) -> tuple[list
     return new, len(waiting) - len(new)
 
 
-@task(name="score a batch", retries=2, retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=transient)
+@retried_task("score a batch")
 def score_batch(home: str, pipeline: str, champion: ModelRef, batch: ScoredBatch) -> ScoredBatch:
     """Predict a batch's unlabelled rows, a slice at a time, and commit them in one overwrite."""
     from treadle.infra import failpoint

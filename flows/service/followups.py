@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from treadle.tasks.backoff import Backoff
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ GRACE_SECONDS = 45.0
 CHECK_SECONDS = 15.0
 """Between two checks of a pipeline; a run is started after two checks in a row that find the pipeline idle."""
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
+RETRIES = Backoff()
 MAX_TRAININGS = 3
 """Failed trainings on the same data before training is given up; the other kinds of work are retried without limit."""
 
@@ -124,8 +125,7 @@ class Followups:
             if now < pending.retry_at.get(work, 0.0):
                 continue
             attempts = pending.attempts[work] = pending.attempts.get(work, 0) + 1
-            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts - 1, DOUBLINGS))
-            pending.retry_at[work] = now + pause
+            pending.retry_at[work] = now + RETRIES.pause(attempts)
             try:
                 deployments.start_run(self._settings, pipeline, work, **({"if_due": True} if work == "train" else {}))
             except ServiceError as error:  # no such deployment: the pipeline's file is invalid
@@ -137,11 +137,10 @@ class Followups:
             return
 
     def _settle(self, pipeline: str, data_token: str) -> None:
+        from treadle.infra.files.atomic import write_atomically
+
         self._settled[pipeline] = data_token
-        self._settled_file.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._settled_file.with_suffix(".part")
-        aside.write_text(json.dumps(self._settled))
-        aside.replace(self._settled_file)
+        write_atomically(self._settled_file, json.dumps(self._settled))
 
 
 def _done(pending: PendingFollowup, work: WorkKind, last: WorkRun | None) -> bool:

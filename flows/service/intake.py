@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from treadle.tasks.backoff import Backoff
 from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ log = logging.getLogger("treadle.up")
 SCAN_SECONDS = 3.0
 IDLE_FACTOR = 50
 """The pause after a scan is at least this many times as long as the scan, so that large inboxes cost at most 2%."""
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
+RETRIES = Backoff()
 NOT_FOUND = 404
 
 
@@ -95,13 +96,13 @@ class Inboxes:
 
 @dataclass(slots=True)
 class IngestAttempt:
-    """A run of `ingest` that was started: its id, and the pause in seconds before another one if it fails.
+    """A run of `ingest` that was started: its id, and how many will have failed in a row if it fails too.
 
     `retry_at` is a second of the monotonic clock; None until the run is known to have failed.
     """
 
     run: str
-    pause: float
+    failures: int
     retry_at: float | None = None
 
 
@@ -133,8 +134,7 @@ class Intake:
         for pipeline in pipelines:
             run = deployments.start_run(self._settings, pipeline, "ingest")
             before = self._attempts.get(pipeline)
-            pause = min(LONGEST_PAUSE_SECONDS, 2 * before.pause) if before else FIRST_PAUSE_SECONDS
-            self._attempts[pipeline] = IngestAttempt(run, pause)
+            self._attempts[pipeline] = IngestAttempt(run, before.failures + 1 if before else 1)
             self._inboxes.mark_handled(pipeline)
             log.info("%s: new files, ingest started", pipeline)
 
@@ -160,6 +160,6 @@ class Intake:
                 if settled(kind, state.get("message")):
                     del self._attempts[pipeline]
                 elif kind in ("FAILED", "CANCELLED"):
-                    attempt.retry_at = time.monotonic() + attempt.pause
+                    attempt.retry_at = time.monotonic() + RETRIES.pause(attempt.failures)
             elif time.monotonic() > attempt.retry_at:
                 self._inboxes.forget(pipeline)

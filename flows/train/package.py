@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect import task
-
 from treadle.flows.context import events, timings
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.train.run import Packaged, RunRef, flat
 from treadle.flows.train.verdict import decide
 
@@ -23,13 +21,7 @@ BATCHES_KEPT = 50
 """The validation results of this many of the newest batches are logged with a run."""
 
 
-@task(
-    name="package",
-    task_run_name="package",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
+@retried_task("package")
 @timings.timed("package")
 def package(ref: RunRef) -> None:
     """Record run, trials and model in MLflow, and refuse a serving model with which something is wrong.

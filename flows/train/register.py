@@ -13,7 +13,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from treadle.flows.champion.moves import move_champion
 from treadle.flows.context import events, timings
-from treadle.flows.context.retries import RETRY_DELAYS, transient
+from treadle.flows.context.retries import retried_task
 from treadle.flows.context.workplace import this_run
 from treadle.flows.train.champion_notes import person_decides
 from treadle.flows.train.run import Packaged, RunRef, TrainResult, none_if_nan
@@ -44,13 +44,7 @@ def finished_result(ref: RunRef) -> TrainResult | None:
     return result.model_copy(update={"promoted": promoted})
 
 
-@task(
-    name="register",
-    task_run_name="register",
-    retries=2,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_condition_fn=transient,
-)
+@retried_task("register")
 @timings.timed("register")
 def register(ref: RunRef) -> TrainResult:
     """Register the model as a version in MLflow's registry and the ledger, with its verdict."""

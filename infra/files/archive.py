@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from treadle.infra import failpoint
 from treadle.infra import settings as settings_
+from treadle.infra.files.atomic import write_atomically
 from treadle.infra.tracking import relocation
 from treadle.tasks.errors import DataError, NewerFormat, UsageError
 
@@ -93,9 +94,7 @@ def write_backup(settings: Settings, target: Path) -> BackupManifest:
             format=FORMAT, made_at=made_at, treadle=version("treadle"), files=entries, left_out=tuple(left_out)
         )
         with failpoint.around("backup.manifest"):
-            aside = target / f"{MANIFEST}.part"
-            aside.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-            aside.replace(target / MANIFEST)
+            write_atomically(target / MANIFEST, manifest.model_dump_json(indent=1))
     return manifest
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from treadle.infra import failpoint
+from treadle.infra.files.atomic import replacing
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,20 +44,17 @@ def write_output(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
     Raises UsageError where the name's end is none of `.parquet`, `.csv`, `.tsv`, or the folder cannot be written.
     """
     check_output(path)
-    aside = path.with_name(f".{path.name}.part")
     rows = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _writer(aside, schema, path.suffix.lower()) as writer:
+        with (
+            replacing(path, failpoint.around("outbox.file")) as aside,
+            _writer(aside, schema, path.suffix.lower()) as writer,
+        ):
             for batch in batches:
                 writer.write_batch(batch if path.suffix.lower() == ".parquet" else neutralise(batch))
                 rows += batch.num_rows
-        with failpoint.around("outbox.file"):
-            aside.replace(path)
     except PermissionError as error:
         raise UsageError(f"{path}: no right to write here", "choose another --output") from error
-    finally:
-        aside.unlink(missing_ok=True)
     return rows
 
 

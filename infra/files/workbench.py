@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from treadle.infra import failpoint
+from treadle.infra.files.atomic import replacing, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 
 class Workbench:
-    """A folder of tables (Arrow) and values (JSON), each written aside and then renamed.
+    """A folder of tables (Arrow) and values (JSON), each written atomically.
 
     A kill leaves a step's file either absent or finished, so that the same command does again just what is missing.
     """
@@ -35,10 +36,10 @@ class Workbench:
         """Keep `table` under `name`."""
         import pyarrow as pa
 
-        with pa.OSFile(str(self._aside(name)), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        self.may_write()
-        self._reveal(name)
+        with replacing(self.folder / name) as aside:
+            with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+            self.may_write()
 
     def table(self, name: str) -> pa.Table:
         """The table kept under `name`, mapped rather than read."""
@@ -52,9 +53,9 @@ class Workbench:
         """Keep `value`, a pydantic model or a dataclass of plain values, as JSON under `name`."""
         from pydantic import TypeAdapter
 
-        self._aside(name).write_bytes(TypeAdapter(kind).dump_json(value, indent=1))
-        self.may_write()
-        self._reveal(name)
+        with replacing(self.folder / name) as aside:
+            aside.write_bytes(TypeAdapter(kind).dump_json(value, indent=1))
+            self.may_write()
 
     def get(self, name: str, kind: type[T]) -> T:
         """The value kept under `name`."""
@@ -65,13 +66,4 @@ class Workbench:
     @failpoint.around("workbench.text")
     def put_text(self, name: str, text: str) -> Path:
         """Keep `text` under `name` (folders are made) and return where."""
-        self._aside(name).write_text(text, encoding="utf-8")
-        return self._reveal(name)
-
-    def _aside(self, name: str) -> Path:
-        path = self.folder / f"{name}.part"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def _reveal(self, name: str) -> Path:
-        return (self.folder / f"{name}.part").replace(self.folder / name)
+        return write_atomically(self.folder / name, text)

@@ -6,11 +6,12 @@ on one machine.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
+
+from filelock import lock_descriptor
 
 from treadle.tasks.errors import UsageError
 
@@ -35,11 +36,9 @@ def hold_file_lock(settings: Settings, pipeline: str, work: str, waiting: Callab
     except OSError as error:
         raise UsageError(f"{path.parent}: no right to write here", "make the folder writable") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_descriptor(file.fileno(), blocking=False):
             waiting(f"waiting for {_holder(file)}, which is at `{work}` of {pipeline}")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_descriptor(file.fileno())
         file.truncate(0)
         file.write(f"{settings.who}, process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC")
         file.flush()

@@ -11,10 +11,10 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.infra.databases.ledger import Lease
+from treadle.infra.processes.system import has_ended, process_identity
 from treadle.tasks.errors import Fenced, ServiceError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _taken(ledger: Ledger, pipeline: str, work: str, who: str, waiting: Callable
     holder = f"{who}, process {os.getpid()}, since {datetime.now(UTC):%H:%M:%S} UTC"
     held, since, notified = ledger.lease(pipeline, work), time.monotonic(), False
     while True:
-        if held is None or _is_dead(held.process) or time.monotonic() - since > EXPIRED_SECONDS:
-            mine = Lease(pipeline, work, held.token + 1 if held else 1, 0, holder, _process(os.getpid()))
+        if held is None or not held.process or has_ended(held.process) or time.monotonic() - since > EXPIRED_SECONDS:
+            mine = Lease(pipeline, work, held.token + 1 if held else 1, 0, holder, process_identity(os.getpid()))
             if ledger.take_lease(mine, held):
                 return mine
         elif not notified:
@@ -77,32 +77,3 @@ def _beat(ledger: Ledger, mine: Lease, over: threading.Event) -> None:
             continue  # the database may come back
         except Fenced:
             return  # the next write says so
-
-
-def _is_dead(process: str) -> bool:
-    """Whether a holder's process has ended or released its lease; False for every process of another machine."""
-    if not process:
-        return True
-    machine, _, identity = process.rpartition(" ")
-    pid = int(identity.partition("/")[0])
-    return bool(machine) and machine == _machine() and process != _process(pid)
-
-
-def _process(pid: int) -> str:
-    """A name that no other process ever gets: boot, name space, process id and start time; no boot without /proc.
-
-    A zombie process has no start time.
-    """
-    try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except OSError:
-        return f" {pid}/"
-    return f"{_machine()} {pid}/{'' if state in 'ZX' else rest[18]}"
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import BaseModel, TypeAdapter
 
 from treadle.infra.orchestrator.api import ask
-from treadle.infra.processes import process
+from treadle.infra.processes import system
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,14 +113,12 @@ class DeadRuns:
 
     def close(self, api: str) -> None:
         """Mark runs as crashed that had no process at two consecutive checks."""
-        if not process.PROCESSES.is_dir():  # no Linux: we cannot see processes, the server's automation must do
-            return
         question = {
             "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
             "deployments": {"tags": {"all_": [self._tag]}},
         }
         found = TypeAdapter(list[_Run]).validate_json(ask(api, "/flow_runs/filter", question))
-        alive = process.run_processes(self._home) if found else {}
+        alive = system.run_processes(self._home) if found else {}
         missed = {run.id: run for run in found if run.id not in alive and not self._starting(run)}
         for name, run in missed.items():
             if name in self._missed:

@@ -6,12 +6,13 @@ to a process that was killed; the next command closes its runs.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from filelock import lock_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def register_command(folder: Path) -> Iterator[None]:
     path = place / f"process-{os.getpid()}-{time.time_ns():x}"
     aside = path.with_name(f".{path.name}")  # other commands never find it unlocked
     with aside.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_descriptor(file.fileno())
         aside.rename(path)
         try:
             with tags(path.name):
@@ -50,10 +51,10 @@ def register_command(folder: Path) -> Iterator[None]:
 
 def _close_if_dead(path: Path) -> None:
     """Close the runs of the command that held `path`, unless it still does."""
-    with suppress(OSError), path.open("r+") as file:  # deleted meanwhile, or locked by a living command
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _close_runs(path.name)
-        path.unlink()
+    with suppress(OSError), path.open("r+") as file:  # deleted meanwhile
+        if lock_descriptor(file.fileno(), blocking=False):
+            _close_runs(path.name)
+            path.unlink()
 
 
 def _close_runs(tag: str) -> None:

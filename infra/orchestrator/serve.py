@@ -12,7 +12,6 @@ loopback the server asks for the login in PREFECT_SERVER_API_AUTH_STRING; the ca
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -22,8 +21,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from treadle.infra import failpoint
+from treadle.infra.files.atomic import write_atomically
 from treadle.infra.orchestrator.server import BUSY, DATABASE, HINT, LOCK, prefect_version
 from treadle.infra.processes.http_guard import HERE, Guard, listeners
+from treadle.infra.processes.process import locked_file
 from treadle.infra.settings import set_environment
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def serve_main(folder: Path, home: Path, host: str, port: int, descriptor: int |
 
     Returns at once: BUSY where the folder has its server already.
     """
-    lock = take_lock(folder / LOCK)
+    lock = locked_file(folder / LOCK)
     if lock is None:
         return BUSY
+    lock.truncate(0)
     set_environment(SERVED | {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "pages")})
     if os.fork():  # the caller need not wait for the server, nor reap it: the lock goes to the child
         return 0
@@ -80,24 +82,10 @@ def serve_main(folder: Path, home: Path, host: str, port: int, descriptor: int |
     return 0
 
 
-def take_lock(path: Path) -> IO[str] | None:
-    """The lock file, locked and empty; None where another process has it."""
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    file.truncate(0)
-    return file
-
-
 def write_hint(path: Path, home: Path, host: str, port: int) -> None:
     """Write the server's address and version, atomically."""
-    aside = path.with_suffix(".part")
     hint = {"home": str(home), "host": host, "port": port, "pid": os.getpid(), "prefect": prefect_version()}
-    aside.write_text(json.dumps(hint))
-    aside.replace(path)
+    write_atomically(path, json.dumps(hint))
 
 
 def serve(sockets: list[socket.socket], port: int, lock: IO[str], folder: Path) -> None:

@@ -7,11 +7,8 @@ but no lock; a relocated one has the lock but not the name.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +21,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from treadle.infra.orchestrator.api import prefect_trouble, requires_login, with_login
+from treadle.infra.processes.process import end_holder_of, holder
 from treadle.infra.settings import FAILPOINT, LOOPBACK, child_environment, failpoint, without_secrets
 from treadle.tasks.errors import HomeError, ServiceError
 
@@ -44,7 +42,6 @@ POOL = "treadle"  # the work pool (type process) whose workers run our deploymen
 BUSY = 75  # how a server ends whose folder has one already
 
 START_SECONDS = 120.0
-STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 STARTS = 2
 
@@ -97,14 +94,14 @@ def server_state(settings: Settings) -> ServerState:
     if settings.prefect_api_url:
         reached = ServerPhase.UNREACHABLE if prefect_trouble(settings.prefect_api_url) else ServerPhase.RUNNING
         return ServerState(reached, with_login(settings, settings.prefect_api_url), None, own=False)
-    pid = _holder(server_folder(settings) / LOCK)
-    if pid is None:
+    lock = holder(server_folder(settings) / LOCK)
+    if lock is None:
         return ServerState(ServerPhase.STOPPED, "", None, own=True)
     hint = _hint(server_folder(settings) / HINT)
-    if hint is None or hint.pid != pid or hint.home != str(settings.home):
-        return ServerState(ServerPhase.STARTING, "", pid or None, own=True)
+    if hint is None or hint.pid != lock.pid or hint.home != str(settings.home):
+        return ServerState(ServerPhase.STARTING, "", lock.pid or None, own=True)
     reached = ServerPhase.STARTING if prefect_trouble(hint.url) else ServerPhase.RUNNING
-    return ServerState(reached, with_login(settings, hint.url), pid, own=True)
+    return ServerState(reached, with_login(settings, hint.url), lock.pid, own=True)
 
 
 def server_conforms(settings: Settings) -> bool:
@@ -149,8 +146,8 @@ def _own(settings: Settings) -> str:
     started = 0
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        pid, hint = _holder(place / LOCK), _hint(place / HINT)
-        if pid is None:
+        lock, hint = holder(place / LOCK), _hint(place / HINT)
+        if lock is None:
             if started == STARTS:
                 why = _last_line(place / LOG)
                 raise ServiceError(
@@ -159,11 +156,15 @@ def _own(settings: Settings) -> str:
                 )
             started += _start(settings)
         # another home's name: it was relocated with its server running, which is about to notice and end
-        elif hint is not None and (hint.pid, hint.home) == (pid, str(settings.home)) and not prefect_trouble(hint.url):
+        elif (
+            hint is not None
+            and (hint.pid, hint.home) == (lock.pid, str(settings.home))
+            and not prefect_trouble(hint.url)
+        ):
             if hint.version == prefect_version():
                 return hint.url
             log.info("this project's Prefect server is of another version (%s); it is replaced", hint.version or "old")
-            _end(pid, place / LOCK)
+            end_holder_of(place / LOCK)
             started = 0
         time.sleep(POLL_SECONDS)
     raise ServiceError(
@@ -174,21 +175,12 @@ def _own(settings: Settings) -> str:
 
 def end_server(settings: Settings) -> None:
     """End the home's own server, if it is at work."""
-    place = server_folder(settings)
-    pid = _holder(place / LOCK)
-    if pid is not None:
-        _end(pid, place / LOCK)
+    end_holder_of(server_folder(settings) / LOCK)
 
 
 def stop_servers(settings: Settings) -> tuple[str, ...]:
     """End the servers of this home and of homes under its `.treadle/`; the homes whose server was ended."""
-    ended = []
-    for place in homes(settings):
-        pid = _holder(place / LOCK)
-        if pid is not None:
-            _end(pid, place / LOCK)
-            ended.append(str(place.parent.parent))
-    return tuple(ended)
+    return tuple(str(place.parent.parent) for place in homes(settings) if end_holder_of(place / LOCK))
 
 
 def homes(settings: Settings) -> tuple[Path, ...]:
@@ -198,7 +190,7 @@ def homes(settings: Settings) -> tuple[Path, ...]:
 
 def alive(settings: Settings) -> bool:
     """Whether the home's own server lives, answering or not."""
-    return _holder(server_folder(settings) / LOCK) is not None
+    return holder(server_folder(settings) / LOCK) is not None
 
 
 @contextmanager
@@ -281,44 +273,6 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _embedded(place: Path) -> str:
     return f"sqlite+aiosqlite:///{place / DATABASE}"
-
-
-def _end(pid: int, lock: Path) -> None:
-    """Ask the server to end, and kill it where it does not."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while not pid and time.monotonic() < deadline:  # just started, its process id not written yet
-        time.sleep(POLL_SECONDS)
-        pid = _holder(lock) or 0
-    if not pid:  # gone; as an address of a signal 0 would be our own process group
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        except PermissionError as error:
-            raise ServiceError(
-                f"the Prefect server (process {pid}) belongs to another user", "ask its owner"
-            ) from error
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            if _holder(lock) != pid:
-                return
-            time.sleep(POLL_SECONDS)
-
-
-def _holder(lock: Path) -> int | None:
-    """The id of the process that holds the lock, 0 until it is written; None where the lock is free."""
-    try:
-        with lock.open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = file.read()
-                return int(text) if text.isdigit() else 0
-    except OSError:
-        pass
-    return None
 
 
 def _hint(path: Path) -> Hint | None:

@@ -13,14 +13,17 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from filelock import lock_descriptor
+
+from treadle.infra.processes.system import run_processes
 from treadle.infra.settings import LOOPBACK
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from treadle.infra.settings import Settings
 
@@ -28,8 +31,6 @@ STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 READER_SECONDS = 0.2
 """A process that only reads a record holds its lock for less than this."""
-
-PROCESSES = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,22 @@ def locks_folder(settings: Settings) -> Path:
 def take_process_lock(path: Path) -> IO[str] | None:
     """The lock file, locked, with our number in it and the port that was there; None where another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    file = locked_file(path)
+    if file is not None:
+        write_record(file, ProcessRecord(os.getpid(), port=last_record(path).port))
+    return file
+
+
+def locked_file(path: Path) -> IO[str] | None:
+    """The file, created where there is none, locked until it is closed; None where another process has the lock."""
     file = open(path, "r+", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o666))  # noqa: SIM115
     deadline = time.monotonic() + READER_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # perhaps by a process that only reads the record
-            if time.monotonic() > deadline:
-                file.close()
-                return None
-            time.sleep(READER_SECONDS / 10)
-        else:
-            write_record(file, ProcessRecord(os.getpid(), port=last_record(path).port))
-            return file
+    while not lock_descriptor(file.fileno(), blocking=False):
+        if time.monotonic() > deadline:
+            file.close()
+            return None
+        time.sleep(READER_SECONDS / 10)  # perhaps by a process that only reads the record
+    return file
 
 
 def write_record(file: IO[str], record: ProcessRecord) -> None:
@@ -81,8 +85,17 @@ def write_record(file: IO[str], record: ProcessRecord) -> None:
 def last_record(path: Path) -> ProcessRecord:
     """What was written last, by a living process or a dead one."""
     try:
-        return ProcessRecord(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        return _record(path.read_text())
+    except OSError:
+        return ProcessRecord()
+
+
+def _record(text: str) -> ProcessRecord:
+    """The record of a lock file's text; Prefect's server writes its process id alone."""
+    try:
+        found = json.loads(text)
+        return ProcessRecord(found) if isinstance(found, int) else ProcessRecord(**found)
+    except (ValueError, TypeError):
         return ProcessRecord()
 
 
@@ -90,18 +103,23 @@ def holder(path: Path) -> ProcessRecord | None:
     """The record of the process that holds the lock; None where the lock is free."""
     try:
         with path.open("r") as file:
-            return last_record(path) if _is_held(file) else None
+            return _holder(file)
     except OSError:
         return None
 
 
-def _is_held(file: IO[str]) -> bool:
+def _holder(file: IO[str]) -> ProcessRecord | None:
+    """The same for an open lock file, wherever that file is by now.
+
+    Tried with a shared lock, which filelock does not have: so processes that read at the same time find no other.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        file.seek(0)
+        return _record(file.read())
     fcntl.flock(file, fcntl.LOCK_UN)
-    return False
+    return None
 
 
 @contextmanager
@@ -122,41 +140,44 @@ def hold_process_lock(path: Path, home: Path, *, for_life: bool = False) -> Iter
 
 
 def end_holder_of(path: Path, grace_seconds: float = STOP_SECONDS) -> bool:
-    """End the process that holds the lock, by force after `grace_seconds`; returns whether there was one."""
-    record = holder(path)
+    """End the process that holds the lock at `path`; see `end_holder`."""
+    try:
+        file = path.open("r")
+    except OSError:
+        return False
+    with file:
+        return end_holder(file, grace_seconds)
+
+
+def end_holder(file: IO[str], grace_seconds: float = STOP_SECONDS) -> bool:
+    """End the process that holds the lock of an open file, wherever that file is by now.
+
+    It is ended by force after `grace_seconds`. Returns whether there was one. Raises ServiceError where it is another
+    user's.
+    """
+    record, deadline = _holder(file), time.monotonic() + grace_seconds
     if record is None:
         return False
+    while record and not record.pid and time.monotonic() < deadline:  # just started, its record not written yet
+        time.sleep(POLL_SECONDS)
+        record = _holder(file)
+    if record is None or not record.pid:  # as the address of a signal 0 would be our own process group
+        return True
     for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(record.pid, number)
+        except ProcessLookupError:
+            return True
+        except PermissionError as error:
+            raise ServiceError(f"process {record.pid} belongs to another user", "ask its owner") from error
         deadline = time.monotonic() + grace_seconds
-        if record.pid:
-            try:
-                os.kill(record.pid, number)
-            except ProcessLookupError:
-                return True
-            except PermissionError as error:
-                raise ServiceError(f"process {record.pid} belongs to another user", "ask its owner") from error
-        while time.monotonic() < deadline:
-            now = holder(path)
-            if now is None or (record.pid and now.pid not in {0, record.pid}):  # 0: it has not written its record yet
-                return True
-            record = now if now.pid else record
+        while (now := _holder(file)) and now.pid in {0, record.pid}:  # 0: it is about to write another record
+            if time.monotonic() > deadline:
+                break
             time.sleep(POLL_SECONDS)
+        else:
+            return True
     return True
-
-
-def end_holder(file: IO[str], grace_seconds: float = STOP_SECONDS) -> None:
-    """End the process that holds the lock of an open file, wherever that file is by now."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if not _is_held(file):
-            return
-        file.seek(0)
-        with suppress(ValueError, TypeError, ProcessLookupError, PermissionError):
-            record = ProcessRecord(**json.loads(file.read()))
-            if record.pid:  # 0 would be our own group
-                os.kill(record.pid, number)
-        deadline = time.monotonic() + grace_seconds
-        while _is_held(file) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
 
 
 def ask_to_end(pid: int) -> None:
@@ -165,28 +186,13 @@ def ask_to_end(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
-def run_processes(home: Path) -> dict[str, int]:
-    """The living processes that a worker of this home started for flow runs: run id -> process id.
-
-    Found by their environment, which only Linux lets us read; elsewhere none is found.
-    """
-    found = {}
-    mine = f"TREADLE_HOME={home}".encode()
-    for place in PROCESSES.glob("[0-9]*/environ"):
-        with suppress(OSError):
-            variables = place.read_bytes().split(b"\0")
-            run = next((one for one in variables if one.startswith(b"PREFECT__FLOW_RUN_ID=")), b"")
-            if run and mine in variables:
-                found[run.partition(b"=")[2].decode()] = int(place.parent.name)
-    return found
-
-
 def end_runs(home: Path, grace_seconds: float = STOP_SECONDS) -> None:
     """End the flow runs of a worker of this home; they report to the server that they crashed, as far as they can."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + grace_seconds
-        for pid in run_processes(home).values():
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        while run_processes(home) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        with suppress(OSError):  # also where the system does not show them
+            for pid in run_processes(home).values():
+                with suppress(OSError):
+                    os.kill(pid, number)
+            while run_processes(home) and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)

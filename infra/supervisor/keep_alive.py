@@ -19,6 +19,7 @@ from treadle.infra.processes.process import locks_folder
 from treadle.infra.settings import child_environment, without_secrets
 from treadle.infra.supervisor import worker_files
 from treadle.infra.tracking.health_check import mlflow_trouble
+from treadle.tasks.backoff import Backoff
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle.up")
 
-LONGEST_PAUSE = 60.0
-STEADY_SECONDS = 2 * LONGEST_PAUSE
+RESTARTS = Backoff(first=1.0, longest=60.0)
+STEADY_SECONDS = 120.0
 START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 DOWN_SECONDS = 45.0  # it ends its own children first
@@ -80,7 +81,7 @@ class RestartBackoff:
     """When to restart a process: at once, then after 2, 4, ... 60 s; reset once it has run for two minutes."""
 
     def __init__(self) -> None:
-        self._restarts = 0
+        self._starts = 0
         self._begun = self._next = float("-inf")
 
     def due(self) -> bool:
@@ -88,8 +89,8 @@ class RestartBackoff:
         now = time.monotonic()
         if now < self._next:
             return False
-        self._restarts = 0 if now - self._begun > STEADY_SECONDS else self._restarts + 1
-        self._begun, self._next = now, now + min(LONGEST_PAUSE, 2.0**self._restarts)
+        self._starts = 1 if now - self._begun > STEADY_SECONDS else self._starts + 1
+        self._begun, self._next = now, now + RESTARTS.pause(self._starts)
         return True
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.infra.processes import process
+from treadle.infra.processes.system import run_processes
 
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
@@ -38,8 +38,9 @@ def made(settings: Settings) -> Path:
 def clear(settings: Settings) -> None:
     """Take away what a worker and runs that were killed have left, unless a run is alive."""
     found = place(settings)
-    if _is_ours(found) and process.PROCESSES.is_dir() and not process.run_processes(settings.home):
-        shutil.rmtree(found, ignore_errors=True)
+    with suppress(OSError):  # the system does not show which runs live
+        if _is_ours(found) and not run_processes(settings.home):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _is_ours(found: Path) -> bool:

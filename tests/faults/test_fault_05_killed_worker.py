@@ -16,7 +16,7 @@ from tests.worker import ended, eventually, runs, worker
 from treadle.flows.service import deployments
 from treadle.infra import orchestrator, stores
 from treadle.infra.orchestrator.api import ask
-from treadle.infra.processes import process
+from treadle.infra.processes.system import run_processes
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -51,9 +51,9 @@ def test_a_run_that_was_killed_with_its_worker_is_marked_and_another_worker_take
             def run() -> FlowRun:
                 return next(one for one in runs(settings) if one.id == UUID(name))
 
-            eventually(lambda: run().state_type == StateType.RUNNING and process.run_processes(settings.home))
+            eventually(lambda: run().state_type == StateType.RUNNING and run_processes(settings.home))
             eventually(lambda: heartbeats(settings, name))  # before its first one the server cannot miss any
-            for pid in (first.pid, *process.run_processes(settings.home).values()):
+            for pid in (first.pid, *run_processes(settings.home).values()):
                 os.kill(pid, signal.SIGKILL)
         took = eventually(lambda: run().state_type == StateType.CRASHED, CRASHED_SECONDS)
         assert ledger.versions(config.name) == before

@@ -13,6 +13,7 @@ from tests.flows_.alerting import CANARY, CHAT, MAIL, to, version
 from treadle.flows.service.alerts import backoff, delivery
 from treadle.infra import notifications as sending
 from treadle.infra import stores
+from treadle.tasks.backoff import Backoff
 
 if TYPE_CHECKING:
     from tests.flows_.alerting import Place
@@ -41,7 +42,7 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_nobody_else_is_told
     caplog.clear()
     delivery.notify_after_run(settings, "clinic")
     assert (len(chat.received), len(mail.received), caplog.messages) == (0, 1, []), "it is left in peace for a minute"
-    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(backoff, "RETRIES", Backoff(first=0.0))
     for _ in range(2):
         delivery.notify_after_run(settings, "clinic")
         assert (len(chat.received), len(mail.received)) == (1, 1)

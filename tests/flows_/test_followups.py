@@ -14,6 +14,7 @@ from treadle.infra import stores
 from treadle.infra.databases.ledger import BatchRecord
 from treadle.infra.orchestrator import connected, flow_context
 from treadle.infra.orchestrator.runs import SLOT_LOST, Runs
+from treadle.tasks.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,9 @@ NAME = "shop"
 @pytest.fixture
 def place(home: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A home whose deployments stand on a server without a worker, where no event does anything; no check waits."""
-    for seconds in ("GRACE_SECONDS", "CHECK_SECONDS", "FIRST_PAUSE_SECONDS"):
+    for seconds in ("GRACE_SECONDS", "CHECK_SECONDS"):
         monkeypatch.setattr(followups, seconds, 0.0)
+    monkeypatch.setattr(followups, "RETRIES", Backoff(first=0.0))
     settings = settings_.at(home)
     text = f'name = "{NAME}"\n[data]\nsource = "x.csv"\ntarget = "y"\ntask = "binary"\n'
     file = home / "pipelines" / f"{NAME}.toml"

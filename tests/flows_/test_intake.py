@@ -7,9 +7,11 @@ import pytest
 from prefect import flow
 from prefect.states import Cancelled, Completed, Failed, Running
 
+from treadle.flows.service import intake as intake_
 from treadle.flows.service.intake import Inboxes, IngestAttempt, Intake
 from treadle.infra import settings as settings_
 from treadle.infra.orchestrator import connected, flow_context
+from treadle.tasks.backoff import Backoff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +124,12 @@ def taking() -> None:
     ids=["running", "completed", "cancelled", "failed", "lost its turn", "unknown to the server"],
 )
 def test_files_whose_ingest_failed_are_new_again_after_a_pause(
-    inboxes: Inboxes, home: Path, prefect_server: str, state: State | None, again: bool
+    inboxes: Inboxes,
+    home: Path,
+    prefect_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    state: State | None,
+    again: bool,
 ) -> None:
     (home / "data/inbox/shop/may.csv").write_text("id,y\n")
     inboxes.scan(), inboxes.scan(), inboxes.mark_handled("shop")
@@ -131,7 +138,8 @@ def test_files_whose_ingest_failed_are_new_again_after_a_pause(
         with flow_context(settings_.at(home)), connected() as client:
             run = str(client.create_flow_run(taking, state=state).id)
     intake = Intake(settings_.at(home))
-    intake._inboxes, intake._attempts = inboxes, {"shop": IngestAttempt(run, pause=0.0)}
+    intake._inboxes, intake._attempts = inboxes, {"shop": IngestAttempt(run, failures=1)}
+    monkeypatch.setattr(intake_, "RETRIES", Backoff(first=0.0))
     for _ in range(2):
         intake.check_ingests(prefect_server)
     assert inboxes.scan() == (["shop"] if again else [])

@@ -20,7 +20,7 @@ from tests.projects import project, tumours
 from treadle.flows.service.deployments import prefect_yaml, project_package
 from treadle.infra import settings as settings_
 from treadle.infra import stores
-from treadle.infra.processes import process as supervised
+from treadle.infra.processes.system import run_processes
 from treadle.infra.settings import child_environment
 from treadle.tasks.errors import ConfigError, UsageError
 
@@ -213,7 +213,7 @@ def lost(url: str, home: Path) -> bool:
     """Whether there was a training at work whose process we could kill."""
     at_work = {"flows": {"name": {"any_": ["train"]}}, "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
     found = [run["id"] for run in ask(url, "/flow_runs/filter", at_work) if run["deployment_id"]]
-    for run, pid in supervised.run_processes(home).items():
+    for run, pid in run_processes(home).items():
         if run in found:
             os.kill(pid, signal.SIGKILL)
             return True

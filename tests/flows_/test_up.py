@@ -19,7 +19,7 @@ from tests.worker import treadle
 from treadle.flows.service import deployments
 from treadle.infra import orchestrator
 from treadle.infra import settings as settings_
-from treadle.infra.processes import process
+from treadle.infra.processes.system import run_processes
 from treadle.infra.supervisor import worker_files
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
     until(lambda: scored(place, 50), SCORED_SECONDS)
 
     rows.tail(60).to_csv(inbox(place.home) / "second.csv", index=False)
-    until(lambda: runs(place, "ingest", "RUNNING") and process.run_processes(place.home))
-    victims = [kept(place)["worker"], *process.run_processes(place.home).values()]
+    until(lambda: runs(place, "ingest", "RUNNING") and run_processes(place.home))
+    victims = [kept(place)["worker"], *run_processes(place.home).values()]
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -112,16 +112,12 @@ def test_a_file_that_is_dropped_is_scored_by_itself_and_a_killed_run_is_taken_up
 def test_a_run_that_was_at_work_when_the_server_was_started_anew_goes_on_after_its_death(place: Settings) -> None:
     treadle(place.home, "up", "--detach")
     name = deployments.start_run(place, "clinic", "train", again=True, trials=4)
-    until(
-        lambda: (
-            [run for run in runs(place, "train", "RUNNING") if run["id"] == name] and process.run_processes(place.home)
-        )
-    )
+    until(lambda: [run for run in runs(place, "train", "RUNNING") if run["id"] == name] and run_processes(place.home))
     server = kept(place)["prefect"]
     os.kill(server, signal.SIGKILL)
     until(lambda: kept(place)["prefect"] not in (0, server))
     until(lambda: orchestrator.server_state(place).state is orchestrator.ServerPhase.RUNNING)
-    os.kill(process.run_processes(place.home)[name], signal.SIGKILL)
+    os.kill(run_processes(place.home)[name], signal.SIGKILL)
     until(lambda: [run for run in runs(place, "train", "CRASHED") if run["id"] == name])
     until(lambda: [run for run in runs(place, "train", "RUNNING") if run["id"] == name], RESUMED_SECONDS)
     until(lambda: [run for run in runs(place, "train", "COMPLETED") if run["id"] == name], RESUMED_SECONDS)

@@ -33,11 +33,13 @@ def test_cron_with_five_fields_is_a_schedule(text: str, kept: str) -> None:
         ("* * * mon *", "month 'mon'"),
         ("* * * * 8", "day of week '8'"),
         ("* * * * mon-", "day of week 'mon-'"),
-        ("9-5 * * * *", "holds no value"),
-        ("*/0 * * * *", "holds no value"),
-        ("0 0 30 2 *", "no such month"),
-        ("0 0 31 apr,jun *", "no such month"),
-        ("1,,2 * * * *", "minute ''"),
+        ("9-5 * * * *", "minute '9-5'"),
+        ("*/0 * * * *", "minute '[*]/0'"),
+        ("0 0 30 2 *", "day of month '30' .*in a month that has it"),
+        ("0 0 31 apr,jun *", "day of month '31'"),
+        ("1,,2 * * * *", "minute '1,,2'"),
+        ("0 0 L * *", "day of month 'l'"),
+        ("0 0 * * 5#2", "day of week '5#2'"),
     ],
 )
 def test_what_is_no_schedule_is_told_by_its_field(text: str, told: str) -> None:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from treadle.tasks.backoff import Backoff
+
 if TYPE_CHECKING:
     from treadle.infra.settings import Settings
 
-FIRST_SECONDS, LONGEST_SECONDS, DOUBLINGS = 60.0, 3600.0, 6
+RETRIES = Backoff()
 FAILURES = TypeAdapter(dict[str, tuple[int, float]])
 """By receiver's name: how many attempts in a row have failed, and when the last one was made (Unix seconds)."""
 
 
-class Backoff:
+class FailedReceivers:
     """Remembers failed receivers in `alerts.json`; for one process at a time."""
 
     def __init__(self, settings: Settings) -> None:
@@ -28,8 +30,7 @@ class Backoff:
     def applies_to(self, name: str) -> bool:
         """Whether it is too early to try the receiver again: 1, 2, 4, ... 60 minutes after the last attempt."""
         times, last = self._failures.get(name, (0, 0.0))
-        pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(times - 1, DOUBLINGS)) if times else 0.0
-        return 0 <= time.time() - last < pause  # a clock that was set back silences no receiver
+        return 0 <= time.time() - last < RETRIES.pause(times)  # a clock that was set back silences no receiver
 
     @property
     def has_failures(self) -> bool:
@@ -38,13 +39,12 @@ class Backoff:
 
     def record(self, name: str, *, failed: bool) -> None:
         """Store how an attempt ended."""
+        from treadle.infra.files.atomic import write_atomically
+
         before = dict(self._failures)
         if failed:
             self._failures[name] = self._failures.get(name, (0, 0.0))[0] + 1, time.time()
         else:
             self._failures.pop(name, None)
         if self._failures != before:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            aside = self._file.with_suffix(".part")
-            aside.write_bytes(FAILURES.dump_json(self._failures))
-            aside.replace(self._file)
+            write_atomically(self._file, FAILURES.dump_json(self._failures))

@@ -108,7 +108,7 @@ def send_news(settings: Settings, pipelines: Sequence[str] = (), *, at_once: boo
     read.
     """
     from treadle.flows.project.status import servers
-    from treadle.flows.service.alerts.backoff import Backoff
+    from treadle.flows.service.alerts.backoff import FailedReceivers
     from treadle.infra.databases.ledger import Ledger
     from treadle.infra.locks import file_lock
 
@@ -120,8 +120,8 @@ def send_news(settings: Settings, pipelines: Sequence[str] = (), *, at_once: boo
         return ()
     ledger = Ledger(settings.ledger)
     with file_lock.hold_file_lock(settings, "home", "alerts", lambda _: None):
-        backoff = Backoff(settings)
-        recipients = tuple(one for one in recipients if at_once or not backoff.applies_to(one.name))
+        failed = FailedReceivers(settings)
+        recipients = tuple(one for one in recipients if at_once or not failed.applies_to(one.name))
         if not recipients:
             return ()
         runs = servers.newest_work(settings)
@@ -133,7 +133,7 @@ def send_news(settings: Settings, pipelines: Sequence[str] = (), *, at_once: boo
         )
         for message, delivery in zip(messages, deliveries, strict=True):
             if delivery.notified:
-                backoff.record(message.receiver.name, failed=bool(delivery.trouble))
+                failed.record(message.receiver.name, failed=bool(delivery.trouble))
             for name, what in message.news.items():
                 noted = what._replace(new=frozenset()) if delivery.trouble else what
                 if noted.new or noted.over:
@@ -278,10 +278,10 @@ class AlertWatch:
         self._thread.start()
 
     def _send_news(self) -> None:
-        from treadle.flows.service.alerts.backoff import Backoff
+        from treadle.flows.service.alerts.backoff import FailedReceivers
 
         troubles = _troubles(self._settings, ())
         for line in troubles if troubles != self._logged else ():
             log.warning(line)
-        if troubles or not Backoff(self._settings).has_failures:  # a receiver in backoff is logged once
+        if troubles or not FailedReceivers(self._settings).has_failures:  # a receiver in backoff is logged once
             self._logged = troubles

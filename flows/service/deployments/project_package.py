@@ -65,6 +65,8 @@ def unpack(home: str, files: Mapping[str, str]) -> dict[str, str]:
     """
     from filelock import FileLock
 
+    from treadle.infra.files.atomic import write_atomically
+
     folder = Path(home)
     record, former = folder / ".treadle" / "project_package.json", folder / ".treadle" / FORMER_NAME
     record.parent.mkdir(parents=True, exist_ok=True)
@@ -78,18 +80,13 @@ def unpack(home: str, files: Mapping[str, str]) -> dict[str, str]:
                 del new[name]
             else:
                 ours[name] = [present, _digest(content)]
-        _write(record, json.dumps(ours).encode())  # first: after a kill, the files written below count as ours
+        write_atomically(
+            record, json.dumps(ours).encode()
+        )  # first: after a kill, the files written below count as ours
         for name, content in new.items():
-            _write(folder / name, content)
+            write_atomically(folder / name, content)
     os.chdir(folder)
     return {"directory": str(folder)}
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(content)
-    aside.replace(path)
 
 
 def _digest(content: bytes) -> str:
