@@ -10,9 +10,17 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line and return its exit code; no traceback leaves it unless TREADLE_DEBUG=1."""
+    import gc
+    import sys
+
     from treadle.flows.cli.runtime.entry import run_command_line
 
-    return run_command_line(_load_app)
+    code = run_command_line(_load_app)
+    # Python searches every object for cycles several times while it exits; the system frees that memory anyway.
+    # MLflow's connections are in such cycles: only that search closes them, so that SQLite removes its -wal file.
+    if "mlflow" not in sys.modules:
+        gc.freeze()
+    return code
 
 
 def _load_app() -> typer.Typer:

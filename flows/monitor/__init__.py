@@ -31,6 +31,7 @@ def run_monitor(settings: Settings, config: PipelineConfig) -> MonitorResult:
     """
     from treadle.infra.orchestrator import flow_context
 
+    events.emit("monitor", f"looking up the champion of {config.name} and new files")
     with flow_context(settings):
         return monitor(str(settings.home), config.name)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import flow
@@ -31,8 +32,6 @@ from treadle.tasks.errors import UsageError
 from treadle.tasks.health import UnseenLevels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from treadle.infra.settings import Settings
     from treadle.tasks.config.spec import PipelineConfig
 
@@ -78,6 +77,7 @@ def run_score(
 
     if input is not None and output is not None:
         _check_apart(settings, config, input, output)
+        events.emit("score", f"looking up the champion of {config.name}")
     with flow_context(settings):
         if input is not None and output is not None:
             return score_file(str(settings.home), config.name, str(input.resolve()), str(output.resolve()))
@@ -148,6 +148,7 @@ def score(home: str, pipeline: str, rescore: bool = False) -> ScoreResult:
 def score_file(home: str, pipeline: str, input: str, output: str) -> ScoreResult:
     """Predict every row of `input` and write the predictions to `output` in the same order; no table is changed."""
     champion = resolve_champion(home, pipeline, "champion")
+    events.emit("score", f"predicting the rows of {Path(input).name} with version {champion.version}")
     rows, warned, counts = score_rows_of_file(home, pipeline, champion, input, output)
     unseen = unseen_beside_training(home, pipeline, champion, counts, rows)
     broken = f"{warned:,} of {rows:,} rows break the contract; column _warning names the rules"

@@ -224,6 +224,15 @@ def test_help_loads_neither_prefect_nor_mlflow_nor_pydantic(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
+def test_a_command_ends_without_a_search_for_cycles(tmp_path: Path) -> None:
+    code = (
+        "import gc, sys; sys.argv = ['treadle', '--help']; from treadle.flows.cli import main; main(); "
+        "sys.exit(0 if gc.get_freeze_count() else 'Python would search every object for cycles')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["train", "-h"]])
 def test_help_has_examples(tmp_path: Path, words: list[str]) -> None:
     done = treadle(*words, cwd=tmp_path)
