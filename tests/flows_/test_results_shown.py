@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,5 +97,5 @@ def test_promote_without_a_reason_prints_the_whole_command(
     monkeypatch.setattr(settings_, "here", lambda: settings_.at(home))
     monkeypatch.setattr(promote, "carry_out", lambda _terminal, _name, action, *_, **__: action())
     with pytest.raises(UsageError) as caught:
-        promote.promote_command(None, version=2, decline=decline)  # type: ignore[arg-type]
+        promote.promote_command(SimpleNamespace(obj=None), version=2, decline=decline)  # type: ignore[arg-type]
     assert caught.value.way_out == f"treadle promote {command} --reason 'WHY'"
