@@ -69,7 +69,6 @@ def stand_in(body: str, *words: str, cwd: Path, **extra: str) -> subprocess.Comp
         (["train", "--trials", "none"], "'--trials'"),
         (["train", "--device", "gpu"], "'auto', 'cpu', 'cuda'"),
         (["score", "--output", "a.csv"], "--output needs --input"),
-        (["score", "--input", "a.csv", "--json"], "--json prints no predictions"),
         (["score", "--rescore", "--input", "a.csv", "--output", "b.csv"], "--rescore"),
         (["init", "a.csv"], "--target"),
         (["promote", "1"], "a decision needs a reason"),
