@@ -39,10 +39,10 @@ COLUMNS_KEY = 'MLflowLocalStorage-1.1-ExperimentPage-["%s"]-ReactComponentState'
 
 
 def _columns(metric: str) -> dict[str, list[str]]:
-    """The columns at first: the metric that decides (empty: none), verdict, version, champion, dataset and model."""
+    """The columns at first, few enough to be seen: the metric that decides (empty: none), verdict, version, champion."""
     scores = [f"metrics.`holdout_{metric}`"] if metric else []
     tags = [f"tags.`{name}`" for name in ("verdict", "version", "champion")]
-    return {"selectedColumns": [*scores, *tags, "attributes.`Dataset`", "attributes.`Models`"]}
+    return {"selectedColumns": [*scores, *tags]}
 
 
 def pipeline_experiments(settings: Settings) -> dict[str, str]:
