@@ -10,6 +10,7 @@ from treadle.flows.cli.runtime.help_pages import example_lines
 from treadle.flows.cli.runtime.options import Json, Pipeline
 from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
 from treadle.flows.cli.runtime.session import carry_out
+from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from treadle.flows.champion.promote import PromoteResult
@@ -25,7 +26,9 @@ def promote_command(
     context: typer.Context,
     *,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that becomes champion.")],
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stands in the ledger for ever.")],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why (required); the ledger keeps it.", show_default=False)
+    ] = "",
     decline: Annotated[bool, typer.Option("--decline", help="Reject this pending version.")] = False,
     pipeline: Pipeline = "",
     as_json: Json = False,
@@ -36,6 +39,10 @@ def promote_command(
     """
 
     def action() -> PromoteResult:
+        if not reason.strip():
+            declined = " --decline" if decline else ""
+            command = f"treadle promote {version}{declined} --reason 'WHY'"
+            raise UsageError("a decision needs a reason, which the ledger keeps", command)
         from treadle.flows.champion import promote
 
         return promote.run_promote(*open_pipeline(pipeline), version, reason, decline=decline)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+import csv
+import re
+import shutil
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,11 +24,18 @@ from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
     from treadle.flows.cli.runtime.screen import Screen
+    from treadle.flows.cli.runtime.terminal import Terminal
     from treadle.flows.score import ScoreResult
+
+MOST_ROWS = 50
+"""Predictions that a terminal shows at most."""
+
+DECIMAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")
 
 EXAMPLES = example_lines(
     "treadle score",
     "treadle score --rescore",
+    "treadle score --input new.csv  a table; as CSV into a pipe or file",
     "treadle score --input new.csv --output predictions.csv",
 )
 
@@ -35,36 +48,76 @@ def score_command(
     ] = False,
     input: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Answer for this file alone; no table is touched.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Predict the rows of this file only; no table is changed.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the answer goes: .csv, .tsv or .parquet.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Write its predictions here, .csv, .tsv or .parquet; else print.", show_default=False
+        ),
     ] = None,
     pipeline: Pipeline = "",
     as_json: Json = False,
 ) -> int:
     """Predict with the champion.
 
-    What waits is ingested, then rows without a label are scored; or one file is answered by another.
+    New files are ingested, then rows without a label are scored; or with --input, the rows of one file.
     """
+    terminal: Terminal = context.obj
+    printed = input is not None and output is None
 
     def action() -> ScoreResult:
-        if (input is None) != (output is None):
-            raise UsageError("--input and --output belong together", Command("score --input FILE --output FILE"))
+        if output is not None and input is None:
+            raise UsageError("--output needs --input", Command("score --input FILE --output FILE"))
         if input is not None and rescore:
             raise UsageError("--rescore is about the tables, --input about one file", "leave one of them out")
+        if printed and as_json:
+            raise UsageError("--json prints no predictions", "name a file for them: --output FILE")
         from treadle.flows import score
 
-        return score.run_score(*open_pipeline(pipeline), rescore=rescore, input=input, output=output)
+        written = predictions if printed else output
+        return score.run_score(*open_pipeline(pipeline), rescore=rescore, input=input, output=written)
 
-    return carry_out(context.obj, "score", action, show_score, as_json=as_json, pipeline=pipeline, alerts=True)
+    def show(result: ScoreResult, screen: Screen) -> None:
+        if printed:
+            print_predictions(predictions, result, screen, terminal)
+        else:
+            show_score(result, screen)
+
+    with TemporaryDirectory(prefix="treadle-") if printed else nullcontext("") as folder:
+        predictions = Path(folder) / "predictions.csv"
+        return carry_out(terminal, "score", action, show, as_json=as_json, pipeline=pipeline, alerts=True)
 
 
-def show_score(result: ScoreResult, screen: Screen) -> None:
-    """Print what was scored, by which version, and where the predictions are."""
-    show_ingested_first(result.ingest, screen)
-    screen.table(("batch", "rows scored"), [(one.label, one.rows) for one in result.batches])
+def print_predictions(predictions: Path, result: ScoreResult, screen: Screen, terminal: Terminal) -> None:
+    """Print the CSV file `predictions`: on a terminal its first rows as a table, else as it is.
+
+    What `result` says of them goes to stderr where stdout is not a terminal.
+    """
+    from treadle.flows.cli.runtime import screen as screen_
+
+    if not terminal.out.isatty():
+        with predictions.open(encoding="utf-8", newline="") as lines:
+            shutil.copyfileobj(lines, terminal.out)
+        _summarise(result, screen_.Screen(terminal.err))
+        return
+    with predictions.open(encoding="utf-8", newline="") as lines:
+        headings, *rows = islice(csv.reader(lines), MOST_ROWS + 1)
+    screen.table(headings, [[_shortened(cell) for cell in row] for row in rows])
+    _summarise(result, screen)
+    if result.rows > MOST_ROWS:
+        screen.hint(f"these are the first {MOST_ROWS} rows; --output predictions.csv writes all")
+
+
+def _shortened(cell: str) -> str:
+    """A probability or other decimal number with six digits; other cells as they are."""
+    return f"{float(cell):.6g}" if DECIMAL.fullmatch(cell) else cell
+
+
+def _summarise(result: ScoreResult, screen: Screen) -> None:
+    """Print how many rows were scored by which version, and what to know about them."""
     screen.line(
         (f"{plural(result.rows, 'row')}", "bold"),
         f" scored by version {result.version} ({result.digest[:12]})",
@@ -75,6 +128,13 @@ def show_score(result: ScoreResult, screen: Screen) -> None:
     screen.facts((("rows with unseen levels", unseen),))
     for warning in result.warnings:
         screen.line(("warning: ", "yellow"), warning)
+
+
+def show_score(result: ScoreResult, screen: Screen) -> None:
+    """Print what was scored, by which version, and where the predictions are."""
+    show_ingested_first(result.ingest, screen)
+    screen.table(("batch", "rows scored"), [(one.label, one.rows) for one in result.batches])
+    _summarise(result, screen)
     if result.ingest is None:
         screen.facts((("predictions", result.output or ""),))
         screen.next("the versions and their verdicts", "models")

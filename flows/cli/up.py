@@ -46,8 +46,12 @@ def show_up(result: UpResult, screen: Screen) -> None:
     if not result.already and not result.detached:
         screen.next("Prefect's server stays for other commands; to end it too", "down")
         return
-    screen.line("already up; deployments brought up to date" if result.already else "up")
+    screen.line("already up" if result.already else "up", "; deployments updated" if result.changes else "")
     screen.facts((("Prefect", result.prefect), ("MLflow", result.mlflow)))
     for change in result.changes:
         screen.line("  ", change)
-    screen.next("how it goes, and what needs you", "status")
+    for pipeline, why in result.refused.items():
+        screen.line(("\nnot deployed: ", "bold red"), (pipeline, "bold"), f": {why}")
+        screen.next("all that is wrong with it", "check", "-p", pipeline)
+    if not result.refused:
+        screen.next("the runs, and what needs you", "status")

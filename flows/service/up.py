@@ -16,11 +16,12 @@ from treadle.flows.context import events
 from treadle.tasks.errors import ServiceError, TreadleError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from treadle.flows.service.deployments import DeploymentChange
     from treadle.infra.settings import Settings
     from treadle.infra.supervisor import Keeper
+    from treadle.tasks.errors import ConfigError
 
 TICK_SECONDS = 1.0
 RUNS_SECONDS = 10.0
@@ -31,7 +32,10 @@ CLOCK_SECONDS = 120.0
 
 
 class UpResult(BaseModel):
-    """The running home: `already` where it was up before; `changes` of deployments, one sentence each."""
+    """The running home: `already` where it was up before; `changes` of deployments, one sentence each.
+
+    `refused`: by pipeline, why its file cannot be deployed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,10 +45,11 @@ class UpResult(BaseModel):
     prefect: str
     mlflow: str
     changes: tuple[str, ...]
+    refused: dict[str, str] = {}
 
     def exit_code(self) -> int:
-        """0, also after SIGINT or SIGTERM."""
-        return 0
+        """2 where a pipeline was refused. An `up` that kept the home running itself ends with 0: see its log."""
+        return 2 if self.refused else 0
 
 
 def run_up(settings: Settings, *, detach: bool = False) -> UpResult:
@@ -93,9 +98,9 @@ def _update_deployments(settings: Settings) -> UpResult:
             "treadle up runs here with another TREADLE_HOST or TREADLE_LOGIN",
             "set them as before, or restart it: treadle down, then treadle up",
         )
-    changes = deployments.apply_deployments(settings)
+    applied = deployments.apply_deployments(settings)
     keeper = supervisor.Keeper(settings)
-    return _result(settings, keeper, changes, already=True, detached=False)
+    return _result(settings, keeper, applied.changes, _refused(applied.refused), already=True, detached=False)
 
 
 def _start_detached(settings: Settings) -> UpResult:
@@ -103,6 +108,7 @@ def _start_detached(settings: Settings) -> UpResult:
 
     Raises ServiceError where it exits before, or takes longer than `DETACH_SECONDS`.
     """
+    from treadle.flows.project import deployment_plans
     from treadle.infra import supervisor
     from treadle.infra.settings import child_environment
 
@@ -125,7 +131,8 @@ def _start_detached(settings: Settings) -> UpResult:
             lines = log.read_bytes()[log_start:].decode(errors="replace").strip().splitlines() or ["no output"]
             raise ServiceError(f"treadle up did not start: {lines[-1]}", f"see its log: {log}")
         time.sleep(0.1)
-    return _result(settings, supervisor.Keeper(settings), (), already=False, detached=True)
+    refused = _refused(deployment_plans.plans(settings).refused)
+    return _result(settings, supervisor.Keeper(settings), (), refused, already=False, detached=True)
 
 
 @contextmanager
@@ -155,17 +162,19 @@ def _keep_up(settings: Settings, stop: threading.Event) -> UpResult:
     try:
         keeper.keep_pages_alive()  # MLflow's server starts while Prefect's is started or found
         events.emit("up", f"Prefect: {without_secrets(server.api_url(settings)).removesuffix('/api')}")
-        changes = deployments.apply_deployments(settings)
-        for change in changes:
+        applied = deployments.apply_deployments(settings)
+        for change in applied.changes:
             events.emit("up", change.sentence())
         keeper.keep_all_alive(keeper.api())
         keeper.wait_for_pages()
         keeper.wait_for_worker(keeper.api())
-        result = _result(settings, keeper, changes, already=False, detached=False)
+        result = _result(settings, keeper, applied.changes, {}, already=False, detached=False)
         events.emit("up", f"MLflow: {result.mlflow}")
         if settings.host != LOOPBACK:
             events.emit("up", f"other machines reach both at {settings.host}, by the same ports and TREADLE_LOGIN")
         events.emit("up", "ready: new files are ingested; stop it with Ctrl-C or treadle down")
+        for pipeline, error in applied.refused.items():
+            events.emit("up", f"not deployed: {pipeline}: {error.message}; see treadle check -p {pipeline}")
         supervisor.mark_ready(settings, result.prefect)
         _watch(settings, keeper, stop)
     finally:
@@ -239,8 +248,18 @@ class _Troubles:
             self._messages[check] = message
 
 
+def _refused(errors: Mapping[str, ConfigError]) -> dict[str, str]:
+    return {pipeline: error.message for pipeline, error in errors.items()}
+
+
 def _result(
-    settings: Settings, keeper: Keeper, changes: Sequence[DeploymentChange], *, already: bool, detached: bool
+    settings: Settings,
+    keeper: Keeper,
+    changes: Sequence[DeploymentChange],
+    refused: Mapping[str, str],
+    *,
+    already: bool,
+    detached: bool,
 ) -> UpResult:
     from treadle.infra import orchestrator
 
@@ -251,4 +270,5 @@ def _result(
         prefect=orchestrator.ui_url(settings),
         mlflow=keeper.pages(),
         changes=tuple(change.sentence() for change in changes),
+        refused=dict(refused),
     )

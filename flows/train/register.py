@@ -49,6 +49,7 @@ def finished_result(ref: RunRef) -> TrainResult | None:
 def register(ref: RunRef) -> TrainResult:
     """Register the model as a version in MLflow's registry and the ledger, with its verdict."""
     from treadle.infra.databases.ledger import VersionRecord
+    from treadle.infra.tracking.runs import REPORT
     from treadle.tasks.evaluation import Scores
     from treadle.tasks.gate import Verdict, gap_metrics
     from treadle.tasks.refit import RefitFinding
@@ -61,9 +62,16 @@ def register(ref: RunRef) -> TrainResult:
     stores.tracking.log_folder(packaged.run_id, bench.folder / "artifacts")
     tags = {**ref.lineage(), "verdict": verdict.decision, "headline": verdict.headline}
     refitted = bench.get("refit.json", RefitFinding)
-    description = describe(ref, verdict, scores, refitted)
+    pages = stores.tracking.run_url(packaged.run_id)
+    description = describe(ref, verdict, scores, refitted, f"#{pages.partition('#')[2]}/artifacts/{REPORT}")
+    stores.tracking.name_metric(verdict.metric)
     version = stores.registry.register(packaged.run_id, packaged.model_uri, ref.work, tags, description)
-    ending = {"verdict": verdict.decision, "version": str(version), "search_stopped": found.stopped}
+    ending = {
+        "verdict": verdict.decision,
+        "metric": verdict.metric,
+        "version": str(version),
+        "search_stopped": found.stopped,
+    }
     stores.tracking.finish(packaged.run_id, ending, description)
     report = stores.tracking.report_file(packaged.run_id)
     result = train_result(ref, packaged, version, verdict, scores, found, refitted, str(report))
@@ -87,7 +95,7 @@ def register(ref: RunRef) -> TrainResult:
         ),
         this_run(),
     )
-    show_verdict_in_ui(ref, verdict, scores, stores.tracking.run_url(packaged.run_id))
+    show_verdict_in_ui(ref, verdict, scores, pages)
     return result
 
 
@@ -185,20 +193,38 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
     return result.model_copy(update={"promoted": True})
 
 
-def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFinding) -> str:
-    """The version's description in MLflow's registry."""
+def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFinding, report: str) -> str:
+    """The description of version and run on MLflow's pages, as Markdown; `report` is the address of the report."""
+    command = f"treadle promote VERSION --reason 'WHY' -p {ref.pipeline}"
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
+        f"[Report]({report})",
+        *linear_is_better(verdict.metric, scores),
+        f"The gate decides which version is champion, or a person does: `{command}`. MLflow's button *Promote model* "
+        "copies the version into another registered model; it does not change the champion, nor does an alias that "
+        "is set here by hand.",
         *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
         f"The serving booster: {refitted.rounds:,} rounds on {refitted.rows:,} rows.",
-        f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}. Report: report.html of the run.",
+        f"Rows {ref.data_version}, seed {ref.seed}, run {ref.run_key}.",
     ]
     return "\n\n".join(lines)
 
 
+def linear_is_better(metric: str, scores: Scores) -> tuple[str, ...]:
+    """A sentence where the linear model scored better than the challenger by the deciding metric; else none."""
+    from treadle.tasks import metrics
+
+    linear, challenger = scores.of("linear", metric), scores.of("challenger", metric)
+    if linear is None or challenger is None or metrics.gain(metric, linear, challenger) <= 0:
+        return ()
+    return (f"**A linear model was better on the holdout:** {metric} {linear:.4f} against {challenger:.4f}.",)
+
+
 def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_address: str) -> None:
-    """Show the verdict and a link to the MLflow run in Prefect's UI."""
+    """Show the verdict with a link to its report, and a link to the MLflow run, on Prefect's pages."""
+    from treadle.infra.tracking.runs import REPORT
+
     name = ref.pipeline.replace("_", "-")
     values = {model: scores.of(model, verdict.metric) for model in scores.holdout}
     rows = [f"| {model} | {value:.4f} |" for model, value in values.items() if value is not None]
@@ -207,7 +233,8 @@ def show_verdict_in_ui(ref: RunRef, verdict: Verdict, scores: Scores, run_addres
     reasons = "\n".join(f"- {reason}" for reason in shown if reason != verdict.headline)
     create_markdown_artifact(
         key=f"verdict-{name}",
-        markdown=f"## {verdict.decision}: {verdict.headline}\n\n{table}\n\n{reasons}",
+        markdown=f"## {verdict.decision}: {verdict.headline}\n\n[The report]({run_address}/artifacts/{REPORT})\n\n"
+        f"{table}\n\n{reasons}",
         description=f"The gate's verdict on run {ref.run_key} of {ref.pipeline}",
     )
     create_link_artifact(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ENDED = "The command's process ended before the run did."
+"""State message of a run whose command was killed or interrupted."""
+
 UNLOCKED_SECONDS = 60.0
 """A command's file may be unlocked for so long after its creation."""
 
@@ -49,6 +52,17 @@ def register_command(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def dead_commands(folder: Path) -> set[str]:
+    """The tags of commands whose process is gone and whose runs no command has closed yet."""
+    return {path.name for path in (folder / "commands").glob("process-*") if _is_unlocked(path)}
+
+
+def _is_unlocked(path: Path) -> bool:
+    with suppress(OSError), path.open("r+") as file:
+        return lock_descriptor(file.fileno(), blocking=False)
+    return False
+
+
 def _close_if_dead(path: Path) -> None:
     """Close the runs of the command that held `path`, unless it still does."""
     with suppress(OSError), path.open("r+") as file:  # deleted meanwhile
@@ -68,5 +82,5 @@ def _close_runs(tag: str) -> None:
     wanted = FlowRunFilter.model_validate({"tags": {"all_": [tag]}, "state": unfinished})
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=wanted):
-            client.set_flow_run_state(run.id, Crashed(message="The process was killed."), force=True)
+            client.set_flow_run_state(run.id, Crashed(message=ENDED), force=True)
             log.warning("the run %s of a command that was killed is closed as crashed", run.name)

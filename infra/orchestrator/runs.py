@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, TypeAdapter
 
 from treadle.infra.orchestrator import api as api_
+from treadle.infra.orchestrator import killed_commands
 from treadle.infra.orchestrator.failures import LABEL
 from treadle.infra.settings import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 PAGE = 200  # the most that the API answers at once
@@ -72,6 +73,7 @@ class _FlowRun(BaseModel):
     labels: dict[str, object] | None = None
     state_type: str | None
     state: _State | None
+    tags: tuple[str, ...] = ()
     start_time: datetime | None
     next_scheduled_start_time: datetime | None
     expected_start_time: datetime | None
@@ -97,11 +99,15 @@ class Runs:
     Every question raises OSError or ValueError where the server does not answer as it should.
     """
 
-    def __init__(self, api: str, home: Path | None, tag: str) -> None:
-        """`home` is None on the home's own server, where all runs are its own."""
+    def __init__(self, api: str, home: Path | None, tag: str, dead: Collection[str] = ()) -> None:
+        """`home` is None on the home's own server, where all runs are its own.
+
+        `dead` are the tags of commands whose process is gone (`dead_commands`): their runs count as crashed.
+        """
         self.api = api
         self.home = "" if home is None else str(home)
         self.tag = tag
+        self._dead = frozenset(dead)
         self._page = f"{without_secrets(api).removesuffix('/').removesuffix('/api')}/runs/flow-run"
 
     def last(self, works: Sequence[str]) -> dict[tuple[str, str], WorkRun]:
@@ -158,12 +164,12 @@ class Runs:
             at = one.start_time or one.next_scheduled_start_time or one.expected_start_time
             pipeline = self._pipeline(one)
             if at is not None and pipeline:
-                state = one.state or _State()
+                state, kind = one.state or _State(), one.state_type or ""
+                if kind == "RUNNING" and self._dead.intersection(one.tags):
+                    state, kind = state.model_copy(update={"message": killed_commands.ENDED}), "CRASHED"
                 page = f"{self._page}/{one.id}"
                 error = str((one.labels or {}).get(LABEL, ""))
-                runs.append(
-                    WorkRun(pipeline, work, one.state_type or "", state.message or "", error, at, page, state.timestamp)
-                )
+                runs.append(WorkRun(pipeline, work, kind, state.message or "", error, at, page, state.timestamp))
         return runs
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -193,15 +193,28 @@ class Registry:
 
     @failpoint.around("mlflow.alias")
     def set_champion(self, version: int) -> None:
-        """Let the alias `champion` point at `version`."""
+        """Let the alias `champion` point at `version`, and tag its run, which MLflow's pages list."""
         with quiet():
             self._client.set_registered_model_alias(self.pipeline, ALIAS, str(version))
+            self._tag_champion(self._version(version).run_id)
 
     @failpoint.around("mlflow.alias_removed")
     def remove_champion(self) -> None:
         """Remove the alias `champion`; nothing changes where there is none."""
         with quiet():
             self._client.delete_registered_model_alias(self.pipeline, ALIAS)
+            self._tag_champion(None)
+
+    def _tag_champion(self, champion: str | None) -> None:
+        """Tag the run of the champion, and no other; nothing where a person deleted that run on MLflow's pages."""
+        from mlflow.exceptions import MlflowException
+
+        tagged = self._client.search_runs([self._experiment_id], f"tags.{ALIAS} = 'yes'")
+        for run in {one.info.run_id for one in tagged} - {champion}:
+            self._client.delete_tag(run, ALIAS)
+        if champion:
+            with suppress(MlflowException):
+                self._client.set_tag(champion, ALIAS, "yes")
 
     def _of_run(self, run_key: str) -> list[int]:
         """The versions that a run made, oldest first."""

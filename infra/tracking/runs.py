@@ -39,6 +39,9 @@ RUN_KEY = "treadle.run_key"
 TRIAL = "treadle.trial"
 PARENT = "mlflow.parentRunId"
 REPORT = "report.html"
+METRIC = "metric"
+"""Tag of an experiment, and of its runs: the metric that decides."""
+
 MOST_AT_ONCE = 1000  # entries that MLflow takes in one batch
 MOST_PARAMS = 100
 LONGEST_PARAM = 6000
@@ -254,6 +257,11 @@ class Tracking:
             self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             if self._client.get_run(run_id).info.status != "FINISHED":
                 self._client.set_terminated(run_id, "FINISHED")
+
+    def name_metric(self, metric: str) -> None:
+        """Tag the experiment with the metric that decides, which MLflow's pages then show as a column."""
+        with quiet():
+            self._client.set_experiment_tag(self.experiment_id, METRIC, metric)
 
     def report_file(self, run_id: str) -> Path | None:
         """The run's HTML report as a local file; None where it has none (or there is no such run)."""

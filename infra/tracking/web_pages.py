@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from treadle.infra.processes.http_guard import HERE, Guard
 from treadle.infra.settings import set_environment
+from treadle.infra.tracking import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from treadle.infra.settings import Settings
@@ -28,6 +32,27 @@ AT_FIRST = {
     "_mlflow_model_registry_promo_modal_dismissed_v1": True,
 }
 """What a browser's local storage gets on its first visit; what a person chooses later stays."""
+
+
+COLUMNS_KEY = 'MLflowLocalStorage-1.1-ExperimentPage-["%s"]-ReactComponentState'
+"""Name under which a browser remembers the columns of an experiment's runs, by the experiment's id."""
+
+
+def _columns(metric: str) -> dict[str, list[str]]:
+    """The columns shown at first: the metric that decides (empty: none), verdict, version and champion."""
+    scores = [f"metrics.`holdout_{metric}`"] if metric else []
+    tags = [f"tags.`{name}`" for name in ("verdict", "version", "champion")]
+    return {"selectedColumns": [*scores, *tags]}
+
+
+def pipeline_experiments(settings: Settings) -> dict[str, str]:
+    """By id the metrics that decide of the pipelines' experiments, empty where nothing was trained since it is noted.
+
+    MLflow's own experiment 0 is left out.
+    """
+    with runs.quiet():
+        found = runs.client(settings).search_experiments()
+        return {one.experiment_id: one.tags.get(runs.METRIC, "") for one in found if one.experiment_id != "0"}
 
 
 def mlflow_app(settings: Settings) -> ASGIApp:
@@ -54,26 +79,41 @@ def mlflow_app(settings: Settings) -> ASGIApp:
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "*",
         }
     )
-    app = StartPage(import_from_string(APP), files("mlflow").joinpath(START).read_text())
+    page = files("mlflow").joinpath(START).read_text()
+    app = StartPage(import_from_string(APP), page, partial(pipeline_experiments, settings))
     names = () if settings.login else HERE
     return Guard(app, names=names, login=settings.login, open_paths=("/health",), closed=(ASSISTANT,))
 
 
 class StartPage:
-    """An ASGI app whose page at `/` sets what a browser is to remember at first, before anything else in it runs."""
+    """An ASGI app whose page at `/` sets what a browser is to remember at first, before anything else in it runs.
 
-    def __init__(self, app: ASGIApp, page: str) -> None:
-        script = f"for (const [name, value] of Object.entries({json.dumps(AT_FIRST)})) "
-        script += "localStorage.getItem(name) ?? localStorage.setItem(name, JSON.stringify(value))"
-        self._app, self._page = app, page.replace("<head>", f"<head><script>{script}</script>", 1)
+    Without a place in the address it opens the only pipeline's experiment, or the list of experiments. `experiments`
+    returns by id the metric that decides, empty where there is none yet.
+    """
+
+    def __init__(self, app: ASGIApp, page: str, experiments: Callable[[], Mapping[str, str]]) -> None:
+        self._app, self._page, self._experiments = app, page, experiments
+
+    def _content(self) -> str:
+        experiments = self._experiments()
+        first = AT_FIRST | {COLUMNS_KEY % number: _columns(metric) for number, metric in experiments.items()}
+        place = f"#/experiments/{next(iter(experiments))}/runs" if len(experiments) == 1 else "#/experiments"
+        script = f"for (const [name, value] of Object.entries({json.dumps(first).replace('<', chr(92) + 'u003c')})) "
+        script += "localStorage.getItem(name) ?? localStorage.setItem(name, JSON.stringify(value));"
+        if experiments:
+            script += f"if (location.hash.length < 3) history.replaceState(null, '', {json.dumps(place)});"
+        return self._page.replace("<head>", f"<head><script>{script}</script>", 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `/` with that page; everything else is the app's."""
         if scope["type"] == "http" and scope["path"] == "/" and scope["method"] in {"GET", "HEAD"}:
+            from starlette.concurrency import run_in_threadpool
             from starlette.responses import HTMLResponse
 
+            content = await run_in_threadpool(self._content)
             # the app's scripts bear their content in their names, so an old page would ask for what is gone
-            await HTMLResponse(self._page, headers={"Cache-Control": "no-cache", "X-Frame-Options": "SAMEORIGIN"})(
+            await HTMLResponse(content, headers={"Cache-Control": "no-cache", "X-Frame-Options": "SAMEORIGIN"})(
                 scope, receive, send
             )
         else:

@@ -68,10 +68,10 @@ def stand_in(body: str, *words: str, cwd: Path, **extra: str) -> subprocess.Comp
         (["train", "--bugdet", "20"], "Did you mean --budget?"),
         (["train", "--trials", "none"], "'--trials'"),
         (["train", "--device", "gpu"], "'auto', 'cpu', 'cuda'"),
-        (["score", "--input", "a.csv"], "--input and --output belong together"),
+        (["score", "--output", "a.csv"], "--output needs --input"),
         (["score", "--rescore", "--input", "a.csv", "--output", "b.csv"], "--rescore"),
         (["init", "a.csv"], "--target"),
-        (["promote", "1"], "--reason"),
+        (["promote", "1"], "a decision needs a reason"),
         (["models", "-p", "onee"], "did you mean one?"),
     ],
 )

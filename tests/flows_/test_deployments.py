@@ -49,8 +49,9 @@ def goes_on(client: SyncPrefectClient, run: UUID) -> bool:
     return state is not None and state.is_scheduled()
 
 
-def told(changes: tuple[deployments.DeploymentChange, ...]) -> list[tuple[str, str]]:
-    return [(change.name, change.what) for change in changes]
+def made(settings: Settings) -> list[tuple[str, str]]:
+    """What `treadle up` changes, deployment by deployment."""
+    return [(change.name, change.what) for change in deployments.apply_deployments(settings).changes]
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -58,8 +59,8 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     settings = settings_.at(home)
     file = add(settings, "shop", "[score]\nschedule = '0 6 * * mon'\n[retrain]\nschedule = '0 7 * * *'\n")
     assert deployment_plans.deployment_differences(settings) == ()
-    assert told(deployments.apply_deployments(settings)) == [(name.format("shop"), "created") for name in NAMES]
-    assert deployments.apply_deployments(settings) == ()
+    assert made(settings) == [(name.format("shop"), "created") for name in NAMES]
+    assert made(settings) == []
     assert deployment_plans.deployment_differences(settings) == ()
     found = read(settings, "train/shop")
     (schedule,) = found.schedules
@@ -73,7 +74,7 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     assert deployment_plans.deployment_differences(settings) == (
         ("shop", "deployment", "score/shop is not yet what its file says"),
     )
-    assert told(deployments.apply_deployments(settings)) == [("score/shop", "updated")]
+    assert made(settings) == [("score/shop", "updated")]
     (schedule,) = read(settings, "score/shop").schedules
     assert schedule.schedule.model_dump(include={"cron"}) == {"cron": "0 5 * * mon"}
 
@@ -81,25 +82,24 @@ def test_the_servers_deployments_become_what_the_files_say(home: Path) -> None:
     assert deployment_plans.deployment_differences(settings) == (
         ("shop", "file", "pipelines/shop.toml has changed since the last treadle up"),
     )
-    assert deployments.apply_deployments(settings) == ()
+    assert made(settings) == []
     assert deployment_plans.deployment_differences(settings) == ()
 
     sound = file.read_text()
     file.write_text(sound.replace("[score]", "[scoer]"))
-    assert told(deployments.apply_deployments(settings)) == [("shop", "refused")]
+    applied = deployments.apply_deployments(settings)
+    assert (applied.changes, list(applied.refused)) == ((), ["shop"])
     with flow_context(settings), connected() as client:
         assert [one.name for one in client.read_automations() if "shop" in one.tags]
     assert [(one.pipeline, one.kind) for one in deployment_plans.deployment_differences(settings)] == [
         ("shop", "refused")
     ]
     file.write_text(sound)
-    assert deployments.apply_deployments(settings) == ()
+    assert made(settings) == []
 
     file.unlink()
     assert len(deployment_plans.deployment_differences(settings)) == len(NAMES)
-    assert sorted(told(deployments.apply_deployments(settings))) == sorted(
-        (name.format("shop"), "retired") for name in NAMES
-    )
+    assert sorted(made(settings)) == sorted((name.format("shop"), "retired") for name in NAMES)
     assert deployment_plans.deployment_differences(settings) == ()
     with flow_context(settings), connected() as client:
         assert not [one.name for one in client.read_automations() if "shop" in one.tags]
@@ -134,7 +134,7 @@ def test_a_run_that_crashed_goes_on_also_where_the_deployments_were_changed_just
         client.set_flow_run_state(run, Running(), force=True)
         client.set_flow_run_state(run, Crashed(message="it died"), force=True)
         add(migrated, "second")
-        assert len(deployments.apply_deployments(migrated)) == len(NAMES)
+        assert len(made(migrated)) == len(NAMES)
         eventually(lambda: goes_on(client, run))
 
 
@@ -167,12 +167,12 @@ def test_a_name_that_another_home_has_on_the_same_server_is_refused(tmp_path: Pa
     for place in homes:
         (place / "pipelines").mkdir(parents=True)
         add(settings_.at(place), "twice")
-    assert len(deployments.apply_deployments(settings_.at(homes[0]))) == len(NAMES)
+    assert len(made(settings_.at(homes[0]))) == len(NAMES)
     with pytest.raises(ServiceError, match="ingest/twice already"):
         deployments.apply_deployments(settings_.at(homes[1]))
     (homes[1] / "pipelines" / "twice.toml").unlink()
-    assert deployments.apply_deployments(settings_.at(homes[1])) == ()
-    assert deployments.apply_deployments(settings_.at(homes[0])) == ()
+    assert made(settings_.at(homes[1])) == []
+    assert made(settings_.at(homes[0])) == []
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from tests.infra_.flow_runs import runs
 from treadle.infra import orchestrator
 from treadle.infra import settings as settings_
-from treadle.infra.orchestrator import server
+from treadle.infra.orchestrator import killed_commands, server
+from treadle.infra.orchestrator.runs import Runs
 from treadle.tasks.errors import DataError, ServiceError
 
 if TYPE_CHECKING:
@@ -221,11 +222,11 @@ def step():
     time.sleep(60)
 
 @flow(name=sys.argv[2])
-def whole():
+def whole(home, pipeline):
     step()
 
 with orchestrator.flow_context(home):
-    whole()
+    whole(sys.argv[1], "clinic")
 """
 
 
@@ -242,6 +243,12 @@ def working(settings: Settings, name: str) -> subprocess.Popen[str]:
     return process
 
 
+def status_of(settings: Settings, url: str, name: str) -> str:
+    """The state in which `treadle status` shows the newest run of the flow called `name`."""
+    dead = killed_commands.dead_commands(server.server_folder(settings))
+    return Runs(url, settings.home, "treadle", dead).last([name])["clinic", name].state
+
+
 class TestInterruptions:
     def test_ctrl_c_ends_a_step_at_once_and_its_run_as_crashed(self, settings: Settings) -> None:
         process = working(settings, "interrupted")
@@ -256,8 +263,10 @@ class TestInterruptions:
         process = working(settings, "killed")
         with orchestrator.flow_context(settings) as url:
             assert runs(url, "killed")[0].state_name == "Running", "a living command's run is left alone"
+        assert status_of(settings, url, "killed") == "RUNNING"
         process.kill()
         process.communicate()
+        assert status_of(settings, url, "killed") == "CRASHED", "without a command that closes it"
         with orchestrator.flow_context(settings) as url:
             assert runs(url, "killed")[0].state_name == "Crashed"
         assert not list((server.server_folder(settings) / "commands").iterdir())

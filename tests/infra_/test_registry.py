@@ -120,6 +120,9 @@ def test_the_alias_points_where_it_was_set(opened: Stores) -> None:
     for version in (first, second, first):
         opened.registry.set_champion(version)
         assert opened.registry.champion_alias() == version
+        with quiet():
+            found = client(opened.settings).search_runs([opened.tracking.experiment_id], "tags.champion = 'yes'")
+        assert [run.data.tags["treadle.run_key"] for run in found] == [{first: "k1", second: "k2"}[version]]
     assert stores.open(opened.settings, "never trained").registry.champion_alias() is None
 
 

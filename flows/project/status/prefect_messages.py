@@ -24,6 +24,7 @@ ABORTED = {
     "Execution was aborted by an interrupt signal.": "it was interrupted",
     "Execution was aborted by a termination signal.": "it was terminated",
     "Execution was aborted by Python system exit call.": "its process exited",
+    "The command's process ended before the run did.": "it was interrupted or killed",
 }
 
 

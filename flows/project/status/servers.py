@@ -78,12 +78,15 @@ def newest_work(settings: Settings) -> tuple[LastWork, ...] | None:
     """Newest and next runs by pipeline and work; None where no server answers."""
     from treadle.flows.project.deployment_plans import TAG, WORKS
     from treadle.infra import orchestrator
+    from treadle.infra.orchestrator.killed_commands import dead_commands
     from treadle.infra.orchestrator.runs import Runs
+    from treadle.infra.orchestrator.server import server_folder
 
     server = orchestrator.server_state(settings)
     if server.state != orchestrator.ServerPhase.RUNNING:
         return None
-    runs = Runs(server.url, None if server.own else settings.home, TAG)
+    dead = dead_commands(server_folder(settings))
+    runs = Runs(server.url, None if server.own else settings.home, TAG, dead)
     works = [work for work in WORKS if work != "promote"]  # a person started it and has seen how it ended
     try:
         last, following = runs.last(works), runs.next(works)

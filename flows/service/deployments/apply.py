@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +12,7 @@ from treadle.infra.orchestrator.server import POOL
 from treadle.tasks.errors import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from prefect import Flow
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
     from treadle.flows.project.deployment_plans import Plan, WorkKind
     from treadle.infra.settings import Settings
+    from treadle.tasks.errors import ConfigError
 
 
 class DeploymentChange(BaseModel):
-    """What was done with one deployment, or why a pipeline's file was `refused`."""
+    """What was done with one deployment, and why."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    what: Literal["created", "updated", "retired", "refused"]
+    what: Literal["created", "updated", "retired"]
     why: str = ""
 
     def sentence(self) -> str:
@@ -37,8 +38,15 @@ class DeploymentChange(BaseModel):
         return f"{self.name} {self.what}" + (f": {self.why}" if self.why else "")
 
 
-def apply_deployments(settings: Settings) -> tuple[DeploymentChange, ...]:
-    """Create, update and retire deployments so that the server's are those of the files; returns the changes.
+class Applied(NamedTuple):
+    """The changes that were made, and by pipeline the errors of the files that could not be deployed."""
+
+    changes: tuple[DeploymentChange, ...]
+    refused: Mapping[str, ConfigError]
+
+
+def apply_deployments(settings: Settings) -> Applied:
+    """Create, update and retire deployments so that the server's are those of the files.
 
     Starts the home's server where it is not running. The runs of a retired deployment keep their pages. A pipeline
     whose file cannot be read keeps its deployments. Equal runs that wait to begin are merged into one. Raises
@@ -59,6 +67,9 @@ def apply_deployments(settings: Settings) -> tuple[DeploymentChange, ...]:
                 identities[plan.name] = before.id
                 continue
             identities[plan.name] = _deploy(client, plan)
+            if plan.schedule:  # the server's own scheduler creates the next runs seconds later
+                address = {"id": str(identities[plan.name])}
+                client.request("POST", "/deployments/{id}/schedule", path_params=address, json={}).raise_for_status()
             changes.append(DeploymentChange(name=plan.name, what="updated" if before else "created"))
         for name, unplanned in present.items():
             if unplanned.name in planned.refused:
@@ -70,10 +81,7 @@ def apply_deployments(settings: Settings) -> tuple[DeploymentChange, ...]:
             delete_repeated_runs(client, identity)
         automations.apply_automations(client, settings, identities)
     remember(settings, planned)
-    changes += [
-        DeploymentChange(name=name, what="refused", why=error.message) for name, error in planned.refused.items()
-    ]
-    return tuple(changes)
+    return Applied(tuple(changes), planned.refused)
 
 
 def merge_waiting_runs(settings: Settings) -> None:
