@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
@@ -37,6 +36,8 @@ def check_cron(text: str) -> str:
             f"{text!r} has {len(fields)} fields: minute, hour, day of month, month and day of week are wanted, "
             "as in '0 6 * * *' for every day at six"
         )
+    from cronsim import CronSim, CronSimError
+
     values = dict(zip(FIELDS, fields, strict=True))
     wrong = next((name for name in FIELDS if name[:3] == "day" and any(one in values[name] for one in EXTENSIONS)), "")
     try:
