@@ -10,6 +10,7 @@ from treadle.flows.cli.runtime.help_pages import example_lines
 from treadle.flows.cli.runtime.options import Json, Pipeline
 from treadle.flows.cli.runtime.pipeline_choice import open_pipeline
 from treadle.flows.cli.runtime.session import carry_out
+from treadle.tasks.commands import Command
 from treadle.tasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def promote_command(
     def action() -> PromoteResult:
         if not reason.strip():
             declined = " --decline" if decline else ""
-            command = f"treadle promote {version}{declined} --reason 'WHY'"
+            command = Command(f"promote {version}{declined} --reason 'WHY'")
             raise UsageError("a decision needs a reason, which the ledger keeps", command)
         from treadle.flows.champion import promote
 

@@ -98,4 +98,4 @@ def test_promote_without_a_reason_prints_the_whole_command(
     monkeypatch.setattr(promote, "carry_out", lambda _terminal, _name, action, *_, **__: action())
     with pytest.raises(UsageError) as caught:
         promote.promote_command(SimpleNamespace(obj=None), version=2, decline=decline)  # type: ignore[arg-type]
-    assert caught.value.way_out == f"treadle promote {command} --reason 'WHY'"
+    assert caught.value.fix == f"treadle promote {command} --reason 'WHY'"
