@@ -39,7 +39,7 @@ COLUMNS_KEY = 'MLflowLocalStorage-1.1-ExperimentPage-["%s"]-ReactComponentState'
 
 
 def _columns(metric: str) -> dict[str, list[str]]:
-    """The columns shown at first: the metric that decides (empty: none), verdict, version and champion."""
+    """The columns at first: the metric that decides (empty: none), verdict, version, champion; all fit on a screen."""
     scores = [f"metrics.`holdout_{metric}`"] if metric else []
     tags = [f"tags.`{name}`" for name in ("verdict", "version", "champion")]
     return {"selectedColumns": [*scores, *tags]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.testclient import TestClient
 
 from treadle.infra.tracking.web_pages import StartPage
 
@@ -18,7 +20,13 @@ from treadle.infra.tracking.web_pages import StartPage
     ],
 )
 def test_the_first_page_opens_at_the_pipelines_experiment(experiments: dict[str, str], place: str | None) -> None:
-    page = TestClient(StartPage(Starlette(), "<head></head>", lambda: experiments)).get("/").text
+    app = StartPage(Starlette(), "<head></head>", lambda: experiments)
+
+    async def first_page() -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            return (await client.get("/")).text
+
+    page = asyncio.run(first_page())
     assert ("location.hash" in page) is (place is not None)
     assert place is None or f"replaceState(null, '', {place})" in page
     assert ("metrics.`holdout_roc_auc`" in page) is ("1" in experiments)
