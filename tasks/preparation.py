@@ -49,9 +49,9 @@ def prepare(
 ) -> Preparation:
     """Decide how trials are measured, what columns become, and what is minimised.
 
-    `loss` is the person's own, where the config names one. Once `stop` is true, nothing more is begun to be measured:
-    what is left stays at its default. Raises ConfigError where it does not fit, or an objective
-    that is asked for does not; TargetError where labels are outside of what that allows.
+    `loss` is the person's own, where the config names one. `stop` is asked before columns that hurt, encodings and
+    objectives are measured: once it is true, what is left stays at its default. Raises ConfigError where it does not
+    fit, or an objective that is asked for does not; TargetError where labels are outside of what that allows.
     """
     from treadle.tasks import training
     from treadle.tasks.features.choice import choose_encodings
@@ -65,7 +65,7 @@ def prepare(
     if config.model.kind == "linear":
         return Preparation(layout=layout, seconds=round(time.monotonic() - began, 3))
     folds = search_folds(layout, problem, parts, config.split, y, config.tune.seed)
-    hurting = _hurting(config, problem, rows, folds) if layout.kind == "windows" else Hurting()
+    hurting = _hurting(config, problem, rows, folds) if layout.kind == "windows" and not stop() else Hurting()
     dropped = hurting.columns
     found = Preparation(layout=layout, dropped=dropped)
     problem = found.narrowed(problem)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 """Predictions that a terminal shows at most."""
 
+NUMBERS = ("prediction", "probability", "lower", "upper")
+LARGE = 1e4
 DECIMAL = re.compile(r"-?\d+\.\d+(e-?\d+)?")
 
 EXAMPLES = example_lines(
@@ -105,15 +107,18 @@ def print_predictions(predictions: Path, result: ScoreResult, screen: Screen, te
         return
     with predictions.open(encoding="utf-8", newline="") as lines:
         headings, *rows = islice(csv.reader(lines), MOST_ROWS + 1)
-    screen.table(headings, [[_shortened(cell) for cell in row] for row in rows])
+    screen.table(headings, [[_shortened(*cell) for cell in zip(headings, row, strict=True)] for row in rows])
     _summarise(result, screen)
     if result.rows > MOST_ROWS:
         screen.hint(f"these are the first {MOST_ROWS} rows; --output predictions.csv writes all")
 
 
-def _shortened(cell: str) -> str:
-    """A probability or other decimal number with six digits; other cells as they are."""
-    return f"{float(cell):.6g}" if DECIMAL.fullmatch(cell) else cell
+def _shortened(column: str, cell: str) -> str:
+    """A predicted number with six digits, or with two places where it is large; other cells as they are."""
+    if (column not in NUMBERS and not column.startswith("probability_")) or not DECIMAL.fullmatch(cell):
+        return cell
+    number = float(cell)
+    return f"{number:.6g}" if abs(number) < LARGE else f"{number:.2f}"
 
 
 def _summarise(result: ScoreResult, screen: Screen) -> None:

@@ -168,7 +168,7 @@ def _pipeline_of(deployment: str) -> str:
 
 
 def remember(settings: Settings, applied: Plans) -> None:
-    """Store the digests of the applied plans, which `differs` compares with the files."""
+    """Store the digests of the applied plans, which `deployment_differences` compares with the files."""
     from treadle.infra.files.atomic import write_atomically
 
     digests = {plan.name: plan.digest for plan in applied.wanted} | _files(settings, applied)

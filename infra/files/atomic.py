@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
+import re
 import stat
+import time
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
@@ -13,23 +17,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+ABANDONED_SECONDS = 3_600.0
+"""The unfinished file of a process that may run is kept for so long."""
+
+
 @contextmanager
 def replacing(path: Path, rename: AbstractContextManager[None] | None = None) -> Iterator[Path]:
     """Yield an empty file beside `path` for the block to fill; then sync it to disk and rename it to `path`.
 
     The new file has the rights of the file that it replaces, from the start; folders are created. Where the block
-    raises, `path` stays as it is. Only the rename happens within `rename`. For one writer of `path` at a time: callers
-    with several hold a lock.
+    raises, `path` stays as it is. Only the rename happens within `rename`. Of several writers the last one wins: each
+    has a file of its own.
     Raises OSError where the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
+    _remove_abandoned(path)
+    aside = path.with_name(f".{path.name}.{_owner()}.part")
+    rights: int | None = None
     try:
-        aside.unlink(missing_ok=True)  # of a writer that was killed
+        aside.unlink(missing_ok=True)
         aside.touch()
         with suppress(FileNotFoundError):
-            aside.chmod(stat.S_IMODE(path.stat().st_mode))
+            rights = stat.S_IMODE(path.stat().st_mode)
+            aside.chmod(rights | stat.S_IWUSR)
         yield aside
+        if rights is not None:
+            aside.chmod(rights)
         _sync(aside)
         with rename or nullcontext():
             aside.replace(path)
@@ -44,6 +57,36 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
     with replacing(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def _owner() -> str:
+    """This process, as a part of a file's name: machine and process id."""
+    return f"{re.sub('[^A-Za-z0-9]', '', platform.node())}-{os.getpid()}"
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what writers of `path` that were killed have left: of this machine's dead processes, or an hour old."""
+    machine = _owner().rpartition("-")[0]
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*part"):
+        owner = left.name[len(path.name) + 2 : -len("part")].rstrip(".")
+        own_machine, _, process = owner.rpartition("-")
+        with suppress(OSError):
+            if not owner:  # as an earlier version called it
+                left.unlink()
+            elif process.isdigit():
+                dead = own_machine == machine and not _runs(int(process))
+                if dead or time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                    left.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

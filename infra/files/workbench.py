@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from treadle.infra import failpoint
 from treadle.infra.files.atomic import replacing, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -27,6 +28,12 @@ class Workbench:
         self.folder = folder
         self.may_write = may_write
 
+    @contextmanager
+    def _owned(self) -> Iterator[None]:
+        """A block that begins only where this process still owns the folder."""
+        self.may_write()
+        yield
+
     def has(self, name: str) -> bool:
         """Whether the step that makes `name` is done."""
         return (self.folder / name).exists()
@@ -36,10 +43,12 @@ class Workbench:
         """Keep `table` under `name`."""
         import pyarrow as pa
 
-        with replacing(self.folder / name) as aside:
-            with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
-            self.may_write()
+        with (
+            replacing(self.folder / name, self._owned()) as aside,
+            pa.OSFile(str(aside), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
 
     def table(self, name: str) -> pa.Table:
         """The table kept under `name`, mapped rather than read."""
@@ -53,9 +62,8 @@ class Workbench:
         """Keep `value`, a pydantic model or a dataclass of plain values, as JSON under `name`."""
         from pydantic import TypeAdapter
 
-        with replacing(self.folder / name) as aside:
+        with replacing(self.folder / name, self._owned()) as aside:
             aside.write_bytes(TypeAdapter(kind).dump_json(value, indent=1))
-            self.may_write()
 
     def get(self, name: str, kind: type[T]) -> T:
         """The value kept under `name`."""

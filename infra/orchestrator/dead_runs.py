@@ -33,7 +33,7 @@ OVERDUE_SECONDS, UNBEGUN_OVERDUE_SECONDS = 30.0, 180.0
 """Time after a crash until `treadle up` reschedules a run that the server has not rescheduled; the second as above."""
 
 ALERT_SECONDS = 60.0
-"""A run that is still crashed after this time is alerted; until then it may be rescheduled."""
+"""A run that is still crashed after this time is alerted; one that had not begun may be rescheduled even later."""
 
 MAX_STARTS = 3
 """Starts of a run at most; a run that was killed this often is not started again, because it may be the cause."""
@@ -103,13 +103,15 @@ class DeadRuns:
         self._crashed_at: dict[tuple[str, datetime | None], float] = {}
 
     def check(self, runs: Runs) -> None:
-        """Do both; raises OSError or ValueError where the server does not answer.
+        """Mark and reschedule; raises OSError or ValueError where the server or the system does not answer.
 
         On a server elsewhere no run is marked, because processes may run on other machines.
         """
-        if not runs.home:
-            self.close(runs.api)
-        self.reschedule(runs)
+        try:
+            if not runs.home:
+                self.close(runs.api)
+        finally:
+            self.reschedule(runs)
 
     def close(self, api: str) -> None:
         """Mark runs as crashed that had no process at two consecutive checks."""

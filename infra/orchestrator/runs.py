@@ -166,9 +166,10 @@ class Runs:
             if at is not None and pipeline:
                 state, kind = one.state or _State(), one.state_type or ""
                 if kind == "RUNNING" and self._dead.intersection(one.tags):
-                    state, kind = state.model_copy(update={"message": killed_commands.ENDED}), "CRASHED"
+                    state, kind = _State(message=killed_commands.ENDED), "CRASHED"  # since when is not known
                 page = f"{self._page}/{one.id}"
-                error = str((one.labels or {}).get(LABEL, ""))
+                # a label of an earlier attempt says nothing of a crash
+                error = str((one.labels or {}).get(LABEL, "")) if kind == "FAILED" else ""
                 runs.append(WorkRun(pipeline, work, kind, state.message or "", error, at, page, state.timestamp))
         return runs
 

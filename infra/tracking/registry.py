@@ -202,8 +202,8 @@ class Registry:
     def remove_champion(self) -> None:
         """Remove the alias `champion`; nothing changes where there is none."""
         with quiet():
+            self._tag_champion(None)  # first: once the alias is gone, a removal that was cut short is not repeated
             self._client.delete_registered_model_alias(self.pipeline, ALIAS)
-            self._tag_champion(None)
 
     def _tag_champion(self, champion: str | None) -> None:
         """Tag the run of the champion, and no other; nothing where a person deleted that run on MLflow's pages."""

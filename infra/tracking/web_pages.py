@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from treadle.infra.processes.http_guard import HERE, Guard
 from treadle.infra.settings import set_environment
 from treadle.infra.tracking import runs
+from treadle.tasks.errors import TreadleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,14 +40,13 @@ COLUMNS_KEY = 'MLflowLocalStorage-1.1-ExperimentPage-["%s"]-ReactComponentState'
 
 
 def _columns(metric: str) -> dict[str, list[str]]:
-    """The columns at first: the metric that decides (empty: none), verdict, version, champion; all fit on a screen."""
-    scores = [f"metrics.`holdout_{metric}`"] if metric else []
+    """The columns at first: the metric that decides, verdict, version, champion; all fit on a screen."""
     tags = [f"tags.`{name}`" for name in ("verdict", "version", "champion")]
-    return {"selectedColumns": [*scores, *tags]}
+    return {"selectedColumns": [f"metrics.`holdout_{metric}`", *tags]}
 
 
 def pipeline_experiments(settings: Settings) -> dict[str, str]:
-    """By id the metrics that decide of the pipelines' experiments, empty where nothing was trained since it is noted.
+    """The deciding metric of each pipeline's experiment by its id; empty for experiments of an earlier version.
 
     MLflow's own experiment 0 is left out.
     """
@@ -96,8 +96,13 @@ class StartPage:
         self._app, self._page, self._experiments = app, page, experiments
 
     def _content(self) -> str:
-        experiments = self._experiments()
-        first = AT_FIRST | {COLUMNS_KEY % number: _columns(metric) for number, metric in experiments.items()}
+        try:
+            experiments = self._experiments()
+        except (TreadleError, OSError):  # MLflow's own page says what is wrong
+            experiments = {}
+        # a browser keeps the columns of its first visit, so nothing is set before the metric is known
+        columns = {COLUMNS_KEY % number: _columns(metric) for number, metric in experiments.items() if metric}
+        first = AT_FIRST | columns
         place = f"#/experiments/{next(iter(experiments))}/runs" if len(experiments) == 1 else "#/experiments"
         script = f"for (const [name, value] of Object.entries({json.dumps(first).replace('<', chr(92) + 'u003c')})) "
         script += "localStorage.getItem(name) ?? localStorage.setItem(name, JSON.stringify(value));"

@@ -3,9 +3,9 @@
 The challenger's holdout is cut by its own config; the champion may have been trained under another one, on other rows,
 or on an earlier form of the same rows. So the rows that either was fitted and tuned on are laid beside the holdout, and
 whatever they share with it is left out: the row itself, the row that either model's key says it is, the same content
-where there is no key (unless both splits say that such rows are observations of their own), and the group where either
-model's split names one. Where either was split by time, the judging rows lie after the last row that either was fitted
-on, by `split.gap` at least.
+where there is no key (unless the challenger's split says that such rows are observations of their own), and the group
+where either model's split names one. Where either was split by time, the judging rows lie after the last row that
+either was fitted on, by `split.gap` at least.
 """
 
 from __future__ import annotations
@@ -112,12 +112,12 @@ def _shared(holdout: pa.Table, challenger: FittedRows, champion: FittedRows) -> 
     keys = list(dict.fromkeys(one.key for one in both.values() if one.key))
     groups = list(dict.fromkeys(one.split.group for one in both.values() if one.split.group))
     inputs = _inputs(holdout, challenger, champion)
-    own_rows = all(one.split.duplicates == "apart" for one in both.values())
+    rows_apart = challenger.split.duplicates == "apart"
     for who, fitted in both.items():
         shared_keys = [key for key in keys if set(key) <= set(fitted.rows.column_names) & set(holdout.column_names)]
         for key in shared_keys:
             yield f"{who} was fitted on a row of the same {_and(key)}", _among(holdout, fitted.rows, key)
-        if not shared_keys and not own_rows:
+        if not shared_keys and not rows_apart:
             yield f"{who} was fitted on a row of the same content", _among(holdout, fitted.rows, inputs)
         for group in groups:
             yield f"{who} was fitted on rows of the same {group!r}", _among(holdout, fitted.rows, (group,))

@@ -110,9 +110,9 @@ def split(
     """Part labelled `rows`; every row is in at most one part, in the order in which it came.
 
     Random: by hash of `key`, or without one of all columns but `target` and those that begin with `_`, so that equal
-    rows stay together (or, by `spec.duplicates`, each goes its own way). Where training or validation rows lack a label
-    (of at most 100), the row of it that is nearest to the border changes sides; where there are two labels and the
-    holdout lacks one, so does the row of it with the lowest hash. There is no other exception to the hash.
+    rows stay together (or, by `spec.duplicates`, they are parted one by one). Where training or validation rows lack a
+    label (of at most 100), the row of it that is nearest to the border changes sides; where there are two labels and
+    the holdout lacks one, so does the row of it with the lowest hash. There is no other exception to the hash.
 
     Group: by hash of the group's value; rows without one are a group.
 
@@ -146,8 +146,8 @@ def split(
             holdout = holdout & ~known
     else:
         columns = [spec.group] if spec.strategy == "group" else list(key) or _inputs(rows, target)
-        own_way = spec.strategy == "random" and not key and spec.duplicates == "apart"
-        holdout, validation, draw = _by_hash(rows, spec, columns, own_way=own_way)
+        rows_apart = spec.strategy == "random" and not key and spec.duplicates == "apart"
+        holdout, validation, draw = _by_hash(rows, spec, columns, rows_apart=rows_apart)
         if spec.strategy == "random" and len(labels.dictionary) <= MANY_VALUES:
             _lend(codes, draw, holdout, validation)
     training = ~(holdout | validation | between | known)
@@ -169,11 +169,11 @@ def _inputs(rows: pa.Table, target: str) -> list[str]:
 
 
 def _by_hash(
-    rows: pa.Table, spec: SplitSpec, columns: Sequence[str], *, own_way: bool
+    rows: pa.Table, spec: SplitSpec, columns: Sequence[str], *, rows_apart: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masks of holdout and validation rows, and the draws in [0, 1) by which rows judge and validate [n, 2].
 
-    With `own_way` rows of one content are numbered, so that each has a draw of its own.
+    With `rows_apart` rows of one content are numbered, so that each has a draw of its own.
     """
     import numpy as np
 
@@ -181,7 +181,7 @@ def _by_hash(
         what = f"column {missing[0]!r}, by which rows are parted, is not in the table"
         raise DataError(what, "correct data.key or split.group")
     texts = canonical_rows(rows, columns)
-    if own_way:
+    if rows_apart:
         texts = _numbered(texts)
     digests = b"".join(hashlib.md5(text, usedforsecurity=False).digest()[:8] for text in texts)
     words = np.frombuffer(digests, dtype=">u4").reshape(-1, 2) / 2.0**32

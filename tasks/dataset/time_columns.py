@@ -108,8 +108,11 @@ def hurting_columns(
     else:
         latest = until + max(until - time.monotonic(), 0.0)
         most = _rows_in_time(task, rows, usable, sets=1 + len(aside), until=until, latest=latest)
-    if not most:
-        return Hurting(by_clock=True)
+    limited = most < min(MOST_FITTED, max(len(fold.fitted) for fold in usable))
+    if not most:  # no rising column can be measured: it stays
+        open_, aside, most = [name for name in open_ if name not in aside], [], MOST_FITTED
+        if not open_ or time.monotonic() >= until:
+            return Hurting(by_clock=True)
 
     def losses(of: Collection[str]) -> list[np.ndarray]:
         X = rows.X[:, [index for name in of for index in columns[name]]]
@@ -139,11 +142,11 @@ def hurting_columns(
         whole = without[worst]
         del kept[worst]
         gone.append(worst)
-    return Hurting(tuple(gone), most < MOST_FITTED or time.monotonic() >= until)
+    return Hurting(tuple(gone), limited or time.monotonic() >= until)
 
 
 def _spread(fitted: np.ndarray, most: int) -> np.ndarray:
-    """The last `MOST_FITTED` of the rows, or `most` of these at even distances: neighbours alone tell of no rise."""
+    """The last `MOST_FITTED` of the rows, or `most` of these at even distances: neighbouring rows show no rise."""
     import numpy as np
 
     newest = fitted[-MOST_FITTED:]

@@ -119,6 +119,7 @@ class _Comparison:
         """
         if not self._losses:
             self._choose_depth()
+            plan = replace(plan, deep=self.plan.deep)
         losses: list[np.ndarray] = []
         for number, fold in enumerate(self.problem.folds, start=1):
             if len(self._losses) < number:
@@ -167,7 +168,7 @@ def _decide_levels(comparison: _Comparison) -> None:
     for wanted in (STATISTICS, ("codes", *STATISTICS)) if names else ():
         plan, words = comparison.plan.using(dict.fromkeys(names, wanted)), WORDS[wanted]
         taken = comparison.take(plan, names, words)
-        if plan.deep and not taken:
+        if comparison.plan.deep and not taken:
             comparison.take(replace(plan, deep=False), names, f"{words} in shallower trees")
 
 

@@ -22,13 +22,13 @@ class Trial:
     """One setting that was tried.
 
     `value` is the metric on measured rows (the mean of all lanes) after `rounds` rounds; None where the trial failed.
-    `state` is 'complete', 'pruned' (among the worst quarter at the same progress, or without hope of becoming the best)
-    or 'failed' (interrupted; its slot is tried again). `ended` is what ended it: 'early stopping', 'clock' (its share
-    of the budget, or the budget), 'rounds' (the most that are allowed), 'pruning', 'interrupt' (a person ended the
-    search); empty where it failed or is of an earlier version. The rounds of a trial that the clock ended depend on the
-    speed of the machine. `fit_seconds` is what `rounds` rounds took on all lanes, and `size` the bytes of the model
-    that it becomes; 0 in records of an earlier version. `ms` is how long that takes for 1,000 rows, where it has a
-    limit.
+    `state` is 'complete', 'pruned' (among the worst quarter at the same progress, or surely behind the best with twice
+    its rounds too) or 'failed' (interrupted; its slot is tried again). `ended` is what ended it: 'early stopping',
+    'clock' (its share of the budget, or the budget), 'rounds' (the most that are allowed), 'pruning', 'interrupt' (a
+    person ended the search); empty where it failed or is of an earlier version. The rounds of a trial that the clock
+    ended depend on the speed of the machine. `fit_seconds` is what `rounds` rounds took on all lanes, and `size` the
+    bytes of the model that it becomes; 0 in records of an earlier version. `ms` is how long that takes for 1,000 rows,
+    where it has a limit.
     """
 
     number: int

@@ -45,11 +45,14 @@ AVERAGES = 3
 
 PACE_ROUNDS = 4
 
-HOPELESS_EVERY = 10
-"""It is asked every so many rounds whether a trial has hope."""
+LOSING_EVERY = 10
+"""Rounds between two checks of whether a trial can still become the best."""
 
-HOPELESS_SHARE = 1 / 16
-"""After this share of the budget a trial ends that would be behind the best one with twice its rounds, too."""
+LOSING_SHARE = 1 / 16
+"""The first check comes after the rounds that the portfolio's first setting makes in this share of the budget."""
+
+LOSING_MARGIN = 0.02
+"""A trial ends that would be behind the best one by this share of its loss with twice its rounds, too."""
 
 REPORT_EVERY = 1.0
 """A pruning report after every so much of (rounds x learning rate): trials are compared at equal progress."""
@@ -232,7 +235,7 @@ class Search:
                 paces.append(time.monotonic() - started)
             # the fastest round is the one that other processes disturbed least
             pace = settled_pace(min(paces), self.course.expected_pace())
-            self.study.set_user_attr("fewest_rounds", math.ceil(HOPELESS_SHARE * self.spec.budget_seconds / pace))
+            self.study.set_user_attr("fewest_rounds", math.ceil(LOSING_SHARE * self.spec.budget_seconds / pace))
             self.study.set_user_attr("first_rate", early_rate(FIRST_SHARE * self.spec.budget_seconds, pace))
             self.study.set_user_attr("lowest_rate", floor(self.spec.budget_seconds, pace))
         lowest = float(self.study.user_attrs["lowest_rate"])
@@ -280,10 +283,9 @@ class Search:
                 ended = "early stopping"
             elif slot and self.stop():  # the first trial is the model of a person who ends the search at once
                 ended = "interrupt"
-            # the fits of this very trial have to be paid for as well
-            elif took >= most or took + SPARE * self.aftermath.seconds((took, iteration + 1)) >= self.deadline - began:
+            elif took >= most or (iteration >= PACE_ROUNDS and not self._payable(took, iteration + 1, began)):
                 ended = "clock"
-            elif self._hopeless(curve):
+            elif self._loses(curve):
                 ended = "pruning"
             elif len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
                 reported += 1
@@ -295,16 +297,22 @@ class Search:
                 break
         return curve[-1], best_rounds, len(curve), ended
 
-    def _hopeless(self, curve: Sequence[float]) -> bool:
-        """Whether a trial would be behind the best one with twice its rounds, too: `curve` is the best after each.
+    def _payable(self, took: float, rounds: int, began: float) -> bool:
+        """Whether there is time for the fits of a trial at work that `took` so many seconds for its `rounds`."""
+        return took + SPARE * self.aftermath.seconds((took, rounds)) < self.deadline - began
 
-        Learning curves flatten: doubling the rounds gains no more than the last doubling did.
+    def _loses(self, curve: Sequence[float]) -> bool:
+        """Whether a trial would be surely behind the best one with twice its rounds, too.
+
+        `curve` is its best after each round, and both are compared by the loss that is watched. Learning curves
+        flatten: doubling the rounds gains no more than the last doubling did.
         """
         rounds = len(curve)
-        if rounds % HOPELESS_EVERY or rounds < int(self.study.user_attrs.get("fewest_rounds", MAX_ROUNDS)):
+        if rounds % LOSING_EVERY or rounds < int(self.study.user_attrs.get("fewest_rounds", MAX_ROUNDS + 1)):
             return False
-        others = (trial.user_attrs["outcome"].get("watched", -math.inf) for trial in self._complete())
-        return 2 * curve[-1] - curve[rounds // 2 - 1] < max(others, default=-math.inf)
+        watched = (float(one.user_attrs["outcome"].get("watched", -math.inf)) for one in self._complete())
+        best = max(watched, default=-math.inf)
+        return 2 * curve[-1] - curve[rounds // 2 - 1] < best - LOSING_MARGIN * abs(best)
 
     def _complete(self) -> list[optuna.trial.FrozenTrial]:
         from optuna.trial import TrialState

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from treadle.infra.files import atomic
 from treadle.infra.files.atomic import replacing, write_atomically
 
 if TYPE_CHECKING:
@@ -71,4 +72,43 @@ def test_the_content_is_on_disk_before_the_name_and_the_name_before_the_end(
 
     with replacing(path, renaming()) as aside:
         aside.write_text("new")
-    assert order == [str(tmp_path / ".x.part"), "rename", str(tmp_path)]
+    assert order == [str(aside), "rename", str(tmp_path)]
+
+
+def test_a_writer_that_wakes_up_late_disturbs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second writer stands for a process that took over while the first one slept."""
+    path = tmp_path / "x"
+    late = replacing(path)
+    slept = late.__enter__()
+    slept.write_text("of the first")
+    monkeypatch.setattr(os, "getpid", os.getppid)
+    with replacing(path) as aside:
+        assert aside != slept
+        aside.write_text("of the second")
+        assert not late.__exit__(RuntimeError, RuntimeError("it is fenced off"), None)
+    assert path.read_text() == "of the second"
+    assert [one.name for one in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_file_stays(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    machine = atomic._owner().rpartition("-")[0]
+    abandoned = [tmp_path / ".x.part", tmp_path / f".x.{machine}-{killed.pid}.part", tmp_path / ".x.other-7.part"]
+    for one in abandoned:
+        one.touch()
+    os.utime(abandoned[-1], (0, 0))
+    living = [tmp_path / f".x.{machine}-{os.getppid()}.part", tmp_path / ".x.other-8.part"]
+    others = [tmp_path / f".xy.{machine}-{killed.pid}.part", tmp_path / ".x.y.part"]
+    for one in (*living, *others):
+        one.touch()
+    write_atomically(tmp_path / "x", "new")
+    assert sorted(tmp_path.iterdir()) == sorted([*living, *others, tmp_path / "x"])
+
+
+def test_a_file_without_the_right_to_write_is_replaced_and_keeps_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    path.chmod(0o444)
+    write_atomically(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o444)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 APART = SplitSpec(duplicates="apart")
 
 
-def cells(rows: int, seed: int = 0) -> pd.DataFrame:
-    """Rows of three columns of few levels, each with a draw of its own."""
+def cells(rows: int, seed: int = 0, levels: tuple[int, int] = (12, 8)) -> pd.DataFrame:
+    """Rows of two columns of few levels, each with a draw of its own."""
     draw = np.random.default_rng(seed)
-    region, tier = draw.integers(0, 12, rows), draw.integers(0, 8, rows)
-    chance = draw.random((12, 8))[region, tier]
+    region, tier = (draw.integers(0, count, rows) for count in levels)
+    chance = draw.random(levels)[region, tier]
     return pd.DataFrame(
         {
             "region": [f"r{one}" for one in region],
@@ -60,9 +60,19 @@ CASES = {
     "rows that all differ": (measured(1_200).drop_duplicates().drop(columns="spent"), "left", "together"),
     "few rows": (cells(15).drop(columns="spent").assign(left=[True, False, True] * 5), "left", "together"),
     "cells that give the label": (
-        cells(1_500).drop(columns="spent").assign(left=lambda one: one.tier < "t4"),
+        cells(1_500).drop(columns="spent").assign(left=lambda one: (one.tier < "t4") ^ (one.region < "r5")),
         "left",
         "together",
+    ),
+    "cells, exported twice": (
+        pd.concat([wide := cells(1_500, levels=(60, 20)).drop(columns="spent"), wide], ignore_index=True),
+        "left",
+        "together",
+    ),
+    "a dropped column says the label in other words": (
+        cells(1_500).drop(columns="spent").assign(fate=lambda one: np.where(one.left, "gone", "here")),
+        "left",
+        "apart",
     ),
     "a key tells rows apart": (
         cells(1_500).drop(columns="spent").assign(row_id=[f"k{n * 7 % 1_500}" for n in range(1_500)]),
@@ -160,7 +170,7 @@ def test_two_models_are_judged_on_rows_of_known_content_where_such_rows_are_obse
     spec: SplitSpec, judges: bool
 ) -> None:
     old, new = table(400), table(300, 1).set_column(3, "_batch_id", pa.array(["b"] * 300))
-    champion = FittedRows(old, spec, (), "", "y")
+    champion = FittedRows(old, SplitSpec(), (), "", "y")  # whatever the champion's split was
     rows, left_out = judging(new, FittedRows(old.slice(0, 0), spec, (), "", "y"), champion)
     assert (len(rows) == 300) == judges
     assert bool(left_out) != judges

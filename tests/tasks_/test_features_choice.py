@@ -70,8 +70,12 @@ def test_codes_that_need_deep_trees_are_compared_in_deep_trees():
         shop, year = draw.integers(0, 150, 9_000), draw.integers(0, 8, 9_000)
         y = 10 * draw.normal(size=(150, 8))[shop, year] + draw.normal(size=9_000)
         table = pa.table({"shop": [f"s{one:03}" for one in shop], "year": year})
-        chosen = features.choose_encodings(problem(table, y, "regression", year="integer"), seconds=600)
+        one = problem(table, y, "regression", year="integer")
+        chosen = features.choose_encodings(one, seconds=600)
         assert "codes" in chosen.encodings.get("shop", ("codes",)), chosen.reasons
+        comparison = choice._Comparison(one, float("inf"))
+        comparison.take(comparison.plan.using({"shop": ("statistics", "counts")}), ["shop"], "statistics")
+        assert comparison.plan.deep
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -399,7 +399,7 @@ def test_the_best_trial_is_left_the_time_of_its_fits_however_slow_they_are() -> 
     assert at_work.forecast(0) >= 2.0 * 20.0
 
 
-def test_a_trial_without_hope_ends_and_is_not_chosen() -> None:
+def test_a_trial_that_cannot_become_the_best_ends_and_is_not_chosen() -> None:
     """The portfolio's slow settings learn little a round."""
     slow = {"learning_rate": 0.02, "max_depth": 2, "min_child_weight": 64.0, "reg_lambda": 50.0}
     storage = optuna.storages.InMemoryStorage()
@@ -424,22 +424,23 @@ def test_a_person_who_ends_the_search_at_once_gets_a_whole_first_trial() -> None
 
 
 @pytest.mark.parametrize(
-    ("curve", "hopeless"),
+    ("curve", "loses"),
     [
         ([-1.0] * 10 + [-0.9] * 10, True),  # twice the rounds would give -0.8
         ([-1.0] * 10 + [-0.7] * 10, False),  # ... -0.4
         ([-0.4] * 20, False),  # ahead of the best
+        ([-0.505] * 20, False),  # as good as the best
         ([-1.0] * 9 + [-0.9], False),  # too early to tell
     ],
 )
-def test_hope_is_what_the_last_doubling_of_rounds_gained(curve: list[float], hopeless: bool) -> None:
+def test_a_trial_loses_that_the_last_doubling_of_rounds_would_leave_behind(curve: list[float], loses: bool) -> None:
     study = optuna.create_study(direction="maximize")
     study.set_user_attr("fewest_rounds", 20)
     outcome = {"value": 0.8, "rounds": 9, "fit_seconds": 1.0, "watched": -0.5}
     study.add_trial(optuna.trial.create_trial(value=0.8, user_attrs={"outcome": outcome}))
     course, spec = course_of("binary", rows_of("binary", 100)), TuneSpec(budget_seconds=100)
     at_work = search.Search(study, course, spec, search.Aftermath(), deadline=time.monotonic() + 50, lap=0.0)
-    assert at_work._hopeless(curve) == hopeless
+    assert at_work._loses(curve) == loses
 
 
 def test_a_person_ends_the_search_and_its_best_is_the_model() -> None:
