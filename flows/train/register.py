@@ -195,13 +195,12 @@ def promote_version(ref: RunRef, result: TrainResult) -> TrainResult:
 
 def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFinding, report: str) -> str:
     """The description of version and run on MLflow's pages, as Markdown; `report` is the address of the report."""
-    command = f"treadle promote VERSION --reason 'WHY' -p {ref.pipeline}"
     lines = [
         f"**{verdict.decision}**: {verdict.headline}",
         f"[Report]({report})",
         *linear_is_better(verdict.metric, scores),
-        f"The gate decides which version is champion, or a person does: `{command}`. MLflow's button *Promote model* "
-        "copies the version into another registered model; it does not change the champion, nor does an alias that "
+        "The gate decides which version is champion, or a person does with treadle's command *promote*. MLflow's "
+        "button *Promote model* copies the version into another registered model; it does not change the champion, nor does an alias that "
         "is set here by hand.",
         *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",

@@ -42,9 +42,10 @@ def propose_duplicates(con: duckdb.DuckDBPyConnection, profile: Profile, proposa
     if proposal.key or proposal.strategy != "random":
         return
     target = quote(proposal.aim.target)
-    inputs = ", ".join(
-        quote(name) for name in proposal.schema.names if name not in (proposal.aim.target, *proposal.drop)
-    )
+    names = [name for name in proposal.schema.names if name not in (proposal.aim.target, *proposal.drop)]
+    if not names:
+        return
+    inputs = ", ".join(quote(name) for name in names)
     typed = typed_relation(profile.raw, proposal.schema, profile.missing, "")
     labels = f"SELECT hash({inputs}) AS content, {target} AS label FROM ({typed}) WHERE {target} IS NOT NULL"
     counted = f"SELECT content, label, count(*) AS n FROM ({labels}) GROUP BY ALL"

@@ -136,8 +136,9 @@ def test_duckdb_and_pandas_agree(ours: list[dict[str, Any]], theirs: list[dict[s
     assert seen == (pytest.approx(wanted) if isinstance(wanted, float) else wanted)
 
 
-def test_a_column_may_be_called_by_any_word_of_duckdbs(context: Any, con: duckdb.DuckDBPyConnection) -> None:
-    words = [str(row[0]) for row in con.execute("SELECT DISTINCT keyword_name FROM duckdb_keywords()").fetchall()]
+def test_a_column_may_be_called_by_any_word_that_duckdb_reserves(context: Any, con: duckdb.DuckDBPyConnection) -> None:
+    reserved = "SELECT DISTINCT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+    words = [str(row[0]) for row in con.execute(reserved).fetchall()]
     columns = ", ".join(f'1 AS "{word}"' for word in words)
     con.execute(f"CREATE OR REPLACE TABLE words AS SELECT {columns}")
     asked = ("expect_column_values_to_not_be_null", {}), ("expect_column_values_to_be_between", {"min_value": 2})
