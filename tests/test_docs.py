@@ -268,3 +268,14 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         linked = {(page.parent / name).resolve() for name in re.findall(r"\]\(([^)#\s:]+\.md)", prose(page))}
         waiting += [other for other in linked & set(PAGES) if other not in reached]
     assert set(PAGES) - reached == {ROOT / "mlruns" / "README.md"}, "link it where one looks for it"
+
+
+def test_the_glossary_is_short_sorted_and_linked_where_its_terms_first_appear() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    terms = re.findall(r"^- \*\*(.+?)\*\*: ", text, flags=re.MULTILINE)
+    assert 20 <= len(terms) <= 30
+    assert terms == sorted(set(terms))
+    assert {"champion", "gate", "holdout", "suite"} <= set(terms)
+    assert "docs/glossary.md" in (ROOT / "README.md").read_text()
+    for page in ("gate", "data", "training", "scoring", "monitoring"):
+        assert "](glossary.md)" in (ROOT / "docs" / f"{page}.md").read_text(), page

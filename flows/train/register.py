@@ -200,8 +200,8 @@ def describe(ref: RunRef, verdict: Verdict, scores: Scores, refitted: RefitFindi
         f"[Report]({report})",
         *linear_is_better(verdict.metric, scores),
         "The gate decides which version is champion, or a person does with treadle's command *promote*. MLflow's "
-        "button *Promote model* copies the version into another registered model; it does not change the champion, nor does an alias that "
-        "is set here by hand.",
+        "button *Promote model* copies the version into another registered model; it does not change the champion, nor "
+        "does an alias that is set here by hand.",
         *(f"- {reason}" for reason in (*verdict.reasons, *verdict.notes) if reason != verdict.headline),
         f"{verdict.rows:,} holdout rows, read by {scores.holdout_reads} run{'' if scores.holdout_reads == 1 else 's'}.",
         f"The serving booster: {refitted.rounds:,} rounds on {refitted.rows:,} rows.",
