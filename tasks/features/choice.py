@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from treadle.tasks.features.encoding import typed_column
-from treadle.tasks.features.fitting import kept_levels
+from treadle.tasks.features.fitting import kept_levels, spans_a_year
 from treadle.tasks.features.ids import possible_ids
 from treadle.tasks.features.measure import (
     EncodingPlan,
@@ -28,7 +28,7 @@ from treadle.tasks.features.statistics import MOST_CLASSES
 from treadle.tasks.features.text import list_separator, words_per_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
 
@@ -243,10 +243,25 @@ def _decide_dates(comparison: _Comparison) -> None:
             comparison.take(days, [name], "days since 1970", errors=SURE)
         else:
             comparison.take(comparison.plan.using({name: ("parts",)}), [name], "no days since 1970", plainer=True)
+    _decide_parts(comparison, dated, usual)
     for name in dated:
         now = comparison.plan.encodings.get(name, usual)
         season = comparison.plan.using({name: (*now, "season")})
         comparison.take(season, [name], "season by sine and cosine", errors=SURE)
+
+
+def _decide_parts(comparison: _Comparison, dated: Sequence[str], usual: tuple[str, ...]) -> None:
+    """No calendar parts of the time column where rows span less than a year and later rows are better off without.
+
+    Of few weeks a tree learns hours and days that were special once. Where rows span a year the season decides, which
+    the newest windows alone cannot show.
+    """
+    problem, name = comparison.problem, comparison.problem.time
+    if name is None or name not in dated or len(problem.columns) == 1:
+        return
+    if not spans_a_year(typed_column(problem.rows, name)):
+        others = tuple(one for one in comparison.plan.encodings.get(name, usual) if one != "parts")
+        comparison.take(comparison.plan.using({name: others}), [name], "no calendar parts")
 
 
 def _levelled(problem: EncodingProblem) -> list[str]:

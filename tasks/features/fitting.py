@@ -80,7 +80,7 @@ def fit_features(
             fitting = None if wanted is None else [one for one in wanted if one in _possible(column, categories)]
             usual = _usual(column, categories, with_days=not time)
             made = _candidates(column, values, usual if fitting is None or (wanted and not fitting) else fitting)
-            once = column.name == time and not _spans_a_year(values)
+            once = column.name == time and not spans_a_year(values)
             keep(one for one in made if not (once and one.part in SEASONS))
     for later, earlier in differences:
         if later in columns and earlier in columns and {kind_of(schema, later), kind_of(schema, earlier)} <= MOMENTS:
@@ -160,7 +160,7 @@ def _that_vary(candidates: Sequence[Feature], training: pa.Table, timezone: str)
         yield from (one for index, one in enumerate(candidates) if _varies(encoded[:, index]))
 
 
-def _spans_a_year(values: pa.ChunkedArray) -> bool:
+def spans_a_year(values: pa.ChunkedArray) -> bool:
     """Whether dates or timestamps span a year, or nearly: until then each day of the year is one day in time.
 
     After eleven months the days that come are, but for the first few weeks, days of the year that the rows have shown.

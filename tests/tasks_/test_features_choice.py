@@ -64,11 +64,11 @@ def test_a_few_huge_amounts_do_not_hide_what_levels_tell():
 
 
 def test_codes_that_need_deep_trees_are_compared_in_deep_trees():
-    """Each of 150 shops has another order of years: shallow trees know too few of them by their codes."""
+    """Each of 300 shops has a level, and years of its own: shallow trees know too few of them by their codes."""
     for seed in range(3):
         draw = np.random.default_rng(seed)
-        shop, year = draw.integers(0, 150, 9_000), draw.integers(0, 8, 9_000)
-        y = 10 * draw.normal(size=(150, 8))[shop, year] + draw.normal(size=9_000)
+        shop, year = draw.integers(0, 300, 9_000), draw.integers(0, 4, 9_000)
+        y = 10 * draw.normal(size=300)[shop] + 5 * draw.normal(size=(300, 4))[shop, year] + draw.normal(size=9_000)
         table = pa.table({"shop": [f"s{one:03}" for one in shop], "year": year})
         one = problem(table, y, "regression", year="integer")
         chosen = features.choose_encodings(one, seconds=600)
@@ -239,3 +239,26 @@ def test_days_stay_where_they_are_missed():
         encodings=chosen.encodings,
     )
     assert {"on.days", "on.dayofyear"} & set(spec.names)
+
+
+@pytest.mark.parametrize("matters", [False, True])
+def test_hours_of_a_few_weeks_are_left_out_where_they_mattered_once(matters):
+    """Where hours matter in the oldest weeks only, the days since 1970 may tell these weeks apart instead."""
+    left_out = unchanged = 0
+    for seed in range(5):
+        draw = np.random.default_rng(seed)
+        hours, x = np.sort(draw.choice(24 * 70, 1_600, replace=False)), draw.normal(size=1_600)
+        effect = 3 * draw.normal(size=24)[hours % 24]
+        level = effect if matters else np.where(np.arange(1_600) < 600, effect, 0.0)
+        y = draw.random(1_600) < 1 / (1 + np.exp(-level - x))
+        at = np.datetime64("2026-01-01T00:00:00") + hours.astype("timedelta64[h]")
+        table = pa.table({"at": pa.array(at.astype("datetime64[us]")), "x": x})
+        folds = rolling_folds(hours.astype(float), [hours[600], hours[900], hours[1_200]])
+        one = problem(table, y, time="at", folds=folds, at="timestamp", x="number")
+        found = features.choose_encodings(one, seconds=600).encodings.get("at", ("parts",))
+        left_out, unchanged = left_out + ("parts" not in found), unchanged + (found == ("parts",))
+    if matters:
+        assert left_out == 0
+    else:
+        assert left_out >= 1
+        assert unchanged == 0
