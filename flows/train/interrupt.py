@@ -56,8 +56,7 @@ class SearchInterrupt:
             nonlocal reported
             if self._wanted.is_set() and not reported:
                 reported = True
-                words = "Ctrl-C: the search ends after its first trial at the earliest, and its best is judged; "
-                words += "press again to end the command"
+                words = "Ctrl-C: the search ends, and its best model is judged; press again to end the command"
                 events.emit("tune", words)
             return reported
 

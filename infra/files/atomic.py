@@ -22,12 +22,15 @@ ABANDONED_SECONDS = 3_600.0
 
 
 @contextmanager
-def replacing(path: Path, rename: AbstractContextManager[None] | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, rename: AbstractContextManager[None] | None = None, *, durable: bool = True
+) -> Iterator[Path]:
     """Yield an empty file beside `path` for the block to fill; then sync it to disk and rename it to `path`.
 
     The new file has the rights of the file that it replaces, from the start; folders are created. Where the block
-    raises, `path` stays as it is. Only the rename happens within `rename`. Of several writers the last one wins: each
-    has a file of its own.
+    raises, `path` stays as it is. Only the rename happens within `rename`. Without `durable` nothing is synced: a kill
+    does no harm, a loss of power may. That is for files that are made again where they are missing. Of several writers
+    the last one wins: each has a file of its own.
     Raises OSError where the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,18 +46,20 @@ def replacing(path: Path, rename: AbstractContextManager[None] | None = None) ->
         yield aside
         if rights is not None:
             aside.chmod(rights)
-        _sync(aside)
+        if durable:
+            _sync(aside)
         with rename or nullcontext():
             aside.replace(path)
-            with suppress(OSError):  # not every file system syncs a folder's entries
-                _sync(path.parent)
+            if durable:
+                with suppress(OSError):  # not every file system syncs a folder's entries
+                    _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: str | bytes) -> Path:
+def write_atomically(path: Path, content: str | bytes, *, durable: bool = True) -> Path:
     """Make `content`, text as UTF-8, the content of the file at `path`, which is returned; see `replacing`."""
-    with replacing(path) as aside:
+    with replacing(path, durable=durable) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 

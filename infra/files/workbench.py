@@ -44,7 +44,7 @@ class Workbench:
         import pyarrow as pa
 
         with (
-            replacing(self.folder / name, self._owned()) as aside,
+            replacing(self.folder / name, self._owned(), durable=False) as aside,
             pa.OSFile(str(aside), "wb") as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
@@ -62,7 +62,7 @@ class Workbench:
         """Keep `value`, a pydantic model or a dataclass of plain values, as JSON under `name`."""
         from pydantic import TypeAdapter
 
-        with replacing(self.folder / name, self._owned()) as aside:
+        with replacing(self.folder / name, self._owned(), durable=False) as aside:
             aside.write_bytes(TypeAdapter(kind).dump_json(value, indent=1))
 
     def get(self, name: str, kind: type[T]) -> T:
@@ -74,4 +74,4 @@ class Workbench:
     @failpoint.around("workbench.text")
     def put_text(self, name: str, text: str) -> Path:
         """Keep `text` under `name` (folders are made) and return where."""
-        return write_atomically(self.folder / name, text)
+        return write_atomically(self.folder / name, text, durable=False)

@@ -7,10 +7,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from treadle.infra.files import atomic
 from treadle.infra.files.atomic import replacing, write_atomically
+from treadle.infra.files.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,3 +114,16 @@ def test_a_file_without_the_right_to_write_is_replaced_and_keeps_its_rights(tmp_
     path.chmod(0o444)
     write_atomically(path, "new")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o444)
+
+
+def test_files_of_a_run_that_can_be_made_again_are_not_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync takes tens of milliseconds on a busy disk, and a training writes dozens of such files."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    bench = Workbench(tmp_path)
+    bench.put("value.json", 3, int)
+    bench.put_table("rows.arrow", pa.table({"x": [1]}))
+    bench.put_text("page.html", "text")
+    assert not synced
+    write_atomically(tmp_path / "note", "text")
+    assert synced
