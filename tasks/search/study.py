@@ -104,6 +104,15 @@ def open_study(storage: optuna.storages.BaseStorage, name: str, metric: str) -> 
     return study
 
 
+def surely_behind(curve: Sequence[float], best: float) -> bool:
+    """Whether a trial would be surely behind the `best` one with twice its rounds, too.
+
+    `curve` is its best after each round, and both are minus the loss that is watched. Learning curves flatten: doubling
+    the rounds gains no more than the last doubling did.
+    """
+    return 2 * curve[-1] - curve[len(curve) // 2 - 1] < best - LOSING_MARGIN * abs(best)
+
+
 @dataclass(slots=True)
 class Search:
     """A study at work: `deadline` and `lap` (the end of the trial before) in seconds of the monotonic clock."""
@@ -271,6 +280,7 @@ class Search:
         share = SHARE if slot else FIRST_SHARE
         began = time.monotonic()
         most = min(self.seconds_left(), share * self.spec.budget_seconds)
+        fewest, best = self._to_beat()  # once: the study may be in a database
         curve: list[float] = []
         best_rounds, reported, ended = 1, 0, "rounds"
         for iteration in range(MAX_ROUNDS):
@@ -285,7 +295,7 @@ class Search:
                 ended = "interrupt"
             elif took >= most or (iteration >= PACE_ROUNDS and not self._payable(took, iteration + 1, began)):
                 ended = "clock"
-            elif self._loses(curve):
+            elif len(curve) >= fewest and len(curve) % LOSING_EVERY == 0 and surely_behind(curve, best):
                 ended = "pruning"
             elif len(self.course.lanes) == 1 and (iteration + 1) * rate >= (reported + 1) * REPORT_EVERY:
                 reported += 1
@@ -301,18 +311,10 @@ class Search:
         """Whether there is time for the fits of a trial at work that `took` so many seconds for its `rounds`."""
         return took + SPARE * self.aftermath.seconds((took, rounds)) < self.deadline - began
 
-    def _loses(self, curve: Sequence[float]) -> bool:
-        """Whether a trial would be surely behind the best one with twice its rounds, too.
-
-        `curve` is its best after each round, and both are compared by the loss that is watched. Learning curves
-        flatten: doubling the rounds gains no more than the last doubling did.
-        """
-        rounds = len(curve)
-        if rounds % LOSING_EVERY or rounds < int(self.study.user_attrs.get("fewest_rounds", MAX_ROUNDS + 1)):
-            return False
+    def _to_beat(self) -> tuple[int, float]:
+        """The rounds before which no trial loses, and the best that was watched of a trial that is complete."""
         watched = (float(one.user_attrs["outcome"].get("watched", -math.inf)) for one in self._complete())
-        best = max(watched, default=-math.inf)
-        return 2 * curve[-1] - curve[rounds // 2 - 1] < best - LOSING_MARGIN * abs(best)
+        return int(self.study.user_attrs.get("fewest_rounds", MAX_ROUNDS + 1)), max(watched, default=-math.inf)
 
     def _complete(self) -> list[optuna.trial.FrozenTrial]:
         from optuna.trial import TrialState

@@ -32,6 +32,7 @@ from treadle.tasks.search.space import (
     ranges,
     settled_pace,
 )
+from treadle.tasks.search.study import surely_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -424,23 +425,19 @@ def test_a_person_who_ends_the_search_at_once_gets_a_whole_first_trial() -> None
 
 
 @pytest.mark.parametrize(
-    ("curve", "loses"),
+    ("curve", "behind"),
     [
         ([-1.0] * 10 + [-0.9] * 10, True),  # twice the rounds would give -0.8
         ([-1.0] * 10 + [-0.7] * 10, False),  # ... -0.4
         ([-0.4] * 20, False),  # ahead of the best
         ([-0.505] * 20, False),  # as good as the best
-        ([-1.0] * 9 + [-0.9], False),  # too early to tell
     ],
 )
-def test_a_trial_loses_that_the_last_doubling_of_rounds_would_leave_behind(curve: list[float], loses: bool) -> None:
-    study = optuna.create_study(direction="maximize")
-    study.set_user_attr("fewest_rounds", 20)
-    outcome = {"value": 0.8, "rounds": 9, "fit_seconds": 1.0, "watched": -0.5}
-    study.add_trial(optuna.trial.create_trial(value=0.8, user_attrs={"outcome": outcome}))
-    course, spec = course_of("binary", rows_of("binary", 100)), TuneSpec(budget_seconds=100)
-    at_work = search.Search(study, course, spec, search.Aftermath(), deadline=time.monotonic() + 50, lap=0.0)
-    assert at_work._loses(curve) == loses
+def test_a_trial_is_surely_behind_that_the_last_doubling_of_rounds_would_leave_behind(
+    curve: list[float], behind: bool
+) -> None:
+    assert surely_behind(curve, -0.5) == behind
+    assert not surely_behind(curve, float("-inf"))  # no trial is complete
 
 
 def test_a_person_ends_the_search_and_its_best_is_the_model() -> None:
