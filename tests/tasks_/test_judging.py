@@ -94,9 +94,10 @@ def parted(rows: pa.Table, setting: Setting) -> tuple[FittedRows, pa.Table]:
 
 
 def may_judge(row: dict[str, object], fitted: Sequence[FittedRows]) -> bool:
-    """The rule again, a row at a time."""
+    """The rule again, a row at a time; of `fitted` the challenger is the last."""
     names = ("id", "who", "shop", "x", "when")
-    units: list[tuple[str, ...]] = [("_batch_id", "_ordinal"), names]
+    units: list[tuple[str, ...]] = [("_batch_id", "_ordinal")]
+    units += [names] if fitted[-1].split.duplicates == "together" else []
     units += [one.key for one in fitted if one.key]
     units += [(one.split.group,) for one in fitted if one.split.group]
     gap = max({"": 0, "30h": 30, "2d": 48}[one.split.gap] for one in fitted)
