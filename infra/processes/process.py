@@ -85,9 +85,25 @@ def write_record(file: IO[str], record: ProcessRecord) -> None:
 def last_record(path: Path) -> ProcessRecord:
     """What was written last, by a living process or a dead one."""
     try:
-        return _record(path.read_text())
+        with path.open("r") as file:
+            return _read_record(file)
     except OSError:
         return ProcessRecord()
+
+
+def _read_record(file: IO[str]) -> ProcessRecord:
+    """The record in an open lock file; an empty one where it is unreadable, also at a second look.
+
+    A read beside a write may find a part of both records, as long as the writer is not done.
+    """
+    deadline = time.monotonic() + READER_SECONDS
+    while True:
+        file.seek(0)
+        text = file.read()
+        found = _record(text)
+        if found != ProcessRecord() or not text.strip() or time.monotonic() > deadline:
+            return found
+        time.sleep(READER_SECONDS / 100)
 
 
 def _record(text: str) -> ProcessRecord:
@@ -116,8 +132,7 @@ def _holder(file: IO[str]) -> ProcessRecord | None:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        return _record(file.read())
+        return _read_record(file)
     fcntl.flock(file, fcntl.LOCK_UN)
     return None
 
