@@ -1,4 +1,4 @@
-"""Rows of equal inputs: whether they are copies is told by their labels, and where they go follows from it."""
+"""Rows of equal inputs: their labels show whether they are copies, and that decides into which parts they go."""
 
 from __future__ import annotations
 
